@@ -1,0 +1,163 @@
+"""Decorators and executors that make functions run in parallel.
+
+Example:
+    >>> from parallelize import processed, threaded
+    >>> @threaded
+    ... def double(x: int) -> int:
+    ...     return 2 * x
+    >>> double(21).result()
+    42
+    >>> list(double.map([1, 2, 3]))
+    [2, 4, 6]
+"""
+
+# General layout:
+#
+#   decorators, helpers   what users write: decorators, and maps of plain functions
+#   function, settings    the decorated function, and the options it was given
+#   mapping               the one map: window, chunks, order, errors
+#   pools                 which executor takes a call: the global pools, use()
+#   executors/            one backend a file over the base in executors/base
+#   process/              the process engine, both ends of the wire
+#   insight/              what a run shows of itself
+#   calls, dependencies   the road of a call to its executor
+#   futures, proxies      what a call gives
+#   callables, options, cpus, errors, lifecycle    known to all, knowing nobody
+#
+# Imports go from the top of this list to its end, never back.
+#
+# Nothing is imported before it is used, so that importing parallelize and
+# decorating a function cost next to nothing. Type checkers see true imports.
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from builtins import TimeoutError  # noqa: A004 - the very one
+    from concurrent.futures import BrokenExecutor
+
+    from parallelize.cpus import cpu_count
+    from parallelize.decorators import parallelized, processed, threaded
+    from parallelize.errors import (
+        MissingExtraError,
+        ParallelizeError,
+        RemoteError,
+        RemoteTraceback,
+        SerializationError,
+        TaskKilled,
+        TaskTimeout,
+        WorkerDied,
+        WorkerStartError,
+    )
+    from parallelize.executors.base import Executor
+    from parallelize.executors.process import ProcessPoolExecutor
+    from parallelize.executors.serial import SerialExecutor
+    from parallelize.executors.thread import ThreadPoolExecutor
+    from parallelize.function import ParallelFunction
+    from parallelize.futures import (
+        ALL_COMPLETED,
+        FIRST_COMPLETED,
+        FIRST_EXCEPTION,
+        CancelledError,
+        Future,
+        InvalidStateError,
+        as_completed,
+        gather,
+        wait,
+    )
+    from parallelize.helpers import parallel_map, process_map, thread_map
+    from parallelize.mapping import MapIterator
+    from parallelize.pools import shutdown, use
+
+__all__ = (
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "BrokenExecutor",
+    "CancelledError",
+    "Executor",
+    "Future",
+    "InvalidStateError",
+    "MapIterator",
+    "MissingExtraError",
+    "ParallelFunction",
+    "ParallelizeError",
+    "ProcessPoolExecutor",
+    "RemoteError",
+    "RemoteTraceback",
+    "SerialExecutor",
+    "SerializationError",
+    "TaskKilled",
+    "TaskTimeout",
+    "ThreadPoolExecutor",
+    "TimeoutError",
+    "WorkerDied",
+    "WorkerStartError",
+    "as_completed",
+    "cpu_count",
+    "gather",
+    "parallel_map",
+    "parallelized",
+    "process_map",
+    "processed",
+    "shutdown",
+    "thread_map",
+    "threaded",
+    "use",
+    "wait",
+)
+
+# Where each public name comes from, when somebody asks for it.
+_HOMES = {
+    "builtins": ("TimeoutError",),  # which the standard library's package has, too
+    "concurrent.futures": ("BrokenExecutor",),
+    "parallelize.cpus": ("cpu_count",),
+    "parallelize.decorators": ("parallelized", "processed", "threaded"),
+    "parallelize.errors": (
+        "MissingExtraError",
+        "ParallelizeError",
+        "RemoteError",
+        "RemoteTraceback",
+        "SerializationError",
+        "TaskKilled",
+        "TaskTimeout",
+        "WorkerDied",
+        "WorkerStartError",
+    ),
+    "parallelize.executors.base": ("Executor",),
+    "parallelize.executors.process": ("ProcessPoolExecutor",),
+    "parallelize.executors.serial": ("SerialExecutor",),
+    "parallelize.executors.thread": ("ThreadPoolExecutor",),
+    "parallelize.function": ("ParallelFunction",),
+    "parallelize.futures": (
+        "ALL_COMPLETED",
+        "FIRST_COMPLETED",
+        "FIRST_EXCEPTION",
+        "CancelledError",
+        "Future",
+        "InvalidStateError",
+        "as_completed",
+        "gather",
+        "wait",
+    ),
+    "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
+    "parallelize.mapping": ("MapIterator",),
+    "parallelize.pools": ("shutdown", "use"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
+
+            value: object = getattr(import_module(home), name)
+            globals()[name] = value  # from now on it is found without asking
+            return value
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

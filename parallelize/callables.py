@@ -1,0 +1,102 @@
+"""What may be decorated: told from what a call would run, without calling it.
+
+`inspect` knows all this too, but importing it takes longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from typing import TYPE_CHECKING, Any
+
+from parallelize.options import check_callable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("check_function", "is_async", "names_of", "run_coroutine")
+
+_COROUTINE = 0x80  # the flags of code objects, as inspect has them
+_GENERATORS = 0x20 | 0x200
+
+
+def check_function(fn: object) -> None:
+    """Raise a TypeError that says why, if ``fn`` cannot be decorated."""
+    if isinstance(fn, type):
+        msg = (
+            f"the class {fn.__qualname__} cannot be decorated: decorate a function "
+            "that makes the object"
+        )
+        raise TypeError(msg)
+    if not isinstance(fn, classmethod):  # which is no callable itself
+        check_callable(fn, "what is decorated")
+    if _flags(fn) & _GENERATORS:
+        name = getattr(fn, "__qualname__", repr(fn))
+        msg = (
+            f"the generator function {name} cannot be decorated: streams come in a "
+            "later version; return a list instead"
+        )
+        raise TypeError(msg)
+
+
+def is_async(fn: Any) -> bool:  # any callable
+    """Whether ``fn`` is a coroutine function, or says that it wraps one."""
+    seen = 0
+    while fn is not None and seen < 100:  # a chain of __wrapped__ may be a ring
+        if _flags(fn) & _COROUTINE:
+            return True
+        fn, seen = getattr(fn, "__wrapped__", None), seen + 1
+    return False
+
+
+def _flags(fn: Any) -> int:
+    """The flags of the code that a call of ``fn`` runs; 0 where there is none."""
+    while True:
+        if isinstance(fn, functools.partial):
+            fn = fn.func
+        elif isinstance(fn, (staticmethod, classmethod, types.MethodType)):
+            fn = fn.__func__
+        else:
+            break
+    of_class = getattr(type(fn), "__call__", None)  # noqa: B004 - not to call it
+    for holder in (fn, of_class):
+        code = getattr(holder, "__code__", None)
+        if isinstance(code, types.CodeType):
+            return code.co_flags
+    return 0
+
+
+def names_of(fn: Any) -> tuple[str, str, str]:
+    """Name what has no name: a partial as its function, an object as its class."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    named = fn if hasattr(fn, "__name__") else type(fn)
+    qualname = getattr(named, "__qualname__", named.__name__)
+    return named.__name__, qualname, getattr(named, "__module__", None) or "builtins"
+
+
+def run_coroutine(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call ``fn`` and run the coroutine that it returns, in a loop of its own.
+
+    Args:
+        fn: A coroutine function; what returns no coroutine is just called.
+        *args: Its positional arguments.
+        **kwargs: Its keyword arguments.
+
+    Returns:
+        What the coroutine comes to.
+    """
+    import asyncio
+    from collections.abc import Coroutine
+
+    result = fn(*args, **kwargs)
+    if not isinstance(result, Coroutine):
+        return result
+    if asyncio._get_running_loop() is None:
+        return asyncio.run(result)
+    # Run in the caller's own thread (by `use("serial")`), where a loop runs already.
+    from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, asyncio.run, result).result()

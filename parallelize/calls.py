@@ -1,0 +1,144 @@
+"""Calls on their way to a worker: what an executor prepares, admits and starts.
+
+```
+ submit ─┐                      ┌─ futures as arguments ─┐   ┌─ limit ──┐
+ f(...) ─┼─▶ _prepare ─▶ Call ──┤ wait for those unended ├──▶│ is full? ├─▶ start
+ map    ─┘   (snapshot)         └────────────────────────┘   └─ queue ──┘
+```
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from parallelize import dependencies
+from parallelize.futures import Failure, Future
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.options import CallOptions
+
+
+class Call(ABC):
+    """One call on its way to a worker.
+
+    Attributes:
+        future: What the caller holds.
+        options: How it is to be run.
+        waits_for: The futures among its arguments.
+    """
+
+    __slots__ = ("future", "options", "waits_for")
+
+    future: Future[Any]
+    options: CallOptions
+    waits_for: Sequence[Future[Any]]
+
+    @abstractmethod
+    def start(self) -> None:
+        """Hand the call to its workers; every future of `waits_for` has a value.
+
+        It does nothing if the future was cancelled meanwhile, and never raises:
+        what fails now fails the future.
+        """
+
+    def kill(self) -> bool:
+        """Stop the call while it runs; return whether that was possible."""
+        return False
+
+    def help(self) -> None:  # noqa: B027 - most kinds of call have no way to
+        """Run the call here if this thread would else wait for it in vain.
+
+        Called by who is about to wait, without end, for the call's future.
+        """
+
+
+def admit(call: Call) -> None:
+    """Start the call as soon as its arguments are there and its limit allows."""
+    if call.waits_for:
+        dependencies.when_done(call.waits_for, lambda: _admit_ready(call))
+    else:
+        _admit_ready(call)
+
+
+def _admit_ready(call: Call) -> None:
+    failure = dependencies.first_failure(call.waits_for) if call.waits_for else None
+    if failure is not None:
+        call.future.set_outcome(failure, failed=True)
+    elif call.options.limit is not None:
+        call.options.limit.admit(call)
+    else:
+        call.start()
+
+
+class Rows:
+    """Calls of one function with many arguments, handed over as one piece by a map.
+
+    Attributes:
+        fn: The function.
+        rows: The arguments of each call: a tuple of positional arguments.
+        options: How each call is to be run.
+        deliver: Called as ``deliver(first, outcomes, seconds)`` with the index of
+            the first row, a list of values (an `Outcome` where it must be opened)
+            and how long these rows ran. Every row is delivered exactly once, in
+            any order, from any thread, unless it is cancelled before it begins.
+    """
+
+    __slots__ = ("deliver", "fn", "options", "rows")
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        rows: Sequence[tuple[Any, ...]],
+        options: CallOptions,
+        deliver: Callable[[int, Sequence[Any], float], None],
+    ) -> None:
+        self.fn = fn
+        self.rows = rows
+        self.options = options
+        self.deliver = deliver
+
+
+def run_rows(
+    fn: Callable[..., Any], rows: Sequence[tuple[Any, ...]], options: CallOptions
+) -> tuple[list[Any], float]:
+    """Call ``fn`` with each row; return the outcomes and the seconds it took."""
+    begun = perf_counter()
+    outcomes = [run_retrying(fn, row, {}, options) for row in rows]
+    return outcomes, perf_counter() - begun
+
+
+def run_retrying(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+) -> Any:
+    """Call ``fn`` here, again after each error of ``retry_on``; give what it came to.
+
+    Returns:
+        The value, or a `Failure`.
+    """
+    for _ in range(options.retries):
+        try:
+            return fn(*args, **kwargs)
+        except options.retry_on:
+            continue
+        except BaseException as error:  # noqa: BLE001 - it belongs to the call
+            return Failure(error)
+    try:
+        return fn(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - it belongs to the call
+        return Failure(error)
+
+
+def name_of(fn: Callable[..., Any], options: CallOptions) -> str:
+    """What errors call a function: ``module.qualname``."""
+    if options.name is not None:
+        return options.name
+    name = getattr(fn, "__qualname__", None) or repr(fn)
+    module = getattr(fn, "__module__", None)
+    return f"{module}.{name}" if module else name

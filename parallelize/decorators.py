@@ -1,0 +1,327 @@
+"""The decorators: they check the options and make a `ParallelFunction`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from parallelize.callables import check_function
+from parallelize.function import ParallelFunction
+from parallelize.options import DEFAULTS, CallOptions, Limit
+from parallelize.pools import Where, adapt
+from parallelize.settings import changed_options, changed_where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Never, TypedDict, Unpack
+
+    from parallelize.pools import AnyExecutor
+
+    class FunctionOptions(TypedDict, total=False):
+        """The options beside a function, for type checkers; `threaded` tells."""
+
+        max_workers: int | None
+        executor: AnyExecutor | None
+        timeout: float | None
+        retries: int
+        retry_on: type[BaseException] | tuple[type[BaseException], ...]
+        limit: int | None
+        initializer: Callable[..., object] | None
+        initargs: tuple[Any, ...]
+        name: str | None
+
+
+P = ParamSpec("P")
+R = TypeVar("R")  # what the future holds
+
+__all__ = ("Decorator", "ParallelFunction", "parallelized", "processed", "threaded")
+
+
+class Decorator:
+    """What a decorator with options returns: it takes the function."""
+
+    def __init__(self, where: Where, options: CallOptions) -> None:
+        self._where = where
+        self._options = options
+
+    @overload  # only functions that return Any (or never) match: keep Any
+    def __call__(self, fn: Callable[P, Never], /) -> ParallelFunction[P, Any, Any]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> ParallelFunction[P, R, R]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> ParallelFunction[..., Any, Any]:
+        """Decorate the function."""
+        check_function(fn)
+        options = self._options
+        if options.limit is not None:  # each function has a limit of its own
+            options = options._replace(limit=Limit(options.limit.count))
+        return ParallelFunction(fn, self._where, options)
+
+
+@overload  # only functions that return Any (or never) match: keep Any
+def threaded(
+    fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, Any, Any]: ...
+@overload
+def threaded(
+    fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def threaded(
+    fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, R]: ...
+@overload
+def threaded(
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+) -> Decorator: ...
+def threaded(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+) -> ParallelFunction[..., Any, Any] | Decorator:
+    """Make the calls of a function run in threads.
+
+    Right for functions that wait (for a network, a disk, a program) or that
+    compute outside of Python (as numpy does). Use it bare or with options, on
+    functions, methods, coroutine functions and other callables; with
+    ``@classmethod``, write it above that.
+
+    Args:
+        fn: The function; without it, what decorates one is returned.
+        max_workers: So many threads for this function alone, instead of the
+            threads that all share.
+        executor: The executor for the calls, any of PEP 3148, or the word for a
+            kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
+        timeout: Seconds a call may run; then it fails with `TaskTimeout`. A
+            thread cannot be stopped: the call itself runs on.
+        retries: How many times more a failed call is started.
+        retry_on: The error class, or a tuple of them, after which it is.
+        limit: How many calls of this function run at once, at most.
+        initializer: Called in each worker when it starts; the function gets
+            workers of its own.
+        initargs: The arguments of ``initializer``.
+        name: What errors call the function, instead of its own name.
+
+    Returns:
+        The decorated function; with options, what decorates it.
+
+    Raises:
+        TypeError: An option, or what is decorated, is of the wrong type.
+        ValueError: An option has a value that cannot be.
+
+    Example:
+        >>> from parallelize import threaded
+        >>> @threaded(retries=2, retry_on=OSError)
+        ... def size(path: str) -> int:
+        ...     with open(path, "rb") as file:
+        ...         return len(file.read())
+        >>> future = size(__file__)  # it is being read
+        >>> future.result() > 0
+        True
+    """
+    decorate = _decorator(
+        "thread",
+        max_workers=max_workers,
+        executor=executor,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        limit=limit,
+        initializer=initializer,
+        initargs=initargs,
+        name=name,
+    )
+    return decorate if fn is None else decorate(fn)
+
+
+@overload  # only functions that return Any (or never) match: keep Any
+def processed(
+    fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, Any, Any]: ...
+@overload
+def processed(
+    fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def processed(
+    fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, R]: ...
+@overload
+def processed(
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+) -> Decorator: ...
+def processed(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+) -> ParallelFunction[..., Any, Any] | Decorator:
+    """Make the calls of a function run in processes.
+
+    Right for functions that compute in Python: each process has a CPU to itself.
+    Arguments and results travel as copies. Functions of ``__main__``, lambdas and
+    closures work, and a script needs no ``if __name__ == "__main__":``. Use it
+    bare or with options, on functions, methods, coroutine functions and other
+    callables; with ``@classmethod``, write it above that.
+
+    Args:
+        fn: The function; without it, what decorates one is returned.
+        max_workers: So many processes for this function alone, instead of the
+            processes that all share.
+        executor: The executor for the calls, any of PEP 3148, or the word for a
+            kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
+        timeout: Seconds a call may run; then its worker is killed and replaced,
+            and the call fails with `TaskTimeout`.
+        retries: How many times more a failed call is started.
+        retry_on: The error class, or a tuple of them, after which it is; the
+            death of a worker always counts.
+        limit: How many calls of this function run at once, at most.
+        initializer: Called in each worker when it starts; the function gets
+            workers of its own.
+        initargs: The arguments of ``initializer``.
+        name: What errors call the function, instead of its own name.
+
+    Returns:
+        The decorated function; with options, what decorates it.
+
+    Raises:
+        TypeError: An option, or what is decorated, is of the wrong type.
+        ValueError: An option has a value that cannot be.
+
+    Example:
+        >>> from parallelize import processed
+        >>> @processed(timeout=60)
+        ... def count_primes(end: int) -> int:
+        ...     return sum(all(n % d for d in range(2, n)) for n in range(2, end))
+        >>> list(count_primes.map([10, 100]))
+        [4, 25]
+    """
+    decorate = _decorator(
+        "process",
+        max_workers=max_workers,
+        executor=executor,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        limit=limit,
+        initializer=initializer,
+        initargs=initargs,
+        name=name,
+    )
+    return decorate if fn is None else decorate(fn)
+
+
+def parallelized(
+    executor: AnyExecutor,
+    /,
+    *,
+    max_workers: int | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+) -> Decorator:
+    """Make the calls of a function run in the executor that is given.
+
+    Args:
+        executor: An executor of parallelize, any other PEP 3148 executor, or the
+            word for a kind: "threads", "processes", "serial". `use` and
+            ``PARALLELIZE_EXECUTOR`` do not redirect it.
+        max_workers: So many workers for this function alone; only with a word.
+        timeout: Seconds a call may run; then it fails with `TaskTimeout`.
+        retries: How many times more a failed call is started.
+        retry_on: The error class, or a tuple of them, after which it is.
+        limit: How many calls of this function run at once, at most.
+        initializer: Called in each worker when it starts; only with a word.
+        initargs: The arguments of ``initializer``.
+        name: What errors call the function, instead of its own name.
+
+    Returns:
+        What decorates the function.
+
+    Raises:
+        TypeError: An option, or what is decorated, is of the wrong type.
+        ValueError: An option has a value that cannot be.
+
+    Example:
+        >>> from parallelize import ThreadPoolExecutor, parallelized
+        >>> pool = ThreadPoolExecutor(2)
+        >>> @parallelized(pool)
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> double(21).result()
+        42
+        >>> pool.shutdown()
+    """
+    chosen = adapt(executor)
+    return _decorator(
+        chosen if isinstance(chosen, str) else "thread",
+        max_workers=max_workers,
+        executor=chosen,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        limit=limit,
+        initializer=initializer,
+        initargs=initargs,
+        name=name,
+    )
+
+
+def _decorator(
+    kind: str,
+    *,
+    max_workers: int | None,
+    executor: object,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    **options: Any,  # those of CallOptions
+) -> Decorator:
+    where = changed_where(
+        Where(kind),
+        max_workers=max_workers,
+        executor=executor,
+        initializer=initializer,
+        initargs=initargs,
+    )
+    return Decorator(where, changed_options(DEFAULTS, **options))

@@ -1,0 +1,186 @@
+"""What every executor is: `submit`, `map` and `shutdown`, over one road for calls.
+
+A backend writes `_prepare` (which takes the snapshot of the arguments),
+`Call.start` (which hands the call to its workers) and `shutdown`. Chunks,
+windows and order are the map's affair; it hands over rows of calls of one
+function through `_start_rows`, which a backend may do better than one by one.
+
+A concrete `shutdown` calls `_finish_maps` before anything else.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
+
+from parallelize.calls import Call, Rows, admit, name_of, run_retrying, run_rows
+from parallelize.executors.livemaps import LiveMaps
+from parallelize.futures import Failure
+from parallelize.options import DEFAULTS, CallOptions, check_callable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+
+    from parallelize.futures import Future
+    from parallelize.mapping import MapIterator
+
+__all__ = ("Call", "Executor", "Rows", "admit", "name_of", "run_retrying", "run_rows")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Executor(concurrent.futures.Executor, ABC):
+    """Runs calls somewhere else and hands out their futures.
+
+    The abstract base of every executor of parallelize; a real
+    `concurrent.futures.Executor` (PEP 3148).
+    """
+
+    #: The word that `use()` and the ``executor`` option know this kind by.
+    kind: ClassVar[str]
+
+    #: How many calls run at once. Other libraries read it under this name.
+    _max_workers: int
+
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Call ``fn(*args, **kwargs)`` in a worker.
+
+        Args:
+            fn: The function.
+            *args: Its positional arguments; the call waits for futures among them.
+            **kwargs: Its keyword arguments, likewise.
+
+        Returns:
+            The future of the call, at once.
+
+        Raises:
+            RuntimeError: The executor was shut down.
+        """
+        check_callable(fn, "fn")
+        return self._submit(fn, args, kwargs, DEFAULTS)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | str = False,
+    ) -> MapIterator[T]:
+        """Call ``fn`` with each item of the iterables, as `map` does, in workers.
+
+        Args:
+            fn: The function, called with one item of each iterable.
+            *iterables: The arguments. They are read a bounded window ahead.
+            timeout: Seconds from this call in which each result must come.
+            chunksize: Calls handed to a worker at once; None measures and adapts.
+            buffersize: Calls begun ahead of the reader; None fits the workers.
+            ordered: Give results in the order of the input, else as completed.
+            return_exceptions: Give a call's error as its item, instead of raising.
+            progress: Show a progress bar; a string is its description.
+
+        Returns:
+            An iterator over the results, also for ``async for``.
+        """
+        from parallelize.mapping import start_map
+
+        return start_map(
+            self,
+            fn,
+            iterables,
+            options=DEFAULTS,
+            timeout=timeout,
+            chunksize=chunksize,
+            buffersize=buffersize,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            progress=progress,
+        )
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Shut down: wait for all calls, unless Ctrl-C has ended the block."""
+        if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
+            self._abandon()
+        else:
+            self.shutdown(wait=True)
+
+    def _abandon(self) -> None:
+        """End soon: drop what has not begun, do not wait for what runs."""
+        self.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Future[Any]:
+        """Start one call: the road of every call but a map's."""
+        call = self._prepare(fn, args, kwargs, options)
+        admit(call)
+        return call.future
+
+    @abstractmethod
+    def _prepare(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Call:
+        """Take the snapshot of a call; raise RuntimeError after shutdown."""
+
+    def _start_rows(self, rows: Rows) -> Callable[[], object]:
+        """Start rows of calls; return what cancels those that have not begun.
+
+        The map calls it with neither a timeout nor a limit among the options,
+        unless the executor is of processes, and with no future in the rows.
+        """
+        # All is bound to the function: arguments would be searched for futures.
+        task = partial(run_rows, rows.fn, rows.rows, rows.options)
+        options = rows.options._replace(timeout=None, retries=0)
+        future = self._submit(task, (), {}, options)
+
+        def deliver(done: Future[tuple[list[Any], float]]) -> None:
+            if not done.cancelled():
+                rows.deliver(0, *_opened(done, len(rows.rows)))
+
+        future.add_done_callback(deliver)
+        return future.cancel
+
+    @property
+    def _maps(self) -> LiveMaps:
+        """The maps that run here; made by the first who asks, in any thread."""
+        maps: LiveMaps = vars(self).setdefault("_live_maps", LiveMaps())
+        return maps
+
+    def _finish_maps(self, *, cancel: bool = False) -> None:
+        """Let the maps start what is left of their input, or end them.
+
+        Every shutdown begins with it, while calls are still taken.
+        """
+        if cancel:
+            self._maps.cancel()
+        else:
+            self._maps.finish()
+
+
+def _opened(
+    done: Future[tuple[list[Any], float]], count: int
+) -> tuple[Sequence[Any], float]:
+    error = done.exception()
+    return done.result() if error is None else ([Failure(error)] * count, 0.0)

@@ -1,0 +1,176 @@
+"""`ProcessPoolExecutor`: calls in processes, by the engine `parallelize.process`."""
+
+from __future__ import annotations
+
+import signal
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize.calls import admit
+from parallelize.executors.base import Executor
+from parallelize.options import (
+    check_callable,
+    check_count,
+    check_timeout,
+    check_workers,
+)
+from parallelize.process import launch
+from parallelize.process.pool import Pool, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.context import BaseContext
+
+    from parallelize.calls import Call, Rows
+    from parallelize.options import CallOptions
+
+#: Seconds after which an idle worker leaves.
+IDLE_TIMEOUT = 300.0
+
+
+class ProcessPoolExecutor(Executor):
+    """Runs calls in worker processes.
+
+    Names and parameters are those of `concurrent.futures.ProcessPoolExecutor`,
+    and so is their meaning. Beyond it: a worker that dies fails the call it ran
+    and nothing else; functions need not be importable; a script needs no
+    ``if __name__ == "__main__":``.
+
+    Args:
+        max_workers: The most processes; None takes what the machine can feed.
+        mp_context: How workers are started: ``"forkserver"`` (the default where
+            it exists: forked from a small clean process), ``"spawn"`` (a fresh
+            interpreter each) or ``"fork"`` (a copy of this process), or a
+            context of multiprocessing, of which the start method is taken.
+        initializer: Called in each worker before anything else.
+        initargs: Its arguments.
+        max_tasks_per_child: Calls that a worker runs before another takes its
+            place; None is no bound.
+        max_memory_per_child: Bytes of resident memory beyond which a worker is
+            replaced when its call has ended; None is no bound. Linux only.
+        idle_timeout: Seconds after which a worker with nothing to do leaves;
+            None keeps it.
+
+    Raises:
+        TypeError: An argument is of a wrong type; the text names it.
+        ValueError: An argument has a wrong value; the text names it.
+
+    Example:
+        >>> from parallelize import ProcessPoolExecutor
+        >>> with ProcessPoolExecutor(max_workers=2) as executor:
+        ...     list(executor.map(abs, [-1, 2, -3]))
+        [1, 2, 3]
+    """
+
+    kind: ClassVar[str] = "process"
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: BaseContext | str | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        max_memory_per_child: int | None = None,
+        idle_timeout: float | None = IDLE_TIMEOUT,
+    ) -> None:
+        if initializer is not None:
+            check_callable(initializer, "initializer")
+        if max_tasks_per_child is not None:
+            check_count(max_tasks_per_child, "max_tasks_per_child", least=1)
+        if max_memory_per_child is not None:
+            check_count(max_memory_per_child, "max_memory_per_child", least=1)
+        self._max_workers = check_workers(max_workers) or _default_workers()
+        self._settings = Settings(
+            self._max_workers,
+            _method_of(mp_context),
+            initializer,
+            tuple(initargs),
+            max_tasks_per_child,
+            max_memory_per_child,
+            check_timeout(idle_timeout, "idle_timeout"),
+        )
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> Pool:
+        pool = Pool(self._settings, self._maps)
+        # Without its executor a pool finishes what it has and ends.
+        weakref.finalize(self, pool.shutdown, wait=False).atexit = False
+        return pool
+
+    def _live_pool(self) -> Pool:
+        if self._pool.forgotten:  # in a forked child: the pool was the parent's
+            self._pool = self._new_pool()
+        return self._pool
+
+    def _prepare(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Call:
+        return self._live_pool().prepare(fn, args, kwargs, options)
+
+    def _start_rows(self, rows: Rows) -> Callable[[], object]:
+        tasks = self._live_pool().prepare_rows(rows)
+        for task in tasks:
+            admit(task)
+
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+
+        return cancel
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls, and let the workers go when all have ended.
+
+        Args:
+            wait: Return when everything has ended; else at once.
+            cancel_futures: Cancel the calls that have not begun.
+        """
+        self._finish_maps(cancel=cancel_futures)
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    @property
+    def _closed(self) -> bool:
+        return self._pool.takes_nothing
+
+    def _abandon(self) -> None:
+        self._finish_maps(cancel=True)
+        self._pool.abandon()
+
+    def terminate_workers(self) -> None:
+        """Stop at once: cancel what waits, send every worker SIGTERM."""
+        self._pool.kill_workers(signal.SIGTERM)
+
+    def kill_workers(self) -> None:
+        """Stop at once: cancel what waits, send every worker SIGKILL."""
+        self._pool.kill_workers(launch.KILL)
+
+
+def _default_workers() -> int:
+    from parallelize.cpus import default_workers
+
+    return default_workers()
+
+
+def _method_of(context: BaseContext | str | None) -> str:
+    if context is None:
+        return launch.METHODS[0]
+    if isinstance(context, str):
+        method = context
+    elif hasattr(context, "get_start_method"):
+        method = context.get_start_method()
+    else:
+        msg = f"mp_context must be a context or the name of one, not {context!r}"
+        raise TypeError(msg)
+    if method not in launch.METHODS:
+        msg = f"mp_context must be one of {', '.join(launch.METHODS)}, not {method!r}"
+        raise ValueError(msg)
+    return method
+
+
+__all__ = ("ProcessPoolExecutor",)

@@ -1,0 +1,179 @@
+"""The serial executor: each call runs at once, in the thread that makes it.
+
+For debugging: breakpoints, profilers and tracebacks see a plain call, and nothing
+else of the program changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize import dependencies
+from parallelize.calls import Call, admit, run_retrying
+from parallelize.executors.base import Executor
+from parallelize.executors.gate import Gate
+from parallelize.futures import Failure, Future, InvalidStateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parallelize.options import CallOptions, Limit
+
+__all__ = ("SerialExecutor",)
+
+
+class SerialExecutor(Executor):
+    """Runs each call at once in the calling thread; its futures are done.
+
+    It behaves as every other executor does: errors stand in the future, futures
+    among the arguments are waited for, retries and limits hold. A ``timeout``
+    of a call is ignored, as there is nobody else who could stop the call.
+    Ctrl-C is not swallowed: `KeyboardInterrupt` also goes to the caller.
+
+    Example:
+        >>> from parallelize import SerialExecutor
+        >>> with SerialExecutor() as executor:
+        ...     executor.submit(pow, 2, 5).result()
+        32
+    """
+
+    kind: ClassVar[str] = "serial"
+
+    def __init__(self) -> None:
+        self._max_workers = 1
+        self._gate = Gate(self._maps)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls.
+
+        Args:
+            wait: Wait for the calls that run in other threads.
+            cancel_futures: Without effect on calls: each began when it was made.
+        """
+        self._finish_maps(cancel=cancel_futures)
+        self._gate.close()
+        if wait and not _here.depth:  # inside a call it would wait for itself
+            self._gate.wait_empty()
+
+    @property
+    def _closed(self) -> bool:
+        return self._gate.closed
+
+    def _submit(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Future[Any]:
+        call = self._prepare(fn, args, kwargs, options)
+        try:
+            call.make()
+        finally:
+            self._gate.leave(call.future)
+        return call.future
+
+    def _prepare(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> _SerialCall:
+        call = _SerialCall(fn, args, kwargs, options)
+        self._gate.enter(call.future)
+        return call
+
+
+class _Here(threading.local):
+    """What runs serially in this thread just now."""
+
+    depth = 0
+    limits: tuple[Limit, ...] = ()  # the limits in which this thread has a place
+
+
+_here = _Here()
+
+
+class _SerialCall(Call):
+    __slots__ = ("args", "context", "fn", "kwargs", "turn")
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> None:
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.options = options
+        self.context: Context = copy_context()
+        self.future = Future()
+        self.waits_for = dependencies.futures_in(args, kwargs)
+        self.turn: threading.Event | None = None
+
+    def start(self) -> None:
+        """Let the caller go on, who waits for the limit."""
+        if self.turn is not None:
+            self.turn.set()
+
+    def make(self) -> None:
+        """Wait for what the call needs, and run it."""
+        failure = dependencies.first_failure(self.waits_for)  # waits for them
+        if failure is not None:
+            self.future.set_exception(failure.error)
+        elif self.options.limit is None or self.options.limit in _here.limits:
+            self._run()
+        else:
+            self._run_limited(self.options.limit)
+
+    def _run_limited(self, limit: Limit) -> None:
+        self.turn = threading.Event()
+        self.waits_for = ()
+        admit(self)
+        self.turn.wait()
+        outer = _here.limits
+        # A call that calls itself goes on in the place it has, or would wait for
+        # itself for ever.
+        _here.limits = (*outer, limit)
+        try:
+            self._run()
+        finally:
+            _here.limits = outer
+
+    def _run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        _here.depth += 1
+        try:
+            value = self.context.run(
+                run_retrying, self.fn, *self._filled(), self.options
+            )
+        finally:
+            _here.depth -= 1
+        if type(value) is Failure:
+            _fail(self.future, value.error)
+        else:
+            _settle(self.future, value)
+
+    def _filled(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if not self.waits_for:
+            return self.args, self.kwargs
+        return dependencies.filled(self.args), dependencies.filled(self.kwargs)
+
+
+def _settle(future: Future[Any], value: Any) -> None:
+    with contextlib.suppress(InvalidStateError):  # the user may have ended it
+        future.set_result(value)
+
+
+def _fail(future: Future[Any], error: BaseException) -> None:
+    with contextlib.suppress(InvalidStateError):
+        future.set_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        raise error

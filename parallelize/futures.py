@@ -1,0 +1,494 @@
+"""The future: a standard one that is cheap to make, awaitable, and can be killed.
+
+`Future` is a `concurrent.futures.Future` in every respect that other code can
+see (`wait`, `as_completed` and asyncio take it), built differently: making the
+standard one costs mostly its Condition, so here a lock guards the state and the
+Condition round that lock appears when somebody first waits.
+
+What a call came to may be handed over in the form in which it travelled (an
+`Outcome`); it is turned into a value, once, by whoever asks first. So a result
+whose unpickling fails or never ends harms its reader and nobody else.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import threading
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    CancelledError,
+    InvalidStateError,
+    as_completed,
+    wait,
+)
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from typing import Literal, Protocol, overload
+
+    class Killable(Protocol):
+        """The call behind a future: it can be stopped, and helped along."""
+
+        def kill(self) -> bool: ...
+
+        def help(self) -> None: ...
+
+
+__all__ = (
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "CancelledError",
+    "Failure",
+    "Future",
+    "InvalidStateError",
+    "Outcome",
+    "as_completed",
+    "gather",
+    "wait",
+)
+
+T = TypeVar("T")
+
+# The standard library's own state names: its `wait` and `as_completed` compare them.
+PENDING = "PENDING"
+RUNNING = "RUNNING"
+CANCELLED = "CANCELLED_AND_NOTIFIED"
+FINISHED = "FINISHED"
+_ENDED = (FINISHED, CANCELLED)
+
+_log = logging.getLogger("parallelize")
+
+
+class Outcome:
+    """What a call came to, in a form that has to be opened to get the value.
+
+    Opening does not raise: an error that is raised here would hold this code's
+    frames, these the outcome, and that the error.
+    """
+
+    __slots__ = ()
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        """Return the call's value (of a type not known here) and its error."""
+        raise NotImplementedError
+
+
+class Failure(Outcome):
+    """The call raised an error."""
+
+    __slots__ = ("error",)
+
+    error: BaseException
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def open(self) -> tuple[None, BaseException]:
+        """Return no value and the error."""
+        return None, self.error
+
+
+class Future(concurrent.futures.Future[T], Generic[T]):
+    """The result of a call that runs elsewhere.
+
+    A real `concurrent.futures.Future` (PEP 3148) with three things more: it can
+    be awaited from any running asyncio loop, `kill` stops a call that has
+    begun, and `proxy` gives a stand-in for the result.
+
+    Example:
+        >>> from parallelize import threaded
+        >>> @threaded
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> double(21).result()
+        42
+    """
+
+    # Defaults live in the class: an instance stores only what has changed.
+    _state: str = PENDING
+    _result: Any = None  # the value, of type T, once it is opened
+    _exception: BaseException | None = None
+    _sealed: Outcome | None = None  # the outcome, until somebody opens it
+    _made_condition: threading.Condition | None = None
+    _made_waiters: list[Any] | None = None  # objects of concurrent.futures.wait
+    _callbacks: list[Callable[[Any], object]] | None = None
+    _call: Killable | None = None  # what runs it, while it runs
+
+    def __init__(self) -> None:
+        # super().__init__ is not called: it would build the Condition.
+        # _guard guards every attribute above. It is reentrant because a signal
+        # handler or a finaliser may touch the future in the thread that holds it.
+        self._guard = threading.RLock()
+
+    # What concurrent.futures.wait and as_completed read, made when they do.
+
+    # What concurrent.futures.wait and as_completed read, made when they do. To
+    # checkers these are the attributes of the base class.
+
+    if not TYPE_CHECKING:
+
+        @property
+        def _condition(self) -> threading.Condition:
+            with self._guard:
+                if self._made_condition is None:
+                    self._made_condition = threading.Condition(self._guard)
+                return self._made_condition
+
+        @property
+        def _waiters(self) -> list[Any]:
+            if self._made_waiters is None:
+                self._made_waiters = []
+            return self._made_waiters
+
+        @property
+        def _done_callbacks(self) -> list[Callable[[Any], object]]:
+            return self._callbacks or []
+
+    # For the caller.
+
+    def cancel(self) -> bool:
+        """Cancel the call unless it has begun.
+
+        Returns:
+            True if the call will never run, False if it runs or has ended.
+        """
+        with self._guard:
+            if self._state == CANCELLED:
+                return True
+            if self._state != PENDING:
+                return False
+            self._settle(CANCELLED, "add_cancelled")
+        self._invoke_callbacks()
+        return True
+
+    def kill(self) -> bool:
+        """Stop the call, even while it runs.
+
+        A call that has not begun is cancelled. One that runs in a process is
+        stopped by killing its worker, which is replaced; the future then
+        raises `TaskKilled`. A thread cannot be stopped from outside.
+
+        Returns:
+            True if the call was stopped, False if it had ended or cannot be.
+        """
+        if self.cancel():
+            return True
+        call = self._call
+        return call is not None and call.kill()
+
+    def cancelled(self) -> bool:
+        """Return True if the call was cancelled before it began."""
+        return self._state == CANCELLED
+
+    def running(self) -> bool:
+        """Return True while the call runs or is on its way to a worker."""
+        return self._state == RUNNING
+
+    def done(self) -> bool:
+        """Return True if the call has ended or was cancelled."""
+        return self._state in _ENDED
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the call and return its value.
+
+        Args:
+            timeout: The longest wait in seconds; None waits without end. The
+                call goes on when the wait is over (PEP 3148); to stop the call
+                itself give the decorator a ``timeout``.
+
+        Raises:
+            TimeoutError: The call has not ended within ``timeout`` seconds.
+            CancelledError: The call was cancelled.
+            BaseException: Whatever the call raised.
+        """
+        error = self.exception(timeout)
+        if error is None:
+            result: T = self._result
+            return result
+        try:
+            raise error
+        finally:
+            del self, error  # the error's traceback holds this frame
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the call and return the error it raised, or None.
+
+        Args:
+            timeout: The longest wait in seconds; None waits without end.
+
+        Raises:
+            TimeoutError: The call has not ended within ``timeout`` seconds.
+            CancelledError: The call was cancelled.
+        """
+        if self._state != FINISHED:
+            self._await_end(timeout)
+        if self._state == CANCELLED:
+            raise CancelledError
+        if self._sealed is not None:
+            self._open()
+        return self._exception
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        """Call ``fn(future)`` when the call has ended, or now if it has.
+
+        Callbacks run in the order in which they were added, in a thread of
+        parallelize. An error of a callback is logged and hurts nobody.
+
+        Args:
+            fn: Called with this future as its only argument.
+        """
+        with self._guard:
+            if self._state in (PENDING, RUNNING):
+                if self._callbacks is None:
+                    self._callbacks = []
+                self._callbacks.append(fn)
+                return
+        self._invoke(fn)
+
+    def proxy(self) -> T:
+        """Return a stand-in for the result that waits when it is first used.
+
+        The stand-in behaves as the value in operators, `isinstance`, pickling
+        and calls. It raises the call's error at its first use.
+        """
+        from parallelize.proxies import proxy_of
+
+        return proxy_of(self)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Wait in the running asyncio loop, without blocking it."""
+        import asyncio
+
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            msg = "a Future can be awaited only while an asyncio event loop runs"
+            raise RuntimeError(msg) from None
+        return asyncio.wrap_future(self, loop=loop).__await__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as the result, where a call waits for it; else refuse."""
+        from parallelize.gaps import reduce_future
+
+        return reduce_future(self)
+
+    # For executors.
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Mark the call as begun; return False if it was cancelled."""
+        with self._guard:
+            if self._state == PENDING:
+                self._state = RUNNING
+                return True
+            if self._state == CANCELLED:
+                return False
+            msg = f"the future is {self._state}, expected PENDING"
+            raise InvalidStateError(msg)
+
+    def set_result(self, result: T) -> None:
+        """End the call with a value."""
+        # The steps of _settle stand here once more: this is where threads spend
+        # most of what a call costs.
+        with self._guard:
+            if self._state in _ENDED:
+                self._refuse()
+            self._result = result
+            self._state = FINISHED
+            self._call = None
+            if self._made_condition is not None:
+                self._notify("add_result")
+        if self._callbacks is not None:
+            self._invoke_callbacks()
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """End the call with an error."""
+        with self._guard:
+            if self._state in _ENDED:
+                self._refuse()
+            self._exception = exception
+            self._settle(FINISHED, "add_exception")
+        self._invoke_callbacks()
+
+    def set_outcome(self, outcome: Outcome, *, failed: bool) -> bool:
+        """End the call with an outcome that its first reader opens.
+
+        Args:
+            outcome: The value or error, still in the form it travelled in.
+            failed: Whether it is known to be an error.
+
+        Returns:
+            False if the call had ended before; nothing is changed then.
+        """
+        with self._guard:
+            if self._state in _ENDED:
+                return False
+            self._sealed = outcome
+            self._settle(FINISHED, "add_exception" if failed else "add_result")
+        self._invoke_callbacks()
+        return True
+
+    def disown(self) -> None:
+        """In a forked child: fail, as what would end the call is in the parent.
+
+        No callback is called, as it may wait for a lock of the parent's threads.
+        """
+        self._guard = threading.RLock()  # a thread of the parent may have held it
+        self._made_condition = self._made_waiters = self._callbacks = None
+        msg = "the call was made before os.fork(), it belongs to the parent process"
+        self.set_outcome(Failure(RuntimeError(msg)), failed=True)
+
+    def _await_end(self, timeout: float | None) -> None:
+        if timeout is not None and timeout > threading.TIMEOUT_MAX:
+            timeout = None
+        call = self._call
+        if timeout is None and call is not None:
+            call.help()
+        condition = self._condition
+        with condition:
+            if not self.done():
+                condition.wait(timeout)
+            if not self.done():
+                raise TimeoutError
+
+    def _open(self) -> None:
+        with self._guard:
+            if self._sealed is not None:
+                # A Ctrl-C may come up here; then it is opened by the next reader.
+                self._result, self._exception = self._sealed.open()
+                self._sealed = None
+
+    def _refuse(self) -> NoReturn:
+        msg = f"{self._state}: {self!r}"
+        raise InvalidStateError(msg)
+
+    def _settle(self, state: str, notice: str) -> None:
+        """Enter a last state; the caller holds the guard."""
+        self._state = state
+        self._call = None
+        if self._made_condition is not None:
+            self._notify(notice)
+
+    def _notify(self, notice: str) -> None:
+        # Who waits has asked for the condition first, also who then adds a waiter.
+        for waiter in self._made_waiters or ():
+            getattr(waiter, notice)(self)
+        if self._made_condition is not None:
+            self._made_condition.notify_all()
+
+    def _invoke_callbacks(self) -> None:
+        callbacks, self._callbacks = self._callbacks, None
+        for fn in callbacks or ():
+            self._invoke(fn)
+
+    def _invoke(self, fn: Callable[[Any], object]) -> None:
+        try:
+            fn(self)
+        except BaseException:  # noqa: BLE001 - nor may SystemExit end the pool's thread
+            _log.exception("a callback of %r failed", self)
+
+    def _get_snapshot(
+        self,
+    ) -> tuple[bool, bool, T | None, BaseException | None]:
+        # asyncio of Python 3.14 and later reads this instead of four methods.
+        if not self.done():
+            return False, False, None, None
+        if self.cancelled():
+            return True, True, None, None
+        error = self.exception()
+        return True, False, self._result, error
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def gather(
+        *futures: concurrent.futures.Future[T],
+        return_exceptions: Literal[False] = False,
+    ) -> Future[list[T]]: ...
+    @overload
+    def gather(
+        *futures: concurrent.futures.Future[T], return_exceptions: bool
+    ) -> Future[list[T | BaseException]]: ...
+
+
+def gather(
+    *futures: concurrent.futures.Future[Any], return_exceptions: bool = False
+) -> Future[Any]:
+    """Return one future of the results of many, in their order.
+
+    Args:
+        *futures: Futures of any kind that PEP 3148 describes.
+        return_exceptions: Put errors in the list instead of raising the first.
+
+    Returns:
+        A future of the list. It fails as soon as one of ``futures`` does,
+        unless ``return_exceptions``; the others go on.
+
+    Example:
+        >>> from parallelize import gather, threaded
+        >>> double = threaded(lambda x: 2 * x)
+        >>> gather(double(1), double(2)).result()
+        [2, 4]
+    """
+    whole: Future[Any] = Future()
+    missing = _Countdown(len(futures))
+
+    def one_done(future: concurrent.futures.Future[Any]) -> None:
+        error = error_of(future)
+        if error is not None and not return_exceptions:
+            whole.set_outcome(Failure(error), failed=True)
+        if missing.reached_zero():
+            whole.set_outcome(_Gathered(futures, return_exceptions), failed=False)
+
+    whole.set_running_or_notify_cancel()
+    for future in futures:
+        future.add_done_callback(one_done)
+    if not futures:
+        whole.set_result([])
+    return whole
+
+
+class _Countdown:
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._lock = threading.Lock()  # guards _left; nothing is taken under it
+
+    def reached_zero(self) -> bool:
+        with self._lock:
+            self._left -= 1
+            return self._left == 0
+
+
+class _Gathered(Outcome):
+    __slots__ = ("futures", "return_exceptions")
+
+    def __init__(
+        self, futures: Iterable[concurrent.futures.Future[Any]], return_exceptions: bool
+    ) -> None:
+        self.futures = futures
+        self.return_exceptions = return_exceptions
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        results: list[Any] = []
+        for future in self.futures:
+            error = error_of(future)
+            if error is None:
+                results.append(future.result())
+            elif self.return_exceptions:
+                results.append(error)
+            else:
+                return None, error
+        return results, None
+
+
+def error_of(future: concurrent.futures.Future[Any]) -> BaseException | None:
+    """Return the error of a future, be it a cancellation, or None; it may wait."""
+    try:
+        return future.exception()
+    except CancelledError as error:
+        return error

@@ -1,0 +1,114 @@
+"""Both ends that come from outside: the interpreter's exit and `os.fork`.
+
+Whoever owns threads or processes registers here when it first starts one, and
+is told what to do. Nothing is installed before the first registration.
+
+| what happens                                  | what is called on each owner      |
+|-----------------------------------------------|-----------------------------------|
+| main ends normally                            | ``finish()``: all submitted runs  |
+| main ends by an unhandled error or Ctrl-C     | ``abandon()``: queue is dropped,  |
+|                                               | running processes are killed      |
+| Ctrl-C while finishing                        | ``abandon()``                     |
+| `os.fork`, in the child                       | ``forget()``: it is the parent's  |
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+import threading
+import weakref
+from typing import Protocol
+
+
+class Owner(Protocol):
+    """Owns threads or processes."""
+
+    def finish(self) -> object:
+        """Finish what was submitted, then end; returns when it has ended."""
+
+    def abandon(self) -> object:
+        """Drop what has not begun and end soon; returns when it has ended."""
+
+    def forget(self) -> object:
+        """In a forked child: the parent's threads and processes are not ours."""
+
+
+class _Stage(enum.Enum):
+    QUIET = "no hook installed yet"
+    WATCHING = "hooks installed"
+    ENDING = "the interpreter ends"
+
+
+_stage = _Stage.QUIET
+_owners: weakref.WeakSet[Owner] = weakref.WeakSet()
+_lock = threading.Lock()  # guards both; no other lock is taken under it
+
+
+def register(owner: Owner) -> None:
+    """Tell ``owner`` of exit and fork from now on.
+
+    Raises:
+        RuntimeError: The interpreter is ending; nothing new may start.
+    """
+    global _stage
+    refuse_when_ending()
+    with _lock:
+        _owners.add(owner)
+        if _stage is _Stage.QUIET:
+            _install_hooks()
+            _stage = _Stage.WATCHING
+
+
+def refuse_when_ending() -> None:
+    """Raise RuntimeError once the interpreter has begun to end."""
+    if _stage is _Stage.ENDING:
+        msg = "cannot schedule new futures after interpreter shutdown"
+        raise RuntimeError(msg)
+
+
+def _install_hooks() -> None:
+    # The threading module's own hook runs before it joins threads, which an
+    # atexit function does not; the standard pools use it for the same reason.
+    threading._register_atexit(_end)  # type: ignore[attr-defined]
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _end() -> None:
+    global _stage
+    with _lock:
+        _stage = _Stage.ENDING
+        owners = list(_owners)
+    try:
+        if not _ended_by_error():
+            _each(owners, "finish")
+            return
+    except KeyboardInterrupt:
+        _each(owners, "abandon")
+        raise
+    _each(owners, "abandon")
+
+
+def _each(owners: list[Owner], step: str) -> None:
+    for owner in owners:
+        getattr(owner, step)()
+
+
+def _ended_by_error() -> bool:
+    """Whether an error that nobody caught ended the main program.
+
+    The interpreter notes such an error in `sys.last_value` when it prints it.
+    At an interactive prompt errors are printed all the time and end nothing.
+    """
+    interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
+    return getattr(sys, "last_value", None) is not None and not interactive
+
+
+def _after_fork_in_child() -> None:
+    # The lock may have been held by a thread that the child does not have.
+    global _lock, _owners
+    _lock = threading.Lock()
+    owners, _owners = list(_owners), weakref.WeakSet()
+    _each(owners, "forget")

@@ -1,0 +1,12 @@
+"""The one map, over any executor: lazy, bounded, chunked by measured time.
+
+* `source` reads the input, `sizes` decides how many rows go together, `orders` in
+  which order results are given.
+* `core` holds these together: it starts calls, at most a window ahead of the reader,
+  and takes in what they came to.
+* `iterator` is what the reader holds.
+"""
+
+from parallelize.mapping.iterator import MapIterator, start_map
+
+__all__ = ("MapIterator", "start_map")

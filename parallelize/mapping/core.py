@@ -1,0 +1,366 @@
+"""The engine of a map: input on one side, executor and results on the other.
+
+```
+             fill()                    executor             arrived()
+ source ── rows, at most a window ──▶ _start_rows ──▶ ... ──▶ order ──▶ take()
+   ▲         ahead of the reader      or _submit                          │
+   └───────────────── reader's thread (or the drain's) ◀─────────────────┘
+```
+
+Only the reader's thread reads the input. Results arrive in any thread.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import enum
+import logging
+import threading
+from concurrent.futures import CancelledError
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parallelize.calls import Rows
+from parallelize.futures import Future, Outcome, error_of
+from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order
+from parallelize.mapping.source import Input, Source, hold_futures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.executors.base import Executor
+    from parallelize.mapping.sizes import Sizes
+    from parallelize.options import CallOptions
+
+    Row = tuple[Any, ...]
+
+
+_log = logging.getLogger("parallelize")
+
+
+class Plan(NamedTuple):
+    """How a map is to be run.
+
+    Attributes:
+        executor: Runs the calls.
+        fn: The function.
+        options: How each call is to be run.
+        sizes: How many rows go together.
+        least_ahead: The window, in rows; it is more when chunks are larger.
+        chunks_ahead: The window, in chunks; None if ``least_ahead`` is strict.
+        one_by_one: Whether each row is a call of its own.
+        ordered: Whether results come in the order of the input.
+    """
+
+    executor: Executor
+    fn: Callable[..., Any]
+    options: CallOptions
+    sizes: Sizes
+    least_ahead: int
+    chunks_ahead: int | None
+    one_by_one: bool
+    ordered: bool
+
+    def window(self, size: int) -> int:
+        """How many rows may be begun ahead of the reader."""
+        if self.chunks_ahead is None:
+            return self.least_ahead
+        return max(self.least_ahead, self.chunks_ahead * size)
+
+
+class _Life(enum.Enum):
+    RUNNING = "reads, starts, gives"
+    CLOSED = "the reader wants no more"
+    CANCELLED = "the executor was told to cancel"
+    FORKED = "it belongs to the parent process"
+
+
+class _Of(Outcome):
+    """What a single call came to; its future opens it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = future
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        error = error_of(self._future)
+        return (self._future.result(), None) if error is None else (None, error)
+
+
+class Core:
+    """Everything of a map but the iterator that its reader holds."""
+
+    def __init__(self, source: Source, plan: Plan) -> None:
+        self.source = source
+        self.was_read = False
+        self.refused: Exception | None = None  # why the executor takes no more
+        self._plan = plan
+        # Each call has a copy of the context in which the map was made.
+        self._context = copy_context()
+        self._order: Order = InOrder() if plan.ordered else AsCompleted()
+        self._life = _Life.RUNNING
+        self._ahead = 0  # rows begun and not given to the reader
+        self._chunks: set[Chunk] = set()  # begun, and not all of it has come
+        self._wakers: list[Callable[[], object]] = []
+        self._make_locks()
+
+    def _make_locks(self) -> None:
+        # Held while reading input and starting its calls, so that only one thread
+        # at a time does. It is taken before _arrived, and the user's code runs
+        # under it. Reentrant for finalisers, signal handlers, and an input that
+        # reads the very map it feeds.
+        self._reading = threading.RLock()
+        # Its lock guards what __init__ sets above but for the source; no other
+        # lock is taken under it. Reentrant for finalisers.
+        self._arrived = threading.Condition(threading.RLock())
+
+    # For who reads.
+
+    def fill(self, *, asked: int = 0, all_of_it: bool = False) -> None:
+        """Start calls until the window is full.
+
+        Args:
+            asked: How many rows the reader waits for: they are not ahead of it.
+            all_of_it: Do without a window.
+        """
+        with self._reading:
+            while self._life is _Life.RUNNING and self.source.state is Input.OPEN:
+                size = self._plan.sizes.next(self.source.left)
+                if not all_of_it and self._window_is_full(size, asked):
+                    break
+                self._start(self.source.draw(size))
+        if self._life is not _Life.RUNNING:
+            self._close_source()
+
+    def _window_is_full(self, size: int, asked: int) -> bool:
+        ahead = self._ahead
+        return ahead > 0 and ahead + size > self._plan.window(size) + asked
+
+    def take(self) -> list[Any] | None:
+        """Return the next outcomes if they are here."""
+        with self._arrived:
+            return self._order.take()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Return when there is something to take, or nothing to wait for.
+
+        Returns:
+            False if the timeout, in seconds, passed before.
+        """
+        with self._arrived:
+            return self._arrived.wait_for(self._is_news, timeout)
+
+    def call_when_news(self, waker: Callable[[], object]) -> None:
+        """Call ``waker()``, in any thread, when `wait` would return."""
+        with self._arrived:
+            if not self._is_news():
+                self._wakers.append(waker)
+                return
+        waker()
+
+    def _is_news(self) -> bool:
+        if self._life is not _Life.RUNNING or self._order.empty():
+            return True
+        return self._order.ready()
+
+    def given(self, rows: int) -> None:
+        """The reader has got so many rows and asks for more."""
+        with self._arrived:
+            self._ahead -= rows
+
+    def is_over(self) -> bool:
+        """Whether nothing is left to give; raises what the map ends with."""
+        with self._arrived:
+            life, empty = self._life, self._order.empty()
+        if life is _Life.CANCELLED:
+            raise CancelledError
+        if life is _Life.FORKED:
+            msg = "the map was made before os.fork(), it belongs to the parent process"
+            raise RuntimeError(msg)
+        if life is _Life.CLOSED:
+            return True
+        if not empty or self.source.state is Input.OPEN:
+            return False
+        if self.source.error is not None:
+            error, self.source.error = self.source.error, None
+            raise error
+        return True
+
+    # Calls go out ...
+
+    def _start(self, rows: list[Row]) -> None:
+        if not rows:
+            return
+        if self._plan.one_by_one or hold_futures(rows):
+            for row in rows:
+                self._begin(1, partial(self._start_one, row))
+        else:
+            self._begin(len(rows), partial(self._start_chunk, rows))
+
+    def _begin(
+        self, count: int, start: Callable[[Chunk], Callable[[], object]]
+    ) -> None:
+        if self.source.state is Input.FAILED and self.refused is not None:
+            return  # a row before this one was refused
+        chunk = Chunk(count)
+        with self._arrived:
+            self._ahead += count
+            self._chunks.add(chunk)
+            self._order.begun(chunk)
+        try:
+            cancel = self._context.copy().run(start, chunk)
+        except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
+            self._take_back(chunk)
+            self.refused = error
+            self.source.fail(error)
+        except BaseException:
+            self._take_back(chunk)
+            raise
+        else:
+            self._keep_cancel(chunk, cancel)
+
+    def _start_chunk(self, rows: list[Row], chunk: Chunk) -> Callable[[], object]:
+        def deliver(first: int, outcomes: Sequence[Any], seconds: float) -> None:
+            self._deliver(chunk, first, outcomes, seconds)
+
+        plan = self._plan
+        return plan.executor._start_rows(Rows(plan.fn, rows, plan.options, deliver))
+
+    def _start_one(self, row: Row, chunk: Chunk) -> Callable[[], object]:
+        plan = self._plan
+        future = plan.executor._submit(plan.fn, row, {}, plan.options)
+        future.add_done_callback(lambda done: self._deliver(chunk, 0, [_Of(done)], 0.0))
+        return future.cancel
+
+    def _take_back(self, chunk: Chunk) -> None:
+        with self._arrived:
+            self._ahead -= chunk.count
+            self._chunks.discard(chunk)
+            self._order.take_back(chunk)
+
+    def _keep_cancel(self, chunk: Chunk, cancel: Callable[[], object]) -> None:
+        with self._arrived:
+            if chunk in self._chunks:
+                chunk.cancel = cancel
+                return
+        if chunk.missing:  # the map was closed meanwhile
+            cancel()
+
+    # ... and outcomes come in.
+
+    def _deliver(
+        self, chunk: Chunk, first: int, outcomes: Sequence[Any], seconds: float
+    ) -> None:
+        part = outcomes if isinstance(outcomes, list) else list(outcomes)
+        with self._arrived:
+            chunk.missing -= len(part)
+            if not chunk.missing:
+                self._chunks.discard(chunk)
+                chunk.cancel = None  # it holds the rows
+            if self._life in (_Life.CLOSED, _Life.FORKED):
+                return
+            if seconds > 0:
+                self._plan.sizes.measured(len(part), seconds)
+            self._order.arrived(chunk, first, part)
+            wakers = self._tell()
+        for waker in wakers:
+            waker()
+
+    def _tell(self) -> list[Callable[[], object]]:
+        if not self._is_news():
+            return []
+        self._arrived.notify_all()
+        wakers, self._wakers = self._wakers, []
+        return wakers
+
+    # The end.
+
+    def close(self) -> None:
+        """End the map: cancel what has not begun, let go of the input."""
+        self._end(_Life.CLOSED)
+
+    def cancel(self) -> None:
+        """End the map for the executor: the reader gets what has come already."""
+        self._end(_Life.CANCELLED)
+
+    def forget(self) -> None:
+        """In a forked child: end without touching what is the parent's."""
+        self._make_locks()
+        self._life = _Life.FORKED
+        self._chunks.clear()
+        self._wakers.clear()
+
+    def finish(self, *, unread_only: bool) -> None:
+        """Start all that is left, as the executor is about to close.
+
+        Not if the user chose a ``buffersize``, or the input is known to be endless.
+        """
+        strict = self._plan.chunks_ahead is None
+        if strict or self.source.endless or (unread_only and self.was_read):
+            return
+        self.fill(all_of_it=True)
+
+    def dropped(self) -> None:
+        """The iterator is gone; runs wherever garbage is collected."""
+        if self.was_read:
+            self.close()
+        elif self._plan.chunks_ahead is None or self.source.state is not Input.OPEN:
+            self._end(_Life.CLOSED, cancel=False)
+        else:
+            self._drain_elsewhere()
+
+    def _drain_elsewhere(self) -> None:
+        # A bare thread, for Thread.start() takes a lock that this thread may hold.
+        # At the end of the program no thread starts; the pools then finish the map.
+        with contextlib.suppress(RuntimeError):
+            _thread.start_new_thread(self.drain, ())
+
+    def drain(self) -> None:
+        """Run all calls, for their effects alone, in place of a reader."""
+        try:
+            while True:
+                self.fill()
+                outcomes = self.take()
+                if outcomes is not None:
+                    self.given(len(outcomes))
+                elif self.is_over():
+                    return
+                else:
+                    self.wait(None)
+        except CancelledError:
+            return
+        except Exception:  # noqa: BLE001 - nobody else is there to be told
+            _log.exception("a map that nobody reads has failed")
+
+    def _end(self, life: _Life, *, cancel: bool = True) -> None:
+        with self._arrived:
+            if self._life is not _Life.RUNNING:
+                return
+            self._life = life
+            chunks, self._chunks = self._chunks, set()
+            if life is _Life.CLOSED:
+                self._order = AsCompleted()  # empty: lets go of the outcomes
+            wakers = self._tell()
+        for waker in wakers:
+            waker()
+        if cancel:
+            for chunk in chunks:
+                _cancel(chunk)
+        self._close_source()
+
+    def _close_source(self) -> None:
+        # Whoever is reading just now comes by here when it has read.
+        if self._reading.acquire(blocking=False):
+            try:
+                self.source.close()
+            finally:
+                self._reading.release()
+
+
+def _cancel(chunk: Chunk) -> None:
+    cancel = chunk.cancel
+    if cancel is not None:
+        cancel()

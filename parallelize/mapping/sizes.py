@@ -1,0 +1,91 @@
+"""How many rows go to a worker at once."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Sizes(Protocol):
+    """Decides how many rows the next chunk has."""
+
+    def next(self, left: int | None) -> int:
+        """Return the size of the next chunk; ``left`` rows are left, if known."""
+        ...
+
+    def measured(self, rows: int, seconds: float) -> None:
+        """Learn that so many rows, of one chunk, ran so long."""
+
+
+class FixedSize:
+    """Chunks of one size."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def next(self, left: int | None) -> int:
+        """Return the size."""
+        return self._size
+
+    def measured(self, rows: int, seconds: float) -> None:
+        """Learn nothing."""
+
+
+class MeasuredSize:
+    """Chunks that run for about `TARGET` seconds, by what chunks before them took.
+
+    The first rows go alone. A chunk is never more than `GROWTH` times as large as
+    one that has been measured, so that one misleading row does little harm. Near
+    the end of an input of known length chunks shrink, so that the workers end
+    together.
+    """
+
+    TARGET = 0.005
+    GROWTH = 4
+    MOST = 4096
+    #: Chunks shorter than this cost more than ending together gains.
+    LEAST_SECONDS = 0.0005
+
+    def __init__(self, workers: int, most: int, alone_above: float) -> None:
+        """Begin with chunks of one row.
+
+        Args:
+            workers: How many chunks run at once.
+            most: The largest chunk.
+            alone_above: Rows that run longer than so many seconds go alone.
+        """
+        self._workers = workers
+        self._most = max(1, min(most, self.MOST))
+        self._alone_above = alone_above
+        self._size = 1
+        self._seconds: float | None = None  # a row's, by a moving average
+
+    def next(self, left: int | None) -> int:
+        """Return the size of the next chunk."""
+        if left is None:
+            return self._size
+        share = max(-(-left // (2 * self._workers)), self._least())
+        return max(1, min(self._size, share))
+
+    def _least(self) -> int:
+        if not self._seconds:
+            return 1
+        return int(min(self._most, self.LEAST_SECONDS / self._seconds))
+
+    def measured(self, rows: int, seconds: float) -> None:
+        """Learn from a chunk."""
+        each = seconds / rows
+        known = self._seconds
+        self._seconds = each if known is None else (known + each) / 2
+        wanted = self._wanted()
+        if rows >= self._size:
+            wanted = min(wanted, self._size * self.GROWTH)
+        else:
+            wanted = min(wanted, self._size)
+        self._size = max(1, wanted)
+
+    def _wanted(self) -> int:
+        if not self._seconds:
+            return self._most
+        if self._seconds > self._alone_above:
+            return 1
+        return int(min(self._most, self.TARGET / self._seconds))

@@ -1,0 +1,145 @@
+"""The input of a map: rows of arguments, read only as far as asked."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import operator
+from itertools import chain, count, cycle, islice, repeat
+from typing import TYPE_CHECKING, Any
+
+from parallelize.dependencies import futures_in
+from parallelize.futures import Future
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_CONTAINERS = frozenset((list, tuple, dict))
+
+
+class Input(enum.Enum):
+    """How far the input has come."""
+
+    OPEN = "there may be more"
+    ENDED = "all was read"
+    FAILED = "reading raised an error"
+    CLOSED = "nobody wants more"
+
+
+class Source:
+    """Reads rows from one or more iterables, as `zip` does.
+
+    One thread at a time may use it.
+
+    Attributes:
+        state: How far it has come.
+        error: What reading raised, if it failed.
+        length: How many rows there are in all, if the iterables tell.
+        endless: Whether the rows are known never to end.
+    """
+
+    def __init__(self, iterables: Sequence[Iterable[Any]], *, star: bool) -> None:
+        if not iterables:
+            msg = "map needs at least one iterable"
+            raise TypeError(msg)
+        self._iterators = [
+            _iterator(each, position) for position, each in enumerate(iterables)
+        ]
+        self._rows: Iterator[tuple[Any, ...]] = (
+            map(tuple, self._iterators[0]) if star else zip(*self._iterators)  # noqa: B905
+        )
+        self.length = _least_length(iterables)
+        self.endless = all(map(_is_endless, iterables))
+        self.state = Input.OPEN
+        self.error: BaseException | None = None
+        self._drawn = 0
+        self._drawing = False
+
+    @property
+    def left(self) -> int | None:
+        """How many rows are left, if the iterables have told their lengths."""
+        return None if self.length is None else max(0, self.length - self._drawn)
+
+    def draw(self, number: int) -> list[tuple[Any, ...]]:
+        """Read so many rows; fewer when the input ends or fails."""
+        rows: list[tuple[Any, ...]] = []
+        self._drawing = True
+        try:
+            # extend keeps what it got before an error.
+            rows.extend(islice(self._rows, number))
+        except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
+            self.fail(error)
+        else:
+            self._drawn += len(rows)
+            if len(rows) < number:
+                self._end(Input.ENDED)
+        finally:
+            self._drawing = False
+        return rows
+
+    def fail(self, error: Exception) -> None:
+        """Read no more; the error stands at the end of the rows."""
+        self.error = error
+        self._end(Input.FAILED)
+
+    def close(self) -> None:
+        """Read no more, and close the iterators that can be closed."""
+        if self._drawing:
+            return  # an iterator ends the map it feeds; who draws comes by again
+        iterators = self._iterators
+        self._end(Input.CLOSED)
+        for iterator in iterators:
+            close = getattr(iterator, "close", None)
+            if callable(close):
+                close()
+
+    def _end(self, state: Input) -> None:
+        if self.state is Input.OPEN:
+            self.state = state
+        self._rows = iter(())
+        self._iterators = []
+
+
+def _iterator(iterable: Iterable[Any], position: int) -> Iterator[Any]:
+    try:
+        return iter(iterable)
+    except TypeError:
+        msg = f"iterables[{position}] must be an iterable, not {iterable!r}"
+        raise TypeError(msg) from None
+
+
+def _least_length(iterables: Sequence[Iterable[Any]]) -> int | None:
+    lengths: list[int] = []
+    for each in iterables:
+        if _is_endless(each):
+            continue
+        length = _length(each)
+        if length is None:
+            return None
+        lengths.append(length)
+    return min(lengths) if lengths else None
+
+
+def _length(iterable: Any) -> int | None:
+    if isinstance(iterable, repeat):
+        return operator.length_hint(iterable)
+    with contextlib.suppress(Exception):  # a length that fails is no length
+        return len(iterable)
+    return None
+
+
+def _is_endless(iterable: Any) -> bool:
+    if isinstance(iterable, repeat):  # without times it has no length to hint at
+        return operator.length_hint(iterable, -1) < 0
+    return isinstance(iterable, (count, cycle))
+
+
+def hold_futures(rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether there is a future of ours among the arguments of some row."""
+    # One pass at C speed tells the usual case.
+    kinds = set(map(type, chain.from_iterable(rows)))
+    if any(issubclass(kind, Future) for kind in kinds):
+        return True
+    if _CONTAINERS.isdisjoint(kinds):
+        return False
+    return any(futures_in(row, {}) for row in rows)

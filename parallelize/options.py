@@ -1,0 +1,136 @@
+"""The options of a call, checked once, and how many workers a machine can feed."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parallelize.executors.base import Call
+
+
+class CallOptions(NamedTuple):
+    """How one call is to be run; the same object serves every call of a function.
+
+    Attributes:
+        name: What errors and traces call the function; None takes its own name.
+        timeout: Seconds a call may run, counted from its start; None for ever.
+        retries: How many times more a failed call is started.
+        retry_on: The errors after which it is; a died worker always counts.
+        limit: Bounds how many calls run at once; None is no bound.
+    """
+
+    name: str | None = None
+    timeout: float | None = None
+    retries: int = 0
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    limit: Limit | None = None
+
+
+DEFAULTS = CallOptions()
+
+
+class Limit:
+    """Lets at most ``count`` calls through at once; the others queue here."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free = count
+        self._waiting: deque[Call] = deque()
+        self._lock = threading.Lock()  # guards _free and _waiting; taken alone
+
+    def admit(self, call: Call) -> None:
+        """Start the call now, or when one that runs has ended."""
+        with self._lock:
+            if self._free == 0:
+                self._waiting.append(call)
+                return
+            self._free -= 1
+        self._start(call)
+
+    def _start(self, call: Call) -> None:
+        call.future.add_done_callback(self._release)
+        call.start()
+
+    def _release(self, _: object) -> None:
+        with self._lock:
+            call = self._next()
+            if call is None:
+                self._free += 1
+                return
+        self._start(call)
+
+    def _next(self) -> Call | None:
+        while self._waiting:
+            call = self._waiting.popleft()
+            if not call.future.done():
+                return call
+        return None
+
+    def __reduce__(self) -> tuple[Callable[[int], Limit], tuple[int]]:
+        return Limit, (self.count,)
+
+
+def check_timeout(timeout: object, argument: str = "timeout") -> float | None:
+    """Return the timeout in seconds, or raise naming the argument."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise _wrong_type(argument, "a number of seconds or None", timeout)
+    if math.isnan(timeout) or timeout <= 0:
+        raise _wrong_value(argument, "more than 0 seconds", timeout)
+    return None if math.isinf(timeout) else float(timeout)
+
+
+def check_count(count: object, argument: str, least: int) -> int:
+    """Return a whole number of at least ``least``, or raise naming the argument."""
+    if isinstance(count, bool) or not isinstance(count, SupportsIndex):
+        raise _wrong_type(argument, "a whole number", count)
+    number = count.__index__()
+    if number < least:
+        raise _wrong_value(argument, f"at least {least}", count)
+    return number
+
+
+#: More workers than this are a mistake (each is a thread or a process).
+MOST_WORKERS = 10_000
+
+
+def check_workers(max_workers: object) -> int | None:
+    """Return the number of workers asked for, or raise naming the argument."""
+    if max_workers is None:
+        return None
+    count = check_count(max_workers, "max_workers", least=1)
+    if count > MOST_WORKERS:
+        raise _wrong_value("max_workers", f"at most {MOST_WORKERS}", count)
+    return count
+
+
+def check_callable(fn: object, argument: str) -> None:
+    """Raise a TypeError naming the argument unless ``fn`` can be called."""
+    if not callable(fn):
+        raise _wrong_type(argument, "a callable", fn)
+
+
+def check_retry_on(retry_on: object) -> tuple[type[BaseException], ...]:
+    """Return the error classes as a tuple, or raise naming the argument."""
+    given: tuple[object, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    return tuple(_error_class(each) for each in given)
+
+
+def _error_class(given: object) -> type[BaseException]:
+    if isinstance(given, type) and issubclass(given, BaseException):
+        return given
+    raise _wrong_type("retry_on", "an exception class or a tuple of them", given)
+
+
+def _wrong_type(argument: str, expected: str, got: object) -> TypeError:
+    return TypeError(f"{argument} must be {expected}, not {got!r}")
+
+
+def _wrong_value(argument: str, expected: str, got: object) -> ValueError:
+    return ValueError(f"{argument} must be {expected}, not {got!r}")

@@ -1,0 +1,85 @@
+"""Locks, queues and shared values of multiprocessing among an initializer's arguments.
+
+These may be pickled only while a child is being started, because descriptors
+have to go along. So the pool shows multiprocessing a child that is being
+started while it pickles the arguments, keeps the descriptors that are named,
+and sends them to each worker together with its sockets.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from parallelize.process import pickling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parallelize.process.transport import Part
+
+#: In a worker: the descriptors that came with it.
+received: list[int] = []
+
+
+class Descriptor:
+    """Stands for a descriptor in a pickle; multiprocessing calls `detach` on it."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def detach(self) -> int:
+        """Return the descriptor in the worker."""
+        return os.dup(received[self._index])
+
+
+class Inheritance:
+    """The descriptors that every worker of a pool is given; closed with the pool."""
+
+    def __init__(self) -> None:
+        self.fds: list[int] = []
+
+    # What multiprocessing expects of a child that is being started.
+
+    def duplicate_for_child(self, fd: int) -> int:
+        """Keep a copy of a descriptor; return what stands for it."""
+        self.fds.append(os.dup(fd))
+        return len(self.fds) - 1
+
+    DupFd = Descriptor
+
+    def dumps(self, value: object) -> Sequence[Part]:
+        """Pickle a value that may hold objects of multiprocessing."""
+        # Loaded only by those who have something of multiprocessing to pass.
+        context: Any = sys.modules.get("multiprocessing.context")
+        if context is None:
+            return pickling.dumps(value)
+        context.set_spawning_popen(self)
+        try:
+            return [self._dumps(value)]
+        finally:
+            context.set_spawning_popen(None)
+
+    def _dumps(self, value: object) -> bytes:
+        import io
+        from multiprocessing.reduction import ForkingPickler
+
+        import cloudpickle
+
+        forking: Any = ForkingPickler  # its table of reducers has no public name
+
+        class Pickler(cloudpickle.Pickler):  # the table is read from the class
+            dispatch_table: Any = {  # noqa: RUF012 - typeshed declares another type
+                **cloudpickle.Pickler.dispatch_table,
+                **forking._extra_reducers,
+            }
+
+        with io.BytesIO() as file:
+            Pickler(file, 5).dump(value)
+            return file.getvalue()
+
+    def close(self) -> None:
+        """Close the copies."""
+        while self.fds:
+            os.close(self.fds.pop())

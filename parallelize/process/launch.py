@@ -1,0 +1,194 @@
+"""The pool's hold on the server that starts its workers: see `server`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from parallelize.process import command
+from parallelize.process.server import (
+    EXITED,
+    HALT,
+    HALTED,
+    MESSAGE,
+    REFUSED,
+    SIGNAL,
+    START,
+    STARTED,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Inherited = tuple[Callable[..., object], tuple[object, ...]]
+
+#: The start methods; the first is taken unless one is asked for.
+METHODS = ("spawn",) if sys.platform == "win32" else ("forkserver", "spawn", "fork")
+
+# Signals by what they are for; Windows has neither of the two names.
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+RESUME = getattr(signal, "SIGCONT", 0)
+
+#: Seconds that the server has to leave when it is let go, before it is killed.
+_GRACE = 2.0
+
+_SERVER_FD = 3
+
+
+class Event(NamedTuple):
+    """Something that happened to the worker ``id``."""
+
+    kind: int  # STARTED, HALTED, EXITED or REFUSED
+    id: int
+    value: int  # its pid, its wait status, or an errno
+
+
+def launcher(method: str, inherited: Inherited | None = None) -> Launcher:
+    """Return what starts workers by this method on this system."""
+    if sys.platform == "win32":
+        from parallelize.process import windows
+
+        return windows.Launcher()
+    return Launcher(method, inherited)
+
+
+class Launcher:
+    """Starts a server, and through it workers.
+
+    Args:
+        method: One of `METHODS`.
+        inherited: The initializer and its arguments, for workers that are copies
+            of this process; they need not be pickled then.
+
+    Raises:
+        OSError: The server cannot be started.
+    """
+
+    def __init__(self, method: str, inherited: Inherited | None = None) -> None:
+        self._sock, theirs = socket.socketpair()
+        try:
+            if method == "fork":
+                self._pid = _fork(self._sock, theirs, inherited)
+            else:
+                self._pid = _spawn(theirs, method)
+        except BaseException:
+            self._sock.close()
+            raise
+        finally:
+            theirs.close()
+        self._sock.setblocking(False)
+        self._rest = b""
+
+    def fileno(self) -> int:
+        """The descriptor to wait on for events."""
+        return self._sock.fileno()
+
+    def start(
+        self,
+        id: int,
+        tasks: socket.socket,
+        control: socket.socket,
+        page: int | str,
+        more_fds: Sequence[int],
+    ) -> None:
+        """Start a worker that gets copies of the sockets, page and descriptors."""
+        fds = [tasks.fileno(), control.fileno(), int(page), *more_fds]
+        socket.send_fds(self._sock, [MESSAGE.pack(START, id, 0)], fds)
+
+    def kill(self, id: int, number: int = signal.SIGTERM) -> None:
+        """Send a worker a signal; nothing happens if it has ended."""
+        self._sock.send(MESSAGE.pack(SIGNAL, id, number))
+
+    def halt(self, id: int) -> None:
+        """Stop a worker where it is; an event HALTED follows."""
+        self._sock.send(MESSAGE.pack(HALT, id, 0))
+
+    def events(self) -> list[Event] | None:
+        """What has happened since; None if the server is gone.
+
+        Raises:
+            BlockingIOError: Nothing has.
+        """
+        data = self._sock.recv(MESSAGE.size * 256)
+        if not data:
+            return None
+        data = self._rest + data
+        whole = len(data) - len(data) % MESSAGE.size
+        self._rest = data[whole:]
+        return [
+            Event(op, id, value) for op, id, value in MESSAGE.iter_unpack(data[:whole])
+        ]
+
+    def close(self) -> None:
+        """Let the server go; returns when it has ended."""
+        if not self._left_within(_GRACE):
+            os.kill(self._pid, KILL)
+        self._sock.close()
+        with contextlib.suppress(ChildProcessError):  # others wait for all children
+            os.waitpid(self._pid, 0)
+
+    def _left_within(self, seconds: float) -> bool:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.settimeout(seconds)
+            while self._sock.recv(MESSAGE.size * 256):
+                pass  # what it still tells of workers is of no interest now
+        except TimeoutError:
+            return False
+        except OSError:  # it has gone already
+            return True
+        return True
+
+    def forget(self) -> None:
+        """In a forked child: close our copy; server and workers are the parent's."""
+        self._sock.close()
+
+
+def _spawn(theirs: socket.socket, method: str) -> int:
+    line = command.python(
+        f"from parallelize.process.server import main; main({_SERVER_FD}, {method!r})"
+    )
+    fd = theirs.fileno()
+    if fd == _SERVER_FD:  # dup2 onto itself would leave it close-on-exec
+        fd = os.dup(fd)
+    try:
+        return os.posix_spawn(
+            line[0],
+            line,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, fd, _SERVER_FD),
+            ],
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE],
+        )
+    finally:
+        if fd != theirs.fileno():
+            os.close(fd)
+
+
+def _fork(
+    ours: socket.socket, theirs: socket.socket, inherited: Inherited | None
+) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # None, or closed
+            stream.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            from parallelize.process import server, worker
+
+            worker.inherited = inherited
+            server.main(theirs.detach(), "fork")
+        finally:
+            os._exit(1)
+    return pid
+
+
+__all__ = ("EXITED", "HALTED", "REFUSED", "STARTED", "Event", "Launcher")

@@ -1,0 +1,100 @@
+"""The messages between a pool and its workers, and how an error is put into one.
+
+| to the worker | parts                                     | answer                |
+|---------------|-------------------------------------------|-----------------------|
+| START         | settings (pickled dict)                   | READY or START_FAILED |
+| CALL          | function, arguments, buffers …, values …  | DONE or FAILED        |
+| ROWS          | function, rows                            | BLOCK, ROW_DONE,      |
+|               |                                           | ROW_FAILED, in order  |
+| GIVE_BACK     | (over the control socket)                 | GIVEN_BACK, likewise  |
+
+``id`` names the task. ``extra`` is, in CALL, how many of the buffers belong to
+the arguments; in ROWS, the number of arguments of each row (0: each row is
+pickled on its own); in BLOCK, the number of its first row; in ROW_DONE and
+ROW_FAILED, the number of the row. ``micros`` is how long it ran;
+in ROWS it says whether the pool watches how long each row runs (0: it does not).
+"""
+
+from __future__ import annotations
+
+import pickle
+
+from parallelize.process import pickling
+
+START = 1
+CALL = 2
+ROWS = 3
+GIVE_BACK = 4
+
+READY = 11
+START_FAILED = 12
+DONE = 13
+FAILED = 14
+BLOCK = 15
+ROW_DONE = 16
+ROW_FAILED = 17
+GIVEN_BACK = 18
+
+_LONGEST = (1 << 32) - 1
+
+
+def micros(nanoseconds: int) -> int:
+    """How long a run took, as it fits into a frame."""
+    return min(nanoseconds // 1000, _LONGEST)
+
+
+def encode_failure(error: BaseException) -> bytes:
+    """Put an error into bytes: as a pickle where that works, always as text."""
+    tb = error.__traceback__
+    error.__traceback__ = tb.tb_next if tb is not None else None  # without our frame
+    text = _traceback_text(error)
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    return pickle.dumps((_pickled(error), name, text_of(error), text), 5)
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    """Pickle an error, if it can be built again from its pickle."""
+    try:
+        parts = pickling.dumps(error)
+        if len(parts) > 1 or type(pickling.loads(parts)) is not type(error):
+            return None
+        return bytes(parts[0])
+    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
+        return None
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error, whatever its own code does."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
+        return "(its text cannot be shown)"
+
+
+def _traceback_text(error: BaseException) -> str:
+    import traceback
+
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
+        return f"{type(error).__qualname__} (its traceback cannot be shown)\n"
+
+
+def decode_failure(encoded: bytes) -> BaseException:
+    """Return the error that `encode_failure` put into bytes, in its own class."""
+    from parallelize.errors import RemoteError, RemoteTraceback
+
+    pickled, name, message, text = pickle.loads(encoded)
+    error = _unpickled(pickled) or RemoteError(name, message)
+    error.__cause__ = RemoteTraceback(text)
+    return error
+
+
+def _unpickled(pickled: bytes | None) -> BaseException | None:
+    if pickled is None:
+        return None
+    try:
+        error = pickle.loads(pickled)
+    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
+        return None
+    return error if isinstance(error, BaseException) else None

@@ -1,0 +1,489 @@
+"""A pool of worker processes, on the side of those who call.
+
+```
+ caller thread                dispatcher thread (1 per pool)            worker process i
+ submit ── pickle ──┬─ idle worker? ── frame ───────────────────────▶  recv ▸ unpickle ▸ run ▸ pickle ▸ send
+                    └─ else queue ──▶ batches sized by measured time ▶        │  (shared page: which task of the
+ Future ◀─ result ──────────────── one private socket pair per worker ◀───────┘   batch is running now)
+                                   + ends of workers + wake-up + deadlines
+```
+
+The pool owns the queue and the table of workers, and hands tasks to workers
+from whichever thread finds both. The `Dispatcher` hears the workers.
+"""  # noqa: E501 - a picture
+
+from __future__ import annotations
+
+import enum
+import os
+import pickle
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from parallelize import lifecycle
+from parallelize.errors import SerializationError
+from parallelize.process import launch, messages, pickling
+from parallelize.process.dispatcher import Dispatcher
+from parallelize.process.inheritance import Inheritance
+from parallelize.process.queue import TaskQueue
+from parallelize.process.tasks import CallTask, RowsTask, Task, encode_rows
+from parallelize.process.transport import pack
+from parallelize.process.workers import Stage, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parallelize.calls import Rows
+    from parallelize.options import CallOptions
+    from parallelize.process.transport import Part
+
+    class LiveMaps(Protocol):
+        """The maps that run in this pool."""
+
+        def finish(self, *, unread_only: bool) -> None: ...
+        def cancel(self) -> None: ...
+        def forget(self) -> None: ...
+
+
+#: How often in a row a worker may fail to start before waiting calls fail.
+MOST_START_FAILURES = 3
+
+#: Seconds that running calls have when the program ends by an error.
+ABANDON_GRACE = 0.5
+
+#: Seconds that a worker has to end when it is let go, before it is killed.
+LEAVE_GRACE = 3.0
+
+_PROCESS_NAMES = {"forkserver": "ForkServer", "spawn": "Spawn", "fork": "Fork"}
+
+
+class Settings(NamedTuple):
+    """How a pool is to be; checked by whoever makes it."""
+
+    max_workers: int
+    method: str
+    initializer: Callable[..., object] | None
+    initargs: tuple[Any, ...]
+    max_tasks_per_child: int | None
+    max_memory_per_child: int | None
+    idle_timeout: float | None
+
+
+class State(enum.Enum):
+    """The life of a pool."""
+
+    FRESH = "nothing is started"
+    OPEN = "takes calls"
+    CLOSING = "finishes the calls it has"
+    CLOSED = "has no worker and no thread"
+    FORGOTTEN = "belongs to the parent of this forked process"
+
+
+class Pool:
+    """Runs tasks on worker processes."""
+
+    def __init__(self, settings: Settings, maps: LiveMaps) -> None:
+        self.settings = settings
+        self._maps = maps
+        # Guards the state, the queue and the workers. Under it a future's guard
+        # may be taken, never the other way round. Reentrant, because a garbage
+        # collection or a signal handler may call in at any place.
+        self.lock = threading.RLock()
+        self.state = State.FRESH
+        self.queue = TaskQueue()
+        self.workers: dict[int, Worker] = {}
+        self.idle: list[Worker] = []
+        self.held: set[Task] = set()  # prepared; they wait for values or a limit
+        self.start_failures = 0
+        self.launcher: launch.Launcher | None = None
+        self.lost_launchers: list[launch.Launcher] = []
+        self._dispatcher: Dispatcher | None = None
+        self._start_frame: list[Part] = []
+        self._inheritance = Inheritance()
+        self._last_id = 0
+        self._last_worker = 0
+
+    # Taking calls.
+
+    def prepare(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> CallTask:
+        """Make a task of a call; raise RuntimeError after shutdown."""
+        self._refuse_if_closed()
+        task = CallTask(self, fn, args, kwargs, options)
+        if task.waits_for or options.limit is not None:
+            self._hold(task)
+        return task
+
+    def prepare_rows(self, source: Rows) -> list[Task]:
+        """Make tasks of rows; raise RuntimeError after shutdown."""
+        self._refuse_if_closed()
+        tasks = encode_rows(self, source)
+        if source.options.limit is not None:
+            for task in tasks:
+                self._hold(task)
+        return tasks
+
+    def _hold(self, task: Task) -> None:
+        with self.lock:
+            self._open()
+            self.held.add(task)
+        task.future.add_done_callback(lambda _: self._let_go(task))
+
+    def _let_go(self, task: Task) -> None:
+        with self.lock:
+            if task in self.held:
+                self.held.remove(task)
+                self._wake_if_closing()
+
+    def _refuse_if_closed(self) -> None:
+        if self.state not in (State.FRESH, State.OPEN):
+            lifecycle.refuse_when_ending()
+            msg = "cannot schedule new futures after shutdown"
+            raise RuntimeError(msg)
+
+    def enqueue(self, task: Task) -> None:
+        """Hand a task to a worker, now or when one has time."""
+        if isinstance(task, CallTask) and task.future.done():
+            return  # cancelled, or its arguments cannot be pickled
+        try:
+            with self.lock:
+                self._open()
+                self._last_id += 1
+                task.id = self._last_id
+                self.held.discard(task)
+                self.queue.add(task, rows=isinstance(task, RowsTask))
+                self.feed_idle()
+        except Exception as error:  # noqa: BLE001 - closed meanwhile, or no start
+            task.abort(error)
+
+    def retry(self, task: Task) -> None:
+        """Hand out a task once more, after an attempt that failed."""
+        if isinstance(task, CallTask):
+            task.attempts += 1
+        with self.lock:
+            self._last_id += 1
+            task.id = self._last_id
+            self.queue.put_back([(task, isinstance(task, RowsTask))])
+            self.feed_idle()
+
+    def _open(self) -> None:
+        if self.state is State.OPEN or (
+            self.state is State.CLOSING and self._dispatcher is not None
+        ):
+            return
+        if self.state is not State.FRESH:
+            msg = "cannot schedule new futures after shutdown"
+            raise RuntimeError(msg)
+        lifecycle.register(self)
+        self._start_frame = self._encoded_start()
+        if self.settings.method == "fork":  # before there is a thread of ours
+            self.launcher = self._new_launcher()
+        self._dispatcher = Dispatcher(self)
+        self._dispatcher.start()
+        self.state = State.OPEN
+
+    # Handing tasks to workers; the caller holds the lock.
+
+    def feed_idle(self) -> None:
+        """Give what waits to idle workers, and start one more if some is left."""
+        while len(self.queue) and self.idle:
+            self.feed(self.idle.pop())
+        if len(self.queue) and len(self.workers) < self.settings.max_workers:
+            self._start_worker()
+
+    def feed(self, worker: Worker) -> None:
+        """Give a worker as much as it should have; note it as idle if nothing."""
+        if worker.stage in (Stage.LEAVING, Stage.GONE):
+            return
+        buffers: list[Part] = []
+        while (room := self._room(worker)) > 0:
+            task = self.queue.take(len(worker.tasks), worker.load)
+            if task is None:
+                break
+            self._cut_to(task, room)
+            if task.begin():
+                buffers += worker.give(task)
+                self._watch_deadline(worker, task)
+            else:
+                task.ended()
+        if buffers:
+            worker.write(buffers)
+            if worker.stuck:
+                self.wake()
+        if not worker.tasks:
+            self._rest(worker)
+
+    def _room(self, worker: Worker) -> int:
+        """How many calls more the worker may be given in its life."""
+        if worker.heavier_than(self.settings.max_memory_per_child):
+            return 0
+        most = self.settings.max_tasks_per_child
+        return sys.maxsize if most is None else most - worker.begun
+
+    def _cut_to(self, task: Task, room: int) -> None:
+        """Keep a task of rows within the calls that a worker may still run."""
+        if task.size > room and isinstance(task, RowsTask):
+            self.split_off(task, task.size - room)
+
+    def split_off(self, task: RowsTask, count: int) -> None:
+        """Make the last rows of a task one of their own, in front of the queue."""
+        tail = task.split(count)
+        if tail is None:
+            return
+        self._last_id += 1
+        tail.id = self._last_id
+        if tail.options.limit is None:
+            self.queue.put_back([(tail, True)])
+        else:  # it would run beside the rest: that counts
+            self._hold(tail)
+            tail.options.limit.admit(tail)
+
+    def _rest(self, worker: Worker) -> None:
+        """A worker has nothing to do: let it go or keep it."""
+        if self._room(worker) <= 0:
+            self.let_go(worker)
+        elif worker not in self.idle:
+            self.idle.append(worker)
+            self._watch_idleness(worker)
+
+    def let_go(self, worker: Worker) -> None:
+        """Have a worker end; it is killed if it does not within a grace."""
+        if worker.stage in (Stage.LEAVING, Stage.GONE):
+            return
+        if worker in self.idle:
+            self.idle.remove(worker)
+        worker.leave()
+        self._at(LEAVE_GRACE, worker.kill)
+
+    def _start_worker(self) -> None:
+        try:
+            worker = self._new_worker()
+        except OSError as error:
+            self._cannot_start(error)
+            return
+        self.workers[worker.id] = worker
+        worker.write(self._start_frame_of(worker))
+        self.wake()
+        self.feed(worker)
+
+    def _new_worker(self) -> Worker:
+        self._last_worker += 1
+        if self.launcher is not None:
+            try:
+                return Worker(self._last_worker, self.launcher, self._inheritance.fds)
+            except ConnectionError:  # the server is gone; the dispatcher closes it
+                self.lost_launchers.append(self.launcher)
+        self.launcher = self._new_launcher()
+        return Worker(self._last_worker, self.launcher, self._inheritance.fds)
+
+    def _new_launcher(self) -> launch.Launcher:
+        settings = self.settings
+        if settings.method == "fork" and settings.initializer is not None:
+            inherited = settings.initializer, settings.initargs
+            return launch.launcher(settings.method, inherited)
+        return launch.launcher(settings.method)
+
+    def _cannot_start(self, error: OSError) -> None:
+        if self.workers:
+            return  # there are others: they serve the queue
+        self.fail_queue(f"{type(error).__name__}: {error}")
+
+    def start_failed(self, reason: str) -> None:
+        """A worker ended before it could serve; give up after some."""
+        self.start_failures += 1
+        if self.start_failures >= MOST_START_FAILURES:
+            self.fail_queue(reason)
+
+    def fail_queue(self, reason: str) -> None:
+        """Fail everything that waits, because no worker can be started."""
+        from parallelize.errors import WorkerStartError
+
+        self.start_failures = 0
+        for task in self.queue.drain():
+            task.abort(WorkerStartError(task.name(), reason))
+
+    # Deadlines; the caller holds the lock.
+
+    def _at(self, seconds: float, action: Callable[[], object]) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.after(seconds, action)
+
+    def _watch_deadline(self, worker: Worker, task: Task) -> None:
+        timeout = task.options.timeout
+        if timeout is not None and self._dispatcher is not None:
+            self._dispatcher.watch(worker, task, timeout)
+
+    def _watch_idleness(self, worker: Worker) -> None:
+        if self.settings.idle_timeout is not None and self._dispatcher is not None:
+            self._dispatcher.watch_idleness(worker, self.settings.idle_timeout)
+
+    # Stopping calls.
+
+    def kill(self, task: CallTask) -> bool:
+        """Stop a call: at once if it runs, else before it begins."""
+        from parallelize.errors import TaskKilled
+
+        with self.lock:
+            worker = task.worker
+            if worker is None or task.future.done():
+                return False
+            if self._dispatcher is not None:
+                self._dispatcher.kill_call(task, lambda: TaskKilled(task.name()))
+            return True
+
+    def reclaim(self, task: RowsTask) -> None:
+        """Get back the rows of a cancelled task that have not begun."""
+        with self.lock:
+            if task.worker is not None:
+                task.worker.ask_back()
+
+    # Ending.
+
+    def shutdown(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
+        """Take no more calls; finish or cancel those that wait; let workers go."""
+        with self.lock:
+            if self.state is State.FRESH:
+                self.state = State.CLOSED
+            if self.state is State.OPEN:
+                self.state = State.CLOSING
+            dropped = self._take_waiting() if cancel_futures else []
+            self.wake()
+        for task in dropped:
+            task.drop()
+        if wait and self._dispatcher is not None:
+            self._dispatcher.join()
+
+    def _take_waiting(self) -> list[Task]:
+        waiting = [*self.held, *self.queue.drain()]
+        self.held.clear()
+        return waiting
+
+    def kill_workers(self, number: int) -> None:
+        """Close, drop what waits, and send every worker a signal now."""
+        self.shutdown(wait=False, cancel_futures=True)
+        with self.lock:
+            for worker in self.workers.values():
+                worker.kill(number)
+
+    def finish(self) -> None:
+        """The program ends: finish what was submitted."""
+        self._maps.finish(unread_only=True)
+        self.shutdown(wait=True)
+
+    def abandon(self) -> None:
+        """The program ends by an error: drop what waits, kill what runs."""
+        self._maps.cancel()
+        with self.lock:
+            for worker in self.workers.values():
+                self._at(ABANDON_GRACE, worker.kill)
+        self.shutdown(wait=True, cancel_futures=True)
+
+    def may_end(self) -> bool:
+        """Whether the pool is closed and all is done; lets the workers go."""
+        with self.lock:
+            if self.state is not State.CLOSING or len(self.queue) or self.held:
+                return False
+            for worker in list(self.workers.values()):
+                if not worker.tasks:
+                    self.let_go(worker)
+            return not self.workers
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether it was shut down."""
+        return self.state in (State.CLOSING, State.CLOSED)
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether this is a forked child, and the pool its parent's."""
+        return self.state is State.FORGOTTEN
+
+    def closed(self) -> None:
+        """The dispatcher has let every worker go."""
+        with self.lock:
+            self.state = State.CLOSED
+            launcher, self.launcher = self.launcher, None
+        if launcher is not None:
+            launcher.close()
+        self._inheritance.close()
+
+    def forget(self) -> None:
+        """In a forked child: close our copies, fail the parent's futures."""
+        self.lock = threading.RLock()
+        self.state = State.FORGOTTEN
+        self._maps.forget()
+        tasks = [*self.held, *self.queue.drain()]
+        for worker in self.workers.values():
+            tasks += worker.tasks.values()
+            worker.close()
+        if self.launcher is not None:
+            self.launcher.forget()
+        self._inheritance.close()
+        if self._dispatcher is not None:
+            self._dispatcher.forget()
+        for task in tasks:
+            _fail_in_child(task)
+
+    def wake(self) -> None:
+        """Have the dispatcher look at the pool."""
+        if self._dispatcher is not None:
+            self._dispatcher.wake()
+
+    def _wake_if_closing(self) -> None:
+        if self.state is State.CLOSING:
+            self.wake()
+
+    # What a worker is told when it starts.
+
+    def _encoded_start(self) -> list[Part]:
+        initializer, initargs = self.settings.initializer, self.settings.initargs
+        if initializer is None or self.settings.method == "fork":
+            return []
+        try:
+            encoded = pickling.encode_function(initializer)
+            return [encoded, *self._inheritance.dumps(initargs)]
+        except Exception as error:
+            msg = f"initializer and initargs cannot be pickled: {error}"
+            raise SerializationError(msg) from error
+
+    def _start_frame_of(self, worker: Worker) -> list[Part]:
+        settings = {
+            "path": sys.path,
+            "argv": sys.argv,
+            "cwd": _folder(),
+            "multiprocessing": self._process_names(worker),
+            "initializer": self._start_frame or None,
+        }
+        return pack(messages.START, 0, [pickle.dumps(settings, 5)])
+
+    def _process_names(self, worker: Worker) -> tuple[str, bytes, str, int] | None:
+        """What multiprocessing in the worker is to say of it and of its parent."""
+        process = sys.modules.get("multiprocessing.process")
+        if process is None:
+            return None
+        kind = _PROCESS_NAMES[self.settings.method]
+        parent = process.current_process()
+        return (
+            f"{kind}Process-{worker.id}",
+            bytes(parent.authkey),
+            parent.name,
+            os.getpid(),
+        )
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return None
+
+
+def _fail_in_child(task: Task) -> None:
+    if isinstance(task, CallTask):
+        task.future.disown()

@@ -1,0 +1,97 @@
+"""What waits for a worker, and how much of it a worker is given at once.
+
+Two lanes, single calls and rows of maps, are served in turn, so that a map of a
+million rows does not hold up a single call. How long a function's calls take is
+measured by the workers; short ones are given out several at a time.
+
+The pool's lock guards the lanes; what is remembered of durations is a matter of
+single operations and may be a moment old.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from parallelize.process.tasks import Task
+
+#: Seconds of work that a worker is given ahead; it covers the time the parent
+#: needs to answer, which may be a whole switch interval of its interpreter.
+FILL = 0.010
+
+#: Tasks that a worker is given ahead at the most.
+MOST_AHEAD = 1000
+
+#: The share of the newest measurement in the remembered duration.
+_NEWEST = 0.3
+
+_MOST_FUNCTIONS = 1024
+
+
+class TaskQueue:
+    """The tasks of a pool that wait for a worker."""
+
+    def __init__(self) -> None:
+        self._calls: deque[Task] = deque()
+        self._rows: deque[Task] = deque()
+        self._rows_next = False
+        self._seconds: dict[bytes, float] = {}  # key -> duration of one call
+
+    def __len__(self) -> int:
+        return len(self._calls) + len(self._rows)
+
+    def __iter__(self) -> Iterator[Task]:
+        yield from self._calls
+        yield from self._rows
+
+    def add(self, task: Task, *, rows: bool) -> None:
+        """Put a task at the end of its lane."""
+        (self._rows if rows else self._calls).append(task)
+
+    def put_back(self, tasks: Iterable[tuple[Task, bool]]) -> None:
+        """Put tasks (and whether they are rows) in front again, the first one first."""
+        for task, rows in reversed(list(tasks)):
+            (self._rows if rows else self._calls).appendleft(task)
+
+    def drain(self) -> list[Task]:
+        """Take out everything."""
+        tasks = list(self)
+        self._calls.clear()
+        self._rows.clear()
+        return tasks
+
+    def take(self, ahead: int, load: float) -> Task | None:
+        """Take the next task for a worker, or None if it has enough.
+
+        Args:
+            ahead: How many tasks the worker has.
+            load: How many seconds they are expected to take.
+        """
+        lane = self._lane()
+        if not lane:
+            return None
+        task = lane[0]
+        seconds = self._seconds.get(task.key)
+        task.cost = 0.0 if seconds is None else seconds * task.size
+        if ahead and (
+            seconds is None or ahead >= MOST_AHEAD or load + task.cost > FILL
+        ):
+            return None
+        self._rows_next = lane is self._calls
+        return lane.popleft()
+
+    def learn(self, key: bytes, seconds: float, calls: int) -> None:
+        """Remember how long calls of a function took."""
+        if len(self._seconds) >= _MOST_FUNCTIONS:
+            self._seconds.clear()
+        each = seconds / calls
+        known = self._seconds.get(key)
+        self._seconds[key] = each if known is None else known + _NEWEST * (each - known)
+
+    def _lane(self) -> deque[Task]:
+        if self._rows_next:
+            return self._rows or self._calls
+        return self._calls or self._rows

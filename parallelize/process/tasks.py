@@ -1,0 +1,482 @@
+"""The parent's side of a task: one call, or many rows of calls, on the way.
+
+A task keeps what it needs to be sent again, as bytes: after the death of its
+worker, or for a retry, exactly what was passed at the call travels once more.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from itertools import chain
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from parallelize.calls import Call, name_of
+from parallelize.errors import SerializationError, TaskKilled
+from parallelize.futures import Failure, Future, Outcome, error_of
+from parallelize.gaps import leaving_gaps
+from parallelize.process import messages, pickling
+from parallelize.process.transport import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.calls import Rows
+    from parallelize.options import CallOptions
+    from parallelize.process.pool import Pool
+    from parallelize.process.transport import Frame, Part
+    from parallelize.process.workers import Worker
+
+#: Types whose values cannot fail to travel, nor run anything when they arrive.
+PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
+
+
+class Task(Call):
+    """A call, or rows of calls, as the pool sees it.
+
+    Attributes:
+        id: What its frames carry; unique in the pool.
+        key: The encoded function, under which its duration is remembered.
+        size: How many calls it is.
+        cost: Seconds it is expected to take; 0 where nothing is known.
+        attempts: How often it was begun and failed.
+        worker: Where it was sent, while it is there.
+    """
+
+    __slots__ = ("attempts", "cost", "fn", "id", "key", "pool", "size", "worker")
+
+    def __init__(
+        self, pool: Pool, fn: Callable[..., Any], options: CallOptions
+    ) -> None:
+        self.pool = pool
+        self.fn = fn
+        self.options = options
+        self.waits_for: Sequence[Future[Any]] = ()
+        self.id = 0
+        self.key = b""
+        self.size = 1
+        self.cost = 0.0
+        self.attempts = 0
+        self.worker: Worker | None = None
+
+    def start(self) -> None:
+        """Put the task into the pool's queue."""
+        self.pool.enqueue(self)
+
+    def name(self) -> str:
+        """What errors call the task."""
+        return name_of(self.fn, self.options)
+
+    def may_retry(self, error: BaseException) -> bool:
+        """Whether it is to be started again after an error.
+
+        It always is after the death of its worker, never after `Future.kill`.
+        """
+        if self.attempts >= self.options.retries or isinstance(error, TaskKilled):
+            return False
+        return _is_death(error) or isinstance(error, self.options.retry_on)
+
+    # What the two kinds do differently.
+
+    def begin(self) -> bool:
+        """Mark it as on its way; False if it was cancelled and must not run."""
+        raise NotImplementedError
+
+    def buffers(self) -> list[Part]:
+        """The frame that is sent to a worker."""
+        raise NotImplementedError
+
+    def abort(self, error: BaseException) -> None:
+        """Fail all of it that has not ended."""
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        """Cancel it before it begins."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """Note that nothing of it is left to run."""
+
+    def cancel(self) -> None:
+        """Let nothing of it begin that has not begun."""
+        raise NotImplementedError
+
+
+class CallTask(Task):
+    """One call."""
+
+    __slots__ = ("_parts", "_values")
+
+    def __init__(
+        self,
+        pool: Pool,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> None:
+        super().__init__(pool, fn, options)
+        self.future = Future[Any]()
+        self._values: Sequence[Part] = ()
+        try:
+            self._encode(args, kwargs)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            self._refuse(error)
+
+    def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        fn: Any = self.fn  # a method has more than a callable
+        if type(fn) is MethodType:
+            # By name a method is found on its class; the instance is an argument.
+            fn, args = fn.__func__, (fn.__self__, *args)
+        self.key = pickling.encode_function(fn)
+        with leaving_gaps() as futures:
+            self._parts = pickling.dumps((args, kwargs))
+        if futures:
+            self.waits_for = futures
+
+    def _refuse(self, error: BaseException) -> None:
+        text = f"the arguments of {self.name()} cannot be pickled: {_summary(error)}"
+        refusal = SerializationError(text)
+        refusal.__cause__ = error
+        self.future.set_exception(refusal)
+
+    def start(self) -> None:
+        """Put the task into the pool's queue, with the values it waited for."""
+        if self.future.done():
+            return
+        if self.waits_for:
+            try:
+                self._values = pickling.dumps([f.result() for f in self.waits_for])
+            except BaseException as error:  # noqa: BLE001 - it belongs to the call
+                self._refuse(error)
+                return
+            self.waits_for = ()
+        self.pool.enqueue(self)
+
+    def begin(self) -> bool:
+        future = self.future
+        if future.done():  # killed before it began
+            return False
+        if not future.running():  # else it comes back from a worker that died
+            if not future.set_running_or_notify_cancel():
+                return False
+            future._call = self
+        return True
+
+    def buffers(self) -> list[Part]:
+        parts = [self.key, *self._parts, *self._values]
+        return pack(messages.CALL, self.id, parts, extra=len(self._parts))
+
+    def kill(self) -> bool:
+        """Stop the call while it runs."""
+        return self.pool.kill(self)
+
+    def finish(self, frame: Frame) -> None:
+        """End with the answer of the worker, unless it is to be tried again."""
+        if frame.kind == messages.DONE:
+            self.future.set_outcome(PickledValue(frame.parts, self), failed=False)
+            return
+        failure = PickledFailure(frame.parts[0])
+        if self.options.retries and self.may_retry(failure.error()):
+            self.pool.retry(self)
+        else:
+            self.future.set_outcome(failure, failed=True)
+
+    def abort(self, error: BaseException) -> None:
+        self.future.set_outcome(Failure(error), failed=True)
+
+    def drop(self) -> None:
+        self.future.cancel()
+
+    def cancel(self) -> None:
+        self.future.cancel()
+
+
+class RowsTask(Task):
+    """Many calls of one function, for a map.
+
+    Attributes:
+        done: How many rows, from the first, have ended.
+    """
+
+    __slots__ = ("_arity", "_cancelled", "_deliver", "_first", "_rows", "done")
+
+    def __init__(
+        self,
+        pool: Pool,
+        source: Rows,
+        key: bytes,
+        rows: Sequence[Any],
+        arity: int,
+        first: int = 0,
+    ) -> None:
+        super().__init__(pool, source.fn, source.options)
+        self.key = key
+        self.done = 0
+        self._rows = rows  # arguments one after the other, or (arity 0) pickled rows
+        self._arity = arity
+        self._first = first
+        self._deliver = source.deliver
+        self._cancelled = False
+        self.size = len(rows) // (arity or 1)
+        if source.options.limit is not None:
+            self.future = Future[Any]()  # the limit waits for its end
+
+    def begin(self) -> bool:
+        return not self._cancelled
+
+    def buffers(self) -> list[Part]:
+        width = self._arity or 1
+        rows = self._rows[self.done * width :] if self.done else self._rows
+        self._rebase()
+        parts = [self.key, pickle.dumps(rows, 5)]
+        timed = int(self.options.timeout is not None)
+        return pack(messages.ROWS, self.id, parts, self._arity, timed)
+
+    def _rebase(self) -> None:
+        """Let the rows that are sent (once more) be numbered from 0."""
+        width = self._arity or 1
+        self._rows = self._rows[self.done * width :]
+        self._first += self.done
+        self.size -= self.done
+        self.done = 0
+
+    def advance(self, frame: Frame) -> bool:
+        """Take rows that have ended; True if all have."""
+        seconds = frame.micros / 1e6
+        if frame.kind == messages.BLOCK:
+            self.recover(frame.extra, pickle.loads(frame.parts[0]), seconds)
+        elif frame.extra == self.done:
+            self._row_ended(frame, seconds)
+        return self.done >= self.size
+
+    def _row_ended(self, frame: Frame, seconds: float) -> None:
+        if frame.kind == messages.ROW_DONE:
+            self._ended([PickledValue(frame.parts, self)], seconds)
+        else:
+            self._row_failed(PickledFailure(frame.parts[0]), seconds)
+
+    def _row_failed(self, failure: PickledFailure, seconds: float) -> None:
+        if self.options.retries and self.may_retry(failure.error()):
+            self._retry_row()
+        else:
+            self._ended([failure], seconds)
+
+    def _ended(self, outcomes: Sequence[Any], seconds: float) -> None:
+        first = self._first + self.done
+        self.done += len(outcomes)
+        if seconds:
+            self.pool.queue.learn(self.key, seconds, len(outcomes))
+        self._deliver(first, outcomes, seconds)
+
+    def recover(self, first: int, results: Sequence[Any], seconds: float = 0.0) -> None:
+        """Take results of rows, some of which may have been taken before.
+
+        Rows in a worker's journal can come twice: in a frame and from the page.
+        """
+        fresh = results[max(self.done - first, 0) :]
+        if fresh and first <= self.done:
+            self._ended(fresh, seconds)
+
+    def condemn(self, row: int, error: BaseException) -> None:
+        """Fail the row that was running when the worker died, if it had not ended."""
+        if row != self.done or row >= self.size:
+            return
+        if self.may_retry(error):
+            self._retry_row()
+        else:
+            self._ended([Failure(error)], 0.0)
+
+    def _retry_row(self) -> None:
+        again = self._part(self.done, self.done + 1)
+        again.attempts = self.attempts + 1
+        self.done += 1
+        self.pool.retry(again)
+
+    def split(self, count: int) -> RowsTask | None:
+        """Cut off the last ``count`` rows as a task of their own."""
+        count = min(count, self.size - self.done)
+        if count <= 0:
+            return None
+        tail = self._part(self.size - count, self.size)
+        self.size -= count
+        return tail
+
+    def _part(self, start: int, stop: int) -> RowsTask:
+        width = self._arity or 1
+        part = RowsTask.__new__(RowsTask)
+        Task.__init__(part, self.pool, self.fn, self.options)
+        part.key = self.key
+        part.done = 0
+        part.attempts = self.attempts
+        part._rows = self._rows[start * width : stop * width]
+        part._arity = self._arity
+        part._first = self._first + start
+        part._deliver = self._deliver
+        part._cancelled = self._cancelled
+        part.size = stop - start
+        if self.options.limit is not None:
+            part.future = Future[Any]()
+        return part
+
+    def ended(self) -> None:
+        """Tell the limit, if there is one."""
+        if self.options.limit is not None:
+            self.future.set_outcome(Failure(RuntimeError("rows ended")), failed=False)
+
+    def cancel(self) -> None:
+        """Let no further row begin."""
+        self._cancelled = True
+        self.pool.reclaim(self)
+
+    def abort(self, error: BaseException) -> None:
+        self._ended([Failure(error)] * (self.size - self.done), 0.0)
+        self.ended()
+
+    def drop(self) -> None:
+        from concurrent.futures import CancelledError
+
+        self._cancelled = True
+        self.abort(CancelledError())
+
+
+class PickledValue(Outcome):
+    """A result as it travelled; its reader unpickles it."""
+
+    __slots__ = ("_parts", "_task")
+
+    def __init__(self, parts: Sequence[Part], task: Task) -> None:
+        self._parts = parts
+        self._task = task.fn, task.options
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        try:
+            return pickling.loads(self._parts), None
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            return None, _not_unpickled(name_of(*self._task), error)
+
+
+def _not_unpickled(name: str, cause: BaseException) -> SerializationError:
+    text = f"the result of {name} cannot be unpickled: {_summary(cause)}"
+    error = SerializationError(text)
+    error.__cause__ = cause
+    return error
+
+
+class PickledFailure(Outcome):
+    """An error as it travelled."""
+
+    __slots__ = ("_encoded",)
+
+    def __init__(self, encoded: Part) -> None:
+        self._encoded: bytes | BaseException = bytes(encoded)
+
+    def error(self) -> BaseException:
+        """The error, in its own class where that can be built here."""
+        if isinstance(self._encoded, bytes):
+            self._encoded = messages.decode_failure(self._encoded)
+        return self._encoded
+
+    def open(self) -> tuple[None, BaseException]:
+        return None, self.error()
+
+
+def encode_rows(pool: Pool, source: Rows) -> list[Task]:
+    """Turn rows into tasks: one, or more where rows have large buffers."""
+    fn = source.fn
+    if isinstance(fn, MethodType):
+        fn = pickling.bound(fn)
+    key = pickling.encode_function(fn)
+    flat = list(chain.from_iterable(source.rows))
+    arity = len(source.rows[0])
+    if arity and PLAIN.issuperset(map(type, flat)):
+        return [RowsTask(pool, source, key, flat, arity)]
+    return _pickled_rows(pool, source, key)
+
+
+def _pickled_rows(pool: Pool, source: Rows, key: bytes) -> list[Task]:
+    tasks: list[Task] = []
+    run: list[bytes] = []  # small rows that follow each other
+    for index, row in enumerate(source.rows):
+        pickled = _small(row)
+        if pickled is None:
+            _end_run(tasks, run, pool, source, key, index)
+            run = []
+            tasks.append(_single(pool, source, row, index))
+        else:
+            run.append(pickled)
+    _end_run(tasks, run, pool, source, key, len(source.rows))
+    return tasks
+
+
+def _end_run(
+    tasks: list[Task], run: list[bytes], pool: Pool, source: Rows, key: bytes, end: int
+) -> None:
+    if run:
+        tasks.append(RowsTask(pool, source, key, run, 0, end - len(run)))
+
+
+def _small(row: tuple[Any, ...]) -> bytes | None:
+    """The row as one pickle; None if it cannot be pickled, has buffers or futures."""
+    try:
+        with leaving_gaps() as futures:
+            parts = pickling.dumps(row)
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        return None
+    return bytes(parts[0]) if len(parts) == 1 and not futures else None
+
+
+def _single(pool: Pool, source: Rows, row: tuple[Any, ...], index: int) -> CallTask:
+    task = CallTask(pool, source.fn, row, {}, source.options)
+
+    def deliver(future: Future[Any]) -> None:
+        source.deliver(index, [_AsItWas(future)], 0.0)
+
+    task.future.add_done_callback(deliver)
+    return task
+
+
+class _AsItWas(Outcome):
+    """What a future came to."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = future
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        error = error_of(self._future)
+        return (self._future.result(), None) if error is None else (None, error)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it is a Ctrl-C that arrived just now, not an error of the user's code.
+
+    Pickling runs the user's code, which may raise KeyboardInterrupt itself, and
+    that is an error of the call like any other. One that a ``raise`` statement
+    raised is such an error; the signal arrives at any other instruction.
+    """
+    if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
+        return False
+    from opcode import opname
+
+    tb = error.__traceback__
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    return opname[tb.tb_frame.f_code.co_code[tb.tb_lasti]] != "RAISE_VARARGS"
+
+
+def _is_death(error: BaseException) -> bool:
+    died = sys.modules.get("parallelize._died")  # not loaded: nobody has died yet
+    return died is not None and isinstance(error, died.WorkerDied)
+
+
+def _summary(error: BaseException) -> str:
+    return f"{type(error).__name__}: {messages.text_of(error)}"

@@ -1,0 +1,210 @@
+"""Frames on a stream socket: a header that no pickle is needed to read, then parts.
+
+```
+ kind u16 │ parts u16 │ extra u32 │ micros u32 │ id u64 │ length u64 … │ part …
+```
+
+Both ends are ours, but a worker runs other people's code: what a header says is
+checked before anything is allocated, and nothing here unpickles.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    Part = bytes | bytearray | memoryview
+
+_HEAD = struct.Struct("<HHIIQ")
+_LENGTHS = [struct.Struct(f"<{count}Q") for count in range(9)]
+
+#: How much is read from a socket at once.
+READ_SIZE = 1 << 18
+
+#: Limits of a sane frame; anything beyond is a broken peer.
+MOST_PARTS = 1 << 12
+MOST_BYTES = 1 << 46
+
+#: The most buffers that one sendmsg takes (IOV_MAX is 1024 on every system of ours).
+_MOST_BUFFERS = 512
+
+
+class ProtocolError(Exception):
+    """The peer sent something that is no frame."""
+
+
+class Frame(NamedTuple):
+    """One message: what it is, a number, how long it ran, whose it is, its parts."""
+
+    kind: int
+    extra: int
+    micros: int
+    id: int
+    parts: Sequence[Part]
+
+
+def pack(
+    kind: int, id: int, parts: Sequence[Part] = (), extra: int = 0, micros: int = 0
+) -> list[Part]:
+    """Return a frame as buffers to be written one after the other."""
+    lengths = _lengths(len(parts)).pack(*map(_size, parts))
+    head = _HEAD.pack(kind, len(parts), extra, micros, id) + lengths
+    if len(parts) <= 2 and sum(map(_size, parts)) < READ_SIZE:
+        return [b"".join((head, *parts))]
+    return [head, *parts]
+
+
+def _size(part: Part) -> int:
+    return part.nbytes if isinstance(part, memoryview) else len(part)
+
+
+def _lengths(count: int) -> struct.Struct:
+    return _LENGTHS[count] if count < len(_LENGTHS) else struct.Struct(f"<{count}Q")
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames, however they arrive."""
+
+    def __init__(self) -> None:
+        self._rest = b""  # the beginning of a frame
+        self._large: _LargeFrame | None = None  # a frame that is being received
+        self.received = 0  # bytes of the stream so far
+
+    def read(self, sock: socket.socket) -> list[Frame] | None:
+        """Read once from the socket; None at the end of the stream.
+
+        Raises:
+            BlockingIOError: There is nothing to read now.
+            ProtocolError: What came is no frame.
+        """
+        if self._large is not None:
+            count = self._large.receive(sock)
+            self.received += count
+            return self._finish_large() if count else None
+        data = sock.recv(READ_SIZE)
+        return self.feed(data) if data else None
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take the next bytes of the stream; return the frames they complete."""
+        self.received += len(data)
+        if self._large is not None:
+            taken = self._large.take(data)
+            frames = self._finish_large()
+            return frames + self._cut(data[taken:]) if taken < len(data) else frames
+        return self._cut(self._rest + data if self._rest else data)
+
+    def _finish_large(self) -> list[Frame]:
+        if self._large is None or not self._large.complete():
+            return []
+        frame = self._large.frame()
+        self._large = None
+        return [frame]
+
+    def _cut(self, data: bytes) -> list[Frame]:
+        frames: list[Frame] = []
+        at, end = 0, len(data)
+        while end - at >= _HEAD.size:
+            kind, count, extra, micros, id = _HEAD.unpack_from(data, at)
+            body = at + _HEAD.size + 8 * count
+            if count > MOST_PARTS:
+                msg = f"a frame of {count} parts"
+                raise ProtocolError(msg)
+            if body > end:
+                break
+            lengths = _lengths(count).unpack_from(data, at + _HEAD.size)
+            parts: list[Part] = []
+            if body + sum(lengths) > end:
+                if body + sum(lengths) - at > READ_SIZE:
+                    self._rest = b""
+                    self._large = _LargeFrame((kind, extra, micros, id), lengths)
+                    self._large.take(data[body:])
+                    return frames
+                break
+            for length in lengths:
+                parts.append(data[body : body + length])
+                body += length
+            frames.append(Frame(kind, extra, micros, id, parts))
+            at = body
+        self._rest = data[at:] if at else data
+        return frames
+
+
+class _LargeFrame:
+    """A frame that is received straight into its place, without further copies."""
+
+    def __init__(self, head: tuple[int, int, int, int], lengths: Sequence[int]) -> None:
+        if sum(lengths) > MOST_BYTES:
+            msg = f"a frame of {sum(lengths)} bytes"
+            raise ProtocolError(msg)
+        self._head = head
+        self._lengths = lengths
+        self._body = memoryview(bytearray(sum(lengths)))
+        self._filled = 0
+
+    def receive(self, sock: socket.socket) -> int:
+        count = sock.recv_into(self._body[self._filled :])
+        self._filled += count
+        return count
+
+    def take(self, data: bytes) -> int:
+        count = min(len(data), len(self._body) - self._filled)
+        self._body[self._filled : self._filled + count] = data[:count]
+        self._filled += count
+        return count
+
+    def complete(self) -> bool:
+        return self._filled == len(self._body)
+
+    def frame(self) -> Frame:
+        parts: list[Part] = []
+        at = 0
+        for length in self._lengths:
+            parts.append(self._body[at : at + length])
+            at += length
+        return Frame(*self._head, parts)
+
+
+class FrameWriter:
+    """Writes frames to a socket that does not block; keeps what does not fit yet."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._waiting: deque[Part] = deque()
+
+    def write(self, buffers: Sequence[Part]) -> bool:
+        """Write what fits now; return True if nothing is left waiting.
+
+        Raises:
+            OSError: The peer is gone (BrokenPipeError, ConnectionResetError).
+        """
+        self._waiting.extend(buffers)
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Write what waits, as far as it fits; return True if nothing is left."""
+        waiting = self._waiting
+        while waiting:
+            try:
+                self._drop(self._send(waiting))
+            except BlockingIOError:
+                return False
+        return True
+
+    def _send(self, waiting: deque[Part]) -> int:
+        if sys.platform == "win32":  # has no sendmsg
+            return self._sock.send(waiting[0])
+        return self._sock.sendmsg(list(islice(waiting, _MOST_BUFFERS)))
+
+    def _drop(self, sent: int) -> None:
+        waiting = self._waiting
+        while waiting and sent >= _size(waiting[0]):
+            sent -= _size(waiting.popleft())
+        if sent:
+            waiting[0] = memoryview(waiting[0]).cast("B")[sent:]

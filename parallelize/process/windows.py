@@ -1,0 +1,103 @@
+"""Starting workers on Windows, which cannot fork nor pass descriptors.
+
+Each worker is a fresh interpreter. Its sockets are shared with it by the means
+of Windows, told over its standard input, which it alone reads. A thread for each
+worker waits for its end. The module is also the worker's beginning: see `main`.
+
+It is built by the documentation and has not been run on Windows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from parallelize.process import command, launch
+from parallelize.process.page import Page
+from parallelize.process.server import EXITED, HALTED, MESSAGE, STARTED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+_LEAST_STATUS = 256  # os.waitstatus_to_exitcode takes the code times 256 here
+
+
+class Launcher(launch.Launcher):
+    """Starts workers itself, and reports their ends as a server does."""
+
+    def __init__(self) -> None:
+        self._sock, self._events = socket.socketpair()
+        self._sock.setblocking(False)
+        self._rest = b""
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(
+        self,
+        id: int,
+        tasks: socket.socket,
+        control: socket.socket,
+        page: int | str,
+        more_fds: Sequence[int],
+    ) -> None:
+        """Start a worker that gets copies of the sockets, and the page."""
+        code = "from parallelize.process.windows import main; main()"
+        child = subprocess.Popen(  # noqa: S603 - this Python, with our own code
+            command.python(code), stdin=subprocess.PIPE
+        )
+        self._children[id] = child
+        shared: list[Any] = [_shared(sock, child.pid) for sock in (tasks, control)]
+        with contextlib.suppress(OSError):  # it has ended: the thread will tell
+            if child.stdin is not None:
+                pickle.dump([*shared, page], child.stdin)
+                child.stdin.close()
+        self._tell(STARTED, id, child.pid)
+        threading.Thread(target=self._watch, args=(id, child), daemon=True).start()
+
+    def kill(self, id: int, number: int = signal.SIGTERM) -> None:
+        """End a worker; there are no other signals here."""
+        if number != launch.RESUME and id in self._children:
+            self._children[id].kill()
+
+    def halt(self, id: int) -> None:
+        """Processes cannot be halted here: say that it is, and be quick."""
+        self._tell(HALTED, id, 0)
+
+    def close(self) -> None:
+        """Let go; every worker has ended, or will when its sockets close."""
+        self._sock.close()
+        self._events.close()
+
+    def _watch(self, id: int, child: subprocess.Popen[bytes]) -> None:
+        code = child.wait()
+        self._children.pop(id, None)
+        self._tell(EXITED, id, (code & 0xFFFFFFFF) * _LEAST_STATUS)
+
+    def _tell(self, op: int, id: int, value: int) -> None:
+        with contextlib.suppress(OSError):  # the pool is closed
+            self._events.sendall(MESSAGE.pack(op, id, value))
+
+
+def _shared(sock: socket.socket, pid: int) -> bytes:
+    if sys.platform != "win32":
+        msg = "sockets are shared like this on Windows alone"
+        raise OSError(msg)
+    return sock.share(pid)
+
+
+def main() -> NoReturn:
+    """Be the worker: read the sockets and the page from standard input."""
+    if sys.platform == "win32":
+        from parallelize.process import worker
+
+        tasks, control, page = pickle.load(sys.stdin.buffer)
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the end
+        worker.serve(socket.fromshare(tasks), socket.fromshare(control), Page(page))
+    raise SystemExit

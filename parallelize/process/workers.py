@@ -1,0 +1,251 @@
+"""The pool's hold on one worker: its sockets, its page, and what it was given."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from parallelize.process import messages
+from parallelize.process.launch import KILL, RESUME
+from parallelize.process.page import TASK, Page, close_page_file, make_page_file
+from parallelize.process.transport import FrameReader, FrameWriter, ProtocolError, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.process.launch import Launcher
+    from parallelize.process.tasks import Task
+    from parallelize.process.transport import Frame, Part
+
+#: Seconds of silence after which a worker that holds more than it runs is asked
+#: to give the rest back.
+SILENCE = 0.010
+
+#: Seconds between two looks at the memory of a worker.
+_WEIGHING = 0.005
+
+
+class Stage(enum.Enum):
+    """The life of a worker."""
+
+    STARTING = "started, initializer not finished"
+    SERVING = "runs tasks"
+    LEAVING = "asked to leave when it has finished"
+    GONE = "its process has ended"
+
+
+class Worker:
+    """One worker process, as the pool sees it; the pool's lock guards it.
+
+    Attributes:
+        tasks: What it was given and has not answered, in order.
+        load: The seconds these are expected to take.
+        begun: How many calls it was given in its life.
+        last_rows: The id of the task of rows that ended last. Rows that a worker
+            sent as a copy, when it was asked for what it had, come once more, and
+            their task may have ended with the copy.
+        stuck: Whether part of a frame waits until its socket takes more.
+        reason: Why it could not start, if it said so.
+    """
+
+    def __init__(self, id: int, launcher: Launcher, more_fds: Sequence[int]) -> None:
+        self.id = id
+        self.pid: int | None = None
+        self.stage = Stage.STARTING
+        self.tasks: dict[int, Task] = {}
+        self.load = 0.0
+        self.begun = 0
+        self.stuck = False
+        self.reason: BaseException | None = None
+        self.idle_since = 0.0
+        self.last_rows = 0
+        self._launcher: Launcher | None = launcher
+        self._verdict: tuple[Task, Callable[[], BaseException]] | None = None
+        self._asked = False
+        self._last_news = 0.0
+        self._weighed_at = 0.0
+        self._heavy = False
+        self._open(launcher, more_fds)
+
+    def _open(self, launcher: Launcher, more_fds: Sequence[int]) -> None:
+        """Make the sockets and the page, and have the process started."""
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            self.sock, sock = _pair(ours, theirs)
+            self.control, control = _pair(ours, theirs)
+            page_file = make_page_file()
+            theirs.callback(close_page_file, page_file)
+            self.page = Page(page_file)
+            ours.callback(self.page.close)
+            launcher.start(self.id, sock, control, page_file, more_fds)
+            self._close_ours = ours.pop_all()
+        self.reader = FrameReader()
+        self.control_reader = FrameReader()
+        self._writer = FrameWriter(self.sock)
+
+    # Giving it work.
+
+    def give(self, task: Task) -> list[Part]:
+        """Note that it has the task; return the frame to be sent."""
+        if not self.tasks:
+            self._last_news = monotonic()
+        self.tasks[task.id] = task
+        self.load += task.cost
+        self.begun += task.size
+        task.worker = self
+        return task.buffers()
+
+    def release(self, task: Task) -> None:
+        """Note that it no longer has the task."""
+        del self.tasks[task.id]
+        task.worker = None
+        self.load = self.load - task.cost if self.tasks else 0.0
+
+    def write(self, buffers: Sequence[Part]) -> None:
+        """Send frames, as far as the socket takes them now."""
+        try:
+            self.stuck = not self._writer.write(buffers)
+        except OSError:  # it has died: its end is on the way to the pool
+            self.stuck = False
+
+    def flush(self) -> None:
+        """Send on, now that the socket takes more."""
+        try:
+            self.stuck = not self._writer.flush()
+        except OSError:
+            self.stuck = False
+
+    def heavier_than(self, most: int | None) -> bool:
+        """Whether its resident memory has been seen above ``most`` bytes."""
+        if most is None or self._heavy or self.pid is None:
+            return self._heavy
+        now = monotonic()
+        if now - self._weighed_at > _WEIGHING:
+            self._weighed_at = now
+            self._heavy = _resident(self.pid) > most
+        return self._heavy
+
+    # Getting work back.
+
+    def heard(self) -> None:
+        """Note that it sent something."""
+        self._last_news = monotonic()
+        self._asked = False
+
+    def silent_at(self) -> float | None:
+        """When to ask it to give back what it has not begun; None: not at all."""
+        if self._asked or self.stage is not Stage.SERVING or not self._divisible():
+            return None
+        return self._last_news + SILENCE
+
+    def _divisible(self) -> bool:
+        if len(self.tasks) > 1:
+            return True
+        return any(task.size > 1 for task in self.tasks.values())
+
+    def ask_back(self) -> None:
+        """Ask it to give back what it has not begun, and to send what it has."""
+        if self._asked:
+            return
+        self._asked = True
+        with contextlib.suppress(OSError):  # it has died
+            self.control.sendall(b"".join(pack(messages.GIVE_BACK, 0)))
+
+    # Its end.
+
+    def leave(self) -> None:
+        """Let it end when it has finished what it was given."""
+        self.stage = Stage.LEAVING
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def kill(self, number: int = KILL) -> None:
+        """Send it a signal; nothing happens if it has ended."""
+        with contextlib.suppress(OSError):
+            if self._launcher is not None:
+                self._launcher.kill(self.id, number)
+            elif self.pid is not None:
+                os.kill(self.pid, number)
+
+    def kill_for(self, task: Task, error: Callable[[], BaseException]) -> None:
+        """Kill it because of the task that it runs, which gets this error.
+
+        It is halted first: it may go on to another task at this very moment, and
+        that one must not pay for it. `halted` decides.
+        """
+        if self._verdict is not None:
+            return
+        self._verdict = task, error
+        if self._launcher is None:
+            self.kill()
+            return
+        with contextlib.suppress(OSError):  # the server is gone
+            self._launcher.halt(self.id)
+
+    def halted(self) -> None:
+        """It stands still: kill it if it is still at the task, else let it go on."""
+        if self._verdict is None:
+            return  # somebody else has stopped it
+        if self.page.words[TASK] == self._verdict[0].id:
+            self.kill()
+        else:
+            self._verdict = None
+            self.kill(RESUME)
+
+    def orphan(self) -> bool:
+        """Note that its server is gone; True if so already its end was missed."""
+        self._launcher = None
+        return self.pid is None
+
+    def is_from(self, launcher: Launcher) -> bool:
+        """Whether this server watches over it."""
+        return self._launcher is launcher
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the server will tell of its end."""
+        return self._launcher is not None
+
+    def error_for(self, task: Task, status: int | None) -> BaseException:
+        """The error of the task that it ran when it died."""
+        if self._verdict is not None and self._verdict[0] is task:
+            return self._verdict[1]()
+        from parallelize.errors import WorkerDied
+
+        code = None if status is None else os.waitstatus_to_exitcode(status)
+        return WorkerDied(task.name(), self.pid, code)
+
+    def last_frames(self) -> list[Frame]:
+        """After its end: the frames that are still in its socket and its page."""
+        frames: list[Frame] = []
+        with contextlib.suppress(OSError, ProtocolError):
+            while (more := self.reader.read(self.sock)) is not None:
+                frames += more
+        with contextlib.suppress(ProtocolError):
+            frames += self.reader.feed(self.page.remainder(self.reader.received))
+        return frames
+
+    def close(self) -> None:
+        """Close our ends."""
+        self.stage = Stage.GONE
+        self._close_ours.close()
+
+
+def _pair(
+    ours: contextlib.ExitStack, theirs: contextlib.ExitStack
+) -> tuple[socket.socket, socket.socket]:
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    return ours.enter_context(here), theirs.enter_context(there)
+
+
+def _resident(pid: int) -> int:
+    """The resident memory of a process in bytes; 0 where it cannot be told."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0

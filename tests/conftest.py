@@ -1,0 +1,215 @@
+"""Fixtures for every test: executors of each kind, latches, and a look for leaks."""
+
+import contextlib
+import gc
+import os
+import threading
+import time
+
+import pytest
+
+CONCURRENT = [
+    "thread",
+    "process-spawn",
+    "process-forkserver",
+    "process-fork",
+    "process-default",
+]
+KINDS = ["serial", *CONCURRENT]
+
+
+def make(kind, max_workers=2, **options):
+    """Make an executor of a kind as the fixtures name them."""
+    if kind == "serial":
+        from parallelize.executors.serial import SerialExecutor
+
+        return SerialExecutor()
+    if kind == "thread":
+        from parallelize.executors.thread import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(max_workers, **options)
+    from parallelize.executors.process import ProcessPoolExecutor
+
+    method = kind.partition("-")[2]
+    if method != "default":
+        options["mp_context"] = method
+    return ProcessPoolExecutor(max_workers, **options)
+
+
+class Factory:
+    """Makes executors of one kind, and shuts them down after the test."""
+
+    def __init__(self, kind):
+        self.kind = kind
+        self.made = []
+
+    def __call__(self, **options):
+        executor = make(self.kind, **options)
+        self.made.append(executor)
+        return executor
+
+    def close(self):
+        while self.made:
+            self.made.pop().shutdown(cancel_futures=True)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def make_executor(kind):
+    """A factory of executors of each kind."""
+    factory = Factory(kind)
+    yield factory
+    factory.close()
+
+
+@pytest.fixture
+def executor(make_executor):
+    return make_executor()
+
+
+@pytest.fixture(params=CONCURRENT)
+def concurrent_kind(request):
+    return request.param
+
+
+@pytest.fixture
+def make_concurrent(concurrent_kind):
+    """A factory of executors whose calls run beside the test."""
+    factory = Factory(concurrent_kind)
+    yield factory
+    factory.close()
+
+
+@pytest.fixture
+def concurrent(make_concurrent):
+    return make_concurrent()
+
+
+class Latch:
+    """Holds one call of `tasks.hold` until it is released."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        self._opened = False
+        for name in ("begun", "go"):
+            os.mkfifo(folder / name)
+
+    def wait_begun(self):
+        """Return when the call has begun."""
+        with open(os.path.join(self.folder, "begun")) as pipe:
+            pipe.read()
+
+    def release(self):
+        """Let the call, that has begun, end."""
+        self._opened = True
+        with open(os.path.join(self.folder, "go"), "w"):
+            pass
+
+    def force(self):
+        """After the test: let go whoever still waits, without waiting for anybody."""
+        for name, flags in (("begun", os.O_RDONLY), ("go", os.O_WRONLY)):
+            with contextlib.suppress(OSError):
+                os.close(
+                    os.open(os.path.join(self.folder, name), flags | os.O_NONBLOCK)
+                )
+
+
+@pytest.fixture
+def latch(make_latch):
+    return make_latch()
+
+
+# It ends before the executors' fixtures do, that wait for the calls.
+@pytest.fixture
+def make_latch(request, tmp_path):
+    latches = []
+
+    def make_one():
+        folder = tmp_path / f"latch{len(latches)}"
+        folder.mkdir()
+        latches.append(Latch(folder))
+        return latches[-1]
+
+    for name in ("make_executor", "make_concurrent"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name)
+    yield make_one
+    for latch in latches:
+        latch.force()
+
+
+# ---------------------------------------------------------------- what is left
+
+#: Threads of which there is one in a process, made by the first who needs it.
+LASTING_THREADS = ("parallelize-deadlines", "tqdm_monitor")
+
+#: Processes of which there is one, likewise.
+LASTING_PROCESSES = (b"resource_tracker", b"multiprocessing.forkserver")
+
+
+def children():
+    found = set()
+    for task in os.listdir("/proc/self/task"):
+        with (
+            contextlib.suppress(OSError),
+            open(f"/proc/self/task/{task}/children") as file,
+        ):
+            found.update(map(int, file.read().split()))
+    return {pid for pid in found if not _lasts(pid)}
+
+
+def _lasts(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = file.read()
+    except OSError:
+        return True  # it has just ended
+    return any(name in command for name in LASTING_PROCESSES)
+
+
+def threads():
+    return {
+        thread
+        for thread in threading.enumerate()
+        if not thread.name.startswith(LASTING_THREADS)
+    }
+
+
+def descriptors():
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+    return {(name, target) for name, target in found.items() if not _is_own(target)}
+
+
+def _is_own(target):
+    return target.startswith(("/proc/", "/dev/")) or "anon_inode:[pidfd]" in target
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request):
+    """Fail a test that leaves processes, threads or descriptors behind."""
+    if not os.path.isdir("/proc/self/task"):
+        yield
+        return
+    looks = {"processes": children, "threads": threads, "descriptors": descriptors}
+    before = {what: look() for what, look in looks.items()}
+    yield
+    left = _left(looks, before)
+    until = time.monotonic() + 5
+    while left and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)  # nothing tells when a process or thread is gone for good
+        left = _left(looks, before)
+    assert not left
+
+
+def _left(looks, before):
+    return {
+        what: more for what, look in looks.items() if (more := look() - before[what])
+    }

@@ -1,0 +1,729 @@
+"""The program ends, in whatever way: nothing is lost, nothing is left (32 to 44, 80)."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import textwrap
+
+import pytest
+from harness import Child, run, started
+
+#: Lets tasks tell the program, or each other, that they run.
+MEETING = '''
+FOLDER = os.environ.get("FOLDER", "")
+
+def meet(count):
+    """Return when so many workers are here at once."""
+    open(f"{FOLDER}/{os.getpid()}", "w").close()
+    while len(os.listdir(FOLDER)) < count:
+        time.sleep(0.001)
+
+def hour(ignored=signal.SIGUSR1):
+    signal.signal(ignored, signal.SIG_IGN)
+    if FOLDER:
+        open(f"{FOLDER}/{os.getpid()}", "w").close()
+    os.write(1, b"running\\n")
+    time.sleep(3600)
+
+def await_begun():
+    while not os.listdir(FOLDER):
+        time.sleep(0.001)
+
+def spin():
+    """Hold the interpreter: no other thread of this process can do anything."""
+    import re
+    os.write(1, b"running\\n")
+    re.match(r"(a*)*b", "a" * 60)
+
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> dict[str, str]:
+    """The environment of a program whose tasks meet."""
+    return {"FOLDER": str(tmp_path)}
+
+
+def with_meeting(program: str) -> str:
+    return MEETING + textwrap.dedent(program)
+
+
+def await_line(child: Child, expected: str = "running", count: int = 1) -> None:
+    """Wait until the program or its tasks have said so."""
+    for _ in range(count):
+        assert child.process.stdout is not None
+        line = child.process.stdout.readline().strip()
+        assert line == expected, (line, child.process.stderr)
+
+
+# A normal end.
+
+
+@pytest.mark.parametrize(
+    "ending", ["sys.exit(4)", "ex.shutdown(wait=False); sys.exit(4)"]
+)
+def test_end_without_close_finishes_everything(method: str, ending: str) -> None:
+    """Faults 32, 39: running and queued calls are finished, the exit code stays."""
+    done = run(
+        f"""
+        ex = executor(2)
+        def work(i):
+            time.sleep(0.05)
+            os.write(1, b"done\\n")
+        for i in range(6):
+            ex.submit(work, i)
+        {ending}
+        """,
+        method,
+    )
+    assert done.lines == ["done"] * 6
+    assert (done.code, done.err) == (4, "")
+
+
+def test_end_without_close_finishes_decorated_calls() -> None:
+    """Fault 32 with the global pool; a map that nobody reads runs as well."""
+    done = run(
+        """
+        from parallelize import processed
+        @processed
+        def work(i):
+            os.write(1, b"done\\n")
+        first = work(0)
+        rest = work.map(range(5))
+        """
+    )
+    assert done.lines == ["done"] * 6
+    assert (done.code, done.err) == (0, "")
+
+
+def test_end_before_any_call(method: str) -> None:
+    """Fault 32: a pool that was never used starts nothing and leaves nothing."""
+    done = run("ex = executor(2); print(children())", method)
+    assert (done.code, done.out, done.err) == (0, "[]\n", "")
+
+
+def test_graceful_end_keeps_output_and_exit_functions(method: str) -> None:
+    """Fault 44: what workers buffer and register is there after a close, once."""
+    done = run(
+        """
+        import atexit
+        print("of the parent")  # not flushed yet
+        def work():
+            atexit.register(print, "from atexit")
+            print("from the task")
+        with executor(1) as ex:
+            ex.submit(work).result()
+        """,
+        method,
+    )
+    assert sorted(done.lines) == ["from atexit", "from the task", "of the parent"]
+
+
+def test_thread_left_by_a_task_does_not_hold_up_the_end(method: str) -> None:
+    """Fault 12: a non-daemon thread in a worker is waited for only a grace."""
+    done = run(
+        """
+        def work():
+            threading.Thread(target=time.sleep, args=(3600,)).start()
+            return 1
+        ex = executor(2)
+        print(ex.submit(work).result())
+        """,
+        method,
+    )
+    assert (done.code, done.out) == (0, "1\n")
+    assert done.seconds < 12
+
+
+def test_subprocess_left_by_a_task_does_not_hold_up_the_end() -> None:
+    """Fault 12: a grandchild that outlives its worker is nobody's concern."""
+    program = """
+        import subprocess
+        def work():
+            return subprocess.Popen(["sleep", "20"], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL).pid
+        ex = executor(1)
+        grandchild = ex.submit(work).result()
+        ex.shutdown()
+        print(nothing_left(open_files()))
+        os.kill(grandchild, signal.SIGKILL)
+        """
+    done = run(program)
+    assert (done.code, done.out, done.err) == (0, "nothing left\n", "")
+    assert done.seconds < 12
+
+
+# An end by an error.
+
+
+def test_unhandled_error_drops_and_kills(method: str, folder: dict[str, str]) -> None:
+    """Fault 33: queued calls are cancelled, the one that runs is killed soon."""
+    done = run(
+        with_meeting(
+            """
+            import atexit
+            ex = executor(1)
+            running = ex.submit(hour, signal.SIGTERM)
+            queued = [ex.submit(os.write, 1, b"ran") for _ in range(3)]
+            @atexit.register
+            def tell():
+                print([f.cancelled() for f in queued], type(running.exception(9)).__name__)
+            await_begun()
+            raise ValueError("main fails")
+            """
+        ),
+        method,
+        env=folder,
+    )
+    assert done.lines == ["running", "[True, True, True] WorkerDied"]
+    assert done.err.count("Traceback") == 1
+    assert done.err.endswith("ValueError: main fails\n")
+    assert done.code == 1
+
+
+def test_unhandled_error_before_the_worker_is_up(method: str) -> None:
+    """Fault 33: what was handed out and has not begun does not begin elsewhere."""
+    done = run(
+        with_meeting("ex = executor(1); ex.submit(hour); raise ValueError"), method
+    )
+    assert done.err.endswith("ValueError\n")
+    assert done.code == 1
+    assert done.seconds < 10
+
+
+def test_unhandled_error_lets_running_calls_end_within_the_grace() -> None:
+    """Fault 33: a call that needs a moment more gets it."""
+    done = run(
+        """
+        ex = executor(1)
+        def work():
+            os.write(1, b"begun\\n")
+            time.sleep(0.1)
+            os.write(1, b"ended\\n")
+        f = ex.submit(work)
+        while not f.running(): pass
+        raise ValueError
+        """
+    )
+    assert done.lines in (["begun", "ended"], [])  # [] if it had not begun
+    assert done.code == 1
+
+
+def test_sys_exit_is_not_an_error() -> None:
+    """Fault 33: sys.exit with a text is an end that finishes what was submitted."""
+    done = run(
+        """
+        ex = executor(1)
+        ex.submit(os.write, 1, b"ran\\n")
+        ex.submit(os.write, 1, b"ran\\n")
+        sys.exit("a text")
+        """
+    )
+    assert (done.code, done.out, done.err) == (1, "ran\nran\n", "a text\n")
+
+
+def test_handled_error_is_not_the_end() -> None:
+    """Fault 33: an error that main caught before drops nothing."""
+    done = run(
+        """
+        ex = executor(1)
+        try: raise ValueError
+        except ValueError: pass
+        fs = [ex.submit(os.write, 1, b"ran\\n") for _ in range(3)]
+        """
+    )
+    assert (done.code, done.out, done.err) == (0, "ran\n" * 3, "")
+
+
+# The parent is gone.
+
+FATAL = ["SIGKILL", "SIGTERM"]
+
+
+@pytest.mark.parametrize("name", FATAL)
+def test_parent_killed(method: str, name: str, folder: dict[str, str]) -> None:
+    """Faults 34, 35, 36: three workers, one of them busy, leave and free stdout."""
+    with started(
+        with_meeting(
+            """
+            ex = executor(3)
+            list(ex.map(meet, [3] * 3, chunksize=1))
+            ex.submit(hour, signal.SIGTERM)
+            signal.pause()
+            """
+        ),
+        method,
+        env=folder,
+    ) as child:
+        await_line(child)
+        assert len(child.processes()) >= 5  # the program, its server, three workers
+        child.process.send_signal(signal.Signals[name])
+        child.process.communicate(timeout=5)  # it would wait for who holds stdout
+        assert child.process.returncode == -signal.Signals[name]
+        child.check_gone()
+
+
+@pytest.mark.parametrize(
+    "ending", ["os._exit(3)", "os.kill(os.getpid(), signal.SIGHUP)"]
+)
+def test_parent_ends_without_ado(ending: str, folder: dict[str, str]) -> None:
+    """Fault 35: the same after SIGHUP and os._exit."""
+    done = run(
+        with_meeting(
+            f"""
+            ex = executor(2)
+            list(ex.map(meet, [2] * 2, chunksize=1))
+            ex.submit(time.sleep, 3600)
+            {ending}
+            """
+        ),
+        env=folder,
+    )
+    assert done.code in (3, -signal.SIGHUP)
+    assert done.seconds < 10
+
+
+def test_parent_and_server_killed(method: str, folder: dict[str, str]) -> None:
+    """Fault 34: workers need no server to notice that the program is gone."""
+    with started(
+        with_meeting(
+            """
+            ex = executor(3)
+            list(ex.map(meet, [3] * 3, chunksize=1))
+            ex.submit(hour)
+            print(ex.submit(os.getppid).result(), flush=True)
+            signal.pause()
+            """
+        ),
+        method,
+        env=folder,
+    ) as child:
+        assert child.process.stdout is not None
+        await_line(child)
+        server = int(child.process.stdout.readline())
+        child.process.kill()
+        os.kill(server, signal.SIGKILL)
+        child.process.communicate(timeout=5)
+        child.check_gone()
+
+
+def test_parent_killed_while_a_task_holds_the_interpreter(method: str) -> None:
+    """Fault 34: a worker whose own threads cannot run is killed by the server."""
+    with started(
+        with_meeting("ex = executor(2); ex.submit(spin); signal.pause()"), method
+    ) as child:
+        await_line(child)
+        child.process.kill()
+        child.process.communicate(timeout=5)
+        child.check_gone()
+
+
+def test_process_group_killed_with_large_values_under_way(method: str) -> None:
+    """Fault 80: SIGKILL for all at once leaves no name (the harness looks)."""
+    with started(
+        """
+        ex = executor(2)
+        big = bytes(30 << 20)
+        fs = [ex.submit(bytes.upper, big) for _ in range(6)]
+        fs[0].result()
+        print("running", flush=True)
+        wait(fs)
+        """,
+        method,
+    ) as child:
+        await_line(child)
+        os.killpg(child.process.pid, signal.SIGKILL)
+        child.process.communicate(timeout=5)
+        child.check_gone()
+
+
+def test_shell_does_not_wait_for_orphans(tmp_path: pathlib.Path) -> None:
+    """Fault 36: ``x=$(python prog.py)`` returns when the program was killed."""
+    script = tmp_path / "prog.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, time
+            from parallelize import ProcessPoolExecutor
+            ex = ProcessPoolExecutor(2)
+            def hour():
+                os.write(1, b"begun ")
+                os.kill(PARENT, 9)
+                time.sleep(3600)
+            PARENT = os.getpid()
+            ex.submit(hour).result()
+            """
+        )
+    )
+    done = run(
+        f"""
+        import subprocess
+        print(subprocess.run(["sh", "-c", 'x=$("$0" "$1"); echo "got $x"',
+              sys.executable, {str(script)!r}], capture_output=True, text=True).stdout)
+        """
+    )
+    assert done.out.startswith("got begun")
+    assert done.seconds < 10
+
+
+# Calls that come too late.
+
+LATE = """
+def attempt(call):
+    try:
+        return f"{call().result(10)}"
+    except RuntimeError as error:
+        return f"RuntimeError: {error}"
+
+def tell(call):
+    os.write(1, attempt(call).encode() + b"\\n")
+
+"""
+TOO_LATE = "RuntimeError: cannot schedule new futures after "
+
+
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "atexit.register(tell, call)",
+        "threading.Thread(target=lambda: (threading.main_thread().join(), tell(call))).start()",
+        "late = type('Late', (), {'__del__': lambda self: tell(call)})()",
+    ],
+    ids=["atexit", "thread", "del"],
+)
+@pytest.mark.parametrize(
+    "call", ["lambda: ex.submit(abs, -1)", "lambda: remote(-1)"], ids=["own", "global"]
+)
+def test_call_at_the_end(how: str, call: str, used: bool) -> None:
+    """Fault 37: a late call runs or is refused; it never hangs, nor starts a pool."""
+    done = run(
+        LATE
+        + textwrap.dedent(
+            f"""
+            import atexit
+            from parallelize import processed
+            ex = executor(1)
+            remote = processed(abs)
+            call = {call}
+            if {used}: call().result()
+            {how}
+            """
+        )
+    )
+    assert len(done.lines) == 1, done
+    assert done.lines == ["1"] or done.lines[0].startswith(TOO_LATE)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_calls_from_a_daemon_thread_while_the_program_ends() -> None:
+    """Fault 37: a thread that calls without end does not keep the program."""
+    done = run(
+        """
+        ex = executor(1)
+        begun = threading.Event()
+        def call_on():
+            while True:
+                try: ex.submit(abs, -1).result()
+                except RuntimeError: return
+                begun.set()
+        threading.Thread(target=call_on, daemon=True).start()
+        begun.wait()
+        """
+    )
+    assert (done.code, done.err) == (0, "")
+    assert done.seconds < 10
+
+
+# Closing a pool.
+
+
+def test_first_use_from_fifty_threads_makes_one_pool() -> None:
+    """Fault 38: the global pool is made once, however many ask for it at once."""
+    done = run(
+        """
+        import parallelize
+        remote = parallelize.processed(lambda: os.getppid())  # its pool's server
+        for _ in range(6):
+            barrier, servers = threading.Barrier(50), []
+            def first():
+                barrier.wait()
+                servers.append(remote().result())
+            threads = [threading.Thread(target=first) for _ in range(50)]
+            for t in threads: t.start()
+            for t in threads: t.join()
+            print(len(servers), len(set(servers)), len(children()))
+            parallelize.shutdown()
+        """
+    )
+    assert done.lines == ["50 1 1"] * 6
+    assert done.err == ""
+
+
+def test_cancelling_shutdown_wakes_who_waits(
+    method: str, folder: dict[str, str]
+) -> None:
+    """Fault 40: as_completed, wait and result in other threads return."""
+    done = run(
+        with_meeting(
+            """
+            from concurrent.futures import CancelledError
+            files = open_files()
+            ex = executor(1)
+            running = ex.submit(meet, 2)
+            queued = [ex.submit(abs, -1) for _ in range(5)]
+            waiting = threading.Barrier(4)
+            def complete():
+                waiting.wait()
+                print("completed", len(list(as_completed(queued))))
+            def attend():
+                waiting.wait()
+                print("waited", len(wait(queued).done))
+            def ask():
+                waiting.wait()
+                try: queued[4].result()
+                except CancelledError: print("cancelled")
+            threads = [threading.Thread(target=t) for t in (complete, attend, ask)]
+            for t in threads: t.start()
+            waiting.wait()
+            while not running.running(): time.sleep(0.001)
+            ex.shutdown(wait=False, cancel_futures=True)
+            for t in threads: t.join(10)
+            open(f"{FOLDER}/main", "w").close()  # lets the first call end
+            print(outcome(running), nothing_left(files))
+            """
+        ),
+        method,
+        env=folder,
+    )
+    assert sorted(done.lines[:3]) == ["cancelled", "completed 5", "waited 5"]
+    assert done.lines[3] == "None nothing left"
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_recycled_workers_lose_nothing(method: str, most: int) -> None:
+    """Fault 41: max_tasks_per_child with one worker, calls and maps."""
+    done = run(
+        f"""
+        with executor(1, max_tasks_per_child={most}) as ex:
+            print([f.result(10) for f in [ex.submit(pow, i, 2) for i in range(6)]])
+            print(list(ex.map(abs, range(-5, 0))))
+            pids = [ex.submit(os.getpid).result() for _ in range(4)]
+            print(max(map(pids.count, pids)))
+        """,
+        method,
+    )
+    assert done.lines[:2] == ["[0, 1, 4, 9, 16, 25]", "[5, 4, 3, 2, 1]"]
+    assert int(done.lines[2]) <= most
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("options", ["", "max_tasks_per_child=1"])
+def test_dropped_pool_finishes_and_leaves(method: str, options: str) -> None:
+    """Fault 42: without a reference to the pool its calls end all the same."""
+    done = run(
+        f"""
+        import gc
+        files = open_files()
+        ex = executor(1, {options})
+        fs = [ex.submit(pow, i, 2) for i in range(5)]
+        del ex
+        gc.collect()
+        print([outcome(f) for f in fs], nothing_left(files))
+        """,
+        method,
+    )
+    assert done.lines == ["[0, 1, 4, 9, 16] nothing left"]
+    assert (done.code, done.err) == (0, "")
+
+
+def test_pool_dropped_inside_a_cycle() -> None:
+    """Fault 42: the garbage collector may end a pool in any thread."""
+    done = run(
+        """
+        import gc
+        files = open_files()
+        for _ in range(3):
+            ex = executor(1)
+            ex.myself = ex
+            f = ex.submit(abs, -1)
+            del ex
+            gc.collect()
+            print(outcome(f))
+        print(nothing_left(files))
+        """
+    )
+    assert done.lines == ["1", "1", "1", "nothing left"]
+    assert (done.code, done.err) == (0, "")
+
+
+CLOSINGS = {
+    "twice": "ex.shutdown(); ex.shutdown(); ex.shutdown(wait=False)",
+    "never used, twice": "ex = executor(1); ex.shutdown(); ex.shutdown()",
+    "in a callback": """
+closed = threading.Event()
+f = ex.submit(abs, -1)
+f.add_done_callback(lambda _: (ex.shutdown(), closed.set()))
+print(closed.wait(10))""",
+    "in a callback, not waiting": """
+closed = threading.Event()
+f = ex.submit(abs, -1)
+f.add_done_callback(lambda _: (ex.shutdown(wait=False, cancel_futures=True), closed.set()))
+print(closed.wait(10))""",
+    "in a signal handler": """
+signal.signal(signal.SIGUSR1, lambda *_: ex.shutdown())
+fs = [ex.submit(abs, -1) for _ in range(50)]
+signal.raise_signal(signal.SIGUSR1)
+print(all(outcome(f) == 1 for f in fs))""",
+    "in two threads": """
+fs = [ex.submit(abs, -1) for _ in range(50)]
+threads = [threading.Thread(target=ex.shutdown) for _ in range(5)]
+for t in threads: t.start()
+for t in threads: t.join(10)
+print(all(outcome(f) == 1 for f in fs))""",
+    "in a finaliser": """
+class Owner:
+    def __del__(self): ex.shutdown()
+owner = Owner()
+owner.myself = owner
+f = ex.submit(abs, -1)
+del owner
+import gc; gc.collect()
+print(outcome(f) == 1)""",
+}
+
+
+@pytest.mark.parametrize("how", CLOSINGS)
+def test_closing(how: str) -> None:
+    """Fault 43: a pool may be closed from anywhere; it refuses calls from then on."""
+    done = run(
+        f"""
+files = open_files()
+ex = executor(2)
+ex.submit(abs, -1).result()
+{CLOSINGS[how]}
+ex.shutdown()
+try: ex.submit(abs, -1)
+except RuntimeError as error: print(error)
+del ex
+print(nothing_left(files, 8))
+"""
+    )
+    assert "False" not in done.out
+    assert "cannot schedule new futures after shutdown" in done.lines
+    assert (done.code, done.err) == (0, "")
+    if "never" not in how:
+        assert done.lines[-1] == "nothing left"
+
+
+def test_signal_handler_closes_at_any_moment(method: str) -> None:
+    """Fault 43: the handler interrupts a submit, which may hold any lock."""
+    done = run(
+        """
+        threading.Timer(12, lambda: os.kill(os.getpid(), 6)).start()
+        ex = executor(1)
+        ex.submit(abs, -1).result()
+        signal.signal(signal.SIGALRM, lambda *_: ex.shutdown(cancel_futures=True))
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        fs = []
+        try:
+            while True: fs.append(ex.submit(abs, -1))
+        except RuntimeError as closed:
+            error = closed
+            print(error)
+        known = {"1", "CancelledError: "} | {f"RuntimeError: {error}"}  # it came between
+        print({str(outcome(f)) for f in fs} - known, flush=True)
+        os._exit(0)
+        """,
+        method,
+    )
+    assert done.lines == ["cannot schedule new futures after shutdown", "set()"]
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_calls_race_the_close(cancel: bool) -> None:
+    """Fault 43: of twenty threads' calls each is refused, cancelled or done."""
+    done = run(
+        f"""
+        files = open_files()
+        for _ in range(4):
+            ex = executor(2)
+            ex.submit(abs, -1).result()
+            barrier, outcomes = threading.Barrier(21), []
+            def call():
+                barrier.wait()
+                for _ in range(20):
+                    try: f = ex.submit(abs, -1)
+                    except RuntimeError: outcomes.append("refused")
+                    else: outcomes.append(str(outcome(f)))
+            threads = [threading.Thread(target=call) for _ in range(20)]
+            for t in threads: t.start()
+            barrier.wait()
+            ex.shutdown(cancel_futures={cancel})
+            for t in threads: t.join(10)
+            known = {{"1", "refused"}} | ({{"CancelledError: "}} if {cancel} else set())
+            print(len(outcomes), set(outcomes) - known)
+        del ex
+        print(nothing_left(files))
+        """
+    )
+    assert done.lines == ["400 set()"] * 4 + ["nothing left"]
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_kill_workers_ends_at_once(
+    method: str, begun: bool, folder: dict[str, str]
+) -> None:
+    """Fault 43: what runs is killed, what waits is cancelled, the pool is closed.
+
+    A call that was handed to a worker and had not begun does not begin elsewhere.
+    """
+    done = run(
+        with_meeting(
+            f"""
+            files = open_files()
+            ex = executor(1)
+            running, queued = ex.submit(hour), ex.submit(abs, -1)
+            if {begun}: await_begun()
+            ex.kill_workers()
+            try: running.result(5)
+            except BaseException as error: print(type(error).__name__, queued.cancelled())
+            print(nothing_left(files))
+            os._exit(0)
+            """
+        ),
+        method,
+        env=folder,
+    )
+    out = [line for line in done.lines if line != "running"]
+    assert len(out) == 2, done
+    assert out[0] in ("WorkerDied True", "TaskKilled True", "CancelledError True")
+    assert out[1] == "nothing left"
+    assert (done.code, done.err) == (0, "")
+
+
+def test_terminated_worker_that_ignores_it(method: str, folder: dict[str, str]) -> None:
+    """Fault 59: after terminate_workers a close is bounded, whatever a task ignores."""
+    done = run(
+        with_meeting(
+            """
+            ex = executor(1)
+            running = ex.submit(hour, signal.SIGTERM)
+            await_begun()
+            ex.terminate_workers()
+            threading.Timer(12, os._exit, (99,)).start()  # it would take an hour
+            ex.shutdown()
+            print(type(running.exception()).__name__, flush=True)
+            os._exit(0)
+            """
+        ),
+        method,
+        env=folder,
+    )
+    assert done.lines[1:] in (["WorkerDied"], ["TaskKilled"]), done
+    assert (done.code, done.err) == (0, "")

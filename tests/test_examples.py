@@ -1,0 +1,169 @@
+"""The examples of the documentation run, and give the answers that they promise.
+
+Never how fast they were: that depends on the machine and on what else it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from fenced import ROOT, examples_of, printed_by, run_script
+
+EXAMPLES = ROOT / "docs" / "examples"
+PAGES = sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+
+
+def seconds_shown(printed: str, what: str) -> float:
+    (seconds,) = re.findall(rf"^{re.escape(what)} +([0-9.]+) s$", printed, re.MULTILINE)
+    return float(seconds)
+
+
+def run_example(name: str, *arguments: str, folder: Path, timeout: float = 50) -> str:
+    """Run an example in an empty folder; it must leave nothing there."""
+    ended = run_script(EXAMPLES / name, *arguments, cwd=folder, timeout=timeout)
+    assert list(folder.iterdir()) == []
+    return ended.stdout
+
+
+@pytest.fixture
+def empty(tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.timeout(130)
+def test_primes(empty):
+    printed = run_example("primes.py", folder=empty, timeout=120)
+    for way in ("plain loop", "ProcessPoolExecutor", "@processed", "process_map"):
+        assert seconds_shown(printed, way) > 0
+    assert printed.splitlines()[-7:] == [
+        "all four agree: True",
+        "112272535095293 True",
+        "112582705942171 True",
+        "112272535095293 True",
+        "115280095190773 True",
+        "115797848077099 True",
+        "1099726899285419 False",
+    ]
+
+
+def test_pids(empty):
+    printed = run_example("pids.py", folder=empty)
+    calls = re.findall(r"^double\((\d)\) = +(\d+), by process (\d+)$", printed, re.M)
+    assert [(int(x), int(y)) for x, y, _ in calls] == [(x, 2 * x) for x in range(10)]
+    workers = {pid for _, _, pid in calls}
+    (own,) = re.findall(r"^this program is process (\d+)$", printed, re.M)
+    assert own not in workers
+    assert 2 <= len(workers) <= 4, "ten calls of 0.1 s, four workers"
+    assert seconds_shown(printed, "plain loop") >= 1
+    assert seconds_shown(printed, "4 workers") > 0
+
+
+@pytest.mark.timeout(310)
+def test_wordcount_of_the_whole_standard_library(empty):
+    script = EXAMPLES / "wordcount.py"
+    ended = run_script(script, cwd=empty, timeout=300)
+    lines = ended.stdout.splitlines()
+    count, folder = re.fullmatch(r"(\d+) files under (.*)", lines[0]).groups()
+    assert folder == sysconfig.get_path("stdlib")
+    assert int(count) > 300
+    assert "same order: True" in lines
+    assert "same counts: True" in lines
+    assert int(lines[-1].removesuffix("in all").replace(",", "")) > 500_000
+    # The progress bars, with their descriptions, up to the last item.
+    for description in ("in order", "as completed"):
+        assert f"{description}: 100%" in ended.stderr
+    assert f"{count}/{count}" in ended.stderr
+
+
+def test_wordcount_of_a_folder(tmp_path, empty):
+    sources = tmp_path / "sources"
+    (sources / "inner").mkdir(parents=True)
+    (sources / "one.py").write_text("x = 1\n")
+    (sources / "inner" / "two.py").write_text("y = 'é' + 'ü'\n", encoding="utf-8")
+    (sources / "broken.py").write_text("(\n")
+    (sources / "other.txt").write_text("no Python\n")
+    printed = run_example("wordcount.py", str(sources), folder=empty)
+    assert printed.startswith(f"3 files under {sources}\n")
+    # encoding, x, =, 1, newline, end; encoding, y, =, 'é', +, 'ü', newline, end
+    assert re.search(r"^ +8  inner.two\.py\n +6  one\.py$", printed, re.M)
+    assert re.search(r"^ +14  in all$", printed, re.M)
+    assert "same counts: True" in printed
+
+
+def test_checksums_of_odd_files(tmp_path, empty):
+    files = tmp_path / "files"
+    (files / "a folder").mkdir(parents=True)
+    contents = {
+        "empty": b"",
+        "a folder/with blanks": b"text\n",
+        "large": os.urandom(3_000_000),
+        "ünïcode": b"\0" * 70_000,
+    }
+    if sys.platform != "win32":
+        contents["back\\slash and\nnewline"] = b"odd name"
+    for name, content in contents.items():
+        (files / name).write_bytes(content)
+    printed = run_example("checksums.py", str(files), folder=empty)
+    assert printed.startswith(f"{len(contents)} files under {files}\n")
+    assert seconds_shown(printed, "plain loop") >= 0
+    assert seconds_shown(printed, "@threaded") >= 0
+    assert "same as the loop: True" in printed
+    assert "same as sha256sum: False" not in printed
+    for name, content in contents.items():
+        assert f"{hashlib.sha256(content).hexdigest()}  {Path(name)}" in printed
+
+
+def test_checksums_of_the_installed_packages(empty):
+    printed = run_example("checksums.py", folder=empty)
+    assert f"files under {sysconfig.get_path('purelib')}\n" in printed
+    assert "same as the loop: True" in printed
+    assert "same as sha256sum: False" not in printed
+
+
+def test_asyncio_service(empty):
+    printed = run_example("asyncio_service.py", folder=empty)
+    sizes = range(100_000, 100_008)
+    answers = [sum(n * n % 7 for n in range(10 * size)) for size in sizes]
+    assert f"answers: {answers}\n" in printed
+    assert "same as the loop: True" in printed
+    assert seconds_shown(printed, "service") > 0
+    ticks, pause = re.findall(
+        r"^ticks: (\d+), longest .*: ([0-9.]+) ms$", printed, re.M
+    )[0]
+    # A call takes 200 ms in a thread: were the loop blocked by one, it would show.
+    # (The example is about 50 ms; a loaded machine can be late by more than that.)
+    assert int(ticks) > 5
+    assert float(pause) < 190
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_of_a_page(page, tmp_path):
+    examples = examples_of(ROOT / "docs" / page)
+    printed = printed_by(examples, tmp_path) if examples else []
+    for example, output in zip(examples, printed, strict=True):
+        where = f"docs/{page}, line {example.line}"
+        assert (where, output) == (where, example.shown)
+
+
+def test_every_example_is_in_the_tutorial_and_is_tested_here():
+    tutorial = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    tests = Path(__file__).read_text(encoding="utf-8")
+    names = sorted(script.name for script in EXAMPLES.glob("*.py"))
+    assert len(names) >= 5
+    for name in names:
+        assert f"{{literalinclude}} examples/{name}" in tutorial
+        assert f'"{name}"' in tests
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda s: s.name)
+def test_no_example_has_a_guard(script):
+    assert "__name__" not in script.read_text(encoding="utf-8")

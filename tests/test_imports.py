@@ -1,0 +1,231 @@
+"""What importing costs, what is public, and which way imports point."""
+
+import ast
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import parallelize
+
+PACKAGE = pathlib.Path(parallelize.__file__).parent
+
+# ------------------------------------------------------------------------ weight
+
+HEAVY = ["multiprocessing", "asyncio", "numpy", "wrapt", "cloudpickle", "tqdm", "typing_extensions", "inspect", "logging", "concurrent.futures", "pickle", "subprocess"]
+
+DECORATE = """
+import json, sys
+before = set(sys.modules)
+import parallelize
+from parallelize import ParallelFunction, parallelized, processed, threaded, use
+
+@threaded
+def one(x: int) -> int:
+    return x
+
+@processed(timeout=3, retries=2, limit=4, max_workers=2)
+async def two(x: int) -> int:
+    return x
+
+class C:
+    @parallelized("processes")
+    def three(self):
+        pass
+
+C().three
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def run(code, *options):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path[1:]])}
+    done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_and_decorating_loads_nothing_heavy():
+    loaded = json.loads(run(DECORATE))
+    assert not [name for name in loaded if name.split(".")[0] in HEAVY or name in HEAVY]
+    assert not [name for name in loaded if name.startswith(("parallelize.executors", "parallelize.process", "parallelize.mapping"))]
+
+
+def test_importing_alone_loads_no_other_module():
+    loaded = json.loads(run("import json, sys, typing; before = set(sys.modules); import parallelize; dir(parallelize); print(json.dumps(sorted(set(sys.modules) - before)))"))
+    assert loaded == ["__future__", "parallelize"]
+
+
+def test_a_threaded_call_loads_nothing_of_processes():
+    code = "import sys\nfrom parallelize import threaded\nassert threaded(lambda: 3)().result() == 3\nprint(*[m for m in sys.modules if m.startswith(('multiprocessing', 'asyncio', 'wrapt', 'cloudpickle', 'tqdm', 'parallelize.process'))])"
+    assert run(code).split() == []
+
+
+# -------------------------------------------------------------------- public names
+
+
+def test_every_public_name_is_there():
+    for name in parallelize.__all__:
+        assert getattr(parallelize, name) is not None
+        assert name in dir(parallelize)
+    assert list(parallelize.__all__) == sorted(parallelize.__all__, key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+
+
+def test_what_type_checkers_see_is_what_there_is():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.asname or alias.name: node.module for node in block.body for alias in node.names}
+    assert set(seen) == set(parallelize.__all__)
+    for name, module in seen.items():
+        assert name in parallelize._HOMES[module]
+    assert sum(map(len, parallelize._HOMES.values())) == len(parallelize.__all__)
+
+
+def test_public_things_say_where_they_are_from():
+    for name in parallelize.__all__:
+        thing = getattr(parallelize, name)
+        module = getattr(thing, "__module__", None)
+        if module is not None and not isinstance(thing, str):
+            assert getattr(sys.modules[module], thing.__name__) is thing
+        assert isinstance(thing, str) or thing.__doc__
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match="module 'parallelize' has no attribute 'nothing'"):
+        parallelize.nothing  # noqa: B018
+    with pytest.raises(ImportError):
+        from parallelize import nothing  # noqa: F401
+
+
+def test_everything_of_concurrent_futures_is_here():
+    import concurrent.futures
+
+    for name in concurrent.futures.__all__:
+        if name != "InterpreterPoolExecutor":
+            assert hasattr(parallelize, name), name
+    for same in ("BrokenExecutor", "CancelledError", "TimeoutError", "wait", "FIRST_COMPLETED"):
+        assert getattr(parallelize, same) is getattr(concurrent.futures, same)
+
+
+# ----------------------------------------------------------------------- direction
+
+# The rooms, from top to bottom: a file imports from rooms in lines below, or from
+# its own room. Rooms in one line do not know each other.
+LAYERS = [
+    ["decorators", "helpers"],
+    ["function"],
+    ["settings", "mapping"],
+    ["pools"],
+    ["executors"],
+    ["process.pool"],
+    ["process.dispatcher"],
+    ["process.tasks", "process.workers", "process.queue"],
+    ["process.launch"],
+    ["process.windows"],
+    ["process.server"],
+    ["process.worker"],
+    ["process.inheritance", "process.messages"],
+    ["process.command", "process.page", "process.pickling", "process.transport"],
+    ["insight", "proxies"],
+    ["calls", "callables", "cpus", "_died"],
+    ["dependencies"],
+    ["futures"],
+    ["errors", "gaps", "lifecycle", "options"],
+]
+
+#: Imports against the direction, at the moment of use, and why.
+EXCEPTIONS = {
+    ("futures", "proxies"),  # Future.proxy makes one
+    ("errors", "_died"),  # loads multiprocessing, and only when it is named
+    ("executors.base", "mapping"),  # Executor.map is the one map
+    ("process.windows", "process.launch"),  # its data, for one system alone
+}
+
+#: What a worker may know besides its end of the wire.
+LEAVES = {"errors", "futures", "options", "dependencies", "gaps", "lifecycle"}
+WIRE = {"transport", "messages", "page", "pickling", "inheritance", "command", "worker"}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        yield name.removesuffix(".__init__"), path
+
+
+def imports(path, *, everywhere=True):
+    """The modules that a file imports, but for type checkers."""
+    found = set()
+
+    def visit(node):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            if not isinstance(node.test, ast.UnaryOp):
+                return
+        if isinstance(node, ast.ImportFrom):
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            if everywhere or not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return found
+
+
+def own_imports(path):
+    """The modules of the package that a file imports, wherever in the file."""
+    names = dict(modules())
+    for imported in imports(path):
+        parts = imported.split(".")
+        if parts[0] == "parallelize":
+            name = ".".join(parts[1:])
+            found = name if name in names else ".".join(parts[1:-1])
+            if found not in ("", "process"):
+                yield found
+
+
+def layer(name):
+    for number, rooms in enumerate(LAYERS):
+        for room in rooms:
+            if name == room or name.startswith(room + "."):
+                return number, room
+    return None
+
+
+@pytest.mark.parametrize("name", [name for name, _ in modules() if name not in ("__init__", "process")])
+def test_imports_point_one_way(name):
+    place = layer(name)
+    assert place is not None, f"{name} has no room yet: add it to LAYERS"
+    for imported in own_imports(dict(modules())[name]):
+        if (name, imported) not in EXCEPTIONS:
+            number, room = layer(imported)
+            assert number > place[0] or room == place[1], f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", ["process.worker", "process.server"])
+def test_the_workers_end_of_the_wire_is_light(name):
+    allowed = LEAVES | {f"process.{room}" for room in WIRE}
+    assert set(own_imports(dict(modules())[name])) <= allowed
+
+
+@pytest.mark.parametrize("package", ["dask", "distributed", "ray"])
+def test_optional_backends_are_imported_in_their_own_file(package):
+    own = {"distributed": "dask"}.get(package, package)
+    for name, path in modules():
+        if name != f"executors.{own}":
+            assert not [i for i in imports(path) if i.split(".")[0] == package], name
+
+
+def test_wrapt_is_imported_for_proxies_alone():
+    for name, path in modules():
+        assert name == "proxies" or not [i for i in imports(path) if i.split(".")[0] == "wrapt"], name
+
+
+def test_nothing_heavy_is_imported_at_the_top():
+    for name, path in modules():
+        top = {i.split(".")[0] for i in imports(path, everywhere=False)}
+        allowed = {"proxies": {"wrapt"}}.get(name, set())
+        assert not top & {"numpy", "wrapt", "cloudpickle", "tqdm", "asyncio", "pandas"} - allowed, name

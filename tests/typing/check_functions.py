@@ -1,0 +1,177 @@
+"""Declared types of decorated functions: calls, defaults, attributes, errors.
+
+Checked by mypy and pyright, both strict; never run.
+"""
+
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=error
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar, assert_type
+
+from parallelize import (
+    Future,
+    ParallelFunction,
+    SerialExecutor,
+    parallelized,
+    processed,
+    threaded,
+)
+
+T = TypeVar("T")
+
+
+@threaded
+def add(a: int, b: int = 1, *, scale: float = 1.0) -> str:
+    """Add."""
+    return str((a + b) * scale)
+
+
+assert_type(add(1), Future[str])
+assert_type(add(1, 2), Future[str])
+assert_type(add(1, b=2, scale=2.0), Future[str])
+assert_type(add(1).result(), str)
+assert_type(add(1).exception(), BaseException | None)
+assert_type(add.__wrapped__(1), str)
+assert_type(add.__name__, str)
+
+add("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+add()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+add(1, 2, 3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+add(1, other=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+add.__wrapped__("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+add.nothing  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+@processed(timeout=3, retries=2, retry_on=(OSError, ValueError), limit=4, name="half")
+def half(x: int) -> float:
+    return x / 2
+
+
+assert_type(half(3), Future[float])
+half("3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@processed
+def nothing() -> None: ...
+
+
+assert_type(nothing(), Future[None])
+
+
+@parallelized("threads", max_workers=2)
+def in_threads(x: bytes) -> list[int]:
+    return list(x)
+
+
+@parallelized(SerialExecutor(), retries=1)
+def serially(x: bytes) -> list[int]:
+    return list(x)
+
+
+assert_type(in_threads(b""), Future[list[int]])
+assert_type(serially(b""), Future[list[int]])
+
+# Options.
+
+assert_type(add.options(timeout=3, executor="processes")(1), Future[str])
+add.options(timeout="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+add.options(speed=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+threaded(tiemout=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+threaded(timeout="3")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+threaded(executor="thraeds")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+parallelized(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+threaded(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+# Coroutine functions: the future holds what the coroutine comes to.
+
+
+@threaded
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+@processed(retries=1)
+async def fetch_twice(url: str) -> bytes:
+    return url.encode() * 2
+
+
+assert_type(fetch("x"), Future[bytes])
+assert_type(fetch("x").result(), bytes)
+assert_type(fetch_twice("x"), Future[bytes])
+
+
+async def use_them() -> None:
+    assert_type(await add(1), str)
+    assert_type(await fetch("x"), bytes)
+    assert_type(await fetch.__wrapped__("x"), bytes)
+
+
+# Functions that tell little.
+
+
+@threaded
+def anything(x: Any) -> Any:
+    return x
+
+
+@threaded
+def never() -> NoReturn:
+    raise SystemExit
+
+
+assert_type(anything(1), Future[Any])
+never()
+
+# Generic functions. (mypy does not manage those that return a bare type variable:
+# it takes the variable for what the first overload asks for.)
+
+
+@threaded
+def pair(item: T) -> tuple[T, T]:
+    return item, item
+
+
+assert_type(pair(1), Future[tuple[int, int]])
+
+# Other callables.
+
+
+class Adder:
+    """Adds."""
+
+    def __call__(self, a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+
+def plain(a: int, b: str) -> float:
+    return a + len(b)
+
+
+assert_type(threaded(Adder())(1, 2), Future[int])
+assert_type(processed(Adder(), timeout=3)(1, 2), Future[int])
+processed(Adder(), tiemout=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+assert_type(threaded(functools.partial(plain, b="x"))(1), Future[float])
+assert_type(threaded(len)([1]), Future[int])
+assert_type(threaded("a".encode)(), Future[bytes])
+assert_type(threaded(lambda: 3)(), Future[int])
+
+# Passed on: as the callable that it is.
+
+
+def apply(fn: Callable[[int], Future[str]]) -> str:
+    return fn(1).result()
+
+
+apply(add)
+apply(half)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def named(fn: ParallelFunction[..., str]) -> str:
+    return fn.__name__
+
+
+named(add)

@@ -1,0 +1,81 @@
+"""Declared types of futures: results, proxies, gathering, submitting.
+
+Checked by mypy and pyright, both strict; never run.
+"""
+
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=error
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import assert_type
+
+from parallelize import (
+    Future,
+    ProcessPoolExecutor,
+    SerialExecutor,
+    as_completed,
+    cpu_count,
+    gather,
+    shutdown,
+    threaded,
+    use,
+    wait,
+)
+
+
+@threaded
+def load(path: str) -> bytes:
+    return path.encode()
+
+
+@threaded
+def join(a: bytes, b: bytes) -> bytes:
+    return a + b
+
+
+future = load("x")
+standard: concurrent.futures.Future[bytes] = future
+assert_type(future.result(timeout=1), bytes)
+assert_type(future.cancel(), bool)
+assert_type(future.kill(), bool)
+
+# A proxy is typed as the value: what runs in order reads as if it did.
+
+assert_type(load("x").proxy(), bytes)
+assert_type(join(load("x").proxy(), load("y").proxy()).proxy(), bytes)
+load("x").proxy().nothing()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+assert_type(gather(load("x"), load("y")), Future[list[bytes]])
+assert_type(gather(load("x"), load("y")).result(), list[bytes])
+assert_type(
+    gather(load("x"), return_exceptions=True).result(), list[bytes | BaseException]
+)
+
+
+async def await_them() -> None:
+    assert_type(await load("x"), bytes)
+    assert_type(await gather(load("x"), load("y")), list[bytes])
+
+
+for done in as_completed([load("x")]):
+    assert_type(done.result(), bytes)
+finished, pending = wait([load("x")], timeout=1)
+
+# Executors.
+
+with ProcessPoolExecutor(2, mp_context="spawn", max_tasks_per_child=3) as pool:
+    assert_type(pool.submit(len, [1]), Future[int])
+    pool.submit(len, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    old: concurrent.futures.Executor = pool
+
+# The program's choices.
+
+with use("serial"):
+    assert_type(load("x"), Future[bytes])
+use(SerialExecutor())
+use(concurrent.futures.ThreadPoolExecutor())
+use(None)
+use("seriell")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+shutdown(wait=False, cancel_futures=True)
+assert_type(cpu_count(), int)
