@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from parallelize.errors import ParallelizeError
 
@@ -44,7 +45,7 @@ class WorkerStartError(WorkerDied):
 
     def __init__(self, task: str, reason: str) -> None:
         super().__init__(task)
-        self.args = (task, reason)
+        self.args: tuple[Any, ...] = (task, reason)  # Any, as in BaseException
         self.reason = reason
 
     def __str__(self) -> str:

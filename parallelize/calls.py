@@ -96,10 +96,10 @@ class Rows:
         options: CallOptions,
         deliver: Callable[[int, Sequence[Any], float], None],
     ) -> None:
-        self.fn = fn
-        self.rows = rows
-        self.options = options
-        self.deliver = deliver
+        self.fn: Callable[..., Any] = fn
+        self.rows: Sequence[tuple[Any, ...]] = rows
+        self.options: CallOptions = options
+        self.deliver: Callable[[int, Sequence[Any], float], None] = deliver
 
 
 def run_rows(

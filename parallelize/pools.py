@@ -80,7 +80,7 @@ class Global(Source):
     __slots__ = ("kind",)
 
     def __init__(self, kind: str) -> None:
-        self.kind = kind
+        self.kind: str = kind
 
     def executor(self) -> Executor:
         """Return the global pool, made now if there is none."""

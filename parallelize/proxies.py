@@ -26,9 +26,12 @@ from parallelize.gaps import collecting, reduce_future
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
+    from typing import ClassVar, Self, TypeAlias
 
     from parallelize.futures import Future
+
+    # As wrapt types these: what ``p += x`` gives is up to the value.
+    _InPlace: TypeAlias = Callable[[Any, Any], Any]
 
 __all__ = ("proxy_of",)
 
@@ -57,7 +60,7 @@ class _Special:
         return getattr(proxy.__wrapped__, self._name, None)
 
 
-def _in_place(change: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _in_place(change: _InPlace) -> _InPlace:
     # The result takes the proxy's place where ``p += x`` stands, and there alone.
     def changed(self: Any, other: Any) -> Any:
         return change(self.__wrapped__, _value_of(other))
@@ -142,19 +145,19 @@ class ResultProxy(LazyObjectProxy[Any]):
 
     # Changes in place.
 
-    __iadd__ = _in_place(operator.iadd)
-    __isub__ = _in_place(operator.isub)
-    __imul__ = _in_place(operator.imul)
-    __imatmul__ = _in_place(operator.imatmul)
-    __itruediv__ = _in_place(operator.itruediv)
-    __ifloordiv__ = _in_place(operator.ifloordiv)
-    __imod__ = _in_place(operator.imod)
-    __ipow__ = _in_place(operator.ipow)
-    __ilshift__ = _in_place(operator.ilshift)
-    __irshift__ = _in_place(operator.irshift)
-    __iand__ = _in_place(operator.iand)
-    __ixor__ = _in_place(operator.ixor)
-    __ior__ = _in_place(operator.ior)
+    __iadd__: ClassVar[_InPlace] = _in_place(operator.iadd)
+    __isub__: ClassVar[_InPlace] = _in_place(operator.isub)
+    __imul__: ClassVar[_InPlace] = _in_place(operator.imul)
+    __imatmul__: ClassVar[_InPlace] = _in_place(operator.imatmul)
+    __itruediv__: ClassVar[_InPlace] = _in_place(operator.itruediv)
+    __ifloordiv__: ClassVar[_InPlace] = _in_place(operator.ifloordiv)
+    __imod__: ClassVar[_InPlace] = _in_place(operator.imod)
+    __ipow__: ClassVar[_InPlace] = _in_place(operator.ipow)
+    __ilshift__: ClassVar[_InPlace] = _in_place(operator.ilshift)
+    __irshift__: ClassVar[_InPlace] = _in_place(operator.irshift)
+    __iand__: ClassVar[_InPlace] = _in_place(operator.iand)
+    __ixor__: ClassVar[_InPlace] = _in_place(operator.ixor)
+    __ior__: ClassVar[_InPlace] = _in_place(operator.ior)
 
 
 #: What the abstract classes of the standard library look for.

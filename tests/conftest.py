@@ -8,49 +8,7 @@ import time
 
 import pytest
 
-CONCURRENT = [
-    "thread",
-    "process-spawn",
-    "process-forkserver",
-    "process-fork",
-    "process-default",
-]
-KINDS = ["serial", *CONCURRENT]
-
-
-def make(kind, max_workers=2, **options):
-    """Make an executor of a kind as the fixtures name them."""
-    if kind == "serial":
-        from parallelize.executors.serial import SerialExecutor
-
-        return SerialExecutor()
-    if kind == "thread":
-        from parallelize.executors.thread import ThreadPoolExecutor
-
-        return ThreadPoolExecutor(max_workers, **options)
-    from parallelize.executors.process import ProcessPoolExecutor
-
-    method = kind.partition("-")[2]
-    if method != "default":
-        options["mp_context"] = method
-    return ProcessPoolExecutor(max_workers, **options)
-
-
-class Factory:
-    """Makes executors of one kind, and shuts them down after the test."""
-
-    def __init__(self, kind):
-        self.kind = kind
-        self.made = []
-
-    def __call__(self, **options):
-        executor = make(self.kind, **options)
-        self.made.append(executor)
-        return executor
-
-    def close(self):
-        while self.made:
-            self.made.pop().shutdown(cancel_futures=True)
+from factories import CONCURRENT, KINDS, Factory, Latch
 
 
 @pytest.fixture(params=KINDS)
@@ -87,35 +45,6 @@ def make_concurrent(concurrent_kind):
 @pytest.fixture
 def concurrent(make_concurrent):
     return make_concurrent()
-
-
-class Latch:
-    """Holds one call of `tasks.hold` until it is released."""
-
-    def __init__(self, folder):
-        self.folder = str(folder)
-        self._opened = False
-        for name in ("begun", "go"):
-            os.mkfifo(folder / name)
-
-    def wait_begun(self):
-        """Return when the call has begun."""
-        with open(os.path.join(self.folder, "begun")) as pipe:
-            pipe.read()
-
-    def release(self):
-        """Let the call, that has begun, end."""
-        self._opened = True
-        with open(os.path.join(self.folder, "go"), "w"):
-            pass
-
-    def force(self):
-        """After the test: let go whoever still waits, without waiting for anybody."""
-        for name, flags in (("begun", os.O_RDONLY), ("go", os.O_WRONLY)):
-            with contextlib.suppress(OSError):
-                os.close(
-                    os.open(os.path.join(self.folder, name), flags | os.O_NONBLOCK)
-                )
 
 
 @pytest.fixture

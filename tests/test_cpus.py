@@ -113,7 +113,10 @@ def test_version_1_in_another_group_than_the_mounted(machine):
 
 def test_both_versions_at_once(machine):
     machine("/proc/self/cgroup", "4:cpu,cpuacct:/one\n0::/two\n")
-    machine("/proc/self/mountinfo", V1 + V2.replace("/sys/fs/cgroup", "/sys/fs/cgroup/unified"))
+    machine(
+        "/proc/self/mountinfo",
+        V1 + V2.replace("/sys/fs/cgroup", "/sys/fs/cgroup/unified"),
+    )
     machine("/sys/fs/cgroup/cpu,cpuacct/one/cpu.cfs_quota_us", "700000\n")
     machine("/sys/fs/cgroup/cpu,cpuacct/one/cpu.cfs_period_us", "100000\n")
     assert machine.quota() == 7
@@ -128,8 +131,13 @@ def test_a_mount_point_with_blanks(machine):
     assert machine.quota() == 2
 
 
-@pytest.mark.parametrize("cgroup", ["", "::\n", "0::\n", "garbage\n", "1:cpu\n", "\n\n"])
-@pytest.mark.parametrize("mounts", ["", "garbage\n", "1 2 3 / - \n", " - cgroup2\n", "1 2 3 / /x rw - cgroup\n"])
+@pytest.mark.parametrize(
+    "cgroup", ["", "::\n", "0::\n", "garbage\n", "1:cpu\n", "\n\n"]
+)
+@pytest.mark.parametrize(
+    "mounts",
+    ["", "garbage\n", "1 2 3 / - \n", " - cgroup2\n", "1 2 3 / /x rw - cgroup\n"],
+)
 def test_bad_text_is_no_quota(machine, cgroup, mounts):
     machine("/proc/self/cgroup", cgroup)
     machine("/proc/self/mountinfo", mounts)
@@ -166,9 +174,17 @@ SHOW = "import parallelize.cpus as c; print(c.cpu_count(), c.default_workers(), 
 
 
 def counts(*options, **environment):
-    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHON_CPU_COUNT", "PARALLELIZE_MAX_WORKERS")}
+    clean = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("PYTHON_CPU_COUNT", "PARALLELIZE_MAX_WORKERS")
+    }
     done = subprocess.run(
-        [sys.executable, *options, "-c", SHOW], env=clean | environment, capture_output=True, text=True, check=False
+        [sys.executable, *options, "-c", SHOW],
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return [int(word) for word in done.stdout.split()]
@@ -186,7 +202,9 @@ def test_the_user_has_the_last_word():
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "99999999999", "10001", "²"])
 def test_a_wrong_number_of_workers_names_the_variable(monkeypatch, text):
     monkeypatch.setenv("PARALLELIZE_MAX_WORKERS", text)
-    with pytest.raises(ValueError, match="PARALLELIZE_MAX_WORKERS must be a whole number from 1"):
+    with pytest.raises(
+        ValueError, match="PARALLELIZE_MAX_WORKERS must be a whole number from 1"
+    ):
         cpus.default_workers()
 
 

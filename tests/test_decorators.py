@@ -104,7 +104,11 @@ def test_bare_and_with_options_are_the_same():
     def function(x):
         return x
 
-    for made in (threaded(function), threaded()(function), threaded(timeout=9)(function)):
+    for made in (
+        threaded(function),
+        threaded()(function),
+        threaded(timeout=9)(function),
+    ):
         assert made(3).result() == 3
         assert isinstance(made, ParallelFunction)
 
@@ -134,7 +138,9 @@ def test_inherited_methods():
     assert CornerShop.outer_class(1).result() == ("CornerShop", 1)
 
 
-@pytest.mark.parametrize("owner", [Shop, Shop(), CornerShop()], ids=["class", "object", "heir"])
+@pytest.mark.parametrize(
+    "owner", [Shop, Shop(), CornerShop()], ids=["class", "object", "heir"]
+)
 def test_static_and_class_methods_in_either_order(owner):
     name = "CornerShop" if isinstance(owner, CornerShop) else "Shop"
     assert owner.outer_static(1).result() == 2
@@ -246,7 +252,9 @@ def test_maps():
     assert list(decorated.double.map(range(50))) == [2 * x for x in range(50)]
     assert list(decorated.add.map([1, 2], [10, 20])) == [11, 22]
     assert list(decorated.add.starmap([(1, 10), (2,)])) == [11, 3]
-    assert sorted(decorated.double.map(range(9), ordered=False)) == list(range(0, 18, 2))
+    assert sorted(decorated.double.map(range(9), ordered=False)) == list(
+        range(0, 18, 2)
+    )
     assert list(Shop(10).sell.map([1, 2], [3, 4])) == [7, 2]
     assert list(Shop(10).sell.starmap([(1, 3), (2, 4)])) == [7, 2]
     assert list(Shop.sell.map([Shop(1), Shop(2)], [1, 1])) == [0, 1]
@@ -350,7 +358,10 @@ def test_options_of_a_bound_method():
 
 def test_one_decorator_may_make_many_functions():
     decorate = threaded(limit=1, max_workers=1)
-    first, second = decorate(threading.current_thread), decorate(threading.current_thread)
+    first, second = (
+        decorate(threading.current_thread),
+        decorate(threading.current_thread),
+    )
     assert first._options.limit is not second._options.limit
     assert first().result() is not second().result()
 
@@ -399,28 +410,64 @@ WRONG = [
     ({"max_workers": 0}, ValueError, "max_workers must be at least 1, not 0"),
     ({"max_workers": 1.5}, TypeError, "max_workers must be a whole number, not 1.5"),
     ({"max_workers": True}, TypeError, "max_workers must be a whole number"),
-    ({"executor": "thraeds"}, ValueError, "executor must be an executor or one of 'thread', .* not 'thraeds'"),
+    (
+        {"executor": "thraeds"},
+        ValueError,
+        "executor must be an executor or one of 'thread', .* not 'thraeds'",
+    ),
     ({"executor": 3}, TypeError, "executor must be an executor or one of .* not 3"),
-    ({"executor": ThreadPoolExecutor}, TypeError, "executor must be an executor or one of"),
+    (
+        {"executor": ThreadPoolExecutor},
+        TypeError,
+        "executor must be an executor or one of",
+    ),
     ({"timeout": 0}, ValueError, "timeout must be more than 0 seconds, not 0"),
-    ({"timeout": "3"}, TypeError, "timeout must be a number of seconds or None, not '3'"),
+    (
+        {"timeout": "3"},
+        TypeError,
+        "timeout must be a number of seconds or None, not '3'",
+    ),
     ({"timeout": float("nan")}, ValueError, "timeout must be more than 0 seconds"),
     ({"retries": -1}, ValueError, "retries must be at least 0, not -1"),
     ({"retries": None}, TypeError, "retries must be a whole number, not None"),
-    ({"retry_on": int}, TypeError, "retry_on must be an exception class or a tuple of them"),
-    ({"retry_on": [OSError]}, TypeError, "retry_on must be an exception class or a tuple of them"),
+    (
+        {"retry_on": int},
+        TypeError,
+        "retry_on must be an exception class or a tuple of them",
+    ),
+    (
+        {"retry_on": [OSError]},
+        TypeError,
+        "retry_on must be an exception class or a tuple of them",
+    ),
     ({"limit": 0}, ValueError, "limit must be at least 1, not 0"),
     ({"limit": "2"}, TypeError, "limit must be a whole number, not '2'"),
     ({"initializer": 3}, TypeError, "initializer must be a callable, not 3"),
     ({"initargs": [1]}, TypeError, r"initargs must be a tuple, not \[1\]"),
     ({"name": 3}, TypeError, "name must be a string or None, not 3"),
-    ({"executor": SerialExecutor(), "max_workers": 2}, ValueError, "max_workers must not be given together with an executor"),
-    ({"executor": SerialExecutor(), "initializer": print}, ValueError, "initializer must not be given together with an executor"),
-    ({"executor": "serial", "max_workers": 2}, ValueError, "max_workers must not be given for 'serial'"),
+    (
+        {"executor": SerialExecutor(), "max_workers": 2},
+        ValueError,
+        "max_workers must not be given together with an executor",
+    ),
+    (
+        {"executor": SerialExecutor(), "initializer": print},
+        ValueError,
+        "initializer must not be given together with an executor",
+    ),
+    (
+        {"executor": "serial", "max_workers": 2},
+        ValueError,
+        "max_workers must not be given for 'serial'",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("options", "error", "message"), WRONG, ids=[str(list(w[0])) + str(i) for i, w in enumerate(WRONG)])
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    WRONG,
+    ids=[str(list(w[0])) + str(i) for i, w in enumerate(WRONG)],
+)
 def test_a_wrong_option_is_refused_when_the_decorator_runs(options, error, message):
     for decorator in (threaded, processed, threaded(lambda: None).options):
         with pytest.raises(error, match=message):
@@ -430,9 +477,13 @@ def test_a_wrong_option_is_refused_when_the_decorator_runs(options, error, messa
             parallelized("threads", **options)
 
 
-@pytest.mark.parametrize("wrong", [3, None, "seriell", lambda: None, ThreadPoolExecutor])
+@pytest.mark.parametrize(
+    "wrong", [3, None, "seriell", lambda: None, ThreadPoolExecutor]
+)
 def test_parallelized_wants_an_executor(wrong):
-    with pytest.raises((TypeError, ValueError), match="executor must be an executor or one of"):
+    with pytest.raises(
+        (TypeError, ValueError), match="executor must be an executor or one of"
+    ):
         parallelized(wrong)
 
 
@@ -462,16 +513,32 @@ class WithGenerators:
         yield 1
 
 
-@pytest.mark.parametrize("fn", [generator, async_generator, WithGenerators().method, WithGenerators(), functools.partial(generator), WithGenerators.__dict__["static"]])
+@pytest.mark.parametrize(
+    "fn",
+    [
+        generator,
+        async_generator,
+        WithGenerators().method,
+        WithGenerators(),
+        functools.partial(generator),
+        WithGenerators.__dict__["static"],
+    ],
+)
 def test_generator_functions_are_refused(fn):
     for decorator in (threaded, processed, parallelized("serial")):
-        with pytest.raises(TypeError, match="generator function .* cannot be decorated: streams come in a later version"):
+        with pytest.raises(
+            TypeError,
+            match="generator function .* cannot be decorated: streams come in a later version",
+        ):
             decorator(fn)
 
 
 @pytest.mark.parametrize("fn", [int, Shop, ValueError])
 def test_classes_are_refused(fn):
-    with pytest.raises(TypeError, match=f"the class {fn.__name__} cannot be decorated: decorate a function that makes the object"):
+    with pytest.raises(
+        TypeError,
+        match=f"the class {fn.__name__} cannot be decorated: decorate a function that makes the object",
+    ):
         threaded(fn)
 
 
@@ -537,7 +604,9 @@ def test_every_start_method(method):
 # ------------------------------------------------------- like the function, in itself
 
 
-def original(a: int, b: str = "x", *args: float, flag: bool = False, **rest: bytes) -> list[int]:
+def original(
+    a: int, b: str = "x", *args: float, flag: bool = False, **rest: bytes
+) -> list[int]:
     """Do something."""
     return []
 
@@ -546,7 +615,13 @@ LIKE = threaded(original)
 
 
 def test_names_and_signature():
-    for name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
+    for name in (
+        "__name__",
+        "__qualname__",
+        "__module__",
+        "__doc__",
+        "__annotations__",
+    ):
         assert getattr(LIKE, name) == getattr(original, name)
     assert inspect.signature(LIKE) == inspect.signature(original)
     assert typing.get_type_hints(LIKE) == typing.get_type_hints(original)
@@ -579,7 +654,12 @@ def test_no_coroutine_function():
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        for fn in (decorated.slowly, Shop().order, Shop.order, threaded(functools.partial(decorated.slowly.__wrapped__))):
+        for fn in (
+            decorated.slowly,
+            Shop().order,
+            Shop.order,
+            threaded(functools.partial(decorated.slowly.__wrapped__)),
+        ):
             assert not inspect.iscoroutinefunction(fn)
             assert not asyncio.iscoroutinefunction(fn)
     if hasattr(inspect, "markcoroutinefunction"):
@@ -723,7 +803,9 @@ def test_a_method_below_the_heirs_is_not_mistaken():
 LOCALS = {
     "lambda": lambda: processed(lambda x: x + 1),
     "closure": lambda: processed(functools.partial(lambda a, x: a + x, 1)),
-    "options": lambda: processed(lambda x: x + 1, timeout=20, limit=3, retries=1, max_workers=1),
+    "options": lambda: processed(
+        lambda x: x + 1, timeout=20, limit=3, retries=1, max_workers=1
+    ),
 }
 
 
@@ -757,7 +839,12 @@ def test_decorated_functions_travel_as_arguments():
 
 
 def run_script(program):
-    path = os.pathsep.join([os.path.dirname(os.path.dirname(parallelize.__file__)), os.path.dirname(__file__)])
+    path = os.pathsep.join(
+        [
+            os.path.dirname(os.path.dirname(parallelize.__file__)),
+            os.path.dirname(__file__),
+        ]
+    )
     done = subprocess.run(
         [sys.executable, program],
         env=os.environ | {"PYTHONPATH": path},

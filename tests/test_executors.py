@@ -526,7 +526,7 @@ def test_an_executor_that_is_dropped_finishes(
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_too_few_workers(concurrent_kind, workers):
-    from conftest import make
+    from factories import make
 
     with pytest.raises(ValueError, match="max_workers"):
         make(concurrent_kind, max_workers=workers)
@@ -534,14 +534,14 @@ def test_too_few_workers(concurrent_kind, workers):
 
 @pytest.mark.parametrize("workers", [True, 1.5, "4", [2]])
 def test_workers_that_are_no_number(concurrent_kind, workers):
-    from conftest import make
+    from factories import make
 
     with pytest.raises(TypeError, match="max_workers"):
         make(concurrent_kind, max_workers=workers)
 
 
 def test_far_too_many_workers(concurrent_kind):
-    from conftest import make
+    from factories import make
 
     with pytest.raises(ValueError, match="max_workers"):
         make(concurrent_kind, max_workers=10**6)
@@ -559,7 +559,7 @@ def test_the_initializer_runs_first_in_each_worker(make_concurrent):
 
 @pytest.mark.parametrize("initializer", [5, "print"])
 def test_an_initializer_that_cannot_be_called(concurrent_kind, initializer):
-    from conftest import make
+    from factories import make
 
     with pytest.raises(TypeError, match="initializer"):
         make(concurrent_kind, initializer=initializer)
@@ -747,7 +747,7 @@ def test_a_timeout_fails_the_call_alone(make_concurrent, latch):
 PROGRAM = """
     import sys, os, time
     sys.path[:0] = {path!r}
-    from conftest import make
+    from factories import make
     import tasks
     executor = make({kind!r}, 2)
 """
@@ -818,7 +818,7 @@ def test_a_forked_child_has_a_pool_of_its_own(concurrent_kind, tmp_path):
         concurrent_kind,
         f"""
         import tempfile, pathlib, signal
-        from conftest import Latch
+        from factories import Latch
         latch = Latch(pathlib.Path({str(tmp_path)!r}))
         held = executor.submit(tasks.hold, latch.folder, 5)
         latch.wait_begun()

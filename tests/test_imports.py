@@ -15,7 +15,20 @@ PACKAGE = pathlib.Path(parallelize.__file__).parent
 
 # ------------------------------------------------------------------------ weight
 
-HEAVY = ["multiprocessing", "asyncio", "numpy", "wrapt", "cloudpickle", "tqdm", "typing_extensions", "inspect", "logging", "concurrent.futures", "pickle", "subprocess"]
+HEAVY = [
+    "multiprocessing",
+    "asyncio",
+    "numpy",
+    "wrapt",
+    "cloudpickle",
+    "tqdm",
+    "typing_extensions",
+    "inspect",
+    "logging",
+    "concurrent.futures",
+    "pickle",
+    "subprocess",
+]
 
 DECORATE = """
 import json, sys
@@ -42,8 +55,16 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 
 def run(code, *options):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path[1:]])}
-    done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path[1:]])
+    }
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -51,11 +72,21 @@ def run(code, *options):
 def test_importing_and_decorating_loads_nothing_heavy():
     loaded = json.loads(run(DECORATE))
     assert not [name for name in loaded if name.split(".")[0] in HEAVY or name in HEAVY]
-    assert not [name for name in loaded if name.startswith(("parallelize.executors", "parallelize.process", "parallelize.mapping"))]
+    assert not [
+        name
+        for name in loaded
+        if name.startswith(
+            ("parallelize.executors", "parallelize.process", "parallelize.mapping")
+        )
+    ]
 
 
 def test_importing_alone_loads_no_other_module():
-    loaded = json.loads(run("import json, sys, typing; before = set(sys.modules); import parallelize; dir(parallelize); print(json.dumps(sorted(set(sys.modules) - before)))"))
+    loaded = json.loads(
+        run(
+            "import json, sys, typing; before = set(sys.modules); import parallelize; dir(parallelize); print(json.dumps(sorted(set(sys.modules) - before)))"
+        )
+    )
     assert loaded == ["__future__", "parallelize"]
 
 
@@ -71,13 +102,19 @@ def test_every_public_name_is_there():
     for name in parallelize.__all__:
         assert getattr(parallelize, name) is not None
         assert name in dir(parallelize)
-    assert list(parallelize.__all__) == sorted(parallelize.__all__, key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+    assert list(parallelize.__all__) == sorted(
+        parallelize.__all__, key=lambda n: (not n.isupper(), not n[0].isupper(), n)
+    )
 
 
 def test_what_type_checkers_see_is_what_there_is():
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {alias.asname or alias.name: node.module for node in block.body for alias in node.names}
+    seen = {
+        alias.asname or alias.name: node.module
+        for node in block.body
+        for alias in node.names
+    }
     assert set(seen) == set(parallelize.__all__)
     for name, module in seen.items():
         assert name in parallelize._HOMES[module]
@@ -94,7 +131,9 @@ def test_public_things_say_where_they_are_from():
 
 
 def test_an_unknown_name():
-    with pytest.raises(AttributeError, match="module 'parallelize' has no attribute 'nothing'"):
+    with pytest.raises(
+        AttributeError, match="module 'parallelize' has no attribute 'nothing'"
+    ):
         parallelize.nothing  # noqa: B018
     with pytest.raises(ImportError):
         from parallelize import nothing  # noqa: F401
@@ -106,7 +145,13 @@ def test_everything_of_concurrent_futures_is_here():
     for name in concurrent.futures.__all__:
         if name != "InterpreterPoolExecutor":
             assert hasattr(parallelize, name), name
-    for same in ("BrokenExecutor", "CancelledError", "TimeoutError", "wait", "FIRST_COMPLETED"):
+    for same in (
+        "BrokenExecutor",
+        "CancelledError",
+        "TimeoutError",
+        "wait",
+        "FIRST_COMPLETED",
+    ):
         assert getattr(parallelize, same) is getattr(concurrent.futures, same)
 
 
@@ -168,7 +213,9 @@ def imports(path, *, everywhere=True):
         elif isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         for child in ast.iter_child_nodes(node):
-            if everywhere or not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if everywhere or not isinstance(
+                child, (ast.FunctionDef, ast.AsyncFunctionDef)
+            ):
                 visit(child)
 
     visit(ast.parse(path.read_text()))
@@ -195,7 +242,9 @@ def layer(name):
     return None
 
 
-@pytest.mark.parametrize("name", [name for name, _ in modules() if name not in ("__init__", "process")])
+@pytest.mark.parametrize(
+    "name", [name for name, _ in modules() if name not in ("__init__", "process")]
+)
 def test_imports_point_one_way(name):
     place = layer(name)
     assert place is not None, f"{name} has no room yet: add it to LAYERS"
@@ -221,11 +270,16 @@ def test_optional_backends_are_imported_in_their_own_file(package):
 
 def test_wrapt_is_imported_for_proxies_alone():
     for name, path in modules():
-        assert name == "proxies" or not [i for i in imports(path) if i.split(".")[0] == "wrapt"], name
+        assert name == "proxies" or not [
+            i for i in imports(path) if i.split(".")[0] == "wrapt"
+        ], name
 
 
 def test_nothing_heavy_is_imported_at_the_top():
     for name, path in modules():
         top = {i.split(".")[0] for i in imports(path, everywhere=False)}
         allowed = {"proxies": {"wrapt"}}.get(name, set())
-        assert not top & {"numpy", "wrapt", "cloudpickle", "tqdm", "asyncio", "pandas"} - allowed, name
+        assert (
+            not top
+            & {"numpy", "wrapt", "cloudpickle", "tqdm", "asyncio", "pandas"} - allowed
+        ), name

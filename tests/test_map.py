@@ -22,7 +22,7 @@ LOCAL = ["serial", "thread"]
 
 @pytest.fixture
 def threads():
-    from conftest import Factory
+    from factories import Factory
 
     factory = Factory("thread")
     yield factory

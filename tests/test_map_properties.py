@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import tasks
-from conftest import make
+from factories import make
 from parallelize.mapping.sizes import MeasuredSize
 from parallelize.mapping.source import Source
 

@@ -48,7 +48,12 @@ def pid():
 @processed
 def pids_of_nested_calls():
     inner = [pid().result() for _ in range(3)]
-    return os.getpid(), inner, list(process_map(tasks.pid_of, range(3))), list(pid.options(max_workers=2).starmap([()]))
+    return (
+        os.getpid(),
+        inner,
+        list(process_map(tasks.pid_of, range(3))),
+        list(pid.options(max_workers=2).starmap([()])),
+    )
 
 
 def here(future):
@@ -136,7 +141,15 @@ def test_shutdown_can_cancel_what_has_not_begun():
     assert first.result() == (None, True)
 
 
-@pytest.mark.parametrize("make", [lambda: thread, lambda: threaded(threading.current_thread, max_workers=1), lambda: pid], ids=["global", "own", "process"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: thread,
+        lambda: threaded(threading.current_thread, max_workers=1),
+        lambda: pid,
+    ],
+    ids=["global", "own", "process"],
+)
 def test_a_pool_that_somebody_else_shut_down_is_replaced(make):
     fn = make()
     fn().result()
@@ -220,7 +233,9 @@ def test_a_block_is_of_one_thread_alone():
         other = threading.Thread(target=lambda: seen.append(here(thread())))
         other.start()
         other.join()
-        if sys.version_info < (3, 14) or not getattr(sys.flags, "thread_inherit_context", 0):
+        if sys.version_info < (3, 14) or not getattr(
+            sys.flags, "thread_inherit_context", 0
+        ):
             assert seen == [False]
 
 
@@ -256,7 +271,10 @@ def test_blocks_of_many_threads_at_once_leave_nothing():
         except BaseException as error:
             errors.append(error)
 
-    users = [threading.Thread(target=guarded, args=[kind]) for kind in ("serial", "threads") * 3]
+    users = [
+        threading.Thread(target=guarded, args=[kind])
+        for kind in ("serial", "threads") * 3
+    ]
     for user in users:
         user.start()
     for user in users:
@@ -311,18 +329,26 @@ def test_a_wrapper_of_a_foreign_executor_is_made_once():
 
 def test_who_was_given_an_executor_keeps_to_it():
     with ThreadPoolExecutor(1, "mine") as executor, use("serial"):
-        assert parallelized(executor)(threading.current_thread)().result().name.startswith("mine")
+        assert (
+            parallelized(executor)(threading.current_thread)()
+            .result()
+            .name.startswith("mine")
+        )
         assert not here(parallelized("threads")(threading.current_thread)())
         assert not here(threaded(threading.current_thread, max_workers=1)())
         assert not here(processed(threading.current_thread, executor="threads")())
-        assert list(parallel_map(tasks.pid_of, [1], executor="threads")) == [os.getpid()]
+        assert list(parallel_map(tasks.pid_of, [1], executor="threads")) == [
+            os.getpid()
+        ]
         assert list(process_map(tasks.pid_of, [1], max_workers=1)) != [os.getpid()]
         assert here(thread.options(timeout=9)())
 
 
 @pytest.mark.parametrize("wrong", ["seriell", 3, ThreadPoolExecutor, object()])
 def test_use_of_something_wrong(wrong):
-    with pytest.raises((TypeError, ValueError), match="executor must be an executor or one of 'thread'"):
+    with pytest.raises(
+        (TypeError, ValueError), match="executor must be an executor or one of 'thread'"
+    ):
         use(wrong)
     assert not here(thread())
 
@@ -348,7 +374,9 @@ def test_the_environment_names_the_executor(monkeypatch):
 def test_a_wrong_executor_names_the_variable(monkeypatch, word):
     monkeypatch.setenv("PARALLELIZE_EXECUTOR", word)
     fn = threaded(tasks.double)
-    with pytest.raises(ValueError, match="PARALLELIZE_EXECUTOR must be one of 'thread', "):
+    with pytest.raises(
+        ValueError, match="PARALLELIZE_EXECUTOR must be one of 'thread', "
+    ):
         fn(1)
     with pytest.raises(ValueError, match="PARALLELIZE_EXECUTOR"):
         thread_map(tasks.double, [1])
@@ -368,7 +396,9 @@ def test_the_environment_sets_the_number_of_workers(monkeypatch):
 
 def test_a_wrong_number_of_workers_names_the_variable(monkeypatch):
     monkeypatch.setenv("PARALLELIZE_MAX_WORKERS", "many")
-    with pytest.raises(ValueError, match="PARALLELIZE_MAX_WORKERS must be a whole number"):
+    with pytest.raises(
+        ValueError, match="PARALLELIZE_MAX_WORKERS must be a whole number"
+    ):
         thread()
 
 
@@ -380,7 +410,13 @@ def test_helpers():
     assert list(process_map(tasks.add, [1, 2], [3, 4])) == [4, 6]
     assert list(parallel_map(tasks.double, [1])) == [2]
     assert list(parallel_map(tasks.double, [1], executor=SerialExecutor())) == [2]
-    assert sorted(thread_map(tasks.double, range(5), ordered=False, chunksize=2)) == [0, 2, 4, 6, 8]
+    assert sorted(thread_map(tasks.double, range(5), ordered=False, chunksize=2)) == [
+        0,
+        2,
+        4,
+        6,
+        8,
+    ]
     assert set(process_map(tasks.pid_of, range(4))) != {os.getpid()}
     assert list(process_map(lambda x: x + 1, [1, 2])) == [2, 3]
     assert list(process_map(int, ["1", "2"])) == [1, 2]
@@ -423,7 +459,9 @@ def test_helpers_take_coroutine_functions():
 def test_workers_of_one_map_alone():
     results = process_map(tasks.pid_of, range(6), max_workers=1, chunksize=1)
     assert len(set(results)) == 1
-    threads = set(thread_map(lambda _: threading.current_thread(), range(50), max_workers=2))
+    threads = set(
+        thread_map(lambda _: threading.current_thread(), range(50), max_workers=2)
+    )
     assert len(threads) <= 2
     assert not pools._pools
     del results
@@ -433,8 +471,16 @@ def test_workers_of_one_map_alone():
     ("call", "error", "message"),
     [
         (lambda: thread_map(3, [1]), TypeError, "fn must be a callable, not 3"),
-        (lambda: process_map(tasks.double, [1], max_workers=0), ValueError, "max_workers must be at least 1"),
-        (lambda: parallel_map(tasks.double, [1], executor="x"), ValueError, "executor must be an executor or one of"),
+        (
+            lambda: process_map(tasks.double, [1], max_workers=0),
+            ValueError,
+            "max_workers must be at least 1",
+        ),
+        (
+            lambda: parallel_map(tasks.double, [1], executor="x"),
+            ValueError,
+            "executor must be an executor or one of",
+        ),
         (lambda: thread_map(tasks.double, [1], chunksize=0), ValueError, "chunksize"),
     ],
 )
@@ -461,7 +507,10 @@ def run_script(tmp_path, text, **environment):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.parametrize("decorator", ["threaded", "threaded(max_workers=2)", "processed", "processed(max_workers=2)"])
+@pytest.mark.parametrize(
+    "decorator",
+    ["threaded", "threaded(max_workers=2)", "processed", "processed(max_workers=2)"],
+)
 def test_a_forked_child_has_pools_of_its_own(tmp_path, decorator):
     done = run_script(
         tmp_path,
@@ -527,7 +576,10 @@ def test_a_fork_while_other_threads_make_pools(tmp_path):
     assert done.stdout == "well\n", done.stderr
 
 
-@pytest.mark.parametrize("decorator", ["threaded", "processed", "threaded(max_workers=1)", "processed(max_workers=1)"])
+@pytest.mark.parametrize(
+    "decorator",
+    ["threaded", "processed", "threaded(max_workers=1)", "processed(max_workers=1)"],
+)
 def test_a_normal_end_finishes_what_was_submitted(tmp_path, decorator):
     done = run_script(
         tmp_path,

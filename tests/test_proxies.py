@@ -143,16 +143,32 @@ def test_in_place_operators_leave_other_names_alone():
     assert items is value
 
 
-@pytest.mark.parametrize("value", [3, "text", [1], {"a": 1}, {1}, tasks.double, iter([]), None, b"x"])
 @pytest.mark.parametrize(
-    "abstract", ["Sized", "Iterable", "Container", "Hashable", "Iterator", "Callable", "Awaitable", "Sequence", "Mapping", "Reversible"]
+    "value", [3, "text", [1], {"a": 1}, {1}, tasks.double, iter([]), None, b"x"]
+)
+@pytest.mark.parametrize(
+    "abstract",
+    [
+        "Sized",
+        "Iterable",
+        "Container",
+        "Hashable",
+        "Iterator",
+        "Callable",
+        "Awaitable",
+        "Sequence",
+        "Mapping",
+        "Reversible",
+    ],
 )
 def test_isinstance_of_abstract_classes(value, abstract):
     abstract = getattr(collections.abc, abstract)
     assert isinstance(proxy(value), abstract) == isinstance(value, abstract)
 
 
-@pytest.mark.parametrize("operation", [iter, len, hash, next, lambda p: p[0], lambda p: p + 1, lambda p: p()])
+@pytest.mark.parametrize(
+    "operation", [iter, len, hash, next, lambda p: p[0], lambda p: p + 1, lambda p: p()]
+)
 @pytest.mark.parametrize("value", [3, None, [1]])
 def test_what_the_value_cannot_the_proxy_cannot(operation, value):
     try:
@@ -286,7 +302,10 @@ WITH_PANDAS = {
 @pytest.mark.parametrize("operation", WITH_PANDAS.values(), ids=WITH_PANDAS)
 def test_pandas_takes_it_as_the_frame(operation):
     pandas, frame = frames()
-    expected, got = operation(pandas, frame, frame), operation(pandas, frame, proxy(frame))
+    expected, got = (
+        operation(pandas, frame, frame),
+        operation(pandas, frame, proxy(frame)),
+    )
     assert type(got) is type(expected)
     if isinstance(expected, (pandas.DataFrame, pandas.Series)):
         assert got.equals(expected)

@@ -20,7 +20,7 @@ class Gate:
         """Make a gate; at the end of the program ``maps`` are finished first."""
         self._maps = maps
         self._reset()
-        self.closed = False
+        self.closed: bool = False
         # At the end of the program nothing can be forked any more.
         with contextlib.suppress(RuntimeError):
             lifecycle.register(self)

@@ -21,10 +21,10 @@ class Chunk:
     __slots__ = ("cancel", "count", "given", "missing", "parts")
 
     def __init__(self, count: int) -> None:
-        self.count = count
-        self.missing = count
+        self.count: int = count
+        self.missing: int = count
         self.cancel: Callable[[], object] | None = None
-        self.given = 0  # rows handed to the reader
+        self.given: int = 0  # rows handed to the reader
         self.parts: dict[int, list[Any]] = {}  # what came, by its first row
 
 

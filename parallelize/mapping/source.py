@@ -48,9 +48,9 @@ class Source:
         self._rows: Iterator[tuple[Any, ...]] = (
             map(tuple, self._iterators[0]) if star else zip(*self._iterators)  # noqa: B905
         )
-        self.length = _least_length(iterables)
-        self.endless = all(map(_is_endless, iterables))
-        self.state = Input.OPEN
+        self.length: int | None = _least_length(iterables)
+        self.endless: bool = all(map(_is_endless, iterables))
+        self.state: Input = Input.OPEN
         self.error: BaseException | None = None
         self._drawn = 0
         self._drawing = False

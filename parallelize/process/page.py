@@ -67,7 +67,7 @@ class Page:
         """Map the page of `make_page_file`."""
         self._map = _mapped(file)
         self._view = memoryview(self._map)
-        self.words = self._view[:_OUTBOX_AT].cast("Q")
+        self.words: memoryview[int] = self._view[:_OUTBOX_AT].cast("Q")
         self._outbox = self._view[_OUTBOX_AT:_KINDS_AT]
         self._kinds = self._view[_KINDS_AT:_VALUES_AT]
         values = self._view[_VALUES_AT:SIZE]

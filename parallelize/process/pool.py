@@ -84,18 +84,18 @@ class Pool:
     """Runs tasks on worker processes."""
 
     def __init__(self, settings: Settings, maps: LiveMaps) -> None:
-        self.settings = settings
+        self.settings: Settings = settings
         self._maps = maps
         # Guards the state, the queue and the workers. Under it a future's guard
         # may be taken, never the other way round. Reentrant, because a garbage
         # collection or a signal handler may call in at any place.
-        self.lock = threading.RLock()
-        self.state = State.FRESH
-        self.queue = TaskQueue()
+        self.lock: threading.RLock = threading.RLock()
+        self.state: State = State.FRESH
+        self.queue: TaskQueue = TaskQueue()
         self.workers: dict[int, Worker] = {}
         self.idle: list[Worker] = []
         self.held: set[Task] = set()  # prepared; they wait for values or a limit
-        self.start_failures = 0
+        self.start_failures: int = 0
         self.launcher: launch.Launcher | None = None
         self.lost_launchers: list[launch.Launcher] = []
         self._dispatcher: Dispatcher | None = None

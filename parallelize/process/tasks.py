@@ -49,15 +49,15 @@ class Task(Call):
     def __init__(
         self, pool: Pool, fn: Callable[..., Any], options: CallOptions
     ) -> None:
-        self.pool = pool
-        self.fn = fn
-        self.options = options
+        self.pool: Pool = pool
+        self.fn: Callable[..., Any] = fn
+        self.options: CallOptions = options
         self.waits_for: Sequence[Future[Any]] = ()
-        self.id = 0
-        self.key = b""
-        self.size = 1
-        self.cost = 0.0
-        self.attempts = 0
+        self.id: int = 0
+        self.key: bytes = b""
+        self.size: int = 1
+        self.cost: float = 0.0
+        self.attempts: int = 0
         self.worker: Worker | None = None
 
     def start(self) -> None:
@@ -117,7 +117,7 @@ class CallTask(Task):
         options: CallOptions,
     ) -> None:
         super().__init__(pool, fn, options)
-        self.future = Future[Any]()
+        self.future: Future[Any] = Future[Any]()
         self._values: Sequence[Part] = ()
         try:
             self._encode(args, kwargs)
@@ -131,11 +131,11 @@ class CallTask(Task):
         if type(fn) is MethodType:
             # By name a method is found on its class; the instance is an argument.
             fn, args = fn.__func__, (fn.__self__, *args)
-        self.key = pickling.encode_function(fn)
+        self.key: bytes = pickling.encode_function(fn)
         with leaving_gaps() as futures:
             self._parts = pickling.dumps((args, kwargs))
         if futures:
-            self.waits_for = futures
+            self.waits_for: Sequence[Future[Any]] = futures
 
     def _refuse(self, error: BaseException) -> None:
         text = f"the arguments of {self.name()} cannot be pickled: {_summary(error)}"
@@ -214,16 +214,16 @@ class RowsTask(Task):
         first: int = 0,
     ) -> None:
         super().__init__(pool, source.fn, source.options)
-        self.key = key
-        self.done = 0
+        self.key: bytes = key
+        self.done: int = 0
         self._rows = rows  # arguments one after the other, or (arity 0) pickled rows
         self._arity = arity
         self._first = first
         self._deliver = source.deliver
         self._cancelled = False
-        self.size = len(rows) // (arity or 1)
+        self.size: int = len(rows) // (arity or 1)
         if source.options.limit is not None:
-            self.future = Future[Any]()  # the limit waits for its end
+            self.future: Future[Any] = Future[Any]()  # the limit waits for its end
 
     def begin(self) -> bool:
         return not self._cancelled

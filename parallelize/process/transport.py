@@ -75,7 +75,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._rest = b""  # the beginning of a frame
         self._large: _LargeFrame | None = None  # a frame that is being received
-        self.received = 0  # bytes of the stream so far
+        self.received: int = 0  # bytes of the stream so far
 
     def read(self, sock: socket.socket) -> list[Frame] | None:
         """Read once from the socket; None at the end of the stream.

@@ -53,16 +53,16 @@ class Worker:
     """
 
     def __init__(self, id: int, launcher: Launcher, more_fds: Sequence[int]) -> None:
-        self.id = id
+        self.id: int = id
         self.pid: int | None = None
-        self.stage = Stage.STARTING
+        self.stage: Stage = Stage.STARTING
         self.tasks: dict[int, Task] = {}
-        self.load = 0.0
-        self.begun = 0
-        self.stuck = False
+        self.load: float = 0.0
+        self.begun: int = 0
+        self.stuck: bool = False
         self.reason: BaseException | None = None
-        self.idle_since = 0.0
-        self.last_rows = 0
+        self.idle_since: float = 0.0
+        self.last_rows: int = 0
         self._launcher: Launcher | None = launcher
         self._verdict: tuple[Task, Callable[[], BaseException]] | None = None
         self._asked = False
@@ -73,17 +73,19 @@ class Worker:
 
     def _open(self, launcher: Launcher, more_fds: Sequence[int]) -> None:
         """Make the sockets and the page, and have the process started."""
+        self.sock: socket.socket
+        self.control: socket.socket
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             self.sock, sock = _pair(ours, theirs)
             self.control, control = _pair(ours, theirs)
             page_file = make_page_file()
             theirs.callback(close_page_file, page_file)
-            self.page = Page(page_file)
+            self.page: Page = Page(page_file)
             ours.callback(self.page.close)
             launcher.start(self.id, sock, control, page_file, more_fds)
             self._close_ours = ours.pop_all()
-        self.reader = FrameReader()
-        self.control_reader = FrameReader()
+        self.reader: FrameReader = FrameReader()
+        self.control_reader: FrameReader = FrameReader()
         self._writer = FrameWriter(self.sock)
 
     # Giving it work.
