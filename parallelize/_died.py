@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parallelize.errors import ParallelizeError
+
+if TYPE_CHECKING:
+    from concurrent.futures.process import BrokenProcessPool
+else:
+    try:
+        from concurrent.futures.process import BrokenProcessPool
+    except (RuntimeError, ImportError):
+        # That module cannot be loaded once the interpreter has begun to end. So
+        # nobody else can have its class, nor catch by it: the class above it serves.
+        from concurrent.futures import BrokenExecutor as BrokenProcessPool
 
 
 class WorkerDied(ParallelizeError, BrokenProcessPool):
@@ -30,14 +39,8 @@ class WorkerDied(ParallelizeError, BrokenProcessPool):
         self.exitcode = exitcode
 
     def __str__(self) -> str:
-        return f"worker {self.pid} died while it ran {self.task}: {self._reason()}"
-
-    def _reason(self) -> str:
-        if self.exitcode is None:
-            return "its exit code is not known"
-        if self.exitcode >= 0:
-            return f"exit code {self.exitcode}"
-        return _signal_text(-self.exitcode)
+        end = end_text(self.exitcode)
+        return f"worker {self.pid} died while it ran {self.task}: {end}"
 
 
 class WorkerStartError(WorkerDied):
@@ -50,6 +53,13 @@ class WorkerStartError(WorkerDied):
 
     def __str__(self) -> str:
         return f"{self.task} was not run, no worker could be started: {self.reason}"
+
+
+def end_text(exitcode: int | None) -> str:
+    """How a process ended, in words."""
+    if exitcode is None:
+        return "its exit code is not known"
+    return f"exit code {exitcode}" if exitcode >= 0 else _signal_text(-exitcode)
 
 
 def _signal_text(number: int) -> str:

@@ -40,17 +40,22 @@ def futures_in(args: Sequence[Any], kwargs: dict[str, Any]) -> list[Future[Any]]
 
 
 def _search(values: Any) -> Iterator[Future[Any]]:
-    # One pass at C speed tells the usual case, where there is nothing to find.
-    kinds = set(map(type, values))
-    if _CONTAINERS.isdisjoint(kinds) and not any(issubclass(k, Future) for k in kinds):
-        return
-    for value in values:
-        if isinstance(value, Future):
-            yield value
-        elif type(value) is dict:
-            yield from _search(value.values())
-        elif type(value) in _CONTAINERS:
-            yield from _search(value)
+    seen: set[int] = set()  # ids of containers: one may be inside itself
+    waiting = [values]  # not recursion: they may be nested deeper than Python's stack
+    while waiting:
+        values = waiting.pop()
+        # One pass at C speed tells the usual case, where there is nothing to find.
+        kinds = set(map(type, values))
+        if _CONTAINERS.isdisjoint(kinds) and not any(
+            issubclass(k, Future) for k in kinds
+        ):
+            continue
+        for value in values:
+            if isinstance(value, Future):
+                yield value
+            elif type(value) in _CONTAINERS and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(value.values() if type(value) is dict else value)
 
 
 def filled(value: Any) -> Any:

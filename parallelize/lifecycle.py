@@ -63,7 +63,9 @@ def register(owner: Owner) -> None:
 
 def refuse_when_ending() -> None:
     """Raise RuntimeError once the interpreter has begun to end."""
-    if _stage is _Stage.ENDING:
+    # Without hooks of ours the threading module and the interpreter know.
+    ending = getattr(threading, "_SHUTTING_DOWN", False) or sys.is_finalizing()
+    if ending or _stage is _Stage.ENDING:
         msg = "cannot schedule new futures after interpreter shutdown"
         raise RuntimeError(msg)
 

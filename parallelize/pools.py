@@ -166,6 +166,7 @@ class Own(Source):
         return executor
 
     def _make(self) -> Executor:
+        _refuse_when_ending()
         _watch_forks()
         with _lock:
             if self._executor is None:
@@ -316,6 +317,7 @@ _own: weakref.WeakSet[Own] = weakref.WeakSet()
 
 
 def _make_global(kind: str) -> Executor:
+    _refuse_when_ending()
     _watch_forks()
     with _lock:
         pool = _pools.get(kind)
@@ -356,13 +358,20 @@ def _is_closed(executor: Executor) -> bool:
 
 
 def _is_ending() -> bool:
-    from parallelize import lifecycle
-
     try:
-        lifecycle.refuse_when_ending()
+        _refuse_when_ending()
     except RuntimeError:
         return True
     return False
+
+
+def _refuse_when_ending() -> None:
+    if sys.is_finalizing():  # then nothing can be imported any more
+        msg = "cannot schedule new futures after interpreter shutdown"
+        raise RuntimeError(msg)
+    from parallelize import lifecycle
+
+    lifecycle.refuse_when_ending()
 
 
 #: A fork waits so many seconds for a pool that another thread is making.

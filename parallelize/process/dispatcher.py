@@ -11,7 +11,6 @@ import heapq
 import itertools
 import logging
 import os
-import pickle
 import selectors
 import socket
 import threading
@@ -19,16 +18,15 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from parallelize.futures import Failure
 from parallelize.process import messages
 from parallelize.process.launch import EXITED, HALTED, REFUSED, STARTED
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
 from parallelize.process.tasks import CallTask, RowsTask
-from parallelize.process.transport import ProtocolError
-from parallelize.process.workers import Stage
+from parallelize.process.transport import MOST_PARTS, ProtocolError
+from parallelize.process.workers import Stage, Verdict, exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from parallelize.process.launch import Event, Launcher
     from parallelize.process.pool import Pool
@@ -46,6 +44,17 @@ _GIVING_BACK = 0.005
 
 _CALL_ENDS = frozenset((messages.DONE, messages.FAILED))
 _ROW_ENDS = frozenset((messages.BLOCK, messages.ROW_DONE, messages.ROW_FAILED))
+
+#: How many parts a frame of each kind has, at the least and at the most.
+_PARTS = {
+    messages.READY: (0, 0),
+    messages.START_FAILED: (1, 1),
+    messages.DONE: (1, MOST_PARTS),
+    messages.FAILED: (1, 1),
+    messages.BLOCK: (1, 1),
+    messages.ROW_DONE: (1, MOST_PARTS),
+    messages.ROW_FAILED: (1, 1),
+}
 
 
 class Dispatcher:
@@ -131,6 +140,7 @@ class Dispatcher:
                 silent_at = worker.silent_at()
                 if silent_at is not None and silent_at <= now:
                     worker.ask_back()
+        self._pool.settle()
 
     def _bell_rang(self, _: int) -> None:
         with self._pool.lock:
@@ -196,7 +206,10 @@ class Dispatcher:
             frames = worker.reader.read(worker.sock)
         except BlockingIOError:
             return
-        except (OSError, ProtocolError):
+        except ProtocolError as error:
+            self._nonsense(worker, error)
+            frames = None
+        except OSError:
             frames = None
         if frames is None:
             self._lost(worker)
@@ -219,40 +232,65 @@ class Dispatcher:
             ends = self._sort(worker, frames)
             pool.feed(worker)
             self._share(worker)
-        rows_ended = False
-        for task, frame in ends:
-            if isinstance(task, CallTask):
-                task.finish(frame)
-            elif isinstance(task, RowsTask) and task.advance(frame):
-                self._rows_ended(worker, task)
-                rows_ended = True
-        if rows_ended:
+        if self._end(worker, ends):
             with pool.lock:
                 pool.feed(worker)
                 self._share(worker)
+        pool.settle()
+
+    def _end(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> bool:
+        """Tell futures what came of them; True if a task of rows is at its end."""
+        rows_ended = False
+        for task, frame in ends:
+            try:
+                if isinstance(task, CallTask):
+                    task.finish(frame)
+                elif isinstance(task, RowsTask) and task.advance(frame):
+                    self._rows_ended(worker, task)
+                    rows_ended = True
+            except ProtocolError as error:
+                self._nonsense(worker, error)
+        return rows_ended
+
+    def _nonsense(self, worker: Worker, error: ProtocolError) -> None:
+        """A task wrote to its worker's socket: that worker is of no use."""
+        _log.info("worker %s is killed, it sent nonsense: %s", worker.pid, error)
+        worker.kill()
 
     def _sort(self, worker: Worker, frames: list[Frame]) -> list[tuple[Task, Frame]]:
         ends: list[tuple[Task, Frame]] = []
         for frame in frames:
-            task = worker.tasks.get(frame.id)
-            if task is not None and frame.kind in _CALL_ENDS:
-                self._pool.queue.learn(task.key, frame.micros / 1e6, 1)
-                worker.release(task)
+            try:
+                task = self._task_of(worker, frame)
+            except ProtocolError as error:
+                self._nonsense(worker, error)
+                break
+            if task is not None:
                 ends.append((task, frame))
-            elif task is not None and frame.kind in _ROW_ENDS:
-                ends.append((task, frame))
-            elif frame.kind == messages.READY:
-                self._worker_ready(worker)
-            elif frame.kind == messages.START_FAILED:
-                worker.reason = messages.decode_failure(bytes(frame.parts[0]))
-            elif frame.kind != messages.BLOCK or frame.id != worker.last_rows:
-                worker.kill()  # it speaks of a task that it does not have
         return ends
 
-    def _worker_ready(self, worker: Worker) -> None:
-        if worker.stage is Stage.STARTING:
+    def _task_of(self, worker: Worker, frame: Frame) -> Task | None:
+        """The task that a frame ends (rows of); None if it is about none."""
+        least, most = _PARTS.get(frame.kind, (1, 0))
+        if not least <= len(frame.parts) <= most:
+            msg = f"a frame of kind {frame.kind} with {len(frame.parts)} parts"
+            raise ProtocolError(msg)
+        task = worker.tasks.get(frame.id)
+        if frame.kind in _CALL_ENDS and isinstance(task, CallTask):
+            self._pool.queue.learn(task.key, frame.micros / 1e6, 1)
+            worker.release(task)
+            return task
+        if frame.kind in _ROW_ENDS and isinstance(task, RowsTask):
+            return task
+        if worker.stage is Stage.STARTING and frame.kind == messages.READY:
             worker.stage = Stage.SERVING
             self._pool.start_failures = 0
+        elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
+            worker.reason = messages.decode_failure(bytes(frame.parts[0]))
+        elif frame.kind != messages.BLOCK or frame.id != worker.last_rows:
+            msg = f"a frame of kind {frame.kind} of a task that it does not have"
+            raise ProtocolError(msg)
+        return None
 
     def _rows_ended(self, worker: Worker, task: RowsTask) -> None:
         with self._pool.lock:
@@ -275,18 +313,20 @@ class Dispatcher:
             return
         try:
             frames = worker.control_reader.read(worker.control)
+            for frame in frames or ():
+                self._given_back(worker, *_given_back_in(frame))
         except BlockingIOError:
             return
-        except (OSError, ProtocolError):
+        except ProtocolError as error:
+            self._nonsense(worker, error)
+            frames = None
+        except OSError:
             frames = None
         if frames is None:
             self._unregister(worker.control)
-            return
-        for frame in frames:
-            self._given_back(worker, *pickle.loads(frame.parts[0]))
 
     def _given_back(
-        self, worker: Worker, ids: list[int], rows: tuple[int, int]
+        self, worker: Worker, rows_id: int, rows: int, ids: Sequence[int]
     ) -> None:
         pool = self._pool
         self._hear(worker)  # what it sent before it answered
@@ -295,13 +335,16 @@ class Dispatcher:
             for task in returned:
                 worker.release(task)
                 worker.begun -= task.size
-            split = worker.tasks.get(rows[0])
+            split = worker.tasks.get(rows_id)
             if isinstance(split, RowsTask):
-                worker.begun -= rows[1]
-                pool.split_off(split, rows[1])
-            pool.queue.put_back((t, isinstance(t, RowsTask)) for t in returned)
+                worker.begun -= pool.split_off(split, rows)
+            pool.hand_on(returned)
             pool.feed_idle()
-            pool.feed(worker)
+            # Nothing more for one that is still busy: it has just given back what
+            # it could not come to.
+            if not worker.tasks:
+                pool.feed(worker)
+        pool.settle()
         if isinstance(split, RowsTask) and split.done >= split.size:
             self._rows_ended(worker, split)
             with pool.lock:
@@ -358,52 +401,57 @@ class Dispatcher:
         pool = self._pool
         for sock in (worker.sock, worker.control):
             self._unregister(sock)
-        failed_to_start = worker.stage is Stage.STARTING
         with pool.lock:
+            ends = self._sort(worker, worker.last_frames())
+            last_stage, worker.stage = worker.stage, Stage.GONE
             del pool.workers[worker.id]
             self._known.discard(worker.id)
             self._writing.discard(worker.id)
             if worker in pool.idle:
                 pool.idle.remove(worker)
-            worker.stage = Stage.GONE
-        self._absorb(worker, worker.last_frames())
-        self._settle(worker, status)
+        self._end(worker, ends)
+        blamed = self._settle(worker, status)
         worker.close()
+        if last_stage is Stage.SERVING and not blamed and not worker.was_killed:
+            _log_death(worker, status)
         with pool.lock:
-            if failed_to_start:
+            if last_stage is Stage.STARTING and not pool.is_stopping:
                 pool.start_failed(_reason(worker, status))
             pool.feed_idle()
+        pool.settle()
 
-    def _settle(self, worker: Worker, status: int | None) -> None:
-        rest: list[Task] = []
+    def _settle(self, worker: Worker, status: int | None) -> bool:
+        """Fail the call that was running, hand on the rest; True if one was running."""
         running = worker.page.words[TASK]
+        if running > self._pool.last_id:  # the task wrote where it had no business
+            running = next(iter(worker.tasks), 0)
+        blamed = False
+        rest: list[Task] = []
         for task in list(worker.tasks.values()):
             worker.release(task)
+            if task.id == running:
+                blamed = self._settle_running(worker, task, status)
             if isinstance(task, RowsTask):
-                if running == task.id:
-                    self._settle_rows(worker, task, status)
-                if task.done >= task.size:
+                if task.done < task.size:
+                    rest.append(task)
+                else:
                     task.ended()
-                    continue
-            elif isinstance(task, CallTask) and running == task.id:
-                self._settle_call(worker, task, status)
-                continue
-            rest.append(task)
+            elif task.id != running:
+                rest.append(task)
         with self._pool.lock:
-            self._pool.queue.put_back((t, isinstance(t, RowsTask)) for t in rest)
+            self._pool.hand_on(rest)
+        return blamed
 
-    def _settle_call(self, worker: Worker, task: CallTask, status: int | None) -> None:
+    def _settle_running(self, worker: Worker, task: Task, status: int | None) -> bool:
+        if isinstance(task, RowsTask):
+            task.recover(*worker.page.journal())
+            return task.condemn(worker.page.words[ROW], worker.error_for(task, status))
         error = worker.error_for(task, status)
         if task.may_retry(error):
             self._pool.retry(task)
         else:
             task.abort(error)
-
-    def _settle_rows(self, worker: Worker, task: RowsTask, status: int | None) -> None:
-        task.recover(*worker.page.journal())
-        row = worker.page.words[ROW]
-        if row != NO_ROW:
-            task.condemn(row, worker.error_for(task, status))
+        return True
 
     # Deadlines; the caller holds the pool's lock.
 
@@ -417,27 +465,40 @@ class Dispatcher:
 
         if worker.tasks.get(task.id) is not task:
             return
-        now = monotonic()
-        begun = now
-        if worker.page.words[TASK] == task.id and worker.page.words[ROW] != NO_ROW:
-            begun = worker.page.words[BEGUN] / 1e9
-        if begun + timeout > now + _TICK:
-            self._at(begun + timeout, partial(self._check, worker, task, timeout))
+        again = partial(self._check, worker, task, timeout)
+        deadline = _deadline(worker, task, timeout)
+        if deadline > monotonic() + _TICK:
+            self._at(deadline, again)
             return
-        worker.kill_for(task, lambda: TaskTimeout(task.name(), timeout))
+
+        def due() -> bool:
+            return _deadline(worker, task, timeout) <= monotonic() + _TICK
+
+        error = partial(TaskTimeout, task.name(), timeout)
+        self._kill_for(worker, Verdict(task, due, error, again))
+
+    def _kill_for(self, worker: Worker, verdict: Verdict) -> None:
+        if not worker.kill_for(verdict):
+            self.after(_GIVING_BACK, verdict.again)
 
     def kill_call(self, task: CallTask, error: Callable[[], BaseException]) -> None:
         """Kill the worker if it runs the task; take the task from it otherwise."""
         worker = task.worker
         if worker is None:  # it has ended, or it was given back
             return
+        again = partial(self.kill_call, task, error)
         if worker.page.words[TASK] == task.id:
-            worker.kill_for(task, error)
+
+            def due() -> bool:
+                return worker.page.words[TASK] == task.id and task.worker is worker
+
+            self._kill_for(worker, Verdict(task, due, error, again))
             return
-        task.future.set_outcome(Failure(error()), failed=True)
+        if not task.given_up:
+            self._pool.give_up(task, error())
         worker.ask_back()
         # It may be on the point of beginning: look again.
-        self.after(_GIVING_BACK, partial(self.kill_call, task, error))
+        self.after(_GIVING_BACK, again)
 
     def watch_idleness(self, worker: Worker, timeout: float) -> None:
         """Let the worker go when it has had nothing to do for ``timeout`` seconds."""
@@ -475,10 +536,32 @@ class Dispatcher:
         self.forget()
 
 
+def _deadline(worker: Worker, task: Task, timeout: float) -> float:
+    """When the call that the worker runs has had its time; later if none has begun."""
+    words = worker.page.words
+    if words[TASK] == task.id and words[ROW] != NO_ROW:
+        return words[BEGUN] / 1e9 + timeout
+    return monotonic() + timeout
+
+
+def _given_back_in(frame: Frame) -> tuple[int, int, Sequence[int]]:
+    if frame.kind != messages.GIVEN_BACK or len(frame.parts) != 1:
+        msg = f"a frame of kind {frame.kind} over the control socket"
+        raise ProtocolError(msg)
+    return messages.decode_given_back(frame.parts[0])
+
+
+def _log_death(worker: Worker, status: int | None) -> None:
+    from parallelize._died import end_text
+
+    text = "worker %s died while it ran no call, another takes its place: %s"
+    _log.warning(text, worker.pid, end_text(exit_code(status)))
+
+
 def _reason(worker: Worker, status: int | None) -> str:
     if worker.reason is not None:
         return f"{type(worker.reason).__name__}: {messages.text_of(worker.reason)}"
-    if status is None:
+    code = exit_code(status)
+    if code is None:
         return "it was gone at once"
-    code = os.waitstatus_to_exitcode(status)
     return f"it ended while it started, with exit code {code}"

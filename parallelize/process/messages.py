@@ -8,6 +8,10 @@
 |               |                                           | ROW_FAILED, in order  |
 | GIVE_BACK     | (over the control socket)                 | GIVEN_BACK, likewise  |
 
+GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
+is running (0: none is), how many of its rows are given up, then the ids of the
+tasks that are given back.
+
 ``id`` names the task. ``extra`` is, in CALL, how many of the buffers belong to
 the arguments; in ROWS, the number of arguments of each row (0: each row is
 pickled on its own); in BLOCK, the number of its first row; in ROW_DONE and
@@ -18,8 +22,16 @@ in ROWS it says whether the pool watches how long each row runs (0: it does not)
 from __future__ import annotations
 
 import pickle
+import struct
+from typing import TYPE_CHECKING
 
 from parallelize.process import pickling
+from parallelize.process.transport import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parallelize.process.transport import Part
 
 START = 1
 CALL = 2
@@ -35,12 +47,29 @@ ROW_DONE = 16
 ROW_FAILED = 17
 GIVEN_BACK = 18
 
+_NUMBER_SIZE = 8  # bytes of each number in GIVEN_BACK
+
 _LONGEST = (1 << 32) - 1
 
 
 def micros(nanoseconds: int) -> int:
     """How long a run took, as it fits into a frame."""
     return min(nanoseconds // 1000, _LONGEST)
+
+
+def encode_given_back(rows_id: int, rows: int, ids: Sequence[int]) -> bytes:
+    """Put what a worker gives back into bytes."""
+    return struct.pack(f"={len(ids) + 2}Q", rows_id, rows, *ids)
+
+
+def decode_given_back(encoded: Part) -> tuple[int, int, Sequence[int]]:
+    """Return what `encode_given_back` was told; raise ProtocolError for nonsense."""
+    count, rest = divmod(len(encoded), _NUMBER_SIZE)
+    if rest or count < 2:
+        msg = f"what is given back takes {len(encoded)} bytes"
+        raise ProtocolError(msg)
+    rows_id, rows, *ids = struct.unpack(f"={count}Q", encoded)
+    return rows_id, rows, ids
 
 
 def encode_failure(error: BaseException) -> bytes:
@@ -84,7 +113,10 @@ def decode_failure(encoded: bytes) -> BaseException:
     """Return the error that `encode_failure` put into bytes, in its own class."""
     from parallelize.errors import RemoteError, RemoteTraceback
 
-    pickled, name, message, text = pickle.loads(encoded)
+    try:
+        pickled, name, message, text = pickle.loads(encoded)
+    except Exception as cause:  # noqa: BLE001 - a task wrote to the worker's socket
+        return RemoteError("an error", f"what the worker sent is none: {cause}")
     error = _unpickled(pickled) or RemoteError(name, message)
     error.__cause__ = RemoteTraceback(text)
     return error

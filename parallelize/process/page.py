@@ -146,10 +146,12 @@ class Page:
         count = min(self.words[COUNT], JOURNAL_SIZE)
         raw = self._ints.obj
         values = memoryview(raw)[_VALUES_AT:SIZE]
-        results = [
-            _READ[self._kinds[slot]](bytes(values[8 * slot : 8 * slot + 8]))
-            for slot in range(count)
-        ]
+        results = []
+        for slot in range(count):
+            read = _READ.get(self._kinds[slot])
+            if read is None:  # the task wrote where it had no business
+                break
+            results.append(read(bytes(values[8 * slot : 8 * slot + 8])))
         return self.words[FIRST], results
 
 

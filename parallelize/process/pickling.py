@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Buffers below this many bytes stay inside the pickle: copying them is cheap.
 LEAST_BUFFER = 1 << 15
 
+#: Buffers beyond so many stay inside, too: a frame has room for some thousands.
+MOST_BUFFERS = 1000
+
 #: How many functions either side remembers.
 MOST_FUNCTIONS = 512
 
@@ -48,7 +51,7 @@ def dumps(value: object) -> list[Part]:
 
     def keep_inside(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
-        if raw.nbytes < LEAST_BUFFER:
+        if raw.nbytes < LEAST_BUFFER or len(parts) > MOST_BUFFERS:
             return True
         parts.append(bytearray(raw))
         return False

@@ -19,6 +19,9 @@ import os
 import pickle
 import sys
 import threading
+from collections import deque
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from parallelize import lifecycle
@@ -32,7 +35,7 @@ from parallelize.process.transport import pack
 from parallelize.process.workers import Stage, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from parallelize.calls import Rows
     from parallelize.options import CallOptions
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
 
 #: How often in a row a worker may fail to start before waiting calls fail.
 MOST_START_FAILURES = 3
+
+#: Seconds in which no worker is started after that, while others serve.
+START_PAUSE = 10.0
 
 #: Seconds that running calls have when the program ends by an error.
 ABANDON_GRACE = 0.5
@@ -76,8 +82,12 @@ class State(enum.Enum):
     FRESH = "nothing is started"
     OPEN = "takes calls"
     CLOSING = "finishes the calls it has"
+    STOPPING = "lets nothing begin while its workers are killed"
     CLOSED = "has no worker and no thread"
     FORGOTTEN = "belongs to the parent of this forked process"
+
+
+_ENDING = (State.CLOSING, State.STOPPING)
 
 
 class Pool:
@@ -96,6 +106,8 @@ class Pool:
         self.idle: list[Worker] = []
         self.held: set[Task] = set()  # prepared; they wait for values or a limit
         self.start_failures: int = 0
+        self._no_start_before = 0.0
+        self._endings: deque[Callable[[], object]] = deque()  # see `settle`
         self.launcher: launch.Launcher | None = None
         self.lost_launchers: list[launch.Launcher] = []
         self._dispatcher: Dispatcher | None = None
@@ -142,8 +154,10 @@ class Pool:
                 self._wake_if_closing()
 
     def _refuse_if_closed(self) -> None:
-        if self.state not in (State.FRESH, State.OPEN):
-            lifecycle.refuse_when_ending()
+        if self.state is State.OPEN:
+            return
+        lifecycle.refuse_when_ending()
+        if self.state is not State.FRESH:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
 
@@ -151,6 +165,10 @@ class Pool:
         """Hand a task to a worker, now or when one has time."""
         if isinstance(task, CallTask) and task.future.done():
             return  # cancelled, or its arguments cannot be pickled
+        self._enqueue(task)
+        self.settle()
+
+    def _enqueue(self, task: Task) -> None:
         try:
             with self.lock:
                 self._open()
@@ -164,13 +182,48 @@ class Pool:
 
     def retry(self, task: Task) -> None:
         """Hand out a task once more, after an attempt that failed."""
-        if isinstance(task, CallTask):
-            task.attempts += 1
         with self.lock:
+            if isinstance(task, CallTask):
+                if task.given_up:
+                    return
+                task.attempts += 1
             self._last_id += 1
             task.id = self._last_id
-            self.queue.put_back([(task, isinstance(task, RowsTask))])
+            self.hand_on([task])
             self.feed_idle()
+        self.settle()
+
+    def hand_on(self, tasks: Iterable[Task]) -> None:
+        """Put tasks that did not begin in front of the queue; the caller has the lock.
+
+        In a pool that is being stopped they fail: nothing begins there any more.
+        """
+        if self.state is not State.STOPPING:
+            self.queue.put_back((each, isinstance(each, RowsTask)) for each in tasks)
+            return
+        from parallelize.errors import TaskKilled
+
+        for task in tasks:
+            self.end_later(partial(task.abort, TaskKilled(task.name())))
+
+    # What futures are told.
+
+    def end_later(self, ending: Callable[[], object]) -> None:
+        """Have something ended when the lock is free; the caller holds it.
+
+        A future's callbacks are the user's: they may wait for another thread that
+        wants the lock.
+        """
+        self._endings.append(ending)
+
+    def settle(self) -> None:
+        """Do what was put off while the lock was held; called without it."""
+        while self._endings:
+            try:
+                ending = self._endings.popleft()
+            except IndexError:  # another thread has taken it
+                return
+            ending()
 
     def _open(self) -> None:
         if self.state is State.OPEN or (
@@ -194,7 +247,7 @@ class Pool:
         """Give what waits to idle workers, and start one more if some is left."""
         while len(self.queue) and self.idle:
             self.feed(self.idle.pop())
-        if len(self.queue) and len(self.workers) < self.settings.max_workers:
+        if len(self.queue) and self._may_start():
             self._start_worker()
 
     def feed(self, worker: Worker) -> None:
@@ -231,18 +284,23 @@ class Pool:
         if task.size > room and isinstance(task, RowsTask):
             self.split_off(task, task.size - room)
 
-    def split_off(self, task: RowsTask, count: int) -> None:
-        """Make the last rows of a task one of their own, in front of the queue."""
+    def split_off(self, task: RowsTask, count: int) -> int:
+        """Make the last rows of a task one of their own, in front of the queue.
+
+        Returns:
+            How many rows they are.
+        """
         tail = task.split(count)
         if tail is None:
-            return
+            return 0
         self._last_id += 1
         tail.id = self._last_id
-        if tail.options.limit is None:
-            self.queue.put_back([(tail, True)])
+        if tail.options.limit is None or self.state is State.STOPPING:
+            self.hand_on([tail])
         else:  # it would run beside the rest: that counts
             self._hold(tail)
             tail.options.limit.admit(tail)
+        return tail.size
 
     def _rest(self, worker: Worker) -> None:
         """A worker has nothing to do: let it go or keep it."""
@@ -261,10 +319,20 @@ class Pool:
         worker.leave()
         self._at(LEAVE_GRACE, worker.kill)
 
+    def _may_start(self) -> bool:
+        if len(self.workers) >= self.settings.max_workers:
+            return False
+        if monotonic() >= self._no_start_before:
+            return self.state is not State.STOPPING
+        return not self._serves()
+
+    def _serves(self) -> bool:
+        return any(w.stage is Stage.SERVING for w in self.workers.values())
+
     def _start_worker(self) -> None:
         try:
             worker = self._new_worker()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - of whatever kind: no worker
             self._cannot_start(error)
             return
         self.workers[worker.id] = worker
@@ -289,7 +357,7 @@ class Pool:
             return launch.launcher(settings.method, inherited)
         return launch.launcher(settings.method)
 
-    def _cannot_start(self, error: OSError) -> None:
+    def _cannot_start(self, error: Exception) -> None:
         if self.workers:
             return  # there are others: they serve the queue
         self.fail_queue(f"{type(error).__name__}: {error}")
@@ -297,16 +365,21 @@ class Pool:
     def start_failed(self, reason: str) -> None:
         """A worker ended before it could serve; give up after some."""
         self.start_failures += 1
-        if self.start_failures >= MOST_START_FAILURES:
+        if self.start_failures < MOST_START_FAILURES:
+            return
+        self.start_failures = 0
+        if self._serves():
+            self._no_start_before = monotonic() + START_PAUSE
+        else:
             self.fail_queue(reason)
 
     def fail_queue(self, reason: str) -> None:
         """Fail everything that waits, because no worker can be started."""
         from parallelize.errors import WorkerStartError
 
-        self.start_failures = 0
         for task in self.queue.drain():
-            task.abort(WorkerStartError(task.name(), reason))
+            error = WorkerStartError(task.name(), reason)
+            self.end_later(partial(task.abort, error))
 
     # Deadlines; the caller holds the lock.
 
@@ -330,12 +403,19 @@ class Pool:
         from parallelize.errors import TaskKilled
 
         with self.lock:
-            worker = task.worker
-            if worker is None or task.future.done():
+            if task.future.done():
                 return False
-            if self._dispatcher is not None:
+            if task.worker is None:  # it waits to be begun, once more
+                self.give_up(task, TaskKilled(task.name()))
+            elif self._dispatcher is not None:
                 self._dispatcher.kill_call(task, lambda: TaskKilled(task.name()))
-            return True
+        self.settle()
+        return True
+
+    def give_up(self, task: CallTask, error: BaseException) -> None:
+        """Fail a call that does not run, so that it never does; the caller locks."""
+        task.given_up = True
+        self.end_later(partial(task.abort, error))
 
     def reclaim(self, task: RowsTask) -> None:
         """Get back the rows of a cancelled task that have not begun."""
@@ -356,7 +436,9 @@ class Pool:
             self.wake()
         for task in dropped:
             task.drop()
-        if wait and self._dispatcher is not None:
+        # A signal handler may have interrupted this very thread while it held the
+        # lock. The dispatcher wants it, so to wait here would be for ever.
+        if wait and self._dispatcher is not None and not _is_owned(self.lock):
             self._dispatcher.join()
 
     def _take_waiting(self) -> list[Task]:
@@ -366,10 +448,18 @@ class Pool:
 
     def kill_workers(self, number: int) -> None:
         """Close, drop what waits, and send every worker a signal now."""
-        self.shutdown(wait=False, cancel_futures=True)
+        self._stop()
         with self.lock:
             for worker in self.workers.values():
                 worker.kill(number)
+                self._at(LEAVE_GRACE, worker.kill)
+
+    def _stop(self) -> None:
+        """Let nothing begin any more."""
+        with self.lock:
+            if self.state in (State.OPEN, State.CLOSING):
+                self.state = State.STOPPING
+        self.shutdown(wait=False, cancel_futures=True)
 
     def finish(self) -> None:
         """The program ends: finish what was submitted."""
@@ -379,6 +469,7 @@ class Pool:
     def abandon(self) -> None:
         """The program ends by an error: drop what waits, kill what runs."""
         self._maps.cancel()
+        self._stop()
         with self.lock:
             for worker in self.workers.values():
                 self._at(ABANDON_GRACE, worker.kill)
@@ -387,7 +478,7 @@ class Pool:
     def may_end(self) -> bool:
         """Whether the pool is closed and all is done; lets the workers go."""
         with self.lock:
-            if self.state is not State.CLOSING or len(self.queue) or self.held:
+            if self.state not in _ENDING or len(self.queue) or self.held:
                 return False
             for worker in list(self.workers.values()):
                 if not worker.tasks:
@@ -395,9 +486,19 @@ class Pool:
             return not self.workers
 
     @property
+    def last_id(self) -> int:
+        """The id that was given last."""
+        return self._last_id
+
+    @property
     def takes_nothing(self) -> bool:
         """Whether it was shut down."""
-        return self.state in (State.CLOSING, State.CLOSED)
+        return self.state in (*_ENDING, State.CLOSED)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing may begin any more, not even once more."""
+        return self.state is State.STOPPING
 
     @property
     def forgotten(self) -> bool:
@@ -436,7 +537,7 @@ class Pool:
             self._dispatcher.wake()
 
     def _wake_if_closing(self) -> None:
-        if self.state is State.CLOSING:
+        if self.state in _ENDING:
             self.wake()
 
     # What a worker is told when it starts.
@@ -475,6 +576,12 @@ class Pool:
             parent.name,
             os.getpid(),
         )
+
+
+def _is_owned(lock: threading.RLock) -> bool:
+    # What `threading.Condition` asks of its lock, too; there is no public name.
+    owned: bool = lock._is_owned()  # type: ignore[attr-defined]
+    return owned
 
 
 def _folder() -> str | None:

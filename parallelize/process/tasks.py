@@ -17,7 +17,7 @@ from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures import Failure, Future, Outcome, error_of
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
-from parallelize.process.transport import pack
+from parallelize.process.transport import ProtocolError, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +73,9 @@ class Task(Call):
 
         It always is after the death of its worker, never after `Future.kill`.
         """
-        if self.attempts >= self.options.retries or isinstance(error, TaskKilled):
+        if self.attempts >= self.options.retries or self.pool.is_stopping:
+            return False
+        if isinstance(error, TaskKilled):
             return False
         return _is_death(error) or isinstance(error, self.options.retry_on)
 
@@ -104,9 +106,13 @@ class Task(Call):
 
 
 class CallTask(Task):
-    """One call."""
+    """One call.
 
-    __slots__ = ("_parts", "_values")
+    Attributes:
+        given_up: It was killed before it began; it must not begin.
+    """
+
+    __slots__ = ("_parts", "_values", "given_up")
 
     def __init__(
         self,
@@ -119,6 +125,7 @@ class CallTask(Task):
         super().__init__(pool, fn, options)
         self.future: Future[Any] = Future[Any]()
         self._values: Sequence[Part] = ()
+        self.given_up: bool = False
         try:
             self._encode(args, kwargs)
         except BaseException as error:
@@ -158,7 +165,7 @@ class CallTask(Task):
 
     def begin(self) -> bool:
         future = self.future
-        if future.done():  # killed before it began
+        if self.given_up or future.done():
             return False
         if not future.running():  # else it comes back from a worker that died
             if not future.set_running_or_notify_cancel():
@@ -248,9 +255,16 @@ class RowsTask(Task):
         """Take rows that have ended; True if all have."""
         seconds = frame.micros / 1e6
         if frame.kind == messages.BLOCK:
-            self.recover(frame.extra, pickle.loads(frame.parts[0]), seconds)
-        elif frame.extra == self.done:
+            results = _results(frame)
+            if len(results) > self.size - frame.extra:
+                msg = f"{len(results)} results from row {frame.extra} of {self.size}"
+                raise ProtocolError(msg)
+            self.recover(frame.extra, results, seconds)
+        elif frame.extra == self.done < self.size:
             self._row_ended(frame, seconds)
+        else:
+            msg = f"row {frame.extra} ends after {self.done} of {self.size}"
+            raise ProtocolError(msg)
         return self.done >= self.size
 
     def _row_ended(self, frame: Frame, seconds: float) -> None:
@@ -281,14 +295,19 @@ class RowsTask(Task):
         if fresh and first <= self.done:
             self._ended(fresh, seconds)
 
-    def condemn(self, row: int, error: BaseException) -> None:
-        """Fail the row that was running when the worker died, if it had not ended."""
-        if row != self.done or row >= self.size:
-            return
+    def condemn(self, row: int, error: BaseException) -> bool:
+        """Fail the row that was running when the worker died, if it had not ended.
+
+        A row beyond the next is `NO_ROW`: the function itself was being unpickled,
+        on behalf of the next. Or the worker wrote nonsense.
+        """
+        if row < self.done or self.done >= self.size:
+            return False
         if self.may_retry(error):
             self._retry_row()
         else:
             self._ended([Failure(error)], 0.0)
+        return True
 
     def _retry_row(self) -> None:
         again = self._part(self.done, self.done + 1)
@@ -341,6 +360,18 @@ class RowsTask(Task):
 
         self._cancelled = True
         self.abort(CancelledError())
+
+
+def _results(frame: Frame) -> list[Any]:
+    try:
+        results = pickle.loads(frame.parts[0])
+    except Exception as error:
+        msg = "a block that is no pickle"
+        raise ProtocolError(msg) from error
+    if not isinstance(results, list):
+        msg = f"a block that is a {type(results).__qualname__}"
+        raise ProtocolError(msg)
+    return results
 
 
 class PickledValue(Outcome):

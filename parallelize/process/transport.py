@@ -145,7 +145,11 @@ class _LargeFrame:
             raise ProtocolError(msg)
         self._head = head
         self._lengths = lengths
-        self._body = memoryview(bytearray(sum(lengths)))
+        try:
+            self._body = memoryview(bytearray(sum(lengths)))
+        except MemoryError:
+            msg = f"a frame of {sum(lengths)} bytes does not fit into memory"
+            raise ProtocolError(msg) from None
         self._filled = 0
 
     def receive(self, sock: socket.socket) -> int:
@@ -196,6 +200,10 @@ class FrameWriter:
             except BlockingIOError:
                 return False
         return True
+
+    def drop(self) -> None:
+        """Write nothing of what waits: the peer is gone."""
+        self._waiting.clear()
 
     def _send(self, waiting: deque[Part]) -> int:
         if sys.platform == "win32":  # has no sendmsg

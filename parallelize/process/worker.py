@@ -122,9 +122,9 @@ class Worker:
 
     def run(self) -> int:
         """Serve until the pool closes the task socket; return the exit code."""
+        self._watch_for_fork()
         if not self._start():
             return 1
-        self._watch_for_fork()
         threading.Thread(target=self._watch, name="watcher", daemon=True).start()
         self._serve()
         return _leave()
@@ -214,7 +214,7 @@ class Worker:
         run = self._run
         rows = (run.id, run.give_up()) if run is not None else (0, 0)
         self._sender.flush_copy()
-        answer = pickle.dumps((returned, rows), 5)
+        answer = messages.encode_given_back(*rows, returned)
         self._control.sendall(b"".join(pack(messages.GIVEN_BACK, 0, [answer])))
 
     def _watch_for_fork(self) -> None:
@@ -296,11 +296,13 @@ class _Rows:
         except BaseException as error:  # noqa: BLE001 - it belongs to every row
             self._fail_all(error)
             return
+        # The watcher may give rows up from here on: the deque stays the same one.
         if self._arity:
-            self._rows.extend(zip(*[iter(self._flat)] * self._arity, strict=True))
+            columns = [iter(self._flat)] * self._arity
+            self._rows = deque(zip(*columns, strict=True))
             self._run_plain(fn)
         else:
-            self._rows.extend(self._flat)
+            self._rows = deque(zip(self._flat, strict=True))
             self._run_pickled(fn)
         self._sender.close_block()
 
@@ -356,7 +358,6 @@ class _Rows:
         def unpickled(data: bytes) -> Any:
             return fn(*pickle.loads(data))
 
-        self._rows = deque((data,) for data in self._rows)
         self._run_plain(unpickled)
 
     def _fail_all(self, error: BaseException) -> None:

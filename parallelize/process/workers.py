@@ -7,11 +7,11 @@ import enum
 import os
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parallelize.process import messages
 from parallelize.process.launch import KILL, RESUME
-from parallelize.process.page import TASK, Page, close_page_file, make_page_file
+from parallelize.process.page import Page, close_page_file, make_page_file
 from parallelize.process.transport import FrameReader, FrameWriter, ProtocolError, pack
 
 if TYPE_CHECKING:
@@ -36,6 +36,22 @@ class Stage(enum.Enum):
     SERVING = "runs tasks"
     LEAVING = "asked to leave when it has finished"
     GONE = "its process has ended"
+
+
+class Verdict(NamedTuple):
+    """Why a worker is to be killed, once it stands still.
+
+    Attributes:
+        task: What it is killed for.
+        due: Whether it is still to be, now that it stands still.
+        error: Makes the error of the task.
+        again: Called if it was let go on instead.
+    """
+
+    task: Task
+    due: Callable[[], bool]
+    error: Callable[[], BaseException]
+    again: Callable[[], object]
 
 
 class Worker:
@@ -64,7 +80,8 @@ class Worker:
         self.idle_since: float = 0.0
         self.last_rows: int = 0
         self._launcher: Launcher | None = launcher
-        self._verdict: tuple[Task, Callable[[], BaseException]] | None = None
+        self._verdict: Verdict | None = None
+        self._doomed = False
         self._asked = False
         self._last_news = 0.0
         self._weighed_at = 0.0
@@ -94,6 +111,7 @@ class Worker:
         """Note that it has the task; return the frame to be sent."""
         if not self.tasks:
             self._last_news = monotonic()
+            self._asked = False
         self.tasks[task.id] = task
         self.load += task.cost
         self.begun += task.size
@@ -111,6 +129,7 @@ class Worker:
         try:
             self.stuck = not self._writer.write(buffers)
         except OSError:  # it has died: its end is on the way to the pool
+            self._writer.drop()
             self.stuck = False
 
     def flush(self) -> None:
@@ -118,6 +137,7 @@ class Worker:
         try:
             self.stuck = not self._writer.flush()
         except OSError:
+            self._writer.drop()
             self.stuck = False
 
     def heavier_than(self, most: int | None) -> bool:
@@ -165,37 +185,52 @@ class Worker:
             self.sock.shutdown(socket.SHUT_WR)
 
     def kill(self, number: int = KILL) -> None:
-        """Send it a signal; nothing happens if it has ended."""
+        """Send it a signal that ends it; nothing happens if it has ended."""
+        self._doomed = True
+        self._signal(number)
+
+    def _signal(self, number: int) -> None:
         with contextlib.suppress(OSError):
             if self._launcher is not None:
                 self._launcher.kill(self.id, number)
             elif self.pid is not None:
                 os.kill(self.pid, number)
 
-    def kill_for(self, task: Task, error: Callable[[], BaseException]) -> None:
-        """Kill it because of the task that it runs, which gets this error.
+    def kill_for(self, verdict: Verdict) -> bool:
+        """Kill it because of the task that it runs, which gets the verdict's error.
 
         It is halted first: it may go on to another task at this very moment, and
         that one must not pay for it. `halted` decides.
+
+        Returns:
+            False if another verdict is being carried out: try again a little later.
         """
         if self._verdict is not None:
-            return
-        self._verdict = task, error
+            return self._verdict.task is verdict.task
+        self._verdict = verdict
         if self._launcher is None:
             self.kill()
-            return
+            return True
         with contextlib.suppress(OSError):  # the server is gone
             self._launcher.halt(self.id)
+        return True
 
     def halted(self) -> None:
-        """It stands still: kill it if it is still at the task, else let it go on."""
-        if self._verdict is None:
+        """It stands still: kill it if that is still due, else let it go on."""
+        verdict = self._verdict
+        if verdict is None:
             return  # somebody else has stopped it
-        if self.page.words[TASK] == self._verdict[0].id:
+        if verdict.due():
             self.kill()
-        else:
-            self._verdict = None
-            self.kill(RESUME)
+            return
+        self._verdict = None
+        self._signal(RESUME)
+        verdict.again()
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether its pool killed it."""
+        return self._doomed
 
     def orphan(self) -> bool:
         """Note that its server is gone; True if so already its end was missed."""
@@ -213,12 +248,11 @@ class Worker:
 
     def error_for(self, task: Task, status: int | None) -> BaseException:
         """The error of the task that it ran when it died."""
-        if self._verdict is not None and self._verdict[0] is task:
-            return self._verdict[1]()
+        if self._verdict is not None and self._verdict.task is task:
+            return self._verdict.error()
         from parallelize.errors import WorkerDied
 
-        code = None if status is None else os.waitstatus_to_exitcode(status)
-        return WorkerDied(task.name(), self.pid, code)
+        return WorkerDied(task.name(), self.pid, exit_code(status))
 
     def last_frames(self) -> list[Frame]:
         """After its end: the frames that are still in its socket and its page."""
@@ -231,9 +265,15 @@ class Worker:
         return frames
 
     def close(self) -> None:
-        """Close our ends."""
+        """Close our ends, and keep nothing that it was to be sent."""
         self.stage = Stage.GONE
+        self._writer.drop()
         self._close_ours.close()
+
+
+def exit_code(status: int | None) -> int | None:
+    """The exit code in a wait status, or minus the signal's number."""
+    return None if status is None else os.waitstatus_to_exitcode(status)
 
 
 def _pair(

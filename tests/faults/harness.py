@@ -130,7 +130,9 @@ def started(program, method="forkserver", *, env=None):  # type: ignore[no-untyp
     """Start a program in a session of its own; kill all of it at the end."""
     mark = uuid.uuid4().hex
     text = PRELUDE.format(method=method) + textwrap.dedent(program)
-    path = os.pathsep.join([str(ROOT), str(HERE), os.environ.get("PYTHONPATH", "")])
+    # An empty entry would be the current folder of whatever Python reads it.
+    given = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(ROOT), str(HERE), *([given] if given else [])])
     process = subprocess.Popen(
         [sys.executable, "-X", "faulthandler", "-c", text],
         stdin=subprocess.DEVNULL,

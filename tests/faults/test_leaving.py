@@ -477,14 +477,14 @@ def test_cancelling_shutdown_wakes_who_waits(
             waiting = threading.Barrier(4)
             def complete():
                 waiting.wait()
-                print("completed", len(list(as_completed(queued))))
+                os.write(1, b"completed %d\\n" % len(list(as_completed(queued))))
             def attend():
                 waiting.wait()
-                print("waited", len(wait(queued).done))
+                os.write(1, b"waited %d\\n" % len(wait(queued).done))
             def ask():
                 waiting.wait()
                 try: queued[4].result()
-                except CancelledError: print("cancelled")
+                except CancelledError: os.write(1, b"cancelled\\n")
             threads = [threading.Thread(target=t) for t in (complete, attend, ask)]
             for t in threads: t.start()
             waiting.wait()
