@@ -75,6 +75,12 @@ class Pool:
     def close(self) -> None:
         raise NotImplementedError
 
+    def __enter__(self) -> None:
+        """Begin what its users write as a `with` block, where that stops the work."""
+
+    def __exit__(self, *error: object) -> None:
+        """End it; most libraries would wait here for all of the work."""
+
 
 class ExecutorPool(Pool):
     """What follows PEP 3148."""
@@ -166,12 +172,7 @@ class Joblib(Pool):
 
     def batch(self, calls: Iterable[Call]) -> list[Get]:
         calls = list(calls)
-        row = begin(self._run, calls)
-
-        def get(_: float) -> Any:
-            return next(row) if isinstance(row, Iterator) else row(0)
-
-        return [get] * len(calls)
+        return [Row(begin(self._run, calls))] * len(calls)
 
     def limited(self, seconds: float, fn: Callable[..., Any], *args: Any) -> Get:
         row = self._run([(fn, *args)], timeout=seconds)
@@ -184,6 +185,22 @@ class Joblib(Pool):
         from joblib.externals.loky import get_reusable_executor
 
         get_reusable_executor().shutdown()
+
+
+class Row:
+    """Gives the results of one `joblib.Parallel` in turn, or what it failed with."""
+
+    def __init__(self, results: Any) -> None:
+        self.results = results
+
+    def __call__(self, seconds: float) -> Any:
+        if not isinstance(self.results, Iterator):
+            return self.results(seconds)
+        try:
+            return next(self.results)
+        except BaseException as error:
+            self.results = _raiser(error)
+            raise
 
 
 class Pebble(Pool):
@@ -236,6 +253,12 @@ class Mpire(Pool):
 
     def close(self) -> None:
         self.pool.stop_and_join()
+
+    def __enter__(self) -> None:
+        self.pool.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.__exit__(*error)
 
 
 PEERS: dict[str, type[Pool]] = {
@@ -339,8 +362,8 @@ def noted(path: str, seconds: float) -> None:
     time.sleep(seconds)
 
 
-def noted_item(item: tuple[str, int]) -> None:
-    noted(item[0], 0.05)
+def noted_briefly(path: str) -> None:
+    noted(path, 0.05)
 
 
 def beat(path: str) -> None:
@@ -356,11 +379,10 @@ def begin_and_finish(path: str) -> None:
 
 def nested(peer: str) -> Any:
     """Do what the whole program does, inside a worker."""
-    pool = PEERS[peer](1)
-    try:
-        return pool.submit(echo, "inner")(PATIENCE)
-    finally:
-        pool.close()
+    pool = PEERS[peer](2)
+    came = pool.submit(echo, "inner")(PATIENCE)
+    pool.close()
+    return came
 
 
 # -- What a provoking program tells -----------------------------------------------
@@ -384,10 +406,10 @@ def answer(pool: Pool) -> Any:
     return outcome(begin(pool.submit, echo, "next"))
 
 
-def warm(peer: str, workers: int = 2) -> Pool:
-    """Make a pool whose workers have started."""
-    pool = PEERS[peer](workers)
-    for get in pool.batch([(slow_echo, 0)] * workers):
+def warm(peer: str) -> Pool:
+    """Make a pool of two workers that have started."""
+    pool = PEERS[peer](2)
+    for get in pool.batch([(slow_echo, 0)] * 2):
         get(30)
     return pool
 
@@ -448,10 +470,11 @@ class Fault(NamedTuple):
     """A provocation, which runs in a program of its own, and its judge."""
 
     title: str
-    provoke: Callable[[str], None]
+    provoke: Callable[[str], object]
     judge: Callable[[Run], Verdict]
+    needs: str = ""  # the fact that the judge cannot do without
     limit: float = 8.0  # seconds from the program's start to its end
-    script: str | None = None  # is run as a file, instead of provoke
+    script: str | None = None  # the text of a file that is run instead
 
 
 def one_of_eight(peer: str, *bad: Any) -> None:
@@ -469,8 +492,6 @@ def one_of_eight(peer: str, *bad: Any) -> None:
 
 def judge_eight(run: Run, expected: str = "") -> Verdict:
     """Judge what became of the seven others, of the bad one and of the pool."""
-    if "others" not in run.facts:
-        return graded(False, False, "hangs")
     others, victim = run.facts["others"], run.facts["victim"]
     lives, answered = run.facts["next"] == "next", not silent(victim)
     told = answered and expected in victim
@@ -497,6 +518,7 @@ def eight(title: str, *bad: Any, expected: str = "") -> Fault:
         title,
         lambda peer: one_of_eight(peer, *bad),
         lambda run: judge_eight(run, expected),
+        needs="others",
         limit=12,
     )
 
@@ -514,7 +536,7 @@ def change_argument(peer: str) -> None:
 
 
 def judge_argument(run: Run) -> Verdict:
-    kept = run.facts.get("kept", 0)
+    kept = run.facts["kept"]
     text = "as passed" if kept == 20 else f"{20 - kept} of 20 calls get the change"
     return graded(kept == 20, kept > 0, text)
 
@@ -530,16 +552,14 @@ def kill_parent(peer: str) -> None:
 def kill_busy_parent(peer: str) -> None:
     """Die with workers in the midst of a long task."""
     pool = warm(peer)
-    gets = pool.batch([(noted, os.path.abspath("notes"), 60)] * 2)
+    _gets = pool.batch([(noted, os.path.abspath("notes"), 60)] * 2)
     await_note("notes")
     time.sleep(0.3)
-    tell(at=time.monotonic(), begun=len(gets))
+    tell(at=time.monotonic())
     die()
 
 
 def judge_orphans(run: Run) -> Verdict:
-    if run.code != -signal.SIGKILL:
-        return graded(False, False, "could not be provoked")
     return graded(not run.left, False, left(run) or "all gone")
 
 
@@ -549,8 +569,9 @@ def interrupt(peer: str) -> None:
     gets = pool.batch([(noted, os.path.abspath("notes"), 30)] * 8)
     await_note("notes")
     threading.Timer(0.5, _press_ctrl_c).start()
-    for get in gets:
-        get(60)
+    with pool:
+        for get in gets:
+            get(60)
 
 
 def _press_ctrl_c() -> None:
@@ -561,7 +582,7 @@ def _press_ctrl_c() -> None:
 def judge_interrupt(run: Run) -> Verdict:
     traces = run.errors.count("Traceback (most recent call last)")
     if run.code is None:
-        return graded(False, False, "not out after 7 s", f"{traces} tracebacks")
+        return graded(False, False, "not out after 7 s")
     text = f"out after {run.seconds:.1f} s"
     shown = f"{traces} traceback{'s' * (traces != 1)}"
     soon = run.seconds < 2 and not run.left
@@ -589,7 +610,7 @@ def _join(pid: int, seconds: float) -> None:
 
 
 def judge_fork(run: Run) -> Verdict:
-    child, parent = run.facts.get("child"), run.facts.get("parent")
+    child, parent = run.facts.get("child"), run.facts["parent"]
     works = child == "next"
     text = "child's call works" if works else "child's call fails"
     return graded(
@@ -618,8 +639,6 @@ def overrun(peer: str) -> None:
 
 
 def judge_overrun(run: Run) -> Verdict:
-    if "others" not in run.facts:
-        return graded(False, False, "hangs")
     others, stopped = run.facts["others"], not run.facts["goes_on"]
     return graded(
         stopped and others == 7 and run.facts["next"] == "next",
@@ -644,7 +663,7 @@ def draw_endlessly(peer: str) -> None:
 
 
 def judge_endless(run: Run) -> Verdict:
-    drawn = run.facts.get("drawn", ENDLESS)
+    drawn = run.facts["drawn"]
     bounded = drawn < ENDLESS // 2
     text = f"{drawn} drawn ahead" if drawn < ENDLESS - 20 else "draws without bound"
     return graded(bounded, False, text)
@@ -654,7 +673,7 @@ def stop_reading(peer: str) -> None:
     """Leave a loop over a map of 200 items at its third."""
     path = os.path.abspath("notes")
     pool = warm(peer)
-    for n, _ in enumerate(pool.map(noted_item, zip([path] * 200, itertools.count()))):
+    for n, _ in enumerate(pool.map(noted_briefly, [path] * 200)):
         if n == 2:
             break
     time.sleep(0.5)
@@ -665,8 +684,6 @@ def stop_reading(peer: str) -> None:
 
 
 def judge_reading(run: Run) -> Verdict:
-    if "more" not in run.facts:
-        return graded(False, False, "hangs")
     begun, more = run.facts["begun"], run.facts["more"]
     lives = run.facts["next"] == "next"
     return graded(
@@ -681,10 +698,11 @@ def exit_early(peer: str) -> None:
     """Come to the end of the program, with code 4, while a task runs."""
     path = os.path.abspath("notes")
     pool = warm(peer)
-    get = pool.submit(begin_and_finish, path)
-    await_note(path)
-    tell(at=time.monotonic(), waits=bool(get))
-    sys.exit(4)
+    with pool:
+        _get = pool.submit(begin_and_finish, path)
+        await_note(path)
+        tell(at=time.monotonic())
+        sys.exit(4)
 
 
 def judge_exit(run: Run) -> Verdict:
@@ -701,10 +719,11 @@ def judge_exit(run: Run) -> Verdict:
 def fail(peer: str) -> NoReturn:
     """End the program by an error, while a long task runs."""
     pool = warm(peer)
-    get = pool.submit(noted, os.path.abspath("notes"), 60)
-    await_note("notes")
-    tell(at=time.monotonic(), waits=bool(get))
-    refuse()
+    with pool:
+        _get = pool.submit(noted, os.path.abspath("notes"), 60)
+        await_note("notes")
+        tell(at=time.monotonic())
+        refuse()
 
 
 def judge_failure(run: Run) -> Verdict:
@@ -717,11 +736,11 @@ def judge_failure(run: Run) -> Verdict:
 
 def make_fifty(peer: str) -> None:
     """Make, use and close fifty pools."""
-    warm(peer, 1).close()
+    warm(peer).close()
     files = len(os.listdir("/proc/self/fd"))
     threads = threading.active_count()
     for n in range(50):
-        pool = PEERS[peer](1)
+        pool = PEERS[peer](2)
         pool.submit(echo, n)(30)
         pool.close()
     time.sleep(0.5)
@@ -730,8 +749,6 @@ def make_fifty(peer: str) -> None:
 
 
 def judge_fifty(run: Run) -> Verdict:
-    if "files" not in run.facts:
-        return graded(False, False, "does not get through them")
     counts = {"descriptors": run.facts["files"], "threads": run.facts["threads"]}
     more = [f"{n} {what}" for what, n in counts.items() if n > 0]
     few = all(n <= 5 for n in counts.values())
@@ -776,7 +793,7 @@ def nest(peer: str) -> None:
 
 
 def judge_nested(run: Run) -> Verdict:
-    came = run.facts.get("came", [None])
+    came = run.facts["came"]
     if all(text == "inner" for text in came):
         good = run.code == 0 and not run.left
         return graded(good, True, "works", left(run), ending(run))
@@ -786,52 +803,119 @@ def judge_nested(run: Run) -> Verdict:
 
 
 FAULTS: dict[str, Fault] = {
-    "killed": eight("1 of 8 tasks: worker killed (SIGKILL)", die),
-    "exit": eight("... calls `os._exit(0)`", leave),
-    "segfault": eight("... segfault", crash),
+    "killed": eight("1 of 8 tasks: its worker is killed (SIGKILL)", die),
+    "exit": eight("1 of 8 tasks: `os._exit(0)`", leave),
+    "segfault": eight("1 of 8 tasks: segfault", crash),
     "bad-error": eight(
-        "... raises an error that cannot be unpickled",
+        "1 of 8 tasks: raises an error that cannot be unpickled",
         raise_awkward,
         expected="AwkwardError",
     ),
     "bad-result": eight(
-        "... returns what raises when unpickled",
+        "1 of 8 tasks: returns what raises when unpickled",
         make_unloadable,
         expected="cannot be loaded",
     ),
     "unpicklable": eight(
-        "... returns what cannot be pickled", make_lock, expected="pickle"
+        "1 of 8 tasks: returns what cannot be pickled", make_lock, expected="pickle"
     ),
     "exit-at-pickling": eight(
-        "... argument that exits when pickled", echo, ExitAtPickling()
+        "1 of 8 tasks: pickling its argument raises `SystemExit`",
+        echo,
+        ExitAtPickling(),
     ),
     "changed": Fault(
-        "Argument changed right after the call", change_argument, judge_argument
+        "argument changed right after the call",
+        change_argument,
+        judge_argument,
+        needs="kept",
     ),
     "orphans-idle": Fault(
-        "Program killed, workers idle: 2 s later", kill_parent, judge_orphans
+        "program killed (SIGKILL), workers idle",
+        kill_parent,
+        judge_orphans,
+        needs="at",
     ),
     "orphans-busy": Fault(
-        "Program killed, workers busy: 2 s later", kill_busy_parent, judge_orphans
+        "program killed (SIGKILL), workers busy",
+        kill_busy_parent,
+        judge_orphans,
+        needs="at",
     ),
-    "ctrl-c": Fault("Ctrl-C with workers busy", interrupt, judge_interrupt, limit=9),
-    "fork": Fault("`os.fork()` after use, call in the child", fork, judge_fork, 14),
-    "timeout": Fault("Timeout of one call", overrun, judge_overrun, limit=14),
-    "endless": Fault("Map over endless input", draw_endlessly, judge_endless),
-    "break": Fault("`break` out of a map", stop_reading, judge_reading, limit=16),
-    "exit-running": Fault("Program ends while a task runs", exit_early, judge_exit),
+    "ctrl-c": Fault(
+        "Ctrl-C, workers busy", interrupt, judge_interrupt, needs="at", limit=9
+    ),
+    "fork": Fault(
+        "`os.fork()` after use, a call in the child",
+        fork,
+        judge_fork,
+        needs="parent",
+        limit=14,
+    ),
+    "timeout": Fault(
+        "a call is given 0.5 s and takes 6 s",
+        overrun,
+        judge_overrun,
+        needs="others",
+        limit=14,
+    ),
+    "endless": Fault(
+        "map over endless input",
+        draw_endlessly,
+        judge_endless,
+        needs="drawn",
+        limit=16,
+    ),
+    "break": Fault(
+        "`break` in a loop over a map",
+        stop_reading,
+        judge_reading,
+        needs="more",
+        limit=16,
+    ),
+    "exit-running": Fault(
+        "program ends by `sys.exit(4)`, a task runs 1 s more",
+        exit_early,
+        judge_exit,
+        needs="at",
+    ),
     "error-in-main": Fault(
-        "Unhandled error while a long task runs", fail, judge_failure, limit=9
+        "unhandled error in the program, a task runs 60 s",
+        fail,
+        judge_failure,
+        needs="at",
+        limit=9,
     ),
-    "fifty-pools": Fault("50 pools made and closed", make_fifty, judge_fifty, 60),
+    "fifty-pools": Fault(
+        "50 pools made, used and closed",
+        make_fifty,
+        judge_fifty,
+        needs="files",
+        limit=90,
+    ),
     "main": Fault(
-        "`__main__` function, lambda, closure; no `__main__` guard",
+        "a script's function, lambda, closure; no `__main__` guard",
         warm,
         judge_script,
         script=SCRIPT,
     ),
-    "nested": Fault("Pool used inside a worker", nest, judge_nested, limit=14),
+    "nested": Fault(
+        "a pool made and used inside a worker",
+        nest,
+        judge_nested,
+        needs="came",
+        limit=14,
+    ),
 }
+
+
+def judge(fault: Fault, run: Run) -> Verdict:
+    """Judge a run, also one that did not come as far as it should have."""
+    if fault.needs and fault.needs not in run.facts:
+        last = [line for line in run.errors.splitlines() if line.strip()][-1:]
+        ended = f"ends early ({last[0].split(':')[0] if last else run.code})"
+        return graded(False, False, "hangs" if run.code is None else ended)
+    return fault.judge(run)
 
 
 def provoke(fault: str, peer: str) -> None:
@@ -956,7 +1040,7 @@ def make_cell(fault: str, peer: str) -> Cell:
     if missing(peer):
         verdict = Verdict("none", "not installed")
     else:
-        verdict = FAULTS[fault].judge(run_fault(fault, peer))
+        verdict = judge(FAULTS[fault], run_fault(fault, peer))
     seconds = time.monotonic() - begun
     line = f"{fault:16}  {peer:20}  {verdict.grade:6}  {verdict.text}"
     print(f"{line}  [{seconds:.1f} s]", file=sys.stderr, flush=True)

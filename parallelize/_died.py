@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from parallelize.errors import ParallelizeError
+from parallelize.lifecycle import is_ending
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or "concurrent.futures.process" in sys.modules or not is_ending():
     from concurrent.futures.process import BrokenProcessPool
 else:
-    try:
-        from concurrent.futures.process import BrokenProcessPool
-    except (RuntimeError, ImportError):
-        # That module cannot be loaded once the interpreter has begun to end. So
-        # nobody else can have its class, nor catch by it: the class above it serves.
-        from concurrent.futures import BrokenExecutor as BrokenProcessPool
+    # That module cannot be loaded once the interpreter has begun to end. So nobody
+    # else can have its class, nor catch by it: the class above it serves.
+    from concurrent.futures import BrokenExecutor as BrokenProcessPool
 
 
 class WorkerDied(ParallelizeError, BrokenProcessPool):

@@ -61,11 +61,17 @@ def register(owner: Owner) -> None:
             _stage = _Stage.WATCHING
 
 
+def is_ending() -> bool:
+    """Whether the interpreter has begun to end."""
+    if _stage is _Stage.ENDING:
+        return True
+    # Without hooks of ours the threading module and the interpreter know.
+    return getattr(threading, "_SHUTTING_DOWN", False) or sys.is_finalizing()
+
+
 def refuse_when_ending() -> None:
     """Raise RuntimeError once the interpreter has begun to end."""
-    # Without hooks of ours the threading module and the interpreter know.
-    ending = getattr(threading, "_SHUTTING_DOWN", False) or sys.is_finalizing()
-    if ending or _stage is _Stage.ENDING:
+    if is_ending():
         msg = "cannot schedule new futures after interpreter shutdown"
         raise RuntimeError(msg)
 

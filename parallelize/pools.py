@@ -358,20 +358,17 @@ def _is_closed(executor: Executor) -> bool:
 
 
 def _is_ending() -> bool:
-    try:
-        _refuse_when_ending()
-    except RuntimeError:
+    if sys.is_finalizing():  # then nothing can be imported any more
         return True
-    return False
+    from parallelize import lifecycle
+
+    return lifecycle.is_ending()
 
 
 def _refuse_when_ending() -> None:
-    if sys.is_finalizing():  # then nothing can be imported any more
+    if _is_ending():
         msg = "cannot schedule new futures after interpreter shutdown"
         raise RuntimeError(msg)
-    from parallelize import lifecycle
-
-    lifecycle.refuse_when_ending()
 
 
 #: A fork waits so many seconds for a pool that another thread is making.

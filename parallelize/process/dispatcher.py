@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from parallelize.process import messages
-from parallelize.process.launch import EXITED, HALTED, REFUSED, STARTED
+from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
 from parallelize.process.tasks import CallTask, RowsTask
 from parallelize.process.transport import MOST_PARTS, ProtocolError
@@ -222,7 +222,7 @@ class Dispatcher:
         if not worker.supervised:
             self._bury(worker, None)
         elif worker.stage is not Stage.LEAVING:
-            worker.kill()
+            worker.signal(KILL)
 
     def _absorb(self, worker: Worker, frames: list[Frame]) -> None:
         """Take what a worker sent; futures are settled outside the lock."""
@@ -427,16 +427,15 @@ class Dispatcher:
             running = next(iter(worker.tasks), 0)
         blamed = False
         rest: list[Task] = []
-        for task in list(worker.tasks.values()):
+        for id, task in list(worker.tasks.items()):
             worker.release(task)
-            if task.id == running:
+            if id == running:
                 blamed = self._settle_running(worker, task, status)
-            if isinstance(task, RowsTask):
-                if task.done < task.size:
-                    rest.append(task)
-                else:
-                    task.ended()
-            elif task.id != running:
+                if isinstance(task, CallTask):
+                    continue
+            if isinstance(task, RowsTask) and task.done >= task.size:
+                task.ended()
+            else:
                 rest.append(task)
         with self._pool.lock:
             self._pool.hand_on(rest)

@@ -69,7 +69,7 @@ class Launcher:
     """
 
     def __init__(self, method: str, inherited: Inherited | None = None) -> None:
-        self._sock, theirs = socket.socketpair()
+        self._sock, theirs = map(_above_streams, socket.socketpair())
         try:
             if method == "fork":
                 self._pid = _fork(self._sock, theirs, inherited)
@@ -146,6 +146,16 @@ class Launcher:
     def forget(self) -> None:
         """In a forked child: close our copy; server and workers are the parent's."""
         self._sock.close()
+
+
+def _above_streams(sock: socket.socket) -> socket.socket:
+    """Move a socket off the numbers of standard streams, which a program may close."""
+    if sock.fileno() > 2 or sys.platform == "win32":
+        return sock
+    import fcntl
+
+    with sock:
+        return socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 3))
 
 
 def _spawn(theirs: socket.socket, method: str) -> int:

@@ -336,11 +336,15 @@ class Pool:
             self._cannot_start(error)
             return
         self.workers[worker.id] = worker
-        worker.write(self._start_frame_of(worker))
         self.wake()
         self.feed(worker)
 
     def _new_worker(self) -> Worker:
+        worker = self._bare_worker()
+        worker.write(self._start_frame_of(worker))
+        return worker
+
+    def _bare_worker(self) -> Worker:
         self._last_worker += 1
         if self.launcher is not None:
             try:
@@ -566,7 +570,7 @@ class Pool:
     def _process_names(self, worker: Worker) -> tuple[str, bytes, str, int] | None:
         """What multiprocessing in the worker is to say of it and of its parent."""
         process = sys.modules.get("multiprocessing.process")
-        if process is None:
+        if not hasattr(process, "current_process"):  # perhaps it is half imported
             return None
         kind = _PROCESS_NAMES[self.settings.method]
         parent = process.current_process()

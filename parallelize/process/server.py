@@ -55,11 +55,13 @@ def main(fd: int, method: str) -> NoReturn:
         signal.set_wakeup_fd(-1)
         for number in _handled_signals():
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the program may block some
         os.set_inheritable(fd, False)
         if method == "fork":
             _read_nothing()
         else:
             _close_inherited()
+        _open_streams()
         # Ctrl-C reaches the whole process group, but is the program's affair. A
         # handler that does nothing is not inherited by programs that tasks run.
         signal.signal(signal.SIGINT, _ignore)
@@ -95,9 +97,22 @@ def _close_inherited() -> None:
 def _read_nothing() -> None:
     """Keep copies of the program off its standard input."""
     fd = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(fd, 0)
-    os.close(fd)
+    if fd != 0:
+        os.dup2(fd, 0)
+        os.close(fd)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the rest of the process
+
+
+def _open_streams() -> None:
+    """Let nothing of ours take the place of an output that the program has closed."""
+    for fd in (1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            if nothing != fd:
+                os.dup2(nothing, fd)
+                os.close(nothing)
 
 
 def _ignore(*_: object) -> None:

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 #: Types whose values cannot fail to travel, nor run anything when they arrive.
 PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
+#: Rows travel together up to so many bytes, and a row that is larger than so many
+#: travels as a call of its own: then one that does not fit fails alone.
+MOST_TOGETHER = 1 << 20
+LEAST_ALONE = 1 << 16
+
 
 class Task(Call):
     """A call, or rows of calls, as the pool sees it.
@@ -425,19 +430,32 @@ def encode_rows(pool: Pool, source: Rows) -> list[Task]:
     key = pickling.encode_function(fn)
     flat = list(chain.from_iterable(source.rows))
     arity = len(source.rows[0])
-    if arity and PLAIN.issuperset(map(type, flat)):
+    if arity and _all_plain(flat):
         return [RowsTask(pool, source, key, flat, arity)]
     return _pickled_rows(pool, source, key)
+
+
+def _all_plain(values: list[Any]) -> bool:
+    """Whether values may travel together, in one pickle."""
+    kinds = set(map(type, values))
+    if not kinds <= PLAIN:
+        return False
+    if kinds.isdisjoint((bytes, str)):
+        return True
+    return sum(len(v) for v in values if type(v) in (bytes, str)) <= MOST_TOGETHER
 
 
 def _pickled_rows(pool: Pool, source: Rows, key: bytes) -> list[Task]:
     tasks: list[Task] = []
     run: list[bytes] = []  # small rows that follow each other
+    size = 0
     for index, row in enumerate(source.rows):
         pickled = _small(row)
-        if pickled is None:
+        size += MOST_TOGETHER if pickled is None else len(pickled)
+        if size > MOST_TOGETHER:
             _end_run(tasks, run, pool, source, key, index)
-            run = []
+            run, size = [], 0
+        if pickled is None:
             tasks.append(_single(pool, source, row, index))
         else:
             run.append(pickled)
@@ -461,7 +479,9 @@ def _small(row: tuple[Any, ...]) -> bytes | None:
         if is_interrupt(error):
             raise
         return None
-    return bytes(parts[0]) if len(parts) == 1 and not futures else None
+    if len(parts) > 1 or len(parts[0]) > LEAST_ALONE or futures:
+        return None
+    return bytes(parts[0])
 
 
 def _single(pool: Pool, source: Rows, row: tuple[Any, ...], index: int) -> CallTask:

@@ -40,6 +40,15 @@ class ProtocolError(Exception):
     """The peer sent something that is no frame."""
 
 
+class DoesNotFitError(ProtocolError):
+    """There is no memory for a frame; of whose task it is, is known."""
+
+    def __init__(self, kind: int, id: int, size: int) -> None:
+        super().__init__(f"a frame of {size} bytes does not fit into memory")
+        self.kind = kind
+        self.id = id
+
+
 class Frame(NamedTuple):
     """One message: what it is, a number, how long it ran, whose it is, its parts."""
 
@@ -148,8 +157,7 @@ class _LargeFrame:
         try:
             self._body = memoryview(bytearray(sum(lengths)))
         except MemoryError:
-            msg = f"a frame of {sum(lengths)} bytes does not fit into memory"
-            raise ProtocolError(msg) from None
+            raise DoesNotFitError(head[0], head[3], sum(lengths)) from None
         self._filled = 0
 
     def receive(self, sock: socket.socket) -> int:

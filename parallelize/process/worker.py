@@ -45,7 +45,7 @@ from parallelize.process.page import (
     TASK,
     Page,
 )
-from parallelize.process.transport import FrameReader, pack
+from parallelize.process.transport import DoesNotFitError, FrameReader, pack
 
 if TYPE_CHECKING:
     import socket
@@ -153,6 +153,22 @@ class Worker:
         return self._tasks.popleft()
 
     def _serve(self) -> None:
+        try:
+            self._serve_frames()
+        except DoesNotFitError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: DoesNotFitError) -> None:
+        """Answer a task that is too large, and leave: its bytes are in the stream."""
+        self._words[ROW] = NO_ROW
+        self._words[TASK] = error.id
+        if error.kind == messages.CALL:
+            text = f"the arguments do not fit into the worker's memory: {error}"
+            failure = messages.encode_failure(MemoryError(text))
+            self._sender.send(messages.FAILED, error.id, [failure])
+        self._sender.flush()
+
+    def _serve_frames(self) -> None:
         tasks = self._tasks
         while True:
             try:

@@ -185,11 +185,12 @@ class Worker:
             self.sock.shutdown(socket.SHUT_WR)
 
     def kill(self, number: int = KILL) -> None:
-        """Send it a signal that ends it; nothing happens if it has ended."""
+        """End it by a signal; nothing happens if it has ended."""
         self._doomed = True
-        self._signal(number)
+        self.signal(number)
 
-    def _signal(self, number: int) -> None:
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
         with contextlib.suppress(OSError):
             if self._launcher is not None:
                 self._launcher.kill(self.id, number)
@@ -224,7 +225,7 @@ class Worker:
             self.kill()
             return
         self._verdict = None
-        self._signal(RESUME)
+        self.signal(RESUME)
         verdict.again()
 
     @property
