@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import operator
+import sys
 from itertools import chain, count, cycle, islice, repeat
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ class Source:
             _iterator(each, position) for position, each in enumerate(iterables)
         ]
         self._rows: Iterator[tuple[Any, ...]] = (
-            map(tuple, self._iterators[0]) if star else zip(*self._iterators)  # noqa: B905
+            map(_row, self._iterators[0], count()) if star else zip(*self._iterators)  # noqa: B905
         )
         self.length: int | None = _least_length(iterables)
         self.endless: bool = all(map(_is_endless, iterables))
@@ -66,7 +67,7 @@ class Source:
         self._drawing = True
         try:
             # extend keeps what it got before an error.
-            rows.extend(islice(self._rows, number))
+            rows.extend(islice(self._rows, min(number, sys.maxsize)))
         except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
             self.fail(error)
         else:
@@ -106,6 +107,16 @@ def _iterator(iterable: Iterable[Any], position: int) -> Iterator[Any]:
     except TypeError:
         msg = f"iterables[{position}] must be an iterable, not {iterable!r}"
         raise TypeError(msg) from None
+
+
+def _row(row: Iterable[Any], position: int) -> tuple[Any, ...]:
+    if type(row) is tuple:
+        return row
+    try:
+        return tuple(row)
+    except TypeError as error:
+        msg = f"rows[{position}] must be a tuple of arguments, not {row!r}"
+        raise TypeError(msg) from error
 
 
 def _least_length(iterables: Sequence[Iterable[Any]]) -> int | None:

@@ -22,7 +22,7 @@ from parallelize.process import messages
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
 from parallelize.process.tasks import CallTask, RowsTask
-from parallelize.process.transport import MOST_PARTS, ProtocolError
+from parallelize.process.transport import MOST_PARTS, DoesNotFitError, ProtocolError
 from parallelize.process.workers import Stage, Verdict, exit_code
 
 if TYPE_CHECKING:
@@ -206,6 +206,9 @@ class Dispatcher:
             frames = worker.reader.read(worker.sock)
         except BlockingIOError:
             return
+        except DoesNotFitError as error:
+            worker.blame(worker.tasks.get(error.id), error)
+            frames = None
         except ProtocolError as error:
             self._nonsense(worker, error)
             frames = None
@@ -230,6 +233,8 @@ class Dispatcher:
         with pool.lock:
             worker.heard()
             ends = self._sort(worker, frames)
+            if ends:
+                pool.start_failures = 0
             pool.feed(worker)
             self._share(worker)
         if self._end(worker, ends):
@@ -284,7 +289,6 @@ class Dispatcher:
             return task
         if worker.stage is Stage.STARTING and frame.kind == messages.READY:
             worker.stage = Stage.SERVING
-            self._pool.start_failures = 0
         elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
             worker.reason = messages.decode_failure(bytes(frame.parts[0]))
         elif frame.kind != messages.BLOCK or frame.id != worker.last_rows:
@@ -411,11 +415,13 @@ class Dispatcher:
                 pool.idle.remove(worker)
         self._end(worker, ends)
         blamed = self._settle(worker, status)
+        useless = not worker.page.words[TASK] and not worker.was_killed
         worker.close()
         if last_stage is Stage.SERVING and not blamed and not worker.was_killed:
             _log_death(worker, status)
         with pool.lock:
-            if last_stage is Stage.STARTING and not pool.is_stopping:
+            # One that has begun no call was no good either, whatever it said.
+            if last_stage is Stage.STARTING or (last_stage is Stage.SERVING and useless):
                 pool.start_failed(_reason(worker, status))
             pool.feed_idle()
         pool.settle()

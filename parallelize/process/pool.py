@@ -14,6 +14,7 @@ from whichever thread finds both. The `Dispatcher` hears the workers.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import pickle
@@ -235,11 +236,24 @@ class Pool:
             raise RuntimeError(msg)
         lifecycle.register(self)
         self._start_frame = self._encoded_start()
-        if self.settings.method == "fork":  # before there is a thread of ours
-            self.launcher = self._new_launcher()
-        self._dispatcher = Dispatcher(self)
-        self._dispatcher.start()
-        self.state = State.OPEN
+        with contextlib.ExitStack() as undo:
+            if self.settings.method == "fork":  # before there is a thread of ours
+                self.launcher = self._new_launcher()
+                undo.callback(self._close_launcher)
+            dispatcher = Dispatcher(self)
+            undo.callback(dispatcher.forget)
+            self.state, self._dispatcher = State.OPEN, dispatcher
+            undo.callback(self._unopen)
+            dispatcher.start()
+            undo.pop_all()
+
+    def _unopen(self) -> None:
+        self.state, self._dispatcher = State.FRESH, None
+
+    def _close_launcher(self) -> None:
+        launcher, self.launcher = self.launcher, None
+        if launcher is not None:
+            launcher.close()
 
     # Handing tasks to workers; the caller holds the lock.
 
@@ -368,6 +382,8 @@ class Pool:
 
     def start_failed(self, reason: str) -> None:
         """A worker ended before it could serve; give up after some."""
+        if self.state is State.STOPPING:
+            return
         self.start_failures += 1
         if self.start_failures < MOST_START_FAILURES:
             return
@@ -384,6 +400,17 @@ class Pool:
         for task in self.queue.drain():
             error = WorkerStartError(task.name(), reason)
             self.end_later(partial(task.abort, error))
+        self._drop_server()
+
+    def _drop_server(self) -> None:
+        """Let the next worker come from a new server.
+
+        This one may have been started under limits that do not hold any more.
+        """
+        if self.launcher is not None and not self.workers:
+            self.lost_launchers.append(self.launcher)
+            self.launcher = None
+            self.wake()
 
     # Deadlines; the caller holds the lock.
 
@@ -513,9 +540,7 @@ class Pool:
         """The dispatcher has let every worker go."""
         with self.lock:
             self.state = State.CLOSED
-            launcher, self.launcher = self.launcher, None
-        if launcher is not None:
-            launcher.close()
+        self._close_launcher()
         self._inheritance.close()
 
     def forget(self) -> None:
@@ -570,8 +595,8 @@ class Pool:
     def _process_names(self, worker: Worker) -> tuple[str, bytes, str, int] | None:
         """What multiprocessing in the worker is to say of it and of its parent."""
         process = sys.modules.get("multiprocessing.process")
-        if not hasattr(process, "current_process"):  # perhaps it is half imported
-            return None
+        if process is None or not hasattr(process, "current_process"):
+            return None  # not loaded, or half so by another thread
         kind = _PROCESS_NAMES[self.settings.method]
         parent = process.current_process()
         return (

@@ -125,7 +125,6 @@ class Worker:
         self._watch_for_fork()
         if not self._start():
             return 1
-        threading.Thread(target=self._watch, name="watcher", daemon=True).start()
         self._serve()
         return _leave()
 
@@ -135,6 +134,7 @@ class Worker:
             return False
         try:
             _settle_in(pickle.loads(frame.parts[0]), self._control.fileno())
+            threading.Thread(target=self._watch, name="watcher", daemon=True).start()
         except BaseException as error:  # noqa: BLE001 - it is sent to the pool
             failure = messages.encode_failure(error)
             self._sender.send(messages.START_FAILED, 0, [failure])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from parallelize.process.launch import Launcher
     from parallelize.process.tasks import Task
-    from parallelize.process.transport import Frame, Part
+    from parallelize.process.transport import DoesNotFitError, Frame, Part
 
 #: Seconds of silence after which a worker that holds more than it runs is asked
 #: to give the rest back.
@@ -227,6 +227,13 @@ class Worker:
         self._verdict = None
         self.signal(RESUME)
         verdict.again()
+
+    def blame(self, task: Task | None, error: DoesNotFitError) -> None:
+        """Kill it: it sends what there is no memory for, the result of this task."""
+        if task is not None:
+            text = f"the result of {task.name()} does not fit into memory: {error}"
+            self._verdict = Verdict(task, bool, lambda: MemoryError(text), bool)
+        self.kill()
 
     @property
     def was_killed(self) -> bool:
