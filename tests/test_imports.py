@@ -174,6 +174,7 @@ LAYERS = [
     ["process.worker"],
     ["process.inheritance", "process.messages"],
     ["process.command", "process.page", "process.pickling", "process.transport"],
+    ["process.main_module"],
     ["insight", "proxies"],
     ["calls", "callables", "cpus", "_died"],
     ["dependencies"],
@@ -191,7 +192,16 @@ EXCEPTIONS = {
 
 #: What a worker may know besides its end of the wire.
 LEAVES = {"errors", "futures", "options", "dependencies", "gaps", "lifecycle"}
-WIRE = {"transport", "messages", "page", "pickling", "inheritance", "command", "worker"}
+WIRE = {
+    "command",
+    "inheritance",
+    "main_module",
+    "messages",
+    "page",
+    "pickling",
+    "transport",
+    "worker",
+}
 
 
 def modules():

@@ -255,6 +255,9 @@ class Dispatcher:
                     rows_ended = True
             except ProtocolError as error:
                 self._nonsense(worker, error)
+            except Exception as error:  # noqa: BLE001 - the others must not pay for it
+                _log.exception("the end of %s failed", task.name())
+                task.abort(error)
         return rows_ended
 
     def _nonsense(self, worker: Worker, error: ProtocolError) -> None:
@@ -415,13 +418,13 @@ class Dispatcher:
                 pool.idle.remove(worker)
         self._end(worker, ends)
         blamed = self._settle(worker, status)
-        useless = not worker.page.words[TASK] and not worker.was_killed
+        useless = last_stage is Stage.STARTING or not worker.page.words[TASK]
         worker.close()
         if last_stage is Stage.SERVING and not blamed and not worker.was_killed:
             _log_death(worker, status)
         with pool.lock:
             # One that has begun no call was no good either, whatever it said.
-            if last_stage is Stage.STARTING or (last_stage is Stage.SERVING and useless):
+            if useless and last_stage is not Stage.LEAVING:
                 pool.start_failed(_reason(worker, status))
             pool.feed_idle()
         pool.settle()

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from parallelize.process import pickling
+from parallelize.process import main_module, pickling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,22 +62,10 @@ class Inheritance:
             context.set_spawning_popen(None)
 
     def _dumps(self, value: object) -> bytes:
-        import io
         from multiprocessing.reduction import ForkingPickler
 
-        import cloudpickle
-
         forking: Any = ForkingPickler  # its table of reducers has no public name
-
-        class Pickler(cloudpickle.Pickler):  # the table is read from the class
-            dispatch_table: Any = {  # noqa: RUF012 - typeshed declares another type
-                **cloudpickle.Pickler.dispatch_table,
-                **forking._extra_reducers,
-            }
-
-        with io.BytesIO() as file:
-            Pickler(file, 5).dump(value)
-            return file.getvalue()
+        return main_module.encode(value, reducers=forking._extra_reducers)
 
     def close(self) -> None:
         """Close the copies."""

@@ -84,7 +84,7 @@ def encode_failure(error: BaseException) -> bytes:
 def _pickled(error: BaseException) -> bytes | None:
     """Pickle an error, if it can be built again from its pickle."""
     try:
-        parts = pickling.dumps(error)
+        parts = pickling.dumps_back(error)
         if len(parts) > 1 or type(pickling.loads(parts)) is not type(error):
             return None
         return bytes(parts[0])
@@ -126,7 +126,7 @@ def _unpickled(pickled: bytes | None) -> BaseException | None:
     if pickled is None:
         return None
     try:
-        error = pickle.loads(pickled)
+        error = pickling.loads([pickled])
     except BaseException:  # noqa: BLE001 - the error's own code may raise anything
         return None
     return error if isinstance(error, BaseException) else None

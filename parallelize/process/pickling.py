@@ -3,7 +3,7 @@
 A value travels as *parts*: its pickle, then the large buffers that pickle
 protocol 5 leaves out of the pickle. The standard pickle is tried first; what it
 cannot do, or what belongs to ``__main__`` (which a worker does not have), goes
-by value through cloudpickle.
+by value through cloudpickle, see `main_module`.
 
 A function travels as one `bytes` object, which also serves as its identity:
 the worker keeps what it made of it, the parent keeps its measured duration.
@@ -16,8 +16,12 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
+from parallelize.process import main_module
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from parallelize.process.main_module import Keep
 
     Part = bytes | bytearray | memoryview
     Parts = Sequence[Part]
@@ -41,12 +45,21 @@ _decoded: dict[bytes, Callable[..., Any]] = {}  # and what came of the bytes her
 
 
 def dumps(value: object) -> list[Part]:
-    """Pickle a value into parts; the buffers among them are copies.
+    """Pickle a value into parts, for a worker; the buffers among them are copies.
 
     Raises:
         BaseException: Whatever pickling raised; `Exception` classes only after
             cloudpickle has failed too.
     """
+    return _dumps(value, main_module.encode)
+
+
+def dumps_back(value: object) -> list[Part]:
+    """The same in a worker, for the program that it belongs to."""
+    return _dumps(value, main_module.encode_back)
+
+
+def _dumps(value: object, by_value: Callable[[object, Keep], bytes]) -> list[Part]:
     parts: list[Part] = [b""]
 
     def keep_inside(buffer: pickle.PickleBuffer) -> bool:
@@ -64,7 +77,7 @@ def dumps(value: object) -> list[Part]:
     except Exception:  # noqa: BLE001 - any failure: cloudpickle tells better or succeeds
         pass
     _forget_attempt(parts)
-    parts[0] = _dumps_by_value(value, keep_inside)
+    parts[0] = by_value(value, keep_inside)
     return parts
 
 
@@ -75,23 +88,14 @@ def _forget_attempt(parts: list[Part]) -> None:
     gaps.restart()
 
 
-def _dumps_by_value(
-    value: object, keep_inside: Callable[[pickle.PickleBuffer], bool] | None
-) -> bytes:
-    import io
-
-    import cloudpickle
-
-    with io.BytesIO() as file:
-        cloudpickle.Pickler(file, 5, buffer_callback=keep_inside).dump(value)
-        return file.getvalue()
-
-
 def loads(parts: Parts) -> Any:
     """Build the value from its parts; raises whatever unpickling raises."""
+    data = parts[0]
+    if data[:1] == main_module.MARK:
+        data = main_module.body_of(data)
     if len(parts) == 1:
-        return pickle.loads(parts[0])
-    return pickle.loads(parts[0], buffers=parts[1:])
+        return pickle.loads(data)
+    return pickle.loads(data, buffers=parts[1:])
 
 
 def encode_function(fn: Callable[..., Any]) -> bytes:
@@ -115,16 +119,18 @@ def _value_of(fn: Callable[..., Any]) -> bytes:
             return data
     except Exception:  # noqa: BLE001 - any failure: cloudpickle tells better or succeeds
         pass
-    return _dumps_by_value(fn, None)
+    return main_module.encode(fn)
 
 
 def decode_function(encoded: bytes) -> Callable[..., Any]:
     """Return the function that was encoded; the same bytes give the same function."""
     fn = _decoded.get(encoded)
     if fn is not None:
+        if encoded[1:2] == main_module.MARK:  # a name may mean something else now
+            main_module.body_of(memoryview(encoded)[1:])
         return fn
     body = encoded[1:]
-    fn = _find(body.decode()) if encoded[:1] == _BY_NAME else pickle.loads(body)
+    fn = _find(body.decode()) if encoded[:1] == _BY_NAME else loads([body])
     _remember(_decoded, encoded, fn)
     return fn
 

@@ -586,6 +586,7 @@ class Pool:
         settings = {
             "path": sys.path,
             "argv": sys.argv,
+            "copy": self.settings.method == "fork",
             "cwd": _folder(),
             "multiprocessing": self._process_names(worker),
             "initializer": self._start_frame or None,

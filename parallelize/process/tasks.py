@@ -525,8 +525,9 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 def _is_death(error: BaseException) -> bool:
-    died = sys.modules.get("parallelize._died")  # not loaded: nobody has died yet
-    return died is not None and isinstance(error, died.WorkerDied)
+    # Not loaded: nobody has died yet. Another thread may have loaded it in part.
+    died = getattr(sys.modules.get("parallelize._died"), "WorkerDied", None)
+    return died is not None and isinstance(error, died)
 
 
 def _summary(error: BaseException) -> str:

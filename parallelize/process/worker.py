@@ -32,7 +32,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from parallelize import gaps
-from parallelize.process import inheritance, messages, pickling
+from parallelize.process import inheritance, main_module, messages, pickling
 from parallelize.process.page import (
     BASE,
     BEGUN,
@@ -258,7 +258,7 @@ def _run_call(frame: Frame) -> tuple[int, Sequence[Part]]:
 
 def _pickled(result: object) -> list[Part]:
     try:
-        return pickling.dumps(result)
+        return pickling.dumps_back(result)
     except BaseException as error:
         raise _refusal(result, error) from error
 
@@ -372,7 +372,7 @@ class _Rows:
         """Run rows whose arguments are pickled, each on its own."""
 
         def unpickled(data: bytes) -> Any:
-            return fn(*pickle.loads(data))
+            return fn(*pickling.loads([data]))
 
         self._run_plain(unpickled)
 
@@ -524,6 +524,10 @@ def _settle_in(settings: dict[str, Any], control_fd: int) -> None:
     """Make the process what the pool wants it to be, then run the initializer."""
     sys.path[:] = settings["path"]
     sys.argv[:] = settings["argv"]
+    if settings["copy"]:
+        main_module.begin_as_copy()
+    else:
+        main_module.begin_empty()
     if settings["cwd"] is not None:
         # Gone, or not to be entered: stay where the server was started.
         with contextlib.suppress(OSError):

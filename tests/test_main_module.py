@@ -1,0 +1,174 @@
+"""What a script defines in `__main__` means the same in a worker, each time."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+SCRIPT = """
+import dataclasses, os, pickle, sys, typing
+import parallelize
+from parallelize import ProcessPoolExecutor, processed
+
+model, cache, setting = None, {}, 1
+
+def load(weights):
+    global model, late
+    model, late = f"loaded {weights}", "set in the worker alone"
+
+def use(i): return model, late, i
+def put(key): cache[key] = 1; return len(cache)
+def read_setting(): return setting
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    next: "Point | None" = None
+
+class Counter:
+    count = 0
+    def add(self):
+        Counter.count += 1
+        return Counter.count
+
+class Odd: pass
+class Even: pass
+Odd.other, Even.other = Even, Odd
+
+def is_even(n): return n == 0 or is_odd(n - 1)
+def is_odd(n): return n != 0 and is_even(n - 1)
+
+class Refused(Exception):
+    def __init__(self, why, code):
+        super().__init__(why, code)
+        self.code = code
+
+def refuse(): raise Refused("no", 7)
+
+def adder(n):
+    def add(x): return x + n + setting
+    return add
+
+def factorial():
+    def of(n): return 1 if n == 0 else n * of(n - 1)
+    return of
+
+@processed
+def fib(n): return n if n < 2 else fib(n - 1).result() + fib(n - 2).result()
+
+def inside():
+    point = pickle.loads(pickle.dumps(Point(1)))
+    hints = typing.get_type_hints(Point)
+    return type(point) is Point, hints["next"] == (Point | None)
+
+with ProcessPoolExecutor(1, METHOD, load, ("weights",)) as ex:
+    def call(fn, *args): return ex.submit(fn, *args).result(20)
+    WHAT
+"""
+
+
+@pytest.fixture(params=["forkserver", "spawn", "fork"])
+def script(request, tmp_path):
+    """Runs a piece of a script; gives the lines that it prints."""
+
+    def run(what):
+        body = textwrap.indent(textwrap.dedent(what), "    ").strip()
+        text = SCRIPT.replace("METHOD", repr(request.param)).replace("WHAT", body)
+        path = tmp_path / "script.py"
+        path.write_text(text)
+        done = subprocess.run(
+            [sys.executable, str(path)], capture_output=True, text=True, timeout=50
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_what_an_initializer_sets_a_call_finds(script):
+    """The pattern of every tutorial: a model is loaded once for each worker."""
+    assert script("print(call(use, 1), call(use, 2), *ex.map(use, [3]))") == [
+        " ".join(
+            str(("loaded weights", "set in the worker alone", i)) for i in (1, 2, 3)
+        )
+    ]
+
+
+def test_what_a_call_changes_the_next_one_finds(script):
+    assert script(
+        """
+        print(call(put, "a"), call(put, "b"), call(put, "b"))
+        print([call(Counter().add) for _ in range(3)])
+        """
+    ) == ["1 2 2", "[1, 2, 3]"]
+
+
+def test_what_the_program_changes_a_later_call_finds(script):
+    assert script(
+        """
+        print(call(read_setting))
+        setting = 2
+        print(call(read_setting), call(lambda: setting), *ex.map(lambda _: setting, "x"))
+        setting = 1
+        print(call(read_setting))
+        def read_setting(): return "another"
+        print(call(read_setting))
+        """
+    ) == ["1", "2 2 2", "1", "another"]
+
+
+def test_classes_are_themselves_on_both_sides(script):
+    assert script(
+        """
+        print(call(inside), call(lambda: Odd.other.other is Odd))
+        point = call(lambda: Point(3, Point(4)))
+        print(point, type(point) is Point, call(lambda: Point) is Point)
+        try: call(refuse)
+        except Refused as error: print(error.code)
+        """
+    ) == [
+        "(True, True) True",
+        "Point(x=3, next=Point(x=4, next=None)) True True",
+        "7",
+    ]
+
+
+def test_functions_that_refer_to_each_other(script):
+    assert script(
+        """
+        print(call(is_even, 9), call(is_odd, 9), call(adder(3), 1), call(factorial(), 5))
+        print(call(fib.__wrapped__, 7), fib(7).result(20))
+        """
+    ) == ["False True 5 120", "13 13"]
+
+
+def test_a_submodule_that_the_program_has_loaded(script):
+    assert script(
+        """
+        import concurrent.futures.thread, xml, xml.dom.minidom
+        print(call(lambda: xml.dom.minidom.__name__))
+        """
+    ) == ["xml.dom.minidom"]
+
+
+def test_a_global_that_cannot_be_pickled_fails_the_call_alone(script):
+    assert script(
+        """
+        import threading
+        lock = threading.Lock()
+        def locked(): return lock
+        print(type(ex.submit(locked).exception(20)).__name__, call(is_even, 2))
+        """
+    ) == ["SerializationError True"]
+
+
+def test_the_program_keeps_what_it_has(script):
+    """What comes back sets nothing in the program's own `__main__`."""
+    assert script(
+        """
+        before = set(globals()) | {"before", "made"}
+        made = call(lambda: [Point(1), Counter, use, lambda: late])
+        print(set(globals()) - before, made[1] is Counter, made[2] is use, model)
+        """
+    ) == ["set() True True None"]
