@@ -1004,14 +1004,28 @@ def remaining_after(seconds: float, mark: str) -> int:
 
 def kill_all(child: subprocess.Popen[bytes], mark: str) -> None:
     """Kill a provoking program and whatever came of it, until nothing is left."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+    kill([pid for pid in marked(mark) if not is_tracker(pid)])
     child.wait()
+    remaining_after(1, mark)
     while pids := marked(mark):
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill(pids)
         time.sleep(0.02)
+
+
+def is_tracker(pid: int) -> bool:
+    """Return whether a process is there to unlink what others leave in /dev/shm.
+
+    It does so when they are gone, and then goes, too.
+    """
+    with contextlib.suppress(OSError):
+        return b"resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 # -- The table --------------------------------------------------------------------

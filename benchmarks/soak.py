@@ -151,13 +151,16 @@ class Tally:
         self.counts: dict[str, collections.Counter[str]] = collections.defaultdict(
             collections.Counter
         )
+        self.done: set[int] = set()
         self.oddities: list[str] = []  # what was wrong, in words
 
     def add(self, number: int, kind: Kind, came: Any) -> None:
         """Count what a call came to."""
         what = classified(number, kind, came)
         self.counts[kind.name][what] += 1
-        if what in ("lost", "wrong"):
+        if what == "done":
+            self.done.add(number)
+        elif what in ("lost", "wrong"):
             self.note(f"{what}: task {number} ({kind.name}) came to {came!r:.200}")
 
     def note(self, text: str) -> None:
@@ -350,6 +353,14 @@ def starts(log: Path) -> collections.Counter[int]:
     return collections.Counter(n for (n,) in RECORD.iter_unpack(log.read_bytes()))
 
 
+def check_begun(tally: Tally, started: collections.Counter[int]) -> None:
+    """Count results of tasks that never began as wrong: that proves the log, too."""
+    for number in tally.done - started.keys():
+        kind = tally.kinds[number]
+        tally.counts[kind.name].update(done=-1, wrong=1)
+        tally.note(f"wrong: task {number} ({kind.name}) is done and never began")
+
+
 def count_repeated(tally: Tally, started: collections.Counter[int]) -> None:
     """Count the tasks that were started too often, under their kinds."""
     for number, times in started.items():
@@ -444,16 +455,21 @@ def soak(chosen: argparse.Namespace, log: Path) -> tuple[Tally, int]:
             run.run(chosen.tasks, chosen.seconds)
         finally:
             killer.stop()
-    count_repeated(run.tally, starts(log))
+    started = starts(log)
+    check_begun(run.tally, started)
+    count_repeated(run.tally, started)
     return run.tally, killer.killed
 
 
 def main() -> int:
     """Run what the command line asks for, print the tables, return the exit code."""
+    import logging
     import tempfile
     from pathlib import Path
 
     chosen = options()
+    # It tells of each worker that dies with nothing to do.
+    logging.getLogger("parallelize").setLevel(logging.ERROR)
     warm_up()
     before, begun_at = Held.now(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -482,6 +498,6 @@ def report(chosen: argparse.Namespace, text: str) -> None:
 
 if __name__ == "__main__":
     # By its true name: functions of __main__ would travel by value.
-    from benchmarks.soak import main as run_soak  # noqa: PLW0406
+    from benchmarks.soak import main as run_soak
 
     sys.exit(run_soak())

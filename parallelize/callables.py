@@ -14,7 +14,14 @@ from parallelize.options import check_callable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("check_function", "is_async", "names_of", "run_coroutine")
+__all__ = (
+    "check_function",
+    "innermost",
+    "is_async",
+    "names_of",
+    "run_coroutine",
+    "uncoroutined",
+)
 
 _COROUTINE = 0x80  # the flags of code objects, as inspect has them
 _GENERATORS = 0x20 | 0x200
@@ -49,15 +56,27 @@ def is_async(fn: Any) -> bool:  # any callable
     return False
 
 
-def _flags(fn: Any) -> int:
-    """The flags of the code that a call of ``fn`` runs; 0 where there is none."""
+def innermost(fn: Any) -> Any:
+    """Return what a partial, a static or class method or a bound method is made of."""
     while True:
         if isinstance(fn, functools.partial):
             fn = fn.func
         elif isinstance(fn, (staticmethod, classmethod, types.MethodType)):
             fn = fn.__func__
         else:
-            break
+            return fn
+
+
+def uncoroutined(code: types.CodeType) -> types.CodeType:
+    """Return the code without the note that a call gives a coroutine."""
+    if not code.co_flags & _COROUTINE:
+        return code
+    return code.replace(co_flags=code.co_flags & ~_COROUTINE)
+
+
+def _flags(fn: Any) -> int:
+    """The flags of the code that a call of ``fn`` runs; 0 where there is none."""
+    fn = innermost(fn)
     of_class = getattr(type(fn), "__call__", None)  # noqa: B004 - not to call it
     for holder in (fn, of_class):
         code = getattr(holder, "__code__", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from parallelize.callables import check_function
+from parallelize.callables import check_function, innermost
 from parallelize.function import ParallelFunction
 from parallelize.options import DEFAULTS, CallOptions, Limit
 from parallelize.pools import Where, adapt
@@ -54,6 +54,12 @@ class Decorator:
     def __call__(self, fn: Callable[..., Any], /) -> ParallelFunction[..., Any, Any]:
         """Decorate the function."""
         check_function(fn)
+        if isinstance(innermost(fn), ParallelFunction):
+            msg = (
+                f"{fn!r} is decorated already, and a future of a future is of no use: "
+                "change it by its .options(), or decorate its .__wrapped__"
+            )
+            raise TypeError(msg)
         options = self._options
         if options.limit is not None:  # each function has a limit of its own
             options = options._replace(limit=Limit(options.limit.count))

@@ -60,7 +60,12 @@ class TaskTimeout(ParallelizeError, TimeoutError):
 
 
 class TaskKilled(ParallelizeError):
-    """The call was stopped while it ran, by `Future.kill` or `kill_workers`."""
+    """The call was stopped by `Future.kill`, before its end.
+
+    Also what a worker had been given and had not begun when the workers of its
+    executor were stopped (by `kill_workers`, for instance). The calls that they ran
+    fail with `WorkerDied` then, as with the standard library's `BrokenProcessPool`.
+    """
 
     def __init__(self, task: str) -> None:
         super().__init__(task)
@@ -109,10 +114,20 @@ class RemoteTraceback(Exception):
 
 
 class MissingExtraError(ParallelizeError, ImportError):
-    """An optional dependency is needed and not installed."""
+    """An optional dependency is needed and not installed.
+
+    Attributes:
+        what: What needs it.
+        extra: The extra of parallelize that brings it.
+    """
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs more: pip install 'parallelize[{extra}]'")
+        super().__init__(what, extra)
+        self.what = what
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return f"{self.what} needs more: pip install 'parallelize[{self.extra}]'"
 
 
 def __getattr__(name: str) -> type[ParallelizeError]:

@@ -17,7 +17,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from parallelize.callables import is_async, names_of, run_coroutine
+from parallelize.callables import is_async, names_of, run_coroutine, uncoroutined
 from parallelize.options import DEFAULTS
 from parallelize.settings import UNCHANGED, changed_options, changed_where
 
@@ -120,12 +120,14 @@ class ParallelFunction(Generic[P, R, W]):
 
         def __getattr__(self, name: str) -> Any:
             # Attributes that somebody gave the function, or that a callable object
-            # has; not what would make inspect take this for a coroutine function.
+            # has, and those by which inspect knows a function; but not what would
+            # make it take this for a coroutine function.
             fn = self.__dict__.get("__wrapped__")
             if fn is None or not _is_shown(fn, name):
                 msg = f"{type(self).__name__!r} object has no attribute {name!r}"
                 raise AttributeError(msg, name=name, obj=self)
-            return getattr(fn, name)
+            value = getattr(fn, name)
+            return uncoroutined(value) if name == "__code__" else value
 
     # Calls.
 
@@ -375,14 +377,12 @@ class ParallelFunction(Generic[P, R, W]):
         copy = self._copy(_where=where, _options=options)
         if where is not self._where:
             copy._source = where.source()
-        if "__call__" in self.__dict__:
-            copy._show_signature()
+        copy._show_signature()
         return copy
 
     def _copy(self, **changes: Any) -> Self:  # attributes of every type
         copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, **changes)
-        copy.__dict__.pop("__call__", None)
+        copy.__dict__ = self.__dict__ | changes
         return copy
 
     def _row_target(self) -> Callable[..., Any]:
@@ -438,8 +438,12 @@ class ParallelFunction(Generic[P, R, W]):
         if type(bound) is not types.MethodType:  # of a static method, or a C function
             target = None if self._target is None else bound
             owner = owner or type(instance)
-            return self._copy(__wrapped__=bound, _target=target, _owner=owner)
-        copy = self._copy(__wrapped__=bound, _owner=bound.__self__)
+            shown = _BoundCall(self, instance, owner)
+            return self._copy(
+                __wrapped__=bound, _target=target, _owner=owner, __call__=shown
+            )
+        shown = _BoundCall(self, instance, owner)
+        copy = self._copy(__wrapped__=bound, _owner=bound.__self__, __call__=shown)
         if copy._target is not None:
             copy._target, copy._head = bound.__func__, (bound.__self__,)
         return copy
@@ -452,7 +456,9 @@ class ParallelFunction(Generic[P, R, W]):
     def _show_signature(self, *, bound: bool = False) -> None:
         # unittest.mock reads the signature of `f.__call__`, and that of the class
         # says nothing. (A call looks in the class alone, so this costs none of them.)
-        self.__dict__["__call__"] = _CallAttribute(self._copy(), bound)
+        copy = self._copy()  # lest there be a cycle to collect
+        copy.__dict__.pop("__call__", None)
+        self.__dict__["__call__"] = _CallAttribute(copy, bound)
 
     # An object like the function: equality, copies, pickles.
 
@@ -527,10 +533,15 @@ class ParallelFunction(Generic[P, R, W]):
         self._show_signature()
 
 
+#: By these inspect takes an object for a function, whatever its class.
+_FUNCTION_LIKE = ("__annotations__", "__code__", "__defaults__", "__kwdefaults__")
+
+
 def _is_shown(fn: object, name: str) -> bool:
     """Whether an attribute of a plain function is one of the decorated one, too."""
     if name.startswith("__"):
-        return name == "__annotations__" or name in getattr(fn, "__dict__", ())
+        in_dict = name in getattr(fn, "__dict__", ())
+        return in_dict or (name in _FUNCTION_LIKE and hasattr(fn, name))
     return not name.startswith("_is_coroutine")
 
 
@@ -596,6 +607,34 @@ class _CallAttribute:
         if not self._bound:
             return signature
         return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+class _BoundCall:
+    """The same of a method, made at each look-up: so it notes how, and no more."""
+
+    __slots__ = ("_function", "_instance", "_owner")
+
+    def __init__(
+        self, function: ParallelFunction[..., Any, Any], instance: object, owner: Any
+    ) -> None:
+        self._function = function
+        self._instance = instance
+        self._owner = owner
+
+    def _looked_up(self) -> ParallelFunction[..., Any, Any]:
+        # Any, as only overloads for each kind of method are typed.
+        method: Any = self._function.__get__(self._instance, self._owner)
+        bound: ParallelFunction[..., Any, Any] = method
+        return bound
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._looked_up()(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> Any:
+        import inspect
+
+        return inspect.signature(self._looked_up())
 
 
 def row_target(fn: Callable[..., Any]) -> tuple[Callable[..., Any], CallOptions]:

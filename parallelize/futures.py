@@ -125,8 +125,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         # handler or a finaliser may touch the future in the thread that holds it.
         self._guard = threading.RLock()
 
-    # What concurrent.futures.wait and as_completed read, made when they do.
-
     # What concurrent.futures.wait and as_completed read, made when they do. To
     # checkers these are the attributes of the base class.
 
@@ -254,7 +252,16 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Return a stand-in for the result that waits when it is first used.
 
         The stand-in behaves as the value in operators, `isinstance`, pickling
-        and calls. It raises the call's error at its first use.
+        and calls. Each use raises the call's error, if the call failed.
+
+        It is not the value, and code that looks at the type of an object itself
+        (as much of C does) sees so. Give ``result()`` where that matters, as in
+        ``x is None``, ``type(x)``, ``issubclass(x, C)``, ``match`` with a pattern of
+        a sequence or mapping, ``raise x``, the `json` encoder, ``str.join``,
+        ``re.match``, a slice or ``...`` as index of a numpy array, the seed of
+        ``np.random.default_rng``, a number given to pandas' ``.loc``,
+        ``pd.to_datetime``. And until it is first used, or its call has ended when
+        it is made, `callable` takes it for a function.
         """
         from parallelize.proxies import proxy_of
 
@@ -270,6 +277,17 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             msg = "a Future can be awaited only while an asyncio event loop runs"
             raise RuntimeError(msg) from None
         return asyncio.wrap_future(self, loop=loop).__await__()
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self._state == CANCELLED else self._state.lower()
+        return f"<Future at {id(self):#x} state={state}{self._outcome_text()}>"
+
+    def _outcome_text(self) -> str:
+        if self._state != FINISHED or self._sealed is not None:
+            return ""  # showing it must not open it
+        if self._exception is not None:
+            return f" raised {type(self._exception).__name__}"
+        return f" returned {type(self._result).__name__}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as the result, where a call waits for it; else refuse."""
@@ -429,12 +447,21 @@ def gather(
         A future of the list. It fails as soon as one of ``futures`` does,
         unless ``return_exceptions``; the others go on.
 
+    Raises:
+        TypeError: What is given is no future, but a list of them for instance.
+
     Example:
         >>> from parallelize import gather, threaded
         >>> double = threaded(lambda x: 2 * x)
         >>> gather(double(1), double(2)).result()
         [2, 4]
     """
+    for each in futures:
+        if not hasattr(each, "add_done_callback"):
+            msg = (
+                f"gather takes futures, one by one as in gather(*futures), not {each!r}"
+            )
+            raise TypeError(msg)
     whole: Future[Any] = Future()
     missing = _Countdown(len(futures))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from parallelize.executors.base import Call
 
@@ -79,11 +79,40 @@ def check_timeout(timeout: object, argument: str = "timeout") -> float | None:
     """Return the timeout in seconds, or raise naming the argument."""
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+    seconds = _as_float(timeout)
+    if seconds is None:
         raise _wrong_type(argument, "a number of seconds or None", timeout)
-    if math.isnan(timeout) or timeout <= 0:
+    if math.isnan(seconds) or seconds <= 0:
         raise _wrong_value(argument, "more than 0 seconds", timeout)
-    return None if math.isinf(timeout) else float(timeout)
+    return _or_without_end(seconds)
+
+
+def check_wait(timeout: object, argument: str = "timeout") -> float | None:
+    """Return how long to wait: as `check_timeout`, but it may be over already."""
+    if timeout is None:
+        return None
+    seconds = _as_float(timeout)
+    if seconds is None or math.isnan(seconds):
+        raise _wrong_type(argument, "a number of seconds or None", timeout)
+    return _or_without_end(seconds)
+
+
+def _or_without_end(seconds: float) -> float | None:
+    return None if seconds > threading.TIMEOUT_MAX else seconds
+
+
+def _as_float(number: object) -> float | None:
+    """Convert a real number of any class; None if it is none."""
+    if type(number) is float:  # as nearly all are
+        return number
+    from numbers import Real  # which those of numpy, too, are registered as
+
+    if isinstance(number, bool) or not isinstance(number, Real):
+        return None
+    try:
+        return float(number)
+    except OverflowError:  # for who waits that is without end
+        return math.inf if number == abs(number) else -math.inf
 
 
 def check_count(count: object, argument: str, least: int) -> int:
@@ -114,6 +143,21 @@ def check_callable(fn: object, argument: str) -> None:
     """Raise a TypeError naming the argument unless ``fn`` can be called."""
     if not callable(fn):
         raise _wrong_type(argument, "a callable", fn)
+
+
+def check_initargs(initargs: Iterable[object]) -> tuple[Any, ...]:
+    """Return the arguments of an initializer as a tuple, or raise."""
+    # Any, as the initializer alone knows of what types they are.
+    try:
+        return tuple(initargs)
+    except TypeError:
+        raise _wrong_type("initargs", "a tuple", initargs) from None
+
+
+def check_text(text: object, argument: str) -> None:
+    """Raise a TypeError naming the argument unless it is a string."""
+    if not isinstance(text, str):
+        raise _wrong_type(argument, "a string", text)
 
 
 def check_retry_on(retry_on: object) -> tuple[type[BaseException], ...]:

@@ -8,13 +8,14 @@ methods that the value has not, so that `isinstance` tells the same of both.
 
 wrapt makes a class for every proxy. So each may be fitted to its value.
 
-What no stand-in can reach is code in C that looks at the true type of an object:
-`str.join`, the json encoder, some arguments of pandas that are scalars or labels.
-Hand ``future.result()`` to these.
+What no stand-in can reach is code that looks at the true type of an object, as much
+of C does: `Future.proxy` lists examples. `callable` is one, too, and a class that has
+no ``__call__`` cannot be called; so a proxy has one until its value is known.
 """
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
 from copy import copy, deepcopy
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from wrapt import LazyObjectProxy
 
+from parallelize.futures import error_of
 from parallelize.gaps import collecting, reduce_future
 
 if TYPE_CHECKING:
@@ -75,8 +77,10 @@ class ResultProxy(LazyObjectProxy[Any]):
     _self_future: Future[Any]
 
     def __new__(cls, future: Future[Any]) -> Self:
-        """Make a proxy with a class of its own."""
-        return super().__new__(cls)
+        """Make a proxy with a class of its own, which can be called for now."""
+        proxy = super().__new__(cls)
+        setattr(type(proxy), "__call__", _call)  # noqa: B010 - checkers know better
+        return proxy
 
     def __init__(self, future: Future[Any]) -> None:
         own_class = type(self)
@@ -88,6 +92,8 @@ class ResultProxy(LazyObjectProxy[Any]):
 
         super().__init__(value)
         self._self_future = future
+        if future.done() and error_of(future) is None:
+            self.__wrapped__  # noqa: B018 - it is there, so be fitted to it
 
     @property  # type: ignore[misc]  # one without a setter
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -180,12 +186,13 @@ def _fit(own_class: type, value: object) -> None:
     for name in _TELLING:
         if getattr(type(value), name, None) is None and not _is_path(name, value):
             setattr(own_class, name, None)  # None is how Python says "has none"
-    if callable(value):
+    if not callable(value):
+        with contextlib.suppress(AttributeError):  # another thread was first
+            delattr(own_class, "__call__")
 
-        def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return self.__wrapped__(*args, **kwargs)
 
-        setattr(own_class, "__call__", call)  # noqa: B010 - type checkers know better
+def _call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return self.__wrapped__(*args, **kwargs)
 
 
 def _is_path(name: str, value: object) -> bool:

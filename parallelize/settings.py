@@ -45,6 +45,8 @@ def changed_where(where: Where, **keywords: Any) -> Where:
         where = Where(where.kind)
     elif own and _is_executor(where.executor):
         where = where._replace(executor=None)
+    if given.get("initializer", ...) is None:
+        given.setdefault("initargs", ())  # they were those of the other
     where = where._replace(**given)
     _check_whole(where)
     return where
@@ -67,6 +69,9 @@ def _is_executor(executor: object) -> bool:
 
 
 def _check_whole(where: Where) -> None:
+    if where.initargs and where.initializer is None:
+        msg = "initargs must be given together with an initializer, which takes them"
+        raise ValueError(msg)
     if not where.wants_own_pool():
         return
     argument = "initializer" if where.max_workers is None else "max_workers"
@@ -96,4 +101,7 @@ def changed_options(options: CallOptions, **keywords: Any) -> CallOptions:
     if not isinstance(given.get("name"), (str, types.NoneType)):
         msg = f"name must be a string or None, not {given['name']!r}"
         raise TypeError(msg)
+    if given.get("name") == "":
+        msg = "name must not be empty; None stands for the function's own"
+        raise ValueError(msg)
     return options._replace(**given)

@@ -132,6 +132,10 @@ def initialized():
     return getattr(INITIALIZED, "value", None), INITIALIZED_PROCESS.get("value")
 
 
+def was_initialized():
+    return "value" in INITIALIZED_PROCESS
+
+
 def initialize_badly():
     raise Refusal("no start")
 

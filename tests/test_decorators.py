@@ -5,9 +5,11 @@ import concurrent.futures
 import contextlib
 import copy
 import doctest
+import fractions
 import functools
 import gc
 import inspect
+import math
 import os
 import pickle
 import pydoc
@@ -35,6 +37,7 @@ from parallelize import (
     gather,
     parallelized,
     processed,
+    thread_map,
     threaded,
     use,
 )
@@ -428,6 +431,9 @@ WRONG = [
         "timeout must be a number of seconds or None, not '3'",
     ),
     ({"timeout": float("nan")}, ValueError, "timeout must be more than 0 seconds"),
+    ({"timeout": -(10**400)}, ValueError, "timeout must be more than 0 seconds"),
+    ({"timeout": True}, TypeError, "timeout must be a number of seconds or None"),
+    ({"timeout": 1j}, TypeError, "timeout must be a number of seconds or None"),
     ({"retries": -1}, ValueError, "retries must be at least 0, not -1"),
     ({"retries": None}, TypeError, "retries must be a whole number, not None"),
     (
@@ -444,7 +450,13 @@ WRONG = [
     ({"limit": "2"}, TypeError, "limit must be a whole number, not '2'"),
     ({"initializer": 3}, TypeError, "initializer must be a callable, not 3"),
     ({"initargs": [1]}, TypeError, r"initargs must be a tuple, not \[1\]"),
+    (
+        {"initargs": (1,)},
+        ValueError,
+        "initargs must be given together with an initializer",
+    ),
     ({"name": 3}, TypeError, "name must be a string or None, not 3"),
+    ({"name": ""}, ValueError, "name must not be empty"),
     (
         {"executor": SerialExecutor(), "max_workers": 2},
         ValueError,
@@ -475,6 +487,54 @@ def test_a_wrong_option_is_refused_when_the_decorator_runs(options, error, messa
     if "executor" not in options:
         with pytest.raises(error, match=message):
             parallelized("threads", **options)
+
+
+NUMBERS = [1, 2.5, 10**400, 1e300, math.inf, fractions.Fraction(1, 2)]
+
+
+@pytest.mark.parametrize("timeout", NUMBERS, ids=[str(n)[:5] for n in NUMBERS])
+@pytest.mark.parametrize("decorator", [threaded, processed])
+def test_a_timeout_is_any_number(decorator, timeout):
+    assert decorator(timeout=timeout)(abs)(-1).result() == 1
+
+
+def test_numbers_of_numpy_are_timeouts():
+    np = pytest.importorskip("numpy")
+    for kind in (np.int64, np.uint8, np.float32, np.float64):
+        assert threaded(timeout=kind(60))(abs)(-1).result() == 1
+    with pytest.raises(TypeError, match="timeout"):
+        threaded(timeout=np.complex64(1))
+
+
+def test_a_copy_without_the_initializer_has_not_its_arguments():
+    fn = threaded(lambda: 7, initializer=print, initargs=(1,))
+    assert fn.options(initializer=None)().result() == 7
+
+
+def test_no_error_at_all_may_be_retried():
+    """For processes it says: the death of a worker alone."""
+    calls = []
+    fn = threaded(lambda: calls.append(1) or 1 / 0, retries=3, retry_on=())
+    with pytest.raises(ZeroDivisionError):
+        fn().result()
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("outer", [threaded, processed, parallelized("serial")])
+@pytest.mark.parametrize(
+    "inner",
+    [
+        threaded(decorated.plain),
+        processed(decorated.plain),
+        staticmethod(threaded(decorated.plain)),
+        functools.partial(threaded(decorated.plain), 1),
+        Shop(10).sell,
+    ],
+    ids=["threaded", "processed", "static", "partial", "method"],
+)
+def test_what_is_decorated_is_not_decorated_again(outer, inner):
+    with pytest.raises(TypeError, match=r"decorated already.*\.options\(\)"):
+        outer(inner)
 
 
 @pytest.mark.parametrize(
@@ -701,6 +761,74 @@ def test_mocks_know_the_signature():
     assert Shop.sell.__call__(Shop(10), 1).result() == 9
 
 
+METHODS = {
+    "method": lambda: Shop(10).sell,
+    "static method": lambda: Shop.outer_static,
+    "static method of an instance": lambda: Shop(10).outer_static,
+    "class method": lambda: Shop.outer_class,
+    "class method of an instance": lambda: Shop(10).outer_class,
+    "options": lambda: Shop(10).sell.options(retries=1),
+    "copy": lambda: copy.deepcopy(Shop(10)).sell,
+}
+
+
+@pytest.mark.parametrize("look_up", METHODS.values(), ids=METHODS)
+def test_mocks_know_the_signature_of_a_method(look_up):
+    made = mock.create_autospec(look_up())
+    made(1)
+    for arguments in ((), (1, 2, 3, 4)):
+        with pytest.raises(TypeError):
+            made(*arguments)
+
+
+def test_mocks_of_a_class_and_of_an_object_know_their_methods():
+    for made in (mock.create_autospec(Shop)(), mock.create_autospec(Shop(10))):
+        for method in (made.sell, made.outer_static, made.outer_class):
+            method(1)
+            for arguments in ((), (1, 2, 3, 4)):
+                with pytest.raises(TypeError):
+                    method(*arguments)
+
+
+def test_the_call_of_a_method_calls_it():
+    for method in (Shop(10).sell, Shop.outer_static, Shop.outer_class):
+        assert method.__call__(1).result() == method(1).result()
+
+
+def test_inspect_takes_it_for_a_function():
+    def fn(a, b: int = 2, *args: str, c, d=4, **kwargs) -> int:
+        return a
+
+    made = threaded(fn)
+    assert inspect.getfullargspec(made) == inspect.getfullargspec(fn)
+    assert inspect.signature(made) == inspect.signature(fn)
+    assert inspect.getsource(made) == inspect.getsource(fn)
+    for name in ("__code__", "__defaults__", "__kwdefaults__", "__annotations__"):
+        assert getattr(made, name) == getattr(fn, name)
+    assert inspect.getfullargspec(Shop(10).sell) == inspect.getfullargspec(
+        Shop(10).sell.__wrapped__
+    )
+
+
+def test_inspect_takes_a_coroutine_function_for_a_plain_one():
+    async def fn(a, b=2):
+        return a
+
+    made = threaded(fn)
+    assert inspect.getfullargspec(made) == inspect.getfullargspec(fn)
+    assert not inspect.iscoroutinefunction(made)
+    assert made.__code__.co_firstlineno == fn.__code__.co_firstlineno
+    assert made(3).result() == 3
+    assert list(thread_map(made, [3])) == [3]
+
+
+def test_what_is_no_function_has_no_code():
+    for made in (threaded(len), threaded(functools.partial(pow, 2))):
+        for name in ("__code__", "__defaults__"):
+            with pytest.raises(AttributeError, match="'ParallelFunction' object"):
+                getattr(made, name)
+
+
 def test_attributes_of_the_function_show():
     def fn():
         return None
@@ -714,7 +842,7 @@ def test_attributes_of_the_function_show():
     assert made.size == 3
     assert not hasattr(made, "nothing")
     assert threaded(decorated.Adder(5)).base == 5
-    assert not hasattr(made, "__code__")
+    assert not hasattr(made, "__globals__")
 
 
 def test_names_of_the_nameless():

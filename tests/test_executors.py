@@ -565,6 +565,25 @@ def test_an_initializer_that_cannot_be_called(concurrent_kind, initializer):
         make(concurrent_kind, initializer=initializer)
 
 
+def test_arguments_of_an_initializer_that_are_none(concurrent_kind):
+    from factories import make
+
+    with pytest.raises(TypeError, match="initargs must be a tuple, not 3"):
+        make(concurrent_kind, initargs=3)
+
+
+def test_arguments_of_an_initializer_may_be_a_list(make_concurrent):
+    """As with the standard library; and what gives them once serves each worker."""
+    executor = make_concurrent(initializer=tasks.initialize, initargs=iter(["ready"]))
+    futures = [executor.submit(tasks.initialized) for _ in range(20)]
+    assert {future.result() for future in futures} == {("ready", "ready")}
+
+
+def test_the_base_of_executors_says_that_it_is_none():
+    with pytest.raises(TypeError, match="make a ThreadPoolExecutor"):
+        Executor()
+
+
 def test_a_failing_initializer_fails_the_calls(make_concurrent, caplog):
     executor = make_concurrent(max_workers=1, initializer=tasks.initialize_badly)
     future = executor.submit(tasks.double, 1)

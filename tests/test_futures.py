@@ -65,6 +65,23 @@ def test_a_new_future_is_pending():
     assert "pending" in repr(future)
 
 
+def test_its_text_is_that_of_the_standard_librarys():
+    theirs = [concurrent.futures.Future() for _ in range(4)]
+    theirs[1].set_running_or_notify_cancel()
+    theirs[2].set_result([1])
+    theirs[3].set_exception(KeyError())
+    ours = [Future(), running(), done([1]), failed(KeyError())]
+    for future, other in zip(ours, theirs, strict=True):
+        assert repr(future) == repr(other).replace(hex(id(other)), hex(id(future)))
+
+
+def test_its_text_opens_nothing():
+    future, outcome = Future(), Opened(1)
+    future.set_outcome(outcome, failed=False)
+    assert repr(future) == f"<Future at {id(future):#x} state=finished>"
+    assert not outcome.times
+
+
 def test_running():
     future = running()
     assert future.running()
@@ -420,6 +437,14 @@ def test_gather_keeps_the_order():
     assert not both.done()
     first.set_result(1)
     assert both.result() == [1, 2]
+
+
+@pytest.mark.parametrize("wrong", [[], [done(1)], 3, None])
+def test_gather_takes_futures_one_by_one(wrong):
+    future = Future()
+    with pytest.raises(TypeError, match=r"gather\(\*futures\)"):
+        gather(future, wrong)
+    assert future._callbacks is None
 
 
 def test_gather_nothing():

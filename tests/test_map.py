@@ -2,8 +2,10 @@
 
 import asyncio
 import contextvars
+import fractions
 import gc
 import itertools
+import math
 import threading
 import time
 import tracemalloc
@@ -12,6 +14,7 @@ import weakref
 import pytest
 
 import tasks
+from parallelize import parallelized, thread_map
 from parallelize.errors import TaskTimeout
 from parallelize.futures import CancelledError, Future
 from parallelize.mapping import MapIterator, start_map
@@ -232,6 +235,7 @@ def test_an_error_keeps_nothing_alive(threads):
         ({"timeout": "5"}, TypeError, "timeout must be a number of seconds or None"),
         ({"timeout": float("nan")}, TypeError, "timeout"),
         ({"timeout": True}, TypeError, "timeout"),
+        ({"timeout": 1j}, TypeError, "timeout"),
         ({"ordered": "no"}, TypeError, "ordered must be True or False"),
         ({"return_exceptions": 1}, TypeError, "return_exceptions"),
         ({"progress": 5}, TypeError, "progress must be True, False or a description"),
@@ -246,10 +250,57 @@ def test_wrong_options_are_refused_at_the_call(threads, options, error, text):
 def test_wrong_arguments_are_refused_at_the_call(executor):
     with pytest.raises(TypeError, match=r"iterables\[1\] must be an iterable, not 5"):
         executor.map(tasks.add, [1], 5)
-    with pytest.raises(TypeError, match="at least one iterable"):
-        executor.map(tasks.add)
     with pytest.raises(TypeError, match="fn must be a callable"):
         executor.map(None, [1])
+
+
+def test_nothing_is_called_without_iterables(executor):
+    """As with the standard library's executors."""
+    assert list(executor.map(tasks.add)) == []
+
+
+def test_a_function_needs_something_to_be_mapped_over(threads):
+    fn = parallelized(threads())(tasks.double)
+    for call in (fn.map, lambda: thread_map(tasks.double, max_workers=1)):
+        with pytest.raises(TypeError, match="at least one iterable"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([1, 2], r"rows\[0\] must be a tuple of arguments, not 1"),
+        ([(1,), (2,), None], r"rows\[2\] must be a tuple of arguments, not None"),
+    ],
+)
+def test_a_row_that_is_none_is_named(threads, rows, text):
+    fn = parallelized(threads())(tasks.double)
+    results = fn.starmap(iter(rows))
+    with pytest.raises(TypeError, match=text):
+        list(results)
+
+
+@pytest.mark.parametrize(
+    "timeout", [60, fractions.Fraction(60), 10**400, math.inf, 1e300]
+)
+def test_any_number_is_a_timeout(threads, timeout):
+    go = threading.Event()
+    results = threads().map(go.wait, [None], timeout=timeout)
+    opener = threading.Timer(0.01, go.set)
+    opener.start()
+    assert list(results) == [True]
+    opener.join()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -(10**400), -math.inf])
+def test_a_timeout_that_is_over_ends_the_map_soon(threads, timeout):
+    go = threading.Event()
+    results = threads().map(go.wait, [None], timeout=timeout)
+    try:
+        with pytest.raises(TimeoutError):
+            next(results)
+    finally:
+        go.set()
 
 
 # ---------------------------------------------------------- lazy and bounded

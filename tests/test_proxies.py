@@ -2,6 +2,7 @@
 
 import collections.abc
 import copy
+import functools
 import os
 import pickle
 import threading
@@ -119,6 +120,51 @@ def test_mappings_iterators_and_calls():
     function = proxy(tasks.double)
     assert function.__name__ == "double"
     assert function(3) == 6
+
+
+def later(value):
+    """A stand-in for what is not there yet when it is made, and is when it is used."""
+    future = Future()
+    stand_in = future.proxy()
+    future.set_result(value)
+    return stand_in
+
+
+CALLS = {
+    "call": lambda p: p(-2),
+    "keyword": lambda p: sorted([-2], key=p) == [-2] and 2,
+    "map": lambda p: next(map(p, [-2])),
+    "partial": lambda p: functools.partial(p, -2)(),
+}
+
+
+@pytest.mark.parametrize("operation", CALLS.values(), ids=CALLS)
+def test_its_first_use_may_be_a_call(operation):
+    assert operation(later(abs)) == 2
+
+
+def test_callable_tells_the_truth_once_the_value_is_there():
+    for value in (3, None, [1], abs, tasks.double):
+        assert callable(proxy(value)) == callable(value)
+        used = later(value)
+        repr(used)
+        assert callable(used) == callable(value)
+
+
+def test_a_first_use_that_is_a_wrong_call_says_what_the_value_is():
+    stand_in = later(3)
+    with pytest.raises(TypeError, match="'int' object is not callable"):
+        stand_in()
+    assert not callable(stand_in)
+    assert stand_in + 1 == 4
+
+
+def test_a_proxy_of_a_failed_call_is_made_without_its_error():
+    future = Future()
+    future.set_exception(KeyError("lost"))
+    stand_in = future.proxy()
+    with pytest.raises(KeyError, match="lost"):
+        stand_in()
 
 
 def test_changes_reach_the_value():

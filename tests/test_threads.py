@@ -60,6 +60,22 @@ class Held:
 # -------------------------------------------------------------------- threads
 
 
+@pytest.mark.parametrize("prefix", [3, b"x"])
+def test_a_prefix_that_is_no_string(prefix):
+    with pytest.raises(TypeError, match="thread_name_prefix must be a string, not"):
+        ThreadPoolExecutor(1, prefix)
+
+
+def test_the_text_of_a_future_is_that_of_the_standard_librarys(make_pool):
+    pool = make_pool(1)
+    held = Held(pool)
+    assert repr(held.future) == f"<Future at {id(held.future):#x} state=running>"
+    held.release()
+    done = pool.submit(abs, -1)
+    done.result()
+    assert repr(done) == f"<Future at {id(done):#x} state=finished returned int>"
+
+
 def test_threads_start_only_when_needed(make_pool):
     pool = make_pool(4)
     assert pool._threads == set()

@@ -23,6 +23,7 @@ from parallelize.options import DEFAULTS, CallOptions, check_callable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
+    from typing import Self
 
     from parallelize.futures import Future
     from parallelize.mapping import MapIterator
@@ -45,6 +46,18 @@ class Executor(concurrent.futures.Executor, ABC):
 
     #: How many calls run at once. Other libraries read it under this name.
     _max_workers: int
+
+    if not TYPE_CHECKING:  # where the parameters are those of __init__
+
+        def __new__(cls, *_: object, **__: object) -> Self:
+            """Make an executor of some kind; this class itself is none."""
+            if cls is Executor:
+                msg = (
+                    "Executor is what all executors have in common: make a "
+                    "ThreadPoolExecutor, a ProcessPoolExecutor or a SerialExecutor"
+                )
+                raise TypeError(msg)
+            return super().__new__(cls)
 
     def submit(
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
@@ -80,7 +93,8 @@ class Executor(concurrent.futures.Executor, ABC):
 
         Args:
             fn: The function, called with one item of each iterable.
-            *iterables: The arguments. They are read a bounded window ahead.
+            *iterables: The arguments. They are read a bounded window ahead. Without
+                any, there is nothing to call.
             timeout: Seconds from this call in which each result must come.
             chunksize: Calls handed to a worker at once; None measures and adapts.
             buffersize: Calls begun ahead of the reader; None fits the workers.
@@ -96,7 +110,7 @@ class Executor(concurrent.futures.Executor, ABC):
         return start_map(
             self,
             fn,
-            iterables,
+            iterables or ((),),  # as the standard library has it
             options=DEFAULTS,
             timeout=timeout,
             chunksize=chunksize,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +12,7 @@ from parallelize.executors.base import Executor
 from parallelize.options import (
     check_callable,
     check_count,
+    check_initargs,
     check_timeout,
     check_workers,
 )
@@ -38,10 +40,15 @@ class ProcessPoolExecutor(Executor):
 
     Args:
         max_workers: The most processes; None takes what the machine can feed.
-        mp_context: How workers are started: ``"forkserver"`` (the default where
-            it exists: forked from a small clean process), ``"spawn"`` (a fresh
-            interpreter each) or ``"fork"`` (a copy of this process), or a
-            context of multiprocessing, of which the start method is taken.
+        mp_context: How workers are started: ``"forkserver"`` (forked from a small
+            clean process), ``"spawn"`` (a fresh interpreter each) or ``"fork"`` (a
+            copy of this process), or a context of multiprocessing, of which the
+            start method is taken. None takes what the program told
+            ``multiprocessing.set_start_method``, else ``"forkserver"`` where it
+            exists. (Before Python 3.14 ``"fork"`` is what multiprocessing takes by
+            itself on Linux, so to have told it that is to have told it nothing;
+            but if ``initargs`` hold locks, queues or shared values that only a
+            fork can inherit, it is taken.)
         initializer: Called in each worker before anything else.
         initargs: Its arguments.
         max_tasks_per_child: Calls that a worker runs before another takes its
@@ -77,6 +84,7 @@ class ProcessPoolExecutor(Executor):
     ) -> None:
         if initializer is not None:
             check_callable(initializer, "initializer")
+        initargs = check_initargs(initargs)
         if max_tasks_per_child is not None:
             check_count(max_tasks_per_child, "max_tasks_per_child", least=1)
         if max_memory_per_child is not None:
@@ -84,9 +92,9 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = check_workers(max_workers) or _default_workers()
         self._settings = Settings(
             self._max_workers,
-            _method_of(mp_context),
+            _method_of(mp_context, () if initializer is None else initargs),
             initializer,
-            tuple(initargs),
+            initargs,
             max_tasks_per_child,
             max_memory_per_child,
             check_timeout(idle_timeout, "idle_timeout"),
@@ -157,9 +165,9 @@ def _default_workers() -> int:
     return default_workers()
 
 
-def _method_of(context: BaseContext | str | None) -> str:
+def _method_of(context: BaseContext | str | None, initargs: tuple[Any, ...]) -> str:
     if context is None:
-        return launch.METHODS[0]
+        return _method_of_the_program(initargs)
     if isinstance(context, str):
         method = context
     elif hasattr(context, "get_start_method"):
@@ -171,6 +179,41 @@ def _method_of(context: BaseContext | str | None) -> str:
         msg = f"mp_context must be one of {', '.join(launch.METHODS)}, not {method!r}"
         raise ValueError(msg)
     return method
+
+
+def _method_of_the_program(initargs: tuple[Any, ...]) -> str:
+    """What the program has told multiprocessing, else our own default."""
+    # It need not be loaded to know that it was told nothing. It may be half loaded,
+    # by another thread.
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or not hasattr(multiprocessing, "get_start_method"):
+        return launch.METHODS[0]
+    by_itself = multiprocessing.get_all_start_methods()[0]
+    told = multiprocessing.get_start_method(allow_none=True)
+    # Whoever makes a lock or a queue there has settled for what it takes by itself,
+    # and many libraries do. That is nobody's wish: a fork of a program with threads
+    # may hang, and so should not depend on it.
+    if told in launch.METHODS and told != by_itself:
+        return str(told)
+    if by_itself == "fork" and told in (None, "fork") and _needs_fork(initargs):
+        return "fork"
+    return launch.METHODS[0]
+
+
+def _needs_fork(initargs: tuple[Any, ...]) -> bool:
+    """Whether something of multiprocessing among these travels by a fork alone."""
+    from parallelize.process.inheritance import Inheritance
+
+    inheritance = Inheritance()
+    try:
+        inheritance.dumps(initargs)
+    except RuntimeError:  # so it speaks of "a SemLock created in a fork context"
+        return True
+    except Exception:  # noqa: BLE001 - what else is wrong the first call will tell
+        return False
+    finally:
+        inheritance.close()
+    return False
 
 
 __all__ = ("ProcessPoolExecutor",)

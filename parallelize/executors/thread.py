@@ -48,6 +48,8 @@ from parallelize.options import (
     DEFAULTS,
     CallOptions,
     check_callable,
+    check_initargs,
+    check_text,
     check_timeout,
     check_workers,
 )
@@ -107,11 +109,13 @@ class ThreadPoolExecutor(Executor):
         """
         if initializer is not None:
             check_callable(initializer, "initializer")
+        # None, too, stands for the default in the standard library.
+        check_text(thread_name_prefix or "", "thread_name_prefix")
         self._max_workers = check_workers(max_workers) or _default_threads()
         self._engine = _Engine(
             self._max_workers,
             thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}",
-            (initializer, initargs),
+            (initializer, check_initargs(initargs)),
             check_timeout(idle_timeout, "idle_timeout"),
             self._maps,
         )

@@ -12,7 +12,7 @@ from parallelize.futures import Outcome
 from parallelize.mapping.core import Core, Plan
 from parallelize.mapping.sizes import FixedSize, MeasuredSize, Sizes
 from parallelize.mapping.source import Source
-from parallelize.options import check_callable, check_count
+from parallelize.options import check_callable, check_count, check_wait
 
 if TYPE_CHECKING:
     import asyncio
@@ -297,7 +297,8 @@ def start_map(
         star: There is one iterable, and it gives rows of arguments.
     """
     check_callable(fn, "fn")
-    _check_kinds(timeout, ordered, return_exceptions, progress)
+    seconds = check_wait(timeout)
+    _check_kinds(ordered, return_exceptions, progress)
     chunksize = _check_size(chunksize, "chunksize")
     buffersize = _check_size(buffersize, "buffersize")
     source = Source(iterables, star=star)
@@ -306,7 +307,7 @@ def start_map(
     _begin(core, executor)
     return MapIterator(
         core,
-        timeout=timeout,
+        timeout=seconds,
         return_exceptions=return_exceptions,
         progress=_bar(progress, source.length),
     )
@@ -376,13 +377,7 @@ def _check_size(size: int | None, argument: str) -> int | None:
     return None if size is None else check_count(size, argument, least=1)
 
 
-def _check_kinds(
-    timeout: Any, ordered: object, return_exceptions: object, progress: object
-) -> None:
-    if timeout is not None:
-        number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-        if not number or math.isnan(timeout):
-            raise _wrong("timeout", "a number of seconds or None", timeout)
+def _check_kinds(ordered: object, return_exceptions: object, progress: object) -> None:
     if not isinstance(ordered, bool):
         raise _wrong("ordered", "True or False", ordered)
     if not isinstance(return_exceptions, bool):

@@ -294,7 +294,7 @@ class Dispatcher:
             worker.stage = Stage.SERVING
         elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
             worker.reason = messages.decode_failure(bytes(frame.parts[0]))
-        elif frame.kind != messages.BLOCK or frame.id != worker.last_rows:
+        elif not 0 < frame.id <= self._pool.last_id:  # else it has ended before
             msg = f"a frame of kind {frame.kind} of a task that it does not have"
             raise ProtocolError(msg)
         return None
@@ -303,7 +303,6 @@ class Dispatcher:
         with self._pool.lock:
             if task.id in worker.tasks:
                 worker.release(task)
-                worker.last_rows = task.id
         task.ended()
 
     def _share(self, worker: Worker) -> None:

@@ -252,8 +252,10 @@ class Pool:
 
     def _close_launcher(self) -> None:
         launcher, self.launcher = self.launcher, None
-        if launcher is not None:
-            launcher.close()
+        for each in (launcher, *self.lost_launchers):
+            if each is not None:
+                each.close()
+        self.lost_launchers.clear()
 
     # Handing tasks to workers; the caller holds the lock.
 
@@ -552,8 +554,9 @@ class Pool:
         for worker in self.workers.values():
             tasks += worker.tasks.values()
             worker.close()
-        if self.launcher is not None:
-            self.launcher.forget()
+        for launcher in (self.launcher, *self.lost_launchers):
+            if launcher is not None:
+                launcher.forget()
         self._inheritance.close()
         if self._dispatcher is not None:
             self._dispatcher.forget()

@@ -61,9 +61,6 @@ class Worker:
         tasks: What it was given and has not answered, in order.
         load: The seconds these are expected to take.
         begun: How many calls it was given in its life.
-        last_rows: The id of the task of rows that ended last. Rows that a worker
-            sent as a copy, when it was asked for what it had, come once more, and
-            their task may have ended with the copy.
         stuck: Whether part of a frame waits until its socket takes more.
         reason: Why it could not start, if it said so.
     """
@@ -78,7 +75,6 @@ class Worker:
         self.stuck: bool = False
         self.reason: BaseException | None = None
         self.idle_since: float = 0.0
-        self.last_rows: int = 0
         self._launcher: Launcher | None = launcher
         self._verdict: Verdict | None = None
         self._doomed = False
