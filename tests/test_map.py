@@ -281,7 +281,9 @@ def test_a_row_that_is_none_is_named(threads, rows, text):
 
 
 @pytest.mark.parametrize(
-    "timeout", [60, fractions.Fraction(60), 10**400, math.inf, 1e300]
+    "timeout",
+    [60, fractions.Fraction(60), 10**400, math.inf, 1e300],
+    ids=["int", "fraction", "huge", "inf", "large"],
 )
 def test_any_number_is_a_timeout(threads, timeout):
     go = threading.Event()
@@ -292,7 +294,9 @@ def test_any_number_is_a_timeout(threads, timeout):
     opener.join()
 
 
-@pytest.mark.parametrize("timeout", [0, -1, -(10**400), -math.inf])
+@pytest.mark.parametrize(
+    "timeout", [0, -1, -(10**400), -math.inf], ids=["0", "-1", "-huge", "-inf"]
+)
 def test_a_timeout_that_is_over_ends_the_map_soon(threads, timeout):
     go = threading.Event()
     results = threads().map(go.wait, [None], timeout=timeout)

@@ -346,9 +346,11 @@ class Dispatcher:
                 worker.begun -= pool.split_off(split, rows)
             pool.hand_on(returned)
             pool.feed_idle()
-            # Nothing more for one that is still busy: it has just given back what
-            # it could not come to.
-            if not worker.tasks:
+            if worker.tasks:
+                # Nothing more for one that is busy: it has just given back what it
+                # could not come to. It is asked for what was on its way meanwhile.
+                worker.ask_again()
+            else:
                 pool.feed(worker)
         pool.settle()
         if isinstance(split, RowsTask) and split.done >= split.size:

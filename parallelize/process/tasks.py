@@ -84,6 +84,11 @@ class Task(Call):
             return False
         return _is_death(error) or isinstance(error, self.options.retry_on)
 
+    @property
+    def left(self) -> int:
+        """How many calls of it have not ended."""
+        return self.size
+
     # What the two kinds do differently.
 
     def begin(self) -> bool:
@@ -236,6 +241,10 @@ class RowsTask(Task):
         self.size: int = len(rows) // (arity or 1)
         if source.options.limit is not None:
             self.future: Future[Any] = Future[Any]()  # the limit waits for its end
+
+    @property
+    def left(self) -> int:
+        return self.size - self.done
 
     def begin(self) -> bool:
         return not self._cancelled

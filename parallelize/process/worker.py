@@ -23,6 +23,7 @@ import contextlib
 import importlib
 import os
 import pickle
+import select
 import signal
 import sys
 import threading
@@ -45,7 +46,12 @@ from parallelize.process.page import (
     TASK,
     Page,
 )
-from parallelize.process.transport import DoesNotFitError, FrameReader, pack
+from parallelize.process.transport import (
+    DoesNotFitError,
+    FrameReader,
+    ProtocolError,
+    pack,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -116,6 +122,10 @@ class Worker:
         self._control = control
         self._words = page.words
         self._reader = FrameReader()
+        # Held by who reads the task socket: the main thread when it has nothing to
+        # run, else the watcher. Nothing is locked under it.
+        self._reading = threading.Lock()
+        self._trouble: ProtocolError | None = None  # what the watcher met there
         self._tasks: deque[Frame] = deque()
         self._run: _Rows | None = None  # the rows that are running
         self._sender = _Sender(sock, page)
@@ -146,11 +156,18 @@ class Worker:
 
     def _next_frame(self) -> Frame | None:
         while not self._tasks:
-            frames = self._reader.read(self._sock)
-            if frames is None:
+            if not self._read():
                 return None
-            self._tasks.extend(frames)
         return self._tasks.popleft()
+
+    def _read(self) -> bool:
+        """Wait for tasks and take them; False if the pool sends no more."""
+        with self._reading:
+            if self._trouble is not None:
+                raise self._trouble
+            frames = self._reader.read(self._sock)
+        self._tasks.extend(frames or ())
+        return frames is not None
 
     def _serve(self) -> None:
         try:
@@ -175,10 +192,8 @@ class Worker:
                 frame = tasks.popleft()
             except IndexError:
                 self._sender.flush()
-                frames = self._reader.read(self._sock)
-                if frames is None:
+                if not self._read():
                     return
-                tasks.extend(frames)
                 continue
             if frame.kind == messages.CALL:
                 self._call(frame)
@@ -221,6 +236,7 @@ class Worker:
 
     def _give_back(self) -> None:
         """Return every task that has not begun, newest first, and send results."""
+        self._take_in()
         returned = []
         while True:
             try:
@@ -232,6 +248,24 @@ class Worker:
         self._sender.flush_copy()
         answer = messages.encode_given_back(*rows, returned)
         self._control.sendall(b"".join(pack(messages.GIVEN_BACK, 0, [answer])))
+
+    def _take_in(self) -> None:
+        """Read what has arrived while the main thread runs something long."""
+        if not self._reading.acquire(blocking=False):
+            return  # it waits for tasks itself: it runs nothing
+        try:
+            poll = select.poll()
+            poll.register(self._sock, select.POLLIN)
+            while (
+                poll.poll(0) and (frames := self._reader.read(self._sock)) is not None
+            ):
+                self._tasks.extend(frames)
+        except ProtocolError as error:
+            self._trouble = error
+        except OSError:  # the main thread will meet that, too
+            pass
+        finally:
+            self._reading.release()
 
     def _watch_for_fork(self) -> None:
         """Let a copy of this process, forked by a task, never reach the pool."""

@@ -162,7 +162,12 @@ class Worker:
     def _divisible(self) -> bool:
         if len(self.tasks) > 1:
             return True
-        return any(task.size > 1 for task in self.tasks.values())
+        return any(task.left > 1 for task in self.tasks.values())
+
+    def ask_again(self) -> None:
+        """Let it be asked once more when it stays silent and still has too much."""
+        self._last_news = monotonic()
+        self._asked = False
 
     def ask_back(self) -> None:
         """Ask it to give back what it has not begun, and to send what it has."""
