@@ -73,7 +73,7 @@ class Dispatcher:
         self._count = itertools.count()
         self._known: set[int] = set()  # ids of workers in the selector
         self._writing: set[int] = set()  # ids of those waited for to take more
-        self._launcher_fd: int | None = None
+        self._launcher: Launcher | None = None  # the one in the selector
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._bell, selectors.EVENT_READ, self._bell_rang)
 
@@ -155,10 +155,10 @@ class Dispatcher:
             self._server_lost(lost)
         self._pool.lost_launchers.clear()
         launcher = self._pool.launcher
-        if launcher is not None and launcher.fileno() != self._launcher_fd:
-            self._launcher_fd = launcher.fileno()
+        if launcher is not None and launcher is not self._launcher:
+            self._launcher = launcher
             self._selector.register(
-                self._launcher_fd,
+                launcher,
                 selectors.EVENT_READ,
                 partial(self._server_spoke, launcher),
             )
@@ -391,12 +391,13 @@ class Dispatcher:
     def _server_lost(self, launcher: Launcher) -> None:
         """The server was killed: the next worker gets a new one."""
         pool = self._pool
-        self._unregister(launcher)
+        if launcher is self._launcher:
+            self._unregister(launcher)
+            self._launcher = None
         with pool.lock:
             if pool.launcher is launcher:
                 pool.launcher = None
             workers = [w for w in pool.workers.values() if w.is_from(launcher)]
-        self._launcher_fd = None
         launcher.close()
         for worker in workers:
             if worker.orphan():

@@ -125,6 +125,8 @@ class Launcher:
 
     def close(self) -> None:
         """Let the server go; returns when it has ended."""
+        if self._sock.fileno() < 0:  # that was done before
+            return
         if not self._left_within(_GRACE):
             os.kill(self._pid, KILL)
         self._sock.close()
