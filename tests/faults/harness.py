@@ -20,7 +20,6 @@ import uuid
 from typing import NamedTuple
 
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parent.parent
 MARK = "PARALLELIZE_TEST_MARK"
 
 #: Seconds that processes have to leave after the program has ended.
@@ -142,7 +141,7 @@ def started(program, method="forkserver", *, env=None):  # type: ignore[no-untyp
     text = PRELUDE.format(method=method) + textwrap.dedent(program)
     # An empty entry would be the current folder of whatever Python reads it.
     given = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([str(ROOT), str(HERE), *([given] if given else [])])
+    path = os.pathsep.join([str(HERE), *([given] if given else [])])
     process = subprocess.Popen(
         [sys.executable, "-X", "faulthandler", "-c", text],
         stdin=subprocess.DEVNULL,

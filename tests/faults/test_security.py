@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import textwrap
 
 import pytest
@@ -306,7 +307,9 @@ def test_compromised_worker_harms_itself_alone(what: str) -> None:
     assert done.lines[1] not in ("TimeoutError", "CancelledError"), done
     assert done.lines[2] == "[0, 1, 2, 3]", done
     assert "BOOM" not in done.out
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    # A worker without sockets ends; if its result was there, only the log tells.
+    assert done.err == "" or re.fullmatch("worker .* ran no call.*\n", done.err)
 
 
 @pytest.mark.parametrize(
