@@ -25,6 +25,10 @@ from abc import ABC, abstractmethod
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+# Here, not at first use: a fork while another thread imports it would leave the
+# child waiting for that import for ever.
+from parallelize import lifecycle
+
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable
@@ -93,7 +97,7 @@ class Global(Source):
                 if not _is_closed(refused):
                     return None
                 del _pools[self.kind]
-        return None if _is_ending() else self.executor()
+        return None if lifecycle.is_ending() else self.executor()
 
 
 class Redirected(Source):
@@ -158,7 +162,7 @@ class Own(Source):
                 if not _is_closed(refused):
                     return None
                 self._executor = None
-        return None if _is_ending() else self.executor()
+        return None if lifecycle.is_ending() else self.executor()
 
     def take(self) -> Executor | None:
         """Give the pool away, without making a new one; the caller holds the lock."""
@@ -166,7 +170,7 @@ class Own(Source):
         return executor
 
     def _make(self) -> Executor:
-        _refuse_when_ending()
+        lifecycle.refuse_when_ending()
         _watch_forks()
         with _lock:
             if self._executor is None:
@@ -317,7 +321,7 @@ _own: weakref.WeakSet[Own] = weakref.WeakSet()
 
 
 def _make_global(kind: str) -> Executor:
-    _refuse_when_ending()
+    lifecycle.refuse_when_ending()
     _watch_forks()
     with _lock:
         pool = _pools.get(kind)
@@ -355,20 +359,6 @@ def shutdown(wait: bool = True, *, cancel_futures: bool = False) -> None:
 
 def _is_closed(executor: Executor) -> bool:
     return bool(getattr(executor, "_closed", False))
-
-
-def _is_ending() -> bool:
-    if sys.is_finalizing():  # then nothing can be imported any more
-        return True
-    from parallelize import lifecycle
-
-    return lifecycle.is_ending()
-
-
-def _refuse_when_ending() -> None:
-    if _is_ending():
-        msg = "cannot schedule new futures after interpreter shutdown"
-        raise RuntimeError(msg)
 
 
 #: A fork waits so many seconds for a pool that another thread is making.

@@ -693,7 +693,7 @@ def test_kill_workers_ends_at_once(
             ex.kill_workers()
             try: running.result(5)
             except BaseException as error: print(type(error).__name__, queued.cancelled())
-            print(nothing_left(files))
+            print(nothing_left(files), flush=True)
             os._exit(0)
             """
         ),
