@@ -350,6 +350,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._invoke_callbacks()
         return True
 
+    def withdraw(self) -> None:
+        """Cancel a call that was on its way to a worker and has come back unbegun."""
+        with self._guard:
+            if self._state in _ENDED:
+                return
+            self._settle(CANCELLED, "add_cancelled")
+        self._invoke_callbacks()
+
     def disown(self) -> None:
         """In a forked child: fail, as what would end the call is in the parent.
 

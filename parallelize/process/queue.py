@@ -81,7 +81,10 @@ class TaskQueue:
         ):
             return None
         self._rows_next = lane is self._calls
-        return lane.popleft()
+        try:
+            return lane.popleft()
+        except IndexError:  # a signal handler in this thread has drained the lane
+            return None
 
     def learn(self, key: bytes, seconds: float, calls: int) -> None:
         """Remember how long calls of a function took."""

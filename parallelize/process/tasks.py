@@ -206,7 +206,7 @@ class CallTask(Task):
         self.future.set_outcome(Failure(error), failed=True)
 
     def drop(self) -> None:
-        self.future.cancel()
+        self.future.withdraw()  # it may have come back from a worker
 
     def cancel(self) -> None:
         self.future.cancel()

@@ -619,6 +619,34 @@ print(nothing_left(files, 8))
         assert done.lines[-1] == "nothing left"
 
 
+def test_close_cancels_what_a_worker_gave_back(
+    method: str, folder: dict[str, str]
+) -> None:
+    """Fault 33: such a call counts as running, but it has not begun."""
+    done = run(
+        """
+        go, end = (os.environ["FOLDER"] + name for name in ("/go", "/end"))
+        def stay(path=None):
+            while path and not os.path.exists(path): time.sleep(0.001)
+        files = open_files()
+        ex = executor(1)
+        for _ in range(20): ex.submit(stay).result()  # short: several are sent at once
+        gate = ex.submit(lambda: stay(go))  # another function: it teaches nothing
+        first = ex.submit(stay, end)
+        rest = [ex.submit(stay) for _ in range(20)]
+        open(go, "w").close()
+        while not rest[0].running() or len(ex._pool.queue) < 20: time.sleep(0.001)
+        ex.shutdown(wait=False, cancel_futures=True)
+        print(sum(f.cancelled() for f in rest))
+        open(end, "w").close()
+        print(outcome(first), nothing_left(files))
+        """,
+        method,
+        env=folder,
+    )
+    assert done.lines == ["20", "None nothing left"]
+
+
 def test_signal_handler_closes_at_any_moment(method: str) -> None:
     """Fault 43: the handler interrupts a submit, which may hold any lock."""
     done = run(
