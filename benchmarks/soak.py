@@ -151,7 +151,7 @@ class Tally:
         self.counts: dict[str, collections.Counter[str]] = collections.defaultdict(
             collections.Counter
         )
-        self.done: set[int] = set()
+        self.done = bytearray()  # of each task whether it is, by its number
         self.oddities: list[str] = []  # what was wrong, in words
 
     def add(self, number: int, kind: Kind, came: Any) -> None:
@@ -159,7 +159,8 @@ class Tally:
         what = classified(number, kind, came)
         self.counts[kind.name][what] += 1
         if what == "done":
-            self.done.add(number)
+            self.done.extend(bytes(max(0, number + 1 - len(self.done))))
+            self.done[number] = 1
         elif what in ("lost", "wrong"):
             self.note(f"{what}: task {number} ({kind.name}) came to {came!r:.200}")
 
@@ -210,6 +211,8 @@ class Soak:
         self.tally = Tally()
         self.under_way: collections.deque[Task] = collections.deque()
         self.functions = {kind.name: self._function(kind) for kind in KINDS}
+        self.megabytes: list[int] = []  # resident, after each tenth of the calls
+        self.held = Held.now()  # at its end
 
     def _function(self, kind: Kind) -> Callable[..., parallelize.Future[Any]]:
         if kind.retries or kind.timeout:
@@ -230,6 +233,8 @@ class Soak:
                 self._call(kind)
             while len(self.under_way) > WINDOW:
                 self._settle(self.under_way.popleft())
+            if len(self.tally.kinds) >= tasks * (len(self.megabytes) + 1) // 10:
+                self.megabytes.append(Held.now().megabytes)
         while self.under_way:
             self._settle(self.under_way.popleft())
 
@@ -355,7 +360,9 @@ def starts(log: Path) -> collections.Counter[int]:
 
 def check_begun(tally: Tally, started: collections.Counter[int]) -> None:
     """Count results of tasks that never began as wrong: that proves the log, too."""
-    for number in tally.done - started.keys():
+    for number, done in enumerate(tally.done):
+        if not done or number in started:
+            continue
         kind = tally.kinds[number]
         tally.counts[kind.name].update(done=-1, wrong=1)
         tally.note(f"wrong: task {number} ({kind.name}) is done and never began")
@@ -444,8 +451,8 @@ def warm_up() -> None:
         list(pool.map(abs, [-1]))
 
 
-def soak(chosen: argparse.Namespace, log: Path) -> tuple[Tally, int]:
-    """Run the tasks and the killer; return what came of them and the kills."""
+def soak(chosen: argparse.Namespace, log: Path) -> tuple[Soak, int]:
+    """Run the tasks and the killer; return the run and how many were killed."""
     log.touch()
     killer = Killer(chosen.seed)
     with parallelize.ProcessPoolExecutor(chosen.workers) as pool:
@@ -455,10 +462,11 @@ def soak(chosen: argparse.Namespace, log: Path) -> tuple[Tally, int]:
             run.run(chosen.tasks, chosen.seconds)
         finally:
             killer.stop()
+    run.held = Held.now()  # before the log is read into memory
     started = starts(log)
     check_begun(run.tally, started)
     count_repeated(run.tally, started)
-    return run.tally, killer.killed
+    return run, killer.killed
 
 
 def main() -> int:
@@ -473,14 +481,19 @@ def main() -> int:
     warm_up()
     before, begun_at = Held.now(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        tally, killed = soak(chosen, Path(folder, "starts"))
+        run, killed = soak(chosen, Path(folder, "starts"))
     seconds = time.monotonic() - begun_at
+    tally = run.tally
     summary = (
         f"{len(tally.kinds)} calls on {chosen.workers} workers in {seconds:.0f} s, "
         f"seed {chosen.seed}; {killed} workers were killed."
     )
-    tables = outcomes_table(tally), held_table(before, Held.now())
-    report(chosen, "\n\n".join([summary, *tables]))
+    tables = outcomes_table(tally), held_table(before, run.held)
+    course = (
+        "Resident memory in its course, in MB, after each tenth of the calls: "
+        f"{', '.join(map(str, run.megabytes))}."
+    )
+    report(chosen, "\n\n".join([summary, *tables, course]))
     for text in tally.oddities[:20]:
         print(text, file=sys.stderr)
     return 1 if tally.oddities else 0
