@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from parallelize.process import messages
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
-from parallelize.process.tasks import CallTask, RowsTask
+from parallelize.process.row_tasks import RowsTask
+from parallelize.process.tasks import CallTask
 from parallelize.process.transport import MOST_PARTS, DoesNotFitError, ProtocolError
 from parallelize.process.workers import Stage, Verdict, exit_code
 

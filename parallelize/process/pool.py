@@ -31,7 +31,8 @@ from parallelize.process import launch, messages, pickling
 from parallelize.process.dispatcher import Dispatcher
 from parallelize.process.inheritance import Inheritance
 from parallelize.process.queue import TaskQueue
-from parallelize.process.tasks import CallTask, RowsTask, Task, encode_rows
+from parallelize.process.row_tasks import RowsTask, encode_rows
+from parallelize.process.tasks import CallTask, Task
 from parallelize.process.transport import pack
 from parallelize.process.workers import Stage, Worker
 

@@ -1,4 +1,4 @@
-"""The parent's side of a task: one call, or many rows of calls, on the way.
+"""The parent's side of a task, and of one that is a single call, on the way.
 
 A task keeps what it needs to be sent again, as bytes: after the death of its
 worker, or for a retry, exactly what was passed at the call travels once more.
@@ -6,35 +6,24 @@ worker, or for a retry, exactly what was passed at the call travels once more.
 
 from __future__ import annotations
 
-import pickle
 import sys
-from itertools import chain
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from parallelize.calls import Call, name_of
 from parallelize.errors import SerializationError, TaskKilled
-from parallelize.futures import Failure, Future, Outcome, error_of
+from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
-from parallelize.process.transport import ProtocolError, pack
+from parallelize.process.transport import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from parallelize.calls import Rows
     from parallelize.options import CallOptions
     from parallelize.process.pool import Pool
     from parallelize.process.transport import Frame, Part
     from parallelize.process.workers import Worker
-
-#: Types whose values cannot fail to travel, nor run anything when they arrive.
-PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
-
-#: Rows travel together up to so many bytes, and a row that is larger than so many
-#: travels as a call of its own: then one that does not fit fails alone.
-MOST_TOGETHER = 1 << 20
-LEAST_ALONE = 1 << 16
 
 
 class Task(Call):
@@ -212,182 +201,6 @@ class CallTask(Task):
         self.future.cancel()
 
 
-class RowsTask(Task):
-    """Many calls of one function, for a map.
-
-    Attributes:
-        done: How many rows, from the first, have ended.
-    """
-
-    __slots__ = ("_arity", "_cancelled", "_deliver", "_first", "_rows", "done")
-
-    def __init__(
-        self,
-        pool: Pool,
-        source: Rows,
-        key: bytes,
-        rows: Sequence[Any],
-        arity: int,
-        first: int = 0,
-    ) -> None:
-        super().__init__(pool, source.fn, source.options)
-        self.key: bytes = key
-        self.done: int = 0
-        self._rows = rows  # arguments one after the other, or (arity 0) pickled rows
-        self._arity = arity
-        self._first = first
-        self._deliver = source.deliver
-        self._cancelled = False
-        self.size: int = len(rows) // (arity or 1)
-        if source.options.limit is not None:
-            self.future: Future[Any] = Future[Any]()  # the limit waits for its end
-
-    @property
-    def left(self) -> int:
-        return self.size - self.done
-
-    def begin(self) -> bool:
-        return not self._cancelled
-
-    def buffers(self) -> list[Part]:
-        width = self._arity or 1
-        rows = self._rows[self.done * width :] if self.done else self._rows
-        self._rebase()
-        parts = [self.key, pickle.dumps(rows, 5)]
-        timed = int(self.options.timeout is not None)
-        return pack(messages.ROWS, self.id, parts, self._arity, timed)
-
-    def _rebase(self) -> None:
-        """Let the rows that are sent (once more) be numbered from 0."""
-        width = self._arity or 1
-        self._rows = self._rows[self.done * width :]
-        self._first += self.done
-        self.size -= self.done
-        self.done = 0
-
-    def advance(self, frame: Frame) -> bool:
-        """Take rows that have ended; True if all have."""
-        seconds = frame.micros / 1e6
-        if frame.kind == messages.BLOCK:
-            results = _results(frame)
-            if len(results) > self.size - frame.extra:
-                msg = f"{len(results)} results from row {frame.extra} of {self.size}"
-                raise ProtocolError(msg)
-            self.recover(frame.extra, results, seconds)
-        elif frame.extra == self.done < self.size:
-            self._row_ended(frame, seconds)
-        else:
-            msg = f"row {frame.extra} ends after {self.done} of {self.size}"
-            raise ProtocolError(msg)
-        return self.done >= self.size
-
-    def _row_ended(self, frame: Frame, seconds: float) -> None:
-        if frame.kind == messages.ROW_DONE:
-            self._ended([PickledValue(frame.parts, self)], seconds)
-        else:
-            self._row_failed(PickledFailure(frame.parts[0]), seconds)
-
-    def _row_failed(self, failure: PickledFailure, seconds: float) -> None:
-        if self.options.retries and self.may_retry(failure.error()):
-            self._retry_row()
-        else:
-            self._ended([failure], seconds)
-
-    def _ended(self, outcomes: Sequence[Any], seconds: float) -> None:
-        first = self._first + self.done
-        self.done += len(outcomes)
-        if seconds:
-            self.pool.queue.learn(self.key, seconds, len(outcomes))
-        self._deliver(first, outcomes, seconds)
-
-    def recover(self, first: int, results: Sequence[Any], seconds: float = 0.0) -> None:
-        """Take results of rows, some of which may have been taken before.
-
-        Rows in a worker's journal can come twice: in a frame and from the page.
-        """
-        fresh = results[max(self.done - first, 0) :]
-        if fresh and first <= self.done:
-            self._ended(fresh, seconds)
-
-    def condemn(self, row: int, error: BaseException) -> bool:
-        """Fail the row that was running when the worker died, if it had not ended.
-
-        A row beyond the next is `NO_ROW`: the function itself was being unpickled,
-        on behalf of the next. Or the worker wrote nonsense.
-        """
-        if row < self.done or self.done >= self.size:
-            return False
-        if self.may_retry(error):
-            self._retry_row()
-        else:
-            self._ended([Failure(error)], 0.0)
-        return True
-
-    def _retry_row(self) -> None:
-        again = self._part(self.done, self.done + 1)
-        again.attempts = self.attempts + 1
-        self.done += 1
-        self.pool.retry(again)
-
-    def split(self, count: int) -> RowsTask | None:
-        """Cut off the last ``count`` rows as a task of their own."""
-        count = min(count, self.size - self.done)
-        if count <= 0:
-            return None
-        tail = self._part(self.size - count, self.size)
-        self.size -= count
-        return tail
-
-    def _part(self, start: int, stop: int) -> RowsTask:
-        width = self._arity or 1
-        part = RowsTask.__new__(RowsTask)
-        Task.__init__(part, self.pool, self.fn, self.options)
-        part.key = self.key
-        part.done = 0
-        part.attempts = self.attempts
-        part._rows = self._rows[start * width : stop * width]
-        part._arity = self._arity
-        part._first = self._first + start
-        part._deliver = self._deliver
-        part._cancelled = self._cancelled
-        part.size = stop - start
-        if self.options.limit is not None:
-            part.future = Future[Any]()
-        return part
-
-    def ended(self) -> None:
-        """Tell the limit, if there is one."""
-        if self.options.limit is not None:
-            self.future.set_outcome(Failure(RuntimeError("rows ended")), failed=False)
-
-    def cancel(self) -> None:
-        """Let no further row begin."""
-        self._cancelled = True
-        self.pool.reclaim(self)
-
-    def abort(self, error: BaseException) -> None:
-        self._ended([Failure(error)] * (self.size - self.done), 0.0)
-        self.ended()
-
-    def drop(self) -> None:
-        from concurrent.futures import CancelledError
-
-        self._cancelled = True
-        self.abort(CancelledError())
-
-
-def _results(frame: Frame) -> list[Any]:
-    try:
-        results = pickle.loads(frame.parts[0])
-    except Exception as error:
-        msg = "a block that is no pickle"
-        raise ProtocolError(msg) from error
-    if not isinstance(results, list):
-        msg = f"a block that is a {type(results).__qualname__}"
-        raise ProtocolError(msg)
-    return results
-
-
 class PickledValue(Outcome):
     """A result as it travelled; its reader unpickles it."""
 
@@ -429,91 +242,6 @@ class PickledFailure(Outcome):
 
     def open(self) -> tuple[None, BaseException]:
         return None, self.error()
-
-
-def encode_rows(pool: Pool, source: Rows) -> list[Task]:
-    """Turn rows into tasks: one, or more where rows have large buffers."""
-    fn = source.fn
-    if isinstance(fn, MethodType):
-        fn = pickling.bound(fn)
-    key = pickling.encode_function(fn)
-    flat = list(chain.from_iterable(source.rows))
-    arity = len(source.rows[0])
-    if arity and _all_plain(flat):
-        return [RowsTask(pool, source, key, flat, arity)]
-    return _pickled_rows(pool, source, key)
-
-
-def _all_plain(values: list[Any]) -> bool:
-    """Whether values may travel together, in one pickle."""
-    kinds = set(map(type, values))
-    if not kinds <= PLAIN:
-        return False
-    if kinds.isdisjoint((bytes, str)):
-        return True
-    return sum(len(v) for v in values if type(v) in (bytes, str)) <= MOST_TOGETHER
-
-
-def _pickled_rows(pool: Pool, source: Rows, key: bytes) -> list[Task]:
-    tasks: list[Task] = []
-    run: list[bytes] = []  # small rows that follow each other
-    size = 0
-    for index, row in enumerate(source.rows):
-        pickled = _small(row)
-        size += MOST_TOGETHER if pickled is None else len(pickled)
-        if size > MOST_TOGETHER:
-            _end_run(tasks, run, pool, source, key, index)
-            run, size = [], 0
-        if pickled is None:
-            tasks.append(_single(pool, source, row, index))
-        else:
-            run.append(pickled)
-    _end_run(tasks, run, pool, source, key, len(source.rows))
-    return tasks
-
-
-def _end_run(
-    tasks: list[Task], run: list[bytes], pool: Pool, source: Rows, key: bytes, end: int
-) -> None:
-    if run:
-        tasks.append(RowsTask(pool, source, key, run, 0, end - len(run)))
-
-
-def _small(row: tuple[Any, ...]) -> bytes | None:
-    """The row as one pickle; None if it cannot be pickled, has buffers or futures."""
-    try:
-        with leaving_gaps() as futures:
-            parts = pickling.dumps(row)
-    except BaseException as error:
-        if is_interrupt(error):
-            raise
-        return None
-    if len(parts) > 1 or len(parts[0]) > LEAST_ALONE or futures:
-        return None
-    return bytes(parts[0])
-
-
-def _single(pool: Pool, source: Rows, row: tuple[Any, ...], index: int) -> CallTask:
-    task = CallTask(pool, source.fn, row, {}, source.options)
-
-    def deliver(future: Future[Any]) -> None:
-        source.deliver(index, [_AsItWas(future)], 0.0)
-
-    task.future.add_done_callback(deliver)
-    return task
-
-
-class _AsItWas(Outcome):
-    """What a future came to."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: Future[Any]) -> None:
-        self._future = future
-
-    def open(self) -> tuple[Any, BaseException | None]:
-        error = error_of(self._future)
-        return (self._future.result(), None) if error is None else (None, error)
 
 
 def is_interrupt(error: BaseException) -> bool:

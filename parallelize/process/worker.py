@@ -12,9 +12,6 @@
 The main thread alone runs tasks. The watcher sleeps on the control socket: it
 returns what has not begun when the pool asks for it, and when the parent is
 gone (only the parent holds the other end) it ends the process.
-
-Whatever a task does, what it came to is in the shared `Page` before the next
-task begins; it is sent when there is nothing to run, or after a millisecond.
 """
 
 from __future__ import annotations
@@ -34,18 +31,9 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize import gaps
 from parallelize.process import inheritance, main_module, messages, pickling
-from parallelize.process.page import (
-    BASE,
-    BEGUN,
-    COUNT,
-    FIRST,
-    JOURNAL_SIZE,
-    JOURNALED,
-    NO_ROW,
-    ROW,
-    TASK,
-    Page,
-)
+from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK, Page
+from parallelize.process.rows import Rows
+from parallelize.process.sender import Sender, pickled_result
 from parallelize.process.transport import (
     DoesNotFitError,
     FrameReader,
@@ -59,13 +47,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from parallelize.process.transport import Frame, Part
-
-#: Results are sent at the latest so many nanoseconds after they are there, if
-#: another task ends; the watcher sends them when the pool asks.
-SEND_AFTER = 1_000_000
-
-#: Nanoseconds that a run of rows may take between two looks at the clock.
-CLOCK_EVERY = 100_000
 
 #: Seconds a worker goes on with what it runs when its parent is gone.
 ORPHAN_GRACE = 0.5
@@ -127,8 +108,8 @@ class Worker:
         self._reading = threading.Lock()
         self._trouble: ProtocolError | None = None  # what the watcher met there
         self._tasks: deque[Frame] = deque()
-        self._run: _Rows | None = None  # the rows that are running
-        self._sender = _Sender(sock, page)
+        self._run: Rows | None = None  # the rows that are running
+        self._sender = Sender(sock, page)
 
     def run(self) -> int:
         """Serve until the pool closes the task socket; return the exit code."""
@@ -215,7 +196,7 @@ class Worker:
     # Many calls of one function.
 
     def _rows(self, frame: Frame) -> None:
-        run = _Rows(frame, self._words, self._sender)
+        run = Rows(frame, self._words, self._sender)
         self._run = run
         run.run()
         self._run = None
@@ -285,33 +266,9 @@ def _run_call(frame: Frame) -> tuple[int, Sequence[Part]]:
     try:
         fn = pickling.decode_function(bytes(frame.parts[0]))
         args, kwargs = _arguments(frame)
-        return messages.DONE, _pickled(fn(*args, **kwargs))
+        return messages.DONE, pickled_result(fn(*args, **kwargs))
     except BaseException as error:  # noqa: BLE001 - it belongs to the call
         return messages.FAILED, [messages.encode_failure(error)]
-
-
-def _pickled(result: object) -> list[Part]:
-    try:
-        return pickling.dumps_back(result)
-    except BaseException as error:
-        raise _refusal(result, error) from error
-
-
-def _refusal(result: object, error: BaseException) -> BaseException:
-    from parallelize.errors import SerializationError
-
-    kind = type(result).__qualname__
-    advice = _ADVICE.get(kind, "")
-    text = messages.text_of(error)
-    why = f"{type(error).__name__}: {text}{advice}"
-    return SerializationError(f"the result, a {kind}, cannot be pickled: {why}")
-
-
-_ADVICE = {
-    "generator": "; return a list, or let the caller iterate over calls",
-    "coroutine": "; decorate the async function itself, or await it in the call",
-    "async_generator": "; return a list, or let the caller iterate over calls",
-}
 
 
 def _arguments(frame: Frame) -> tuple[Sequence[Any], dict[str, Any]]:
@@ -323,235 +280,6 @@ def _arguments(frame: Frame) -> tuple[Sequence[Any], dict[str, Any]]:
     with gaps.filling_gaps(pickling.loads(frame.parts[after:])):
         args, kwargs = pickling.loads(arguments)
     return args, kwargs
-
-
-class _Rows:
-    """Calls one function with many rows of arguments."""
-
-    def __init__(self, frame: Frame, words: memoryview, sender: _Sender) -> None:
-        self.id = frame.id
-        self._encoded = bytes(frame.parts[0])
-        self._flat = pickle.loads(frame.parts[1])  # plain types only: cannot fail
-        self._arity = frame.extra
-        self._timed = bool(frame.micros)  # the pool watches how long each row runs
-        self._words = words
-        self._sender = sender
-        self._rows: deque[Any] = deque()
-
-    def run(self) -> None:
-        self._words[ROW] = NO_ROW
-        self._words[TASK] = self.id
-        try:
-            fn = pickling.decode_function(self._encoded)
-        except BaseException as error:  # noqa: BLE001 - it belongs to every row
-            self._fail_all(error)
-            return
-        # The watcher may give rows up from here on: the deque stays the same one.
-        if self._arity:
-            columns = [iter(self._flat)] * self._arity
-            self._rows = deque(zip(*columns, strict=True))
-            self._run_plain(fn)
-        else:
-            self._rows = deque(zip(self._flat, strict=True))
-            self._run_pickled(fn)
-        self._sender.close_block()
-
-    def give_up(self) -> int:
-        """Give up the rows that have not begun; return how many (from the end)."""
-        count = 0
-        while True:
-            try:
-                self._rows.pop()
-            except IndexError:
-                return count
-            count += 1
-
-    def _run_plain(self, fn: Callable[..., Any]) -> None:
-        """Run rows whose arguments are there: the fast loop.
-
-        The clock is read every so many rows, as many as run in `CLOCK_EVERY`;
-        where calls have a deadline, before every row.
-        """
-        take, words, sender, id = self._rows.popleft, self._words, self._sender, self.id
-        row, check, stride = 0, 0, 1
-        begun = monotonic_ns()
-        while True:
-            try:
-                args = take()
-            except IndexError:
-                return
-            if row >= check:
-                now = monotonic_ns()
-                stride = self._stride(stride, now - begun)
-                check = row + stride
-                words[BEGUN] = begun = now
-                if now >= sender.due:
-                    sender.flush()
-            words[ROW] = row
-            try:
-                result = fn(*args)
-            except BaseException as error:  # noqa: BLE001 - it belongs to the row
-                sender.row_failed(id, row, error, begun)
-            else:
-                sender.row_done(id, row, result, begun)
-            row += 1
-
-    def _stride(self, stride: int, took: int) -> int:
-        """How many rows to run until the clock is read again."""
-        if self._timed:
-            return 1
-        return min(stride * 2, 256) if took < CLOCK_EVERY else max(stride // 4, 1)
-
-    def _run_pickled(self, fn: Callable[..., Any]) -> None:
-        """Run rows whose arguments are pickled, each on its own."""
-
-        def unpickled(data: bytes) -> Any:
-            return fn(*pickling.loads([data]))
-
-        self._run_plain(unpickled)
-
-    def _fail_all(self, error: BaseException) -> None:
-        failure = [messages.encode_failure(error)]
-        for row in range(len(self._flat) // (self._arity or 1)):
-            self._sender.send(messages.ROW_FAILED, self.id, failure, row)
-
-
-class _Block:
-    """Results of rows that follow each other: what the journal holds, once more."""
-
-    __slots__ = ("begun", "first", "id", "results")
-
-    def __init__(self) -> None:
-        self.id = 0
-        self.first = 0
-        self.begun = 0
-        self.results: list[Any] = []
-
-
-class _Sender:
-    """Owns the stream to the pool: the page's outbox and journal, and the socket.
-
-    Attributes:
-        due: When the outbox is to be sent, in nanoseconds of the monotonic clock.
-    """
-
-    def __init__(self, sock: socket.socket, page: Page) -> None:
-        self.due = 0
-        self._sock = sock
-        self._page = page
-        self._words = page.words
-        self._block = _Block()
-        self._forked = False
-        # Guards the stream (outbox and socket) between the main thread and the
-        # watcher. The journal and the block are the main thread's: the watcher
-        # only copies. Nothing is locked under it.
-        self._lock = threading.RLock()
-
-    def forked(self) -> None:
-        """Note that this process is a copy made by a task: it may not send."""
-        self._forked = True
-        self._lock = threading.RLock()
-
-    def send(
-        self, kind: int, id: int, parts: Sequence[Part], extra: int = 0, micros: int = 0
-    ) -> None:
-        """Add a frame to the stream."""
-        if self._forked:
-            os._exit(0)
-        buffers = pack(kind, id, parts, extra, micros)
-        with self._lock:
-            if len(buffers) == 1 and self._page.append(buffers[0]):
-                return
-            self._flush()
-            if len(buffers) == 1 and self._page.append(buffers[0]):
-                return
-            for buffer in buffers:
-                self._sock.sendall(buffer)
-                self._words[BASE] += memoryview(buffer).nbytes
-
-    def row_done(self, id: int, row: int, result: object, begun: int) -> None:
-        """Add the result of one row; the main thread alone does."""
-        if self._forked:
-            os._exit(0)
-        block = self._block
-        slot = len(block.results)
-        if slot < JOURNAL_SIZE and self._page.note(slot, result):
-            if slot == 0:
-                self._words[FIRST] = block.first = row
-                block.id, block.begun = id, begun
-            block.results.append(result)
-            self._words[COUNT] = slot + 1
-        else:
-            self._row_done_slowly(id, row, result, begun)
-
-    def _row_done_slowly(self, id: int, row: int, result: object, begun: int) -> None:
-        self.close_block()
-        if type(result) in JOURNALED and self._page.note(0, result):
-            self.row_done(id, row, result, begun)  # the journal was full
-            return
-        try:
-            parts = _pickled(result)
-        except BaseException as error:  # noqa: BLE001 - it belongs to the row
-            self.row_failed(id, row, error, begun)
-            return
-        self._send_row(messages.ROW_DONE, id, row, parts, begun)
-
-    def row_failed(self, id: int, row: int, error: BaseException, begun: int) -> None:
-        """Add the error of one row."""
-        parts = [messages.encode_failure(error)]
-        self._send_row(messages.ROW_FAILED, id, row, parts, begun)
-
-    def _send_row(
-        self, kind: int, id: int, row: int, parts: Sequence[Part], begun: int
-    ) -> None:
-        self.close_block()
-        micros = messages.micros(monotonic_ns() - begun)
-        self.send(kind, id, parts, row, micros)
-
-    def close_block(self) -> None:
-        """Move the results in the journal into a frame; the main thread alone does."""
-        block = self._block
-        if block.results:
-            with self._lock:
-                self._send_block(block, block.results)
-                self._words[COUNT] = 0
-                self._block = _Block()
-
-    def _send_block(self, block: _Block, results: list[Any]) -> None:
-        micros = messages.micros(monotonic_ns() - block.begun)
-        parts = [pickle.dumps(results, 5)]
-        self.send(messages.BLOCK, block.id, parts, block.first, micros)
-
-    def flush_copy(self) -> None:
-        """Send everything from the watcher, while the main thread goes on.
-
-        Rows in the journal are sent as a copy: they stay there, and are sent
-        once more when the main thread comes to it. The pool knows them by number.
-        """
-        with self._lock:
-            block = self._block
-            results = block.results.copy()
-            if results:
-                self._send_block(block, results)
-            self._flush()
-
-    def flush_if_due(self, now: int) -> None:
-        """Send what is there unless something was sent a moment ago."""
-        if now >= self.due:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send everything; the main thread alone does."""
-        self.close_block()
-        with self._lock:
-            self._flush()
-
-    def _flush(self) -> None:
-        unsent = self._page.unsent()
-        if len(unsent):
-            self._sock.sendall(unsent)
-            self._page.sent()
-        self.due = monotonic_ns() + SEND_AFTER
 
 
 def _settle_in(settings: dict[str, Any], control_fd: int) -> None:

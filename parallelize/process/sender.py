@@ -1,0 +1,190 @@
+"""The worker's stream to its pool: results, by way of the shared page.
+
+Whatever a task does, what it came to is in the `Page` before the next task
+begins; it is sent when there is nothing to run, or after a millisecond.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any
+
+from parallelize.process import messages, pickling
+from parallelize.process.page import BASE, COUNT, FIRST, JOURNAL_SIZE, JOURNALED, Page
+from parallelize.process.transport import pack
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from parallelize.process.transport import Part
+
+#: Results are sent at the latest so many nanoseconds after they are there, if
+#: another task ends; the watcher sends them when the pool asks.
+SEND_AFTER = 1_000_000
+
+
+def pickled_result(result: object) -> list[Part]:
+    """Pickle a result; raise what says of which type it was."""
+    try:
+        return pickling.dumps_back(result)
+    except BaseException as error:
+        raise _refusal(result, error) from error
+
+
+def _refusal(result: object, error: BaseException) -> BaseException:
+    from parallelize.errors import SerializationError
+
+    kind = type(result).__qualname__
+    advice = _ADVICE.get(kind, "")
+    text = messages.text_of(error)
+    why = f"{type(error).__name__}: {text}{advice}"
+    return SerializationError(f"the result, a {kind}, cannot be pickled: {why}")
+
+
+_ADVICE = {
+    "generator": "; return a list, or let the caller iterate over calls",
+    "coroutine": "; decorate the async function itself, or await it in the call",
+    "async_generator": "; return a list, or let the caller iterate over calls",
+}
+
+
+class _Block:
+    """Results of rows that follow each other: what the journal holds, once more."""
+
+    __slots__ = ("begun", "first", "id", "results")
+
+    def __init__(self) -> None:
+        self.id = 0
+        self.first = 0
+        self.begun = 0
+        self.results: list[Any] = []
+
+
+class Sender:
+    """Owns the stream to the pool: the page's outbox and journal, and the socket.
+
+    Attributes:
+        due: When the outbox is to be sent, in nanoseconds of the monotonic clock.
+    """
+
+    def __init__(self, sock: socket.socket, page: Page) -> None:
+        self.due = 0
+        self._sock = sock
+        self._page = page
+        self._words = page.words
+        self._block = _Block()
+        self._forked = False
+        # Guards the stream (outbox and socket) between the main thread and the
+        # watcher. The journal and the block are the main thread's: the watcher
+        # only copies. Nothing is locked under it.
+        self._lock = threading.RLock()
+
+    def forked(self) -> None:
+        """Note that this process is a copy made by a task: it may not send."""
+        self._forked = True
+        self._lock = threading.RLock()
+
+    def send(
+        self, kind: int, id: int, parts: Sequence[Part], extra: int = 0, micros: int = 0
+    ) -> None:
+        """Add a frame to the stream."""
+        if self._forked:
+            os._exit(0)
+        buffers = pack(kind, id, parts, extra, micros)
+        with self._lock:
+            if len(buffers) == 1 and self._page.append(buffers[0]):
+                return
+            self._flush()
+            if len(buffers) == 1 and self._page.append(buffers[0]):
+                return
+            for buffer in buffers:
+                self._sock.sendall(buffer)
+                self._words[BASE] += memoryview(buffer).nbytes
+
+    def row_done(self, id: int, row: int, result: object, begun: int) -> None:
+        """Add the result of one row; the main thread alone does."""
+        if self._forked:
+            os._exit(0)
+        block = self._block
+        slot = len(block.results)
+        if slot < JOURNAL_SIZE and self._page.note(slot, result):
+            if slot == 0:
+                self._words[FIRST] = block.first = row
+                block.id, block.begun = id, begun
+            block.results.append(result)
+            self._words[COUNT] = slot + 1
+        else:
+            self._row_done_slowly(id, row, result, begun)
+
+    def _row_done_slowly(self, id: int, row: int, result: object, begun: int) -> None:
+        self.close_block()
+        if type(result) in JOURNALED and self._page.note(0, result):
+            self.row_done(id, row, result, begun)  # the journal was full
+            return
+        try:
+            parts = pickled_result(result)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            self.row_failed(id, row, error, begun)
+            return
+        self._send_row(messages.ROW_DONE, id, row, parts, begun)
+
+    def row_failed(self, id: int, row: int, error: BaseException, begun: int) -> None:
+        """Add the error of one row."""
+        parts = [messages.encode_failure(error)]
+        self._send_row(messages.ROW_FAILED, id, row, parts, begun)
+
+    def _send_row(
+        self, kind: int, id: int, row: int, parts: Sequence[Part], begun: int
+    ) -> None:
+        self.close_block()
+        micros = messages.micros(monotonic_ns() - begun)
+        self.send(kind, id, parts, row, micros)
+
+    def close_block(self) -> None:
+        """Move the results in the journal into a frame; the main thread alone does."""
+        block = self._block
+        if block.results:
+            with self._lock:
+                self._send_block(block, block.results)
+                self._words[COUNT] = 0
+                self._block = _Block()
+
+    def _send_block(self, block: _Block, results: list[Any]) -> None:
+        micros = messages.micros(monotonic_ns() - block.begun)
+        parts = [pickle.dumps(results, 5)]
+        self.send(messages.BLOCK, block.id, parts, block.first, micros)
+
+    def flush_copy(self) -> None:
+        """Send everything from the watcher, while the main thread goes on.
+
+        Rows in the journal are sent as a copy: they stay there, and are sent
+        once more when the main thread comes to it. The pool knows them by number.
+        """
+        with self._lock:
+            block = self._block
+            results = block.results.copy()
+            if results:
+                self._send_block(block, results)
+            self._flush()
+
+    def flush_if_due(self, now: int) -> None:
+        """Send what is there unless something was sent a moment ago."""
+        if now >= self.due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send everything; the main thread alone does."""
+        self.close_block()
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        unsent = self._page.unsent()
+        if len(unsent):
+            self._sock.sendall(unsent)
+            self._page.sent()
+        self.due = monotonic_ns() + SEND_AFTER
