@@ -19,6 +19,7 @@ Example:
 #   pools                 which executor takes a call: the global pools, use()
 #   executors/            one backend a file over the base in executors/base
 #   process/              the process engine, both ends of the wire
+#   sharing               what is put into memory once for all processes
 #   insight/              what a run shows of itself
 #   calls, dependencies   the road of a call to its executor
 #   futures, proxies      what a call gives
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from parallelize.helpers import parallel_map, process_map, thread_map
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown, use
+    from parallelize.sharing import Shared, share
 
 __all__ = (
     "ALL_COMPLETED",
@@ -88,6 +90,7 @@ __all__ = (
     "RemoteTraceback",
     "SerialExecutor",
     "SerializationError",
+    "Shared",
     "TaskKilled",
     "TaskTimeout",
     "ThreadPoolExecutor",
@@ -101,6 +104,7 @@ __all__ = (
     "parallelized",
     "process_map",
     "processed",
+    "share",
     "shutdown",
     "thread_map",
     "threaded",
@@ -144,6 +148,7 @@ _HOMES = {
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.pools": ("shutdown", "use"),
+    "parallelize.sharing": ("Shared", "share"),
 }
 
 

@@ -173,10 +173,13 @@ LAYERS = [
     ["process.windows"],
     ["process.server"],
     ["process.worker"],
-    ["process.rows"],
+    ["process.rows", "process.exchange"],
     ["process.sender"],
+    ["sharing"],
     ["process.inheritance", "process.messages"],
+    ["process.segments"],
     ["process.command", "process.page", "process.pickling", "process.transport"],
+    ["process.memory"],
     ["process.main_module"],
     ["insight", "proxies"],
     ["calls", "callables", "cpus", "_died"],
@@ -194,15 +197,26 @@ EXCEPTIONS = {
 }
 
 #: What a worker may know besides its end of the wire.
-LEAVES = {"errors", "futures", "options", "dependencies", "gaps", "lifecycle"}
+LEAVES = {
+    "errors",
+    "futures",
+    "options",
+    "dependencies",
+    "gaps",
+    "lifecycle",
+    "sharing",
+}
 WIRE = {
     "command",
+    "exchange",
     "inheritance",
     "main_module",
+    "memory",
     "messages",
     "page",
     "pickling",
     "rows",
+    "segments",
     "sender",
     "transport",
     "worker",

@@ -43,6 +43,7 @@ _TICK = 0.001
 #: Seconds in which a worker has usually given back what it was asked for.
 _GIVING_BACK = 0.005
 
+_ABOUT_SEGMENTS = frozenset((messages.ADOPT, messages.FORGET, messages.RELEASED))
 _CALL_ENDS = frozenset((messages.DONE, messages.FAILED))
 _ROW_ENDS = frozenset((messages.BLOCK, messages.ROW_DONE, messages.ROW_FAILED))
 
@@ -93,6 +94,11 @@ class Dispatcher:
             self._rung = True
             with contextlib.suppress(OSError):  # full: it wakes anyway; or closed
                 self._ring.send(b"!")
+
+    def ring(self) -> None:
+        """The same from anywhere, a finaliser for one; the caller holds nothing."""
+        with contextlib.suppress(OSError):
+            self._ring.send(b"!")
 
     def after(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something later, in the thread; the caller holds the pool's lock."""
@@ -148,6 +154,7 @@ class Dispatcher:
             self._rung = False
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(64)
+            self._pool.tell_of_segments()
             self._register()
 
     def _register(self) -> None:
@@ -205,6 +212,8 @@ class Dispatcher:
     def _hear(self, worker: Worker) -> None:
         try:
             frames = worker.reader.read(worker.sock)
+            if frames and any(frame.kind & messages.BIG for frame in frames):
+                frames = self._opened(worker, frames)
         except BlockingIOError:
             return
         except DoesNotFitError as error:
@@ -219,6 +228,15 @@ class Dispatcher:
             self._lost(worker)
         elif frames:
             self._absorb(worker, frames)
+            self._take_answers(worker)
+
+    def _opened(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
+        """Give frames the buffers that are in segments."""
+        self._read_control(worker)  # the segments went ahead, over that socket
+        return [
+            worker.with_views(frame) if frame.kind & messages.BIG else frame
+            for frame in frames
+        ]
 
     def _lost(self, worker: Worker) -> None:
         """A worker's socket is closed: it has ended, or is of no use."""
@@ -315,22 +333,36 @@ class Dispatcher:
             max(others, key=lambda each: each.load).ask_back()
 
     def _answer(self, worker: Worker, _: int) -> None:
-        """A worker gives back what it has not begun."""
+        """A worker gives back what it has not begun, or speaks of segments."""
         if worker.stage is Stage.GONE:
             return
+        self._read_control(worker)
+        self._take_answers(worker)
+
+    def _read_control(self, worker: Worker) -> None:
         try:
-            frames = worker.control_reader.read(worker.control)
-            for frame in frames or ():
-                self._given_back(worker, *_given_back_in(frame))
+            while (frames := worker.control_reader.read(worker.control)) is not None:
+                for frame in frames:
+                    self._told(worker, frame)
         except BlockingIOError:
             return
         except ProtocolError as error:
             self._nonsense(worker, error)
-            frames = None
-        except OSError:
-            frames = None
-        if frames is None:
-            self._unregister(worker.control)
+        except OSError:  # it has ended
+            pass
+        self._unregister(worker.control)
+
+    def _told(self, worker: Worker, frame: Frame) -> None:
+        if frame.kind not in _ABOUT_SEGMENTS:
+            worker.answers.append(_given_back_in(frame))
+            return
+        with self._pool.lock:
+            worker.adopt(frame)
+            self._pool.tell_of_segments()
+
+    def _take_answers(self, worker: Worker) -> None:
+        while worker.answers:
+            self._given_back(worker, *worker.answers.popleft())
 
     def _given_back(
         self, worker: Worker, rows_id: int, rows: int, ids: Sequence[int]
@@ -341,6 +373,7 @@ class Dispatcher:
             returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]
             for task in returned:
                 worker.release(task)
+                worker.gave_back(task)
                 worker.begun -= task.size
             split = worker.tasks.get(rows_id)
             if isinstance(split, RowsTask):
@@ -412,7 +445,7 @@ class Dispatcher:
         for sock in (worker.sock, worker.control):
             self._unregister(sock)
         with pool.lock:
-            ends = self._sort(worker, worker.last_frames())
+            ends = self._sort(worker, self._last_frames(worker))
             last_stage, worker.stage = worker.stage, Stage.GONE
             del pool.workers[worker.id]
             self._known.discard(worker.id)
@@ -431,6 +464,12 @@ class Dispatcher:
                 pool.start_failed(_reason(worker, status))
             pool.feed_idle()
         pool.settle()
+
+    def _last_frames(self, worker: Worker) -> list[Frame]:
+        frames = worker.last_frames()
+        with contextlib.suppress(ProtocolError):
+            return self._opened(worker, frames)
+        return frames
 
     def _settle(self, worker: Worker, status: int | None) -> bool:
         """Fail the call that was running, hand on the rest; True if one was running."""

@@ -8,9 +8,21 @@
 |               |                                           | ROW_FAILED, in order  |
 | GIVE_BACK     | (over the control socket)                 | GIVEN_BACK, likewise  |
 
+Either side tells the other over the control socket of the segments by which it
+sends large buffers (see `segments`); ``id`` is then that of a segment:
+
+| ADOPT    | a new segment; its descriptor comes along                          |
+| FORGET   | the segment is given up                                            |
+|          | (``extra`` is 1 in both where it is memory of `sharing` instead)    |
+| RELEASED | nobody has views of the segment's message any more; ``extra`` is 1 |
+|          | if it may be used again                                            |
+
 GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
 is running (0: none is), how many of its rows are given up, then the ids of the
 tasks that are given back.
+
+To the kind of CALL, DONE and ROW_DONE `BIG` is added if their buffers are in a
+segment: the last part of the arguments or of the result then says where.
 
 ``id`` names the task. ``extra`` is, in CALL, how many of the buffers belong to
 the arguments; in ROWS, the number of arguments of each row (0: each row is
@@ -33,10 +45,15 @@ if TYPE_CHECKING:
 
     from parallelize.process.transport import Part
 
+BIG = 1 << 8
+
 START = 1
 CALL = 2
 ROWS = 3
 GIVE_BACK = 4
+ADOPT = 5
+FORGET = 6
+RELEASED = 7
 
 READY = 11
 START_FAILED = 12

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
     Part = bytes | bytearray | memoryview
     Parts = Sequence[Part]
+    Place = Callable[[Sequence[memoryview]], Part | None]
 
 #: Buffers below this many bytes stay inside the pickle: copying them is cheap.
 LEAST_BUFFER = 1 << 15
 
 #: Buffers beyond so many stay inside, too: a frame has room for some thousands.
 MOST_BUFFERS = 1000
+
+#: Bytes from so many on are copied to where they go, without a detour.
+LONG_BYTES = 1 << 20
 
 #: How many functions either side remembers.
 MOST_FUNCTIONS = 512
@@ -39,52 +43,128 @@ _BY_NAME = b"@"
 _BY_VALUE = b"="
 _MOST_WRAPPERS = 16
 _PLAIN = frozenset((types.FunctionType, types.BuiltinFunctionType))
+_SIMPLE = frozenset((int, float, bool, str, type(None)))
+_RAW = frozenset((bytes, bytearray))
+
+
+def _nowhere(_: Sequence[memoryview]) -> None:
+    """Place nothing: the buffers are parts of the message."""
+
 
 _encoded: dict[Any, bytes] = {}  # functions that travel by name, as bytes
 _decoded: dict[bytes, Callable[..., Any]] = {}  # and what came of the bytes here
 
 
-def dumps(value: object) -> list[Part]:
-    """Pickle a value into parts, for a worker; the buffers among them are copies.
+def dumps(value: object, place: Place = _nowhere) -> list[Part]:
+    """Pickle a value into parts, for a worker.
+
+    What the parts hold is a snapshot: the large buffers are copied before this
+    returns.
+
+    Args:
+        value: What is to travel.
+        place: Copies the buffers to where both processes can read them, and returns
+            what takes their place in the parts; None if it cannot.
 
     Raises:
         BaseException: Whatever pickling raised; `Exception` classes only after
             cloudpickle has failed too.
     """
-    return _dumps(value, main_module.encode)
+    return _dumps(value, main_module.encode, place)
 
 
-def dumps_back(value: object) -> list[Part]:
+def are_simple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether arguments are of types with which nothing can go wrong."""
+    return not kwargs and _SIMPLE.issuperset(map(type, args))
+
+
+def dumps_simple(args: tuple[Any, ...]) -> list[Part]:
+    """Pickle such arguments."""
+    return [pickle.dumps((args, {}), 5)]
+
+
+def dumps_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any], place: Place
+) -> list[Part]:
+    """The same for the arguments of a call."""
+    if any(map(_is_long, args)):
+        args = tuple(_Bytes(each) if _is_long(each) else each for each in args)
+    return dumps((args, kwargs), place)
+
+
+def dumps_buffers(value: object) -> list[Part]:
+    """Pickle a value into parts of which the buffers are its own, not copies."""
+    own: list[memoryview] = []
+
+    def keep(buffers: Sequence[memoryview]) -> bytes:
+        own.extend(buffers)
+        return b""
+
+    return [_dumps(value, main_module.encode, keep)[0], *own]
+
+
+def dumps_back(value: object, place: Place = _nowhere) -> list[Part]:
     """The same in a worker, for the program that it belongs to."""
-    return _dumps(value, main_module.encode_back)
+    if _is_long(value):
+        value = _Bytes(value)
+    return _dumps(value, main_module.encode_back, place)
 
 
-def _dumps(value: object, by_value: Callable[[object, Keep], bytes]) -> list[Part]:
-    parts: list[Part] = [b""]
+def _is_long(value: object) -> bool:
+    return type(value) in _RAW and len(value) >= LONG_BYTES  # type: ignore[arg-type]
+
+
+class _Bytes:
+    """Long bytes (or a bytearray) that travel as a buffer, outside the pickle."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __reduce__(self) -> tuple[type, tuple[pickle.PickleBuffer]]:
+        return type(self._value), (pickle.PickleBuffer(self._value),)  # type: ignore[arg-type]
+
+
+def _dumps(
+    value: object, by_value: Callable[[object, Keep], bytes], place: Place
+) -> list[Part]:
+    buffers: list[memoryview] = []
 
     def keep_inside(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
-        if raw.nbytes < LEAST_BUFFER or len(parts) > MOST_BUFFERS:
+        if raw.nbytes < LEAST_BUFFER or len(buffers) >= MOST_BUFFERS:
             return True
-        parts.append(bytearray(raw))
+        buffers.append(raw)
         return False
 
+    data = _pickled(value, by_value, keep_inside, buffers)
+    if not buffers:
+        return [data]
+    placed = place(buffers)
+    if placed is not None:
+        return [data, placed]
+    return [data, *map(bytearray, buffers)]
+
+
+def _pickled(
+    value: object,
+    by_value: Callable[[object, Keep], bytes],
+    keep_inside: Keep,
+    buffers: list[memoryview],
+) -> bytes:
     try:
         data = pickle.dumps(value, 5, buffer_callback=keep_inside)
         if b"__main__" not in data:
-            parts[0] = data
-            return parts
+            return data
     except Exception:  # noqa: BLE001 - any failure: cloudpickle tells better or succeeds
         pass
-    _forget_attempt(parts)
-    parts[0] = by_value(value, keep_inside)
-    return parts
+    _forget_attempt(buffers)
+    return by_value(value, keep_inside)
 
 
-def _forget_attempt(parts: list[Part]) -> None:
+def _forget_attempt(buffers: list[memoryview]) -> None:
     from parallelize import gaps
 
-    del parts[1:]
+    buffers.clear()
     gaps.restart()
 
 
@@ -96,6 +176,11 @@ def loads(parts: Parts) -> Any:
     if len(parts) == 1:
         return pickle.loads(data)
     return pickle.loads(data, buffers=parts[1:])
+
+
+def known_function(fn: Callable[..., Any]) -> bytes | None:
+    """What `encode_function` would return, if that is known without looking."""
+    return _encoded.get(fn) if type(fn) in _PLAIN else None
 
 
 def encode_function(fn: Callable[..., Any]) -> bytes:

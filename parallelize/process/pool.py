@@ -32,16 +32,20 @@ from parallelize.process.dispatcher import Dispatcher
 from parallelize.process.inheritance import Inheritance
 from parallelize.process.queue import TaskQueue
 from parallelize.process.row_tasks import RowsTask, encode_rows
+from parallelize.process.segments import MOST_SEGMENTS, Segments
 from parallelize.process.tasks import CallTask, Task
 from parallelize.process.transport import pack
 from parallelize.process.workers import Stage, Worker
+from parallelize.sharing import noting_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from parallelize.calls import Rows
     from parallelize.options import CallOptions
+    from parallelize.process.segments import Placed
     from parallelize.process.transport import Part
+    from parallelize.sharing import Shared
 
     class LiveMaps(Protocol):
         """The maps that run in this pool."""
@@ -59,6 +63,9 @@ START_PAUSE = 10.0
 
 #: Seconds that running calls have when the program ends by an error.
 ABANDON_GRACE = 0.5
+
+#: Seconds until what a worker's full control socket did not take is tried again.
+PAY_AFTER = 0.005
 
 #: Seconds that a worker has to end when it is let go, before it is killed.
 LEAVE_GRACE = 3.0
@@ -110,10 +117,17 @@ class Pool:
         self.start_failures: int = 0
         self._no_start_before = 0.0
         self._endings: deque[Callable[[], object]] = deque()  # see `settle`
+        # What large arguments travel in, and what has to be told of it: a garbage
+        # collection may do so at any moment, so it is only noted then.
+        self._given_up: deque[int] = deque()
+        self._collected: deque[tuple[int, int, bool]] = deque()
+        self._unshared: deque[tuple[int, int]] = deque()
+        self.segments: Segments = Segments(self._given_up.append)
         self.launcher: launch.Launcher | None = None
         self.lost_launchers: list[launch.Launcher] = []
         self._dispatcher: Dispatcher | None = None
         self._start_frame: list[Part] = []
+        self._start_shares: Sequence[Shared[Any]] = ()  # among the initargs
         self._inheritance = Inheritance()
         self._last_id = 0
         self._last_worker = 0
@@ -258,6 +272,51 @@ class Pool:
                 each.close()
         self.lost_launchers.clear()
 
+    # Large buffers.
+
+    def place(self, buffers: Sequence[memoryview], *, copied: bool) -> Placed | None:
+        """Copy large buffers of a call to where a worker can read them."""
+        placed = self.segments.place(buffers, copied=copied)
+        if self._given_up:
+            with self.lock:
+                self.tell_of_segments()
+        return placed
+
+    def tell_of_segments(self) -> None:
+        """Tell workers what became of segments; the caller holds the lock."""
+        while self._given_up:
+            id = self._given_up.popleft()
+            for worker in self.workers.values():
+                worker.forget_segment(id)
+        while self._collected:
+            worker_id, id, reusable = self._collected.popleft()
+            owner = self.workers.get(worker_id)
+            if owner is not None:
+                owner.tell(messages.RELEASED, id, extra=int(reusable))
+        while self._unshared:
+            worker_id, id = self._unshared.popleft()
+            owner = self.workers.get(worker_id)
+            if owner is not None:
+                owner.forget_share(id)
+
+    def _view_gone(self, worker_id: int, id: int, reusable: bool) -> None:
+        """The last view of a result was collected, in whatever thread."""
+        self._collected.append((worker_id, id, reusable))
+        if self._dispatcher is not None:
+            self._dispatcher.ring()
+
+    def _share_gone(self, worker_id: int, id: int) -> None:
+        """A handle was collected, in whatever thread, that a worker has."""
+        self._unshared.append((worker_id, id))
+        if self._dispatcher is not None:
+            self._dispatcher.ring()
+
+    def _pay(self, worker: Worker) -> None:
+        """Send what a worker's control socket could not take, when it can."""
+        worker.pay()
+        if worker.owes and worker.stage is not Stage.GONE:
+            self._at(PAY_AFTER, partial(self._pay, worker))
+
     # Handing tasks to workers; the caller holds the lock.
 
     def feed_idle(self) -> None:
@@ -286,6 +345,8 @@ class Pool:
             worker.write(buffers)
             if worker.stuck:
                 self.wake()
+            if worker.owes:
+                self._at(PAY_AFTER, partial(self._pay, worker))
         if not worker.tasks:
             self._rest(worker)
 
@@ -358,6 +419,7 @@ class Pool:
 
     def _new_worker(self) -> Worker:
         worker = self._bare_worker()
+        worker.hand(self._start_shares)
         worker.write(self._start_frame_of(worker))
         return worker
 
@@ -365,11 +427,21 @@ class Pool:
         self._last_worker += 1
         if self.launcher is not None:
             try:
-                return Worker(self._last_worker, self.launcher, self._inheritance.fds)
+                return self._worker_from(self.launcher)
             except ConnectionError:  # the server is gone; the dispatcher closes it
                 self.lost_launchers.append(self.launcher)
         self.launcher = self._new_launcher()
-        return Worker(self._last_worker, self.launcher, self._inheritance.fds)
+        return self._worker_from(self.launcher)
+
+    def _worker_from(self, launcher: launch.Launcher) -> Worker:
+        return Worker(
+            self._last_worker,
+            launcher,
+            self._inheritance.fds,
+            self.segments,
+            self._view_gone,
+            self._share_gone,
+        )
 
     def _new_launcher(self) -> launch.Launcher:
         settings = self.settings
@@ -545,6 +617,7 @@ class Pool:
             self.state = State.CLOSED
         self._close_launcher()
         self._inheritance.close()
+        self.segments.close()
 
     def forget(self) -> None:
         """In a forked child: close our copies, fail the parent's futures."""
@@ -559,6 +632,7 @@ class Pool:
             if launcher is not None:
                 launcher.forget()
         self._inheritance.close()
+        self.segments.forget()
         if self._dispatcher is not None:
             self._dispatcher.forget()
         for task in tasks:
@@ -580,8 +654,9 @@ class Pool:
         if initializer is None or self.settings.method == "fork":
             return []
         try:
-            encoded = pickling.encode_function(initializer)
-            return [encoded, *self._inheritance.dumps(initargs)]
+            with noting_shared() as self._start_shares:
+                encoded = pickling.encode_function(initializer)
+                return [encoded, *self._inheritance.dumps(initargs)]
         except Exception as error:
             msg = f"initializer and initargs cannot be pickled: {error}"
             raise SerializationError(msg) from error
@@ -594,6 +669,7 @@ class Pool:
             "cwd": _folder(),
             "multiprocessing": self._process_names(worker),
             "initializer": self._start_frame or None,
+            "segments": max(2, MOST_SEGMENTS // self.settings.max_workers),
         }
         return pack(messages.START, 0, [pickle.dumps(settings, 5)])
 

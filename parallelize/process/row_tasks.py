@@ -18,6 +18,7 @@ from parallelize.process.tasks import (
     is_interrupt,
 )
 from parallelize.process.transport import ProtocolError, pack
+from parallelize.sharing import noting_shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,7 @@ class RowsTask(Task):
     def begin(self) -> bool:
         return not self._cancelled
 
-    def buffers(self) -> list[Part]:
+    def buffers(self, *, inline: bool = False) -> list[Part]:
         width = self._arity or 1
         rows = self._rows[self.done * width :] if self.done else self._rows
         self._rebase()
@@ -168,6 +169,7 @@ class RowsTask(Task):
         part.key = self.key
         part.done = 0
         part.attempts = self.attempts
+        part.shares = self.shares
         part._rows = self._rows[start * width : stop * width]
         part._arity = self._arity
         part._first = self._first + start
@@ -213,6 +215,14 @@ def _results(frame: Frame) -> list[Any]:
 
 def encode_rows(pool: Pool, source: Rows) -> list[Task]:
     """Turn rows into tasks: one, or more where rows have large buffers."""
+    with noting_shared() as shares:
+        tasks = _encoded(pool, source)
+    for task in tasks:
+        task.shares = shares or task.shares
+    return tasks
+
+
+def _encoded(pool: Pool, source: Rows) -> list[Task]:
     fn = source.fn
     if isinstance(fn, MethodType):
         fn = pickling.bound(fn)

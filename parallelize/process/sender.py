@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.process import messages, pickling
 from parallelize.process.page import BASE, COUNT, FIRST, JOURNAL_SIZE, JOURNALED, Page
+from parallelize.process.segments import Placed
 from parallelize.process.transport import pack
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from parallelize.process.pickling import Place
     from parallelize.process.transport import Part
 
 #: Results are sent at the latest so many nanoseconds after they are there, if
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 SEND_AFTER = 1_000_000
 
 
-def pickled_result(result: object) -> list[Part]:
+def pickled_result(result: object, place: Place) -> list[Part]:
     """Pickle a result; raise what says of which type it was."""
     try:
-        return pickling.dumps_back(result)
+        return pickling.dumps_back(result, place)
     except BaseException as error:
         raise _refusal(result, error) from error
 
@@ -71,8 +73,9 @@ class Sender:
         due: When the outbox is to be sent, in nanoseconds of the monotonic clock.
     """
 
-    def __init__(self, sock: socket.socket, page: Page) -> None:
+    def __init__(self, sock: socket.socket, page: Page, place: Place) -> None:
         self.due = 0
+        self._place = place  # where large buffers of results go
         self._sock = sock
         self._page = page
         self._words = page.words
@@ -94,6 +97,8 @@ class Sender:
         """Add a frame to the stream."""
         if self._forked:
             os._exit(0)
+        if parts and type(parts[-1]) is Placed:
+            kind |= messages.BIG
         buffers = pack(kind, id, parts, extra, micros)
         with self._lock:
             if len(buffers) == 1 and self._page.append(buffers[0]):
@@ -126,7 +131,7 @@ class Sender:
             self.row_done(id, row, result, begun)  # the journal was full
             return
         try:
-            parts = pickled_result(result)
+            parts = pickled_result(result, self._place)
         except BaseException as error:  # noqa: BLE001 - it belongs to the row
             self.row_failed(id, row, error, begun)
             return

@@ -15,7 +15,9 @@ from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
+from parallelize.process.segments import Placed
 from parallelize.process.transport import pack
+from parallelize.sharing import noting_shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from parallelize.process.pool import Pool
     from parallelize.process.transport import Frame, Part
     from parallelize.process.workers import Worker
+    from parallelize.sharing import Shared
 
 
 class Task(Call):
@@ -36,9 +39,22 @@ class Task(Call):
         cost: Seconds it is expected to take; 0 where nothing is known.
         attempts: How often it was begun and failed.
         worker: Where it was sent, while it is there.
+        placed: Where its large buffers are, if they are in a segment.
+        shares: Handles of shared memory that it needs.
     """
 
-    __slots__ = ("attempts", "cost", "fn", "id", "key", "pool", "size", "worker")
+    __slots__ = (
+        "attempts",
+        "cost",
+        "fn",
+        "id",
+        "key",
+        "placed",
+        "pool",
+        "shares",
+        "size",
+        "worker",
+    )
 
     def __init__(
         self, pool: Pool, fn: Callable[..., Any], options: CallOptions
@@ -53,6 +69,8 @@ class Task(Call):
         self.cost: float = 0.0
         self.attempts: int = 0
         self.worker: Worker | None = None
+        self.placed: Placed | None = None
+        self.shares: Sequence[Shared[Any]] = ()
 
     def start(self) -> None:
         """Put the task into the pool's queue."""
@@ -84,8 +102,12 @@ class Task(Call):
         """Mark it as on its way; False if it was cancelled and must not run."""
         raise NotImplementedError
 
-    def buffers(self) -> list[Part]:
-        """The frame that is sent to a worker."""
+    def buffers(self, *, inline: bool = False) -> list[Part]:
+        """The frame that is sent to a worker.
+
+        Args:
+            inline: Whether it carries buffers itself that are in a segment.
+        """
         raise NotImplementedError
 
     def abort(self, error: BaseException) -> None:
@@ -137,11 +159,32 @@ class CallTask(Task):
         if type(fn) is MethodType:
             # By name a method is found on its class; the instance is an argument.
             fn, args = fn.__func__, (fn.__self__, *args)
-        self.key: bytes = pickling.encode_function(fn)
-        with leaving_gaps() as futures:
-            self._parts = pickling.dumps((args, kwargs))
+        known = pickling.known_function(fn)
+        if known is not None and pickling.are_simple(args, kwargs):
+            self.key: bytes = known
+            self._parts = pickling.dumps_simple(args)
+        else:
+            self._encode_any(fn, args, kwargs)
+
+    def _encode_any(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        with leaving_gaps() as futures, noting_shared() as shares:
+            self.key = pickling.encode_function(fn)
+            self._parts = pickling.dumps_arguments(args, kwargs, self._place)
         if futures:
             self.waits_for: Sequence[Future[Any]] = futures
+        if shares:
+            self.shares: Sequence[Shared[Any]] = shares
+        last = self._parts[-1]
+        if type(last) is Placed:
+            self.placed: Placed | None = last
+            segment = last.segment
+            self.future.add_done_callback(lambda _: self.pool.segments.let_go(segment))
+
+    def _place(self, buffers: Sequence[memoryview]) -> Placed | None:
+        # For a retry what was passed is needed once more, as it was.
+        return self.pool.place(buffers, copied=self.options.retries > 0)
 
     def _refuse(self, error: BaseException) -> None:
         text = f"the arguments of {self.name()} cannot be pickled: {_summary(error)}"
@@ -172,9 +215,14 @@ class CallTask(Task):
             future._call = self
         return True
 
-    def buffers(self) -> list[Part]:
-        parts = [self.key, *self._parts, *self._values]
-        return pack(messages.CALL, self.id, parts, extra=len(self._parts))
+    def buffers(self, *, inline: bool = False) -> list[Part]:
+        kind, arguments = messages.CALL, self._parts
+        if self.placed is not None and inline:
+            arguments = [*arguments[:-1], *self.placed.buffers()]
+        elif self.placed is not None:
+            kind += messages.BIG
+        parts = [self.key, *arguments, *self._values]
+        return pack(kind, self.id, parts, extra=len(arguments))
 
     def kill(self) -> bool:
         """Stop the call while it runs."""

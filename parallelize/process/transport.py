@@ -10,6 +10,7 @@ checked before anything is allocated, and nothing here unpickles.
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from collections import deque
@@ -34,6 +35,11 @@ MOST_BYTES = 1 << 46
 
 #: The most buffers that one sendmsg takes (IOV_MAX is 1024 on every system of ours).
 _MOST_BUFFERS = 512
+
+
+#: How much is read at once where descriptors come along, and how many of these.
+_CONTROL_SIZE = 1 << 12
+_MOST_FDS = 64
 
 
 class ProtocolError(Exception):
@@ -143,6 +149,38 @@ class FrameReader:
             at = body
         self._rest = data[at:] if at else data
         return frames
+
+
+class FdReader(FrameReader):
+    """Reads frames, some of which come with a descriptor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fds: deque[int] = deque()
+
+    def read(self, sock: socket.socket) -> list[Frame] | None:
+        """Read once from the socket; None at the end of the stream."""
+        if sys.platform == "win32":  # cannot pass any
+            return super().read(sock)
+        import socket
+
+        data, fds, _, _ = socket.recv_fds(sock, _CONTROL_SIZE, _MOST_FDS)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        self._fds.extend(fds)
+        return self.feed(data) if data else None
+
+    def fd(self) -> int:
+        """The descriptor that came with the frame; raise ProtocolError if none did."""
+        if not self._fds:
+            msg = "a frame without its descriptor"
+            raise ProtocolError(msg)
+        return self._fds.popleft()
+
+    def close(self) -> None:
+        """Close what nobody has asked for."""
+        while self._fds:
+            os.close(self._fds.popleft())
 
 
 class _LargeFrame:

@@ -31,14 +31,15 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize import gaps
 from parallelize.process import inheritance, main_module, messages, pickling
+from parallelize.process.exchange import Exchange
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK, Page
 from parallelize.process.rows import Rows
 from parallelize.process.sender import Sender, pickled_result
 from parallelize.process.transport import (
     DoesNotFitError,
+    FdReader,
     FrameReader,
     ProtocolError,
-    pack,
 )
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Worker:
         self._trouble: ProtocolError | None = None  # what the watcher met there
         self._tasks: deque[Frame] = deque()
         self._run: Rows | None = None  # the rows that are running
-        self._sender = Sender(sock, page)
+        self._exchange = Exchange(control)
+        self._sender = Sender(sock, page, self._exchange.place)
 
     def run(self) -> int:
         """Serve until the pool closes the task socket; return the exit code."""
@@ -124,7 +126,9 @@ class Worker:
         if frame is None:
             return False
         try:
-            _settle_in(pickle.loads(frame.parts[0]), self._control.fileno())
+            settings = pickle.loads(frame.parts[0])
+            self._exchange.at_most(settings["segments"])
+            _settle_in(settings, self._control.fileno())
             threading.Thread(target=self._watch, name="watcher", daemon=True).start()
         except BaseException as error:  # noqa: BLE001 - it is sent to the pool
             failure = messages.encode_failure(error)
@@ -173,13 +177,14 @@ class Worker:
                 frame = tasks.popleft()
             except IndexError:
                 self._sender.flush()
+                self._exchange.tell_released()
                 if not self._read():
                     return
                 continue
-            if frame.kind == messages.CALL:
-                self._call(frame)
-            else:
+            if frame.kind == messages.ROWS:
                 self._rows(frame)
+            else:
+                self._call(frame)
 
     # One call.
 
@@ -188,10 +193,34 @@ class Worker:
         self._words[BEGUN] = begun
         self._words[ROW] = 0
         self._words[TASK] = frame.id
-        kind, parts = _run_call(frame)
+        kind, parts = self._run_call(frame)
         now = monotonic_ns()
         self._sender.send(kind, frame.id, parts, micros=messages.micros(now - begun))
         self._sender.flush_if_due(now)
+        if frame.kind & messages.BIG:
+            self._exchange.tell_released()
+
+    def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part]]:
+        """Run one call; return the kind and parts of its answer."""
+        try:
+            fn = pickling.decode_function(bytes(frame.parts[0]))
+            args, kwargs = self._arguments(frame)
+            result = fn(*args, **kwargs)
+            return messages.DONE, pickled_result(result, self._exchange.place)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the call
+            return messages.FAILED, [messages.encode_failure(error)]
+
+    def _arguments(self, frame: Frame) -> tuple[Sequence[Any], dict[str, Any]]:
+        after = 1 + frame.extra
+        arguments = frame.parts[1:after]
+        if frame.kind & messages.BIG:
+            arguments = [arguments[0], *self._exchange.views(arguments[1])]
+        if after == len(frame.parts):
+            args, kwargs = pickling.loads(arguments)
+            return args, kwargs
+        with gaps.filling_gaps(pickling.loads(frame.parts[after:])):
+            args, kwargs = pickling.loads(arguments)
+        return args, kwargs
 
     # Many calls of one function.
 
@@ -204,7 +233,7 @@ class Worker:
     # The watcher thread.
 
     def _watch(self) -> None:
-        reader = FrameReader()
+        reader = FdReader()
         while True:
             try:
                 frames = reader.read(self._control)
@@ -212,8 +241,11 @@ class Worker:
                 frames = None
             if frames is None:
                 _end_as_orphan()
-            for _ in frames:
-                self._give_back()
+            for frame in frames:
+                if frame.kind == messages.GIVE_BACK:
+                    self._give_back()
+                else:
+                    self._exchange.hear(frame, reader)
 
     def _give_back(self) -> None:
         """Return every task that has not begun, newest first, and send results."""
@@ -228,7 +260,7 @@ class Worker:
         rows = (run.id, run.give_up()) if run is not None else (0, 0)
         self._sender.flush_copy()
         answer = messages.encode_given_back(*rows, returned)
-        self._control.sendall(b"".join(pack(messages.GIVEN_BACK, 0, [answer])))
+        self._exchange.tell(messages.GIVEN_BACK, 0, [answer])
 
     def _take_in(self) -> None:
         """Read what has arrived while the main thread runs something long."""
@@ -259,27 +291,6 @@ class Worker:
             self._sender.forked()
 
         os.register_at_fork(after_in_child=in_child)
-
-
-def _run_call(frame: Frame) -> tuple[int, Sequence[Part]]:
-    """Run one call; return the kind and parts of its answer."""
-    try:
-        fn = pickling.decode_function(bytes(frame.parts[0]))
-        args, kwargs = _arguments(frame)
-        return messages.DONE, pickled_result(fn(*args, **kwargs))
-    except BaseException as error:  # noqa: BLE001 - it belongs to the call
-        return messages.FAILED, [messages.encode_failure(error)]
-
-
-def _arguments(frame: Frame) -> tuple[Sequence[Any], dict[str, Any]]:
-    after = 1 + frame.extra
-    arguments = frame.parts[1:after]
-    if after == len(frame.parts):
-        args, kwargs = pickling.loads(arguments)
-        return args, kwargs
-    with gaps.filling_gaps(pickling.loads(frame.parts[after:])):
-        args, kwargs = pickling.loads(arguments)
-    return args, kwargs
 
 
 def _settle_in(settings: dict[str, Any], control_fd: int) -> None:

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import enum
 import os
 import socket
+from collections import deque
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.process import messages
 from parallelize.process.launch import KILL, RESUME
 from parallelize.process.page import Page, close_page_file, make_page_file
-from parallelize.process.transport import FrameReader, FrameWriter, ProtocolError, pack
+from parallelize.process.segments import Received, decode_places
+from parallelize.process.transport import (
+    FdReader,
+    FrameReader,
+    FrameWriter,
+    ProtocolError,
+    pack,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from parallelize.process.launch import Launcher
+    from parallelize.process.segments import Segment, Segments
     from parallelize.process.tasks import Task
     from parallelize.process.transport import DoesNotFitError, Frame, Part
+    from parallelize.sharing import Shared
 
 #: Seconds of silence after which a worker that holds more than it runs is asked
 #: to give the rest back.
@@ -63,9 +75,18 @@ class Worker:
         begun: How many calls it was given in its life.
         stuck: Whether part of a frame waits until its socket takes more.
         reason: Why it could not start, if it said so.
+        answers: What it gave back and nobody has taken yet.
     """
 
-    def __init__(self, id: int, launcher: Launcher, more_fds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        id: int,
+        launcher: Launcher,
+        more_fds: Sequence[int],
+        segments: Segments,
+        view_gone: Callable[[int, int, bool], object],
+        share_gone: Callable[[int, int], object],
+    ) -> None:
         self.id: int = id
         self.pid: int | None = None
         self.stage: Stage = Stage.STARTING
@@ -82,6 +103,16 @@ class Worker:
         self._last_news = 0.0
         self._weighed_at = 0.0
         self._heavy = False
+        self._segments = segments
+        self._share_gone = share_gone
+        self._told: set[int] = set()  # ids of segments of ours that it has
+        self._lent: collections.Counter[int] = collections.Counter()  # and may read
+        self._results = Received(partial(view_gone, id))
+        self._unmapped: dict[int, OSError] = {}
+        # What the control socket did not take: frames, and a descriptor for some.
+        self._owed: deque[tuple[bytes, int | None]] = deque()
+        self._shares: set[int] = set()  # ids of handles whose memory it has
+        self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
         self._open(launcher, more_fds)
 
     def _open(self, launcher: Launcher, more_fds: Sequence[int]) -> None:
@@ -98,7 +129,7 @@ class Worker:
             launcher.start(self.id, sock, control, page_file, more_fds)
             self._close_ours = ours.pop_all()
         self.reader: FrameReader = FrameReader()
-        self.control_reader: FrameReader = FrameReader()
+        self.control_reader: FdReader = FdReader()
         self._writer = FrameWriter(self.sock)
 
     # Giving it work.
@@ -112,13 +143,128 @@ class Worker:
         self.load += task.cost
         self.begun += task.size
         task.worker = self
-        return task.buffers()
+        if task.shares:
+            self.hand(task.shares)
+        placed = task.placed
+        if placed is None:
+            return task.buffers()
+        return task.buffers(inline=not self._lend(placed.segment))
 
     def release(self, task: Task) -> None:
         """Note that it no longer has the task."""
         del self.tasks[task.id]
         task.worker = None
         self.load = self.load - task.cost if self.tasks else 0.0
+
+    # Large buffers.
+
+    def _lend(self, segment: Segment) -> bool:
+        """Let it read what is in a segment; False if it cannot be told of it."""
+        if segment.id not in self._told:
+            frame = b"".join(pack(messages.ADOPT, segment.id))
+            try:
+                self._pay()
+                socket.send_fds(self.control, [frame], [segment.fd])
+            except OSError:  # its control socket is full, or it has died
+                return False
+            self._told.add(segment.id)
+        self._segments.hold(segment)
+        self._lent[segment.id] += 1
+        return True
+
+    def gave_back(self, task: Task) -> None:
+        """Note that it has not begun a task, and so not looked at its buffers."""
+        if task.placed is not None:
+            self.released(task.placed.segment.id, reusable=True)
+
+    def released(self, id: int, *, reusable: bool) -> None:
+        """Note that it has no views of a segment's message any more."""
+        segment = self._segments.find(id)
+        if segment is not None and self._lent[id] > 0:
+            self._lent[id] -= 1
+            self._segments.let_go(segment, reusable=reusable)
+
+    def forget_segment(self, id: int) -> None:
+        """Tell it of a segment that was given up."""
+        if id in self._told:
+            self._told.discard(id)
+            del self._lent[id]
+            self.tell(messages.FORGET, id)
+
+    def adopt(self, frame: Frame) -> None:
+        """Take what it says of its own segments, or of ours."""
+        if frame.kind == messages.ADOPT:
+            try:
+                self._results.add(frame.id, self.control_reader.fd())
+            except OSError as error:  # the results that come in it fail
+                self._unmapped[frame.id] = error
+        elif frame.kind == messages.FORGET:
+            self._results.drop(frame.id)
+        else:
+            self.released(frame.id, reusable=bool(frame.extra))
+
+    def with_views(self, frame: Frame) -> Frame:
+        """Put views of the buffers in place of what says where they are."""
+        if len(frame.parts) < 2:
+            msg = "a frame without the places of its buffers"
+            raise ProtocolError(msg)
+        *parts, encoded = frame.parts
+        kind = frame.kind - messages.BIG
+        id, places, copied = decode_places(encoded)
+        if id in self._unmapped:
+            self.tell(messages.RELEASED, id, extra=1)
+            failure = messages.encode_failure(self._unmapped[id])
+            kind = messages.FAILED if kind == messages.DONE else messages.ROW_FAILED
+            return frame._replace(kind=kind, parts=[failure])
+        views = self._results.views(id, places, copied=copied)
+        return frame._replace(kind=kind, parts=[*parts, *views])
+
+    def hand(self, shares: Iterable[Shared[Any]]) -> None:
+        """Give it the memory of what was shared."""
+        for shared in shares:
+            if shared.id not in self._shares and shared.descriptor() >= 0:
+                self._shares.add(shared.id)
+                shared.when_gone(partial(self._share_gone, self.id))
+                self.tell(messages.ADOPT, shared.id, 1, os.dup(shared.descriptor()))
+
+    def forget_share(self, id: int) -> None:
+        """Tell it that the program has no such handle any more."""
+        self._shares.discard(id)
+        self.tell(messages.FORGET, id, 1)
+
+    def tell(self, kind: int, id: int, extra: int = 0, fd: int | None = None) -> None:
+        """Send a frame over the control socket, a little later if it is full.
+
+        Args:
+            kind: One of `messages`.
+            id: Whose it is.
+            extra: As the kind wants it.
+            fd: A descriptor that goes with it and is closed then.
+        """
+        self._owed.append((b"".join(pack(kind, id, extra=extra)), fd))
+        self.pay()
+
+    def pay(self) -> None:
+        """Send what is owed, as far as the control socket takes it."""
+        with contextlib.suppress(OSError):  # it is full; or the worker has died
+            self._pay()
+
+    def _pay(self) -> None:
+        while self._owed:
+            frame, fd = self._owed[0]
+            if fd is None:
+                self.control.send(frame)  # so short that it goes whole or not at all
+            else:
+                socket.send_fds(self.control, [frame], [fd])
+                os.close(fd)
+            self._owed.popleft()
+
+    @property
+    def owes(self) -> bool:
+        """Whether there is something that its control socket did not take."""
+        return bool(self._owed)
+
+    # Writing.
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Send frames, as far as the socket takes them now."""
@@ -174,8 +320,7 @@ class Worker:
         if self._asked:
             return
         self._asked = True
-        with contextlib.suppress(OSError):  # it has died
-            self.control.sendall(b"".join(pack(messages.GIVE_BACK, 0)))
+        self.tell(messages.GIVE_BACK, 0)
 
     # Its end.
 
@@ -277,6 +422,14 @@ class Worker:
         """Close our ends, and keep nothing that it was to be sent."""
         self.stage = Stage.GONE
         self._writer.drop()
+        for _, fd in self._owed:
+            if fd is not None:
+                os.close(fd)
+        self._owed.clear()
+        for id in [*self._lent.elements()]:
+            self.released(id, reusable=True)
+        self._results.close()
+        self.control_reader.close()
         self._close_ours.close()
 
 

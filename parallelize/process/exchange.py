@@ -1,0 +1,128 @@
+"""The worker's part in passing large buffers: what it was sent, what it sends.
+
+The watcher thread hears the control socket; the main thread waits for a segment
+that is still on its way there, and tells of what it has done with.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from parallelize import sharing
+from parallelize.process import messages
+from parallelize.process.segments import Received, Segments, decode_places
+from parallelize.process.transport import pack
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from parallelize.process.segments import Placed
+    from parallelize.process.transport import FdReader, Frame, Part
+
+
+class Exchange:
+    """Large buffers between this worker and its pool."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        # Held while writing to the control socket. Nothing is locked under it.
+        self._telling = threading.RLock()
+        # Views are collected, and segments given up, at any moment: only noted then.
+        self._released: deque[tuple[int, bool]] = deque()
+        self._closed: deque[int] = deque()
+        self._received = Received(lambda *news: self._released.append(news))
+        self._segments = Segments(self._closed.append)
+        self._failed: dict[int, OSError] = {}  # segments that could not be mapped
+        self._sent: set[int] = set()  # ids of segments that the pool has
+        # Its lock guards what was received; nothing is locked under it.
+        self._news = threading.Condition()
+
+    def tell(
+        self, kind: int, id: int, parts: Sequence[Part] = (), extra: int = 0
+    ) -> None:
+        """Write a frame to the control socket."""
+        with self._telling:
+            self._control.sendall(b"".join(pack(kind, id, parts, extra)))
+
+    # The main thread's.
+
+    def views(self, encoded: Part) -> list[memoryview | bytearray]:
+        """The buffers of a message; waits for its segment, which is on the way."""
+        id, places, copied = decode_places(encoded)
+        with self._news:
+            self._news.wait_for(lambda: id in self._received or id in self._failed)
+            if id in self._failed:
+                raise self._failed[id]
+            return self._received.views(id, places, copied=copied)
+
+    def place(self, buffers: Sequence[memoryview]) -> Placed | None:
+        """Put buffers of a result into a segment; None if there is none for them."""
+        placed = self._segments.place(buffers)
+        if placed is None:
+            return None
+        try:
+            self._introduce(placed)
+        except OSError:  # the pool takes no descriptor just now
+            self._segments.let_go(placed.segment)
+            return None
+        return placed
+
+    def _introduce(self, placed: Placed) -> None:
+        while self._closed:
+            id = self._closed.popleft()
+            self._sent.discard(id)
+            self.tell(messages.FORGET, id)
+        segment = placed.segment
+        if segment.id in self._sent:
+            return
+        import socket
+
+        frame = b"".join(pack(messages.ADOPT, segment.id))
+        with self._telling:
+            socket.send_fds(self._control, [frame], [segment.fd])
+        self._sent.add(segment.id)
+
+    def tell_released(self) -> None:
+        """Tell the pool of what has been collected since."""
+        while self._released:
+            id, reusable = self._released.popleft()
+            self.tell(messages.RELEASED, id, extra=int(reusable))
+
+    # The watcher's.
+
+    def hear(self, frame: Frame, reader: FdReader) -> None:
+        """Take what the pool says of segments."""
+        if frame.kind == messages.RELEASED:
+            segment = self._segments.find(frame.id)
+            if segment is not None:
+                self._segments.let_go(segment, reusable=bool(frame.extra))
+            return
+        if frame.extra:
+            _take_shared(frame, reader)
+            return
+        with self._news:
+            if frame.kind == messages.ADOPT:
+                self._adopt(frame.id, reader.fd())
+            elif frame.kind == messages.FORGET:
+                self._received.drop(frame.id)
+
+    def _adopt(self, id: int, fd: int) -> None:
+        try:
+            self._received.add(id, fd)
+        except OSError as error:  # the main thread gets it
+            self._failed[id] = error
+        self._news.notify_all()
+
+    def at_most(self, segments: int) -> None:
+        """Use no more segments than that."""
+        self._segments.most = segments
+
+
+def _take_shared(frame: Frame, reader: FdReader) -> None:
+    if frame.kind == messages.ADOPT:
+        sharing.adopt(frame.id, reader.fd())
+    else:
+        sharing.forget(frame.id)

@@ -1,0 +1,395 @@
+"""Large buffers travel through memory that both processes have mapped.
+
+```
+ the one who sends                       the one who receives
+ array ── one copy ──▶ segment ═════════ the same pages: views of them
+                          ▲                   │ the last view is collected
+                          └──── RELEASED ─────┘
+```
+
+A segment carries the buffers of one message at a time, and its receiver has them
+for itself: it may write to the views, as the sender only keeps what it may want to
+send once more if it says that these are to be copied. When the last view is
+collected, and the message is done with, the segment carries another message.
+Recycled memory is warm, and mapped at both ends: to copy into it costs a fraction
+of what copying into new pages does.
+
+A process that forks would share its views with the child, both ways. So before a
+fork they are made its own: the same pages at the same addresses, of which the first
+to write to one gets a copy. Such a segment is not used again.
+
+The descriptor of a segment goes ahead, over the control socket; the message
+itself says where in the segment its buffers are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import struct
+import sys
+import threading
+import weakref
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from parallelize.process.memory import nameless_memory
+from parallelize.process.transport import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Place = tuple[int, int]  # where a buffer begins, and its bytes
+
+#: Messages with buffers of so many bytes in all use a segment. What is smaller
+#: goes through the socket quickly enough.
+LEAST = 1 << 20
+
+#: Bytes of segments without a message that one sender keeps for the next.
+MOST_KEPT = 512 << 20
+
+#: How many segments one sender has at the most: each is a descriptor.
+MOST_SEGMENTS = 64
+
+_ALIGNMENT = 64
+
+_MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python has no name for it
+_NUMBER = struct.Struct("=Q")
+
+
+# -- Who sends ---------------------------------------------------------------------
+
+
+class Placed(bytes):
+    """Where the buffers of a message are, as it is written into the message.
+
+    Attributes:
+        segment: Where they are.
+        places: And where in it.
+    """
+
+    segment: Segment
+    places: Sequence[Place]
+
+    def buffers(self) -> list[memoryview]:
+        """The buffers themselves, to be sent in another way."""
+        return [self.segment.content(*place) for place in self.places]
+
+
+class Segment:
+    """A segment as its sender has it; its `Segments` guard it.
+
+    Attributes:
+        holders: How many need what is in it: the task that is to be sent, and who
+            has views of it.
+        reusable: False once the receiver has been forked: its copy has the views, too.
+    """
+
+    def __init__(self, id: int, size: int) -> None:
+        self.id: int = id
+        self.size: int = size
+        self.fd: int = nameless_memory(size)
+        self.holders: int = 0
+        self.reusable: bool = True
+        try:
+            self._map = mmap.mmap(self.fd, size)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self._view = memoryview(self._map)
+
+    def fill(self, buffers: Sequence[memoryview]) -> list[Place]:
+        """Copy buffers into it; return where they are."""
+        places: list[Place] = []
+        start = 0
+        for buffer in buffers:
+            end = start + buffer.nbytes
+            self._view[start:end] = buffer
+            places.append((start, buffer.nbytes))
+            start = -(-end // _ALIGNMENT) * _ALIGNMENT
+        return places
+
+    def content(self, start: int, length: int) -> memoryview:
+        """A buffer in it."""
+        return self._view[start : start + length]
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        os.close(self.fd)
+        del self._view, self._map  # it is unmapped when nobody reads it any more
+
+
+class Segments:
+    """The segments of one sender: made when needed, used again and again.
+
+    Attributes:
+        most: How many there may be.
+    """
+
+    def __init__(
+        self, closed: Callable[[int], object], most: int = MOST_SEGMENTS
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            closed: Called with the id of each segment that is given up, so that
+                its receivers can be told.
+            most: How many there may be.
+        """
+        self._closed = closed
+        self.most: int = most
+        self._ids = count(1)
+        # Guards the segments and their holders; nothing is locked under it.
+        # Reentrant because a garbage collection may call in at any place.
+        self._lock = threading.RLock()
+        self._all: dict[int, Segment] = {}
+        self._free: list[Segment] = []  # the one used last stands last
+
+    def place(
+        self, buffers: Sequence[memoryview], *, copied: bool = False
+    ) -> Placed | None:
+        """Copy buffers into a segment, which has one holder then.
+
+        Args:
+            buffers: Contiguous, of single bytes.
+            copied: Whether the receiver is to copy them once more, so that what is
+                in the segment can be sent again.
+
+        Returns:
+            None if they are too small for that, or no memory is to be had.
+        """
+        total = sum(each.nbytes + _ALIGNMENT for each in buffers)
+        if total < LEAST or sys.platform == "win32":  # cannot pass descriptors
+            return None
+        segment = self._take(total)
+        if segment is None:
+            return None
+        places = segment.fill(buffers)
+        placed = Placed(encode_places(segment.id, places, copied=copied))
+        placed.segment, placed.places = segment, places
+        return placed
+
+    def _take(self, size: int) -> Segment | None:
+        with self._lock:
+            fitting = [each for each in self._free if size <= each.size <= 2 * size]
+            if fitting:
+                segment = min(fitting, key=lambda each: each.size)
+                self._free.remove(segment)
+            elif (made := self._new(_rounded(size))) is not None:
+                segment = made
+            else:
+                return None
+            segment.holders, segment.reusable = 1, True
+            return segment
+
+    def _new(self, size: int) -> Segment | None:
+        if len(self._all) >= self.most and self._free:
+            self._give_up(self._free.pop(0))
+        if len(self._all) >= self.most:
+            return None
+        try:
+            segment = Segment(next(self._ids), size)
+        except (OSError, ValueError, OverflowError):  # no descriptor, no memory
+            return None
+        self._all[segment.id] = segment
+        return segment
+
+    def hold(self, segment: Segment) -> None:
+        """Note that there is one holder more."""
+        with self._lock:
+            segment.holders += 1
+
+    def let_go(self, segment: Segment, *, reusable: bool = True) -> None:
+        """Note that there is one holder less; after the last it is free.
+
+        Args:
+            segment: One of these.
+            reusable: Whether nobody at all has views of what is in it.
+        """
+        with self._lock:
+            segment.holders -= 1
+            segment.reusable = segment.reusable and reusable
+            if segment.holders or segment.id not in self._all:
+                return
+            if not segment.reusable:
+                self._give_up(segment)
+                return
+            self._free.append(segment)
+            while sum(each.size for each in self._free) > MOST_KEPT:
+                self._give_up(self._free.pop(0))
+
+    def find(self, id: int) -> Segment | None:
+        """The segment of this id, if it carries a message."""
+        segment = self._all.get(id)
+        return segment if segment is not None and segment.holders else None
+
+    def _give_up(self, segment: Segment) -> None:
+        del self._all[segment.id]
+        segment.close()
+        self._closed(segment.id)
+
+    def close(self) -> None:
+        """Give up all of them; the receivers' views stay as they are."""
+        with self._lock:
+            every, self._all, self._free = list(self._all.values()), {}, []
+        for segment in every:
+            segment.close()
+
+    def forget(self) -> None:
+        """In a forked child: the same, whoever held the lock."""
+        self._lock = threading.RLock()
+        self.close()
+
+
+def _rounded(size: int) -> int:
+    """A little more than asked for, so that what is nearly as large fits, too."""
+    step = max(1 << (size.bit_length() - 4), mmap.PAGESIZE)
+    return -(-size // step) * step
+
+
+# -- Who receives ------------------------------------------------------------------
+
+
+class Received:
+    """The segments of one sender, at the receiver's end.
+
+    Args:
+        released: Called with the id of a segment when the last view of a message
+            in it is collected, and whether it may be used again: at any moment, in
+            any thread.
+    """
+
+    def __init__(self, released: Callable[[int, bool], object]) -> None:
+        self._released = released
+        self._mapped: dict[int, _Mapped] = {}
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._mapped
+
+    def add(self, id: int, fd: int) -> None:
+        """Map a segment; the descriptor is ours from now on.
+
+        Raises:
+            OSError: The system lets no more be mapped.
+        """
+        self._mapped[id] = _Mapped(fd)
+
+    def drop(self, id: int) -> None:
+        """The sender has given the segment up; views stay as they are."""
+        self._mapped.pop(id, None)
+
+    def views(
+        self, id: int, places: Sequence[Place], *, copied: bool
+    ) -> list[memoryview | bytearray]:
+        """Return the buffers of one message.
+
+        Args:
+            id: The segment.
+            places: Where the buffers are in it.
+            copied: Whether they are to be copied, so that the segment keeps them.
+
+        Raises:
+            ProtocolError: There is no such segment, or a place is not within it.
+        """
+        mapped = self._mapped.get(id)
+        end = max((start + length for start, length in places), default=0)
+        if mapped is None or not 0 < end <= len(mapped.pages):
+            msg = f"buffers up to {end} of segment {id}"
+            raise ProtocolError(msg)
+        lease = _Lease(mapped, partial(self._released, id))
+        views = [lease.view(*place) for place in places]
+        return [*map(bytearray, views)] if copied else [*views]
+
+    def close(self) -> None:
+        """Drop all of them."""
+        self._mapped.clear()
+
+
+class _Mapped:
+    """A segment's memory in this process."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.pages = mmap.mmap(fd, os.fstat(fd).st_size)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+class _Lease:
+    """The views of one message; each of them keeps this object."""
+
+    def __init__(self, mapped: _Mapped, released: Callable[[bool], object]) -> None:
+        self._mapped = mapped
+        self._released = released
+        self._reusable = True
+        _live_leases().add(self)
+
+    def view(self, start: int, length: int) -> memoryview:
+        import ctypes
+
+        # Whatever is made of the view holds this array, and so the lease.
+        array = (ctypes.c_ubyte * length).from_buffer(self._mapped.pages, start)
+        array.lease = self  # type: ignore[attr-defined]
+        return memoryview(array).cast("B")
+
+    def keep_from_child(self) -> None:
+        """Map the same pages at the same place once more, for this process alone."""
+        import ctypes
+
+        self._reusable = False
+        pages = self._mapped.pages
+        address = ctypes.addressof(ctypes.c_ubyte.from_buffer(pages))
+        libc_mmap = ctypes.CDLL(None).mmap
+        libc_mmap.argtypes = _mmap_arguments(ctypes)
+        flags = mmap.MAP_PRIVATE | _MAP_FIXED
+        rights = mmap.PROT_READ | mmap.PROT_WRITE
+        libc_mmap(address, len(pages), rights, flags, self._mapped.fd, 0)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # modules may be gone at exit
+            self._released(self._reusable)
+
+
+_live: weakref.WeakSet[_Lease] | None = None
+
+
+def _live_leases() -> weakref.WeakSet[_Lease]:
+    global _live
+    if _live is None:
+        _live = weakref.WeakSet()
+        os.register_at_fork(before=_before_fork)
+    return _live
+
+
+def _before_fork() -> None:
+    for lease in list(_live or ()):
+        lease.keep_from_child()
+
+
+def _mmap_arguments(ctypes: Any) -> list[type]:
+    number = ctypes.c_int
+    return [ctypes.c_void_p, ctypes.c_size_t, number, number, number, ctypes.c_long]
+
+
+# -- How places are written ----------------------------------------------------------
+
+
+def encode_places(id: int, places: Sequence[Place], *, copied: bool) -> bytes:
+    """Say where buffers are: the segment, whether to copy, then place by place."""
+    numbers = [id, int(copied), *(number for place in places for number in place)]
+    return struct.pack(f"={len(numbers)}Q", *numbers)
+
+
+def decode_places(
+    encoded: bytes | bytearray | memoryview,
+) -> tuple[int, list[Place], bool]:
+    """Return what `encode_places` was told; raise ProtocolError for nonsense."""
+    number, rest = divmod(len(encoded), _NUMBER.size)
+    if rest or number % 2 or not number:
+        msg = f"the places of buffers take {len(encoded)} bytes"
+        raise ProtocolError(msg)
+    id, copied, *ends = struct.unpack(f"={number}Q", encoded)
+    return id, list(zip(ends[::2], ends[1::2], strict=True)), bool(copied)

@@ -1,0 +1,306 @@
+"""Put once, read by every worker: what is large and stays as it is.
+
+```
+ share(array) ──▶ memory without a name ◀══ mapped, read-only ══ worker 1, 2, …
+      │                                             ▲
+      ▼                                             │
+   Shared ── as an argument: its number ──▶ Shared ─┘ get()
+```
+
+The buffers of the object (numpy arrays, above all) are in the system's memory
+once, however many processes read them. A handle travels as a number; the memory's
+descriptor goes to each worker ahead of the first call that has the handle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import struct
+import sys
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from parallelize.process import pickling
+from parallelize.process.memory import nameless_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Self
+
+T = TypeVar("T")
+
+_ALIGNMENT = 64
+_NUMBER = 8  # bytes of each number at the head of the memory
+
+
+class Shared(Generic[T]):
+    """A handle on an object that was put into shared memory by `share`.
+
+    It is given to calls as an argument, and is worth `get()` there: in a process
+    the object is made, once in each worker, on top of the shared memory, so that
+    its arrays are views of it. In a thread it is the object itself.
+
+    The memory is given back when the handle and everything that was got from it
+    are gone. In the program `get()` gives the shared object, too; what was given to
+    `share` is not kept.
+    """
+
+    def __init__(self, id: int, memory: _Memory) -> None:
+        """Made by `share`."""
+        self.id: int = id
+        self._memory: _Memory | None = memory
+        self._value: Any = _NOT_MADE  # of type T, once it is made
+        self._at_end: list[Callable[[int], object]] = []
+
+    def get(self) -> T:
+        """Return the object. Its arrays are read-only, and say so on writing.
+
+        Other calls in the same process get the same object: leave it as it is.
+        """
+        if self._value is _NOT_MADE:
+            self._value = self._made()
+        value: T = self._value
+        return value
+
+    def _made(self) -> Any:
+        with _arrived:
+            _arrived.wait_for(lambda: self._memory is not None)
+        assert self._memory is not None
+        return pickling.loads(self._memory.parts())
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the shared memory takes."""
+        return 0 if self._memory is None else self._memory.size
+
+    def descriptor(self) -> int:
+        """By which other processes reach the memory."""
+        if self._memory is None:
+            msg = "the shared memory has not arrived yet"
+            raise RuntimeError(msg)
+        return self._memory.fd
+
+    def when_gone(self, tell: Callable[[int], object]) -> None:
+        """Call ``tell(id)`` when the handle is collected: at any moment."""
+        self._at_end.append(tell)
+
+    def __reduce__(self) -> tuple[Callable[..., Shared[Any]], tuple[Any, ...]]:
+        noted = _notes.shared
+        if noted is not None:
+            noted.append(self)
+        elif self.id not in _received:
+            msg = (
+                "a Shared cannot be pickled, except as an argument of a call in one "
+                "of parallelize's process pools"
+            )
+            raise TypeError(msg)
+        if isinstance(self._memory, _Copies):
+            return _copy_of, (self.id, self._memory.content())
+        return _handle_of, (self.id,)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Shared {self.id:#x} of {self.nbytes} bytes>"
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # modules may be gone at exit
+            for tell in self._at_end:
+                tell(self.id)
+
+
+_NOT_MADE = object()
+
+
+def share(obj: T) -> Shared[T]:
+    """Put an object into shared memory, once, for all workers to read.
+
+    For a large array (or a frame, a model, a dict of arrays) that many calls need:
+    as an ordinary argument each call would copy it.
+
+    Args:
+        obj: Anything that can be pickled. What pickle protocol 5 hands out as
+            buffers, as numpy, pandas and pyarrow do, is shared; the small rest is
+            unpickled once in each process.
+
+    Returns:
+        A handle, to be given to calls as an argument; they call its ``get()``.
+
+    Raises:
+        SerializationError: The object cannot be pickled.
+        MemoryError: There is not so much memory.
+
+    Example:
+        >>> from parallelize import processed, share
+        >>> table = share(list(range(1000)))
+        >>> @processed
+        ... def entry(handle, number):
+        ...     return handle.get()[number]
+        >>> entry(table, 7).result()
+        7
+    """
+    parts = _pickled(obj)
+    memory = _Memory.holding(parts) if sys.platform != "win32" else _Copies(parts)
+    shared: Shared[T] = Shared(int.from_bytes(os.urandom(8), "little"), memory)
+    _known[shared.id] = shared
+    return shared
+
+
+def _pickled(obj: object) -> Sequence[Any]:
+    from parallelize.errors import SerializationError
+
+    try:
+        return pickling.dumps_buffers(obj)
+    except Exception as error:
+        msg = f"obj cannot be shared, it cannot be pickled: {error}"
+        raise SerializationError(msg) from error
+
+
+class _Memory:
+    """Memory with the parts of a pickle, headed by where each begins and its length."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.size = os.fstat(fd).st_size
+        self._view = memoryview(mmap.mmap(fd, self.size, access=mmap.ACCESS_READ))
+
+    @classmethod
+    def holding(cls, parts: Sequence[Any]) -> _Memory:
+        """New memory with these parts."""
+        places = _places([memoryview(part).nbytes for part in parts])
+        try:
+            fd = nameless_memory(max(sum(places[-1]), 1))
+        except OSError as error:
+            msg = f"there is no shared memory of {sum(places[-1])} bytes: {error}"
+            raise MemoryError(msg) from error
+        with mmap.mmap(fd, 0) as pages:
+            head = [len(places), *(number for place in places for number in place)]
+            struct.pack_into(f"={len(head)}Q", pages, 0, *head)
+            with memoryview(pages) as view:
+                for (start, length), part in zip(places, parts, strict=True):
+                    view[start : start + length] = memoryview(part).cast("B")
+        return cls(fd)
+
+    def parts(self) -> list[memoryview]:
+        """The parts, read-only, where they are."""
+        (count,) = struct.unpack_from("=Q", self._view)
+        numbers = struct.unpack_from(f"={2 * count}Q", self._view, _NUMBER)
+        places = zip(numbers[::2], numbers[1::2], strict=True)
+        return [self._view[start : start + length] for start, length in places]
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+class _Copies(_Memory):
+    """The parts themselves, where no descriptor can be passed on."""
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self._parts = [memoryview(bytes(part)) for part in parts]
+        self.fd = -1
+        self.size = sum(part.nbytes for part in self._parts)
+
+    def content(self) -> list[bytes]:
+        """The parts, to be pickled."""
+        return [bytes(part) for part in self._parts]
+
+    def parts(self) -> list[memoryview]:
+        return self._parts
+
+    def __del__(self) -> None:
+        """There is nothing to close."""
+
+
+def _places(lengths: list[int]) -> list[tuple[int, int]]:
+    """Where parts of these lengths go, behind the head."""
+    places: list[tuple[int, int]] = []
+    end = _NUMBER * (1 + 2 * len(lengths))
+    for length in lengths:
+        start = -(-end // _ALIGNMENT) * _ALIGNMENT
+        places.append((start, length))
+        end = start + length
+    return places
+
+
+# -- On their way --------------------------------------------------------------------
+
+
+class _Notes(threading.local):
+    shared: list[Shared[Any]] | None = None  # those met while pickling
+
+
+_notes = _Notes()
+
+#: Handles by their numbers: of this process, and what it was sent as a worker.
+_known: weakref.WeakValueDictionary[int, Shared[Any]] = weakref.WeakValueDictionary()
+_received: dict[int, Shared[Any]] = {}
+
+# Its lock guards `_received` in a worker; nothing is locked under it.
+_arrived = threading.Condition()
+
+
+class noting_shared:  # noqa: N801 - reads as a function in a with statement
+    """Within the block handles may be pickled, and are noted."""
+
+    __slots__ = ("_outer",)
+
+    def __enter__(self) -> list[Shared[Any]]:
+        self._outer = _notes.shared
+        found: list[Shared[Any]] = []
+        _notes.shared = found
+        return found
+
+    def __exit__(self, *_: object) -> None:
+        _notes.shared = self._outer
+
+
+def _handle_of(id: int) -> Shared[Any]:
+    """Find a handle, or begin one whose memory is still on the way."""
+    known = _known.get(id)
+    if known is not None:
+        return known
+    with _arrived:
+        if id not in _received:
+            _received[id] = _awaited(id)
+        return _received[id]
+
+
+def _copy_of(id: int, parts: list[bytes]) -> Shared[Any]:
+    known = _known.get(id)
+    if known is not None:
+        return known
+    with _arrived:
+        if id not in _received:
+            _received[id] = Shared(id, _Copies(parts))
+        return _received[id]
+
+
+def _awaited(id: int) -> Shared[Any]:
+    handle: Shared[Any] = Shared.__new__(Shared)
+    handle.id, handle._memory, handle._value, handle._at_end = id, None, _NOT_MADE, []
+    return handle
+
+
+def adopt(id: int, fd: int) -> None:
+    """In a worker: take the memory of a handle.
+
+    Raises:
+        OSError: It cannot be mapped.
+    """
+    memory = _Memory(fd)
+    with _arrived:
+        _received.setdefault(id, _awaited(id))._memory = memory
+        _arrived.notify_all()
+
+
+def forget(id: int) -> None:
+    """In a worker: the program has no such handle any more."""
+    with _arrived:
+        _received.pop(id, None)
