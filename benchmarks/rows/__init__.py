@@ -1,0 +1,21 @@
+"""What is measured: the rows of the table, in its order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.rows import arrays, calls, idle, maps, shared, starts
+
+if TYPE_CHECKING:
+    from benchmarks.rows.base import Row
+
+ROWS: dict[str, Row] = {
+    **calls.ROWS,
+    **maps.ROWS,
+    **arrays.ROWS,
+    **shared.ROWS,
+    **starts.ROWS,
+    **idle.ROWS,
+    **calls.THREAD_ROWS,
+    **maps.THREAD_ROWS,
+}
