@@ -10,14 +10,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from parallelize import dependencies
 from parallelize.futures import Failure, Future
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
     from parallelize.options import CallOptions
 
@@ -49,10 +50,11 @@ class Call(ABC):
         """Stop the call while it runs; return whether that was possible."""
         return False
 
-    def help(self) -> None:  # noqa: B027 - most kinds of call have no way to
-        """Run the call here if this thread would else wait for it in vain.
+    def help(self, timeout: float | None) -> None:  # noqa: B027 - most kinds cannot
+        """Do what brings the call's end nearer, in the thread that waits for it.
 
-        Called by who is about to wait, without end, for the call's future.
+        Called by who is about to wait for the call's future so many seconds (None:
+        without end), and waits for what is left of them afterwards.
         """
 
 
@@ -74,12 +76,51 @@ def _admit_ready(call: Call) -> None:
         call.start()
 
 
+class Column(Sequence[tuple[Any]]):
+    """Rows of one argument each, without a tuple for each.
+
+    Attributes:
+        values: The arguments: a list, or a range.
+    """
+
+    __slots__ = ("_kinds", "values")
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values: Sequence[Any] = values
+        self._kinds: set[type] | None = None
+
+    def kinds(self) -> set[type]:
+        """The types of the arguments."""
+        if self._kinds is None:
+            plain = type(self.values) is range
+            self._kinds = {int} if plain else set(map(type, self.values))
+        return self._kinds
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[tuple[Any]]:
+        return zip(self.values)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[Any] | list[tuple[Any]]:
+        if isinstance(index, slice):
+            return list(zip(self.values[index]))
+        return (self.values[index],)
+
+
 class Rows:
     """Calls of one function with many arguments, handed over as one piece by a map.
 
     Attributes:
         fn: The function.
-        rows: The arguments of each call: a tuple of positional arguments.
+        rows: The arguments of each call: a tuple of positional arguments. It is a
+            `Column` if each call has one.
         options: How each call is to be run.
         deliver: Called as ``deliver(first, outcomes, seconds)`` with the index of
             the first row, a list of values (an `Outcome` where it must be opened)

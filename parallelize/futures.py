@@ -24,6 +24,7 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
         def kill(self) -> bool: ...
 
-        def help(self) -> None: ...
+        def help(self, timeout: float | None) -> None: ...
 
 
 __all__ = (
@@ -118,6 +119,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _made_waiters: list[Any] | None = None  # objects of concurrent.futures.wait
     _callbacks: list[Callable[[Any], object]] | None = None
     _call: Killable | None = None  # what runs it, while it runs
+    _nudge: Callable[[], object] | None = None  # wakes who helps it along
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -204,7 +206,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             CancelledError: The call was cancelled.
             BaseException: Whatever the call raised.
         """
-        error = self.exception(timeout)
+        if self._state is FINISHED and self._sealed is None:
+            error = self._exception
+        else:
+            error = self.exception(timeout)
         if error is None:
             result: T = self._result
             return result
@@ -318,6 +323,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._result = result
             self._state = FINISHED
             self._call = None
+            if self._nudge is not None:
+                self._nudge()
             if self._made_condition is not None:
                 self._notify("add_result")
         if self._callbacks is not None:
@@ -331,6 +338,17 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._exception = exception
             self._settle(FINISHED, "add_exception")
         self._invoke_callbacks()
+
+    def set_value(self, value: T) -> bool:
+        """End the call with a value, as `set_outcome` does."""
+        with self._guard:
+            if self._state in _ENDED:
+                return False
+            self._result = value
+            self._settle(FINISHED, "add_result")
+        if self._callbacks is not None:
+            self._invoke_callbacks()
+        return True
 
     def set_outcome(self, outcome: Outcome, *, failed: bool) -> bool:
         """End the call with an outcome that its first reader opens.
@@ -349,6 +367,12 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._settle(FINISHED, "add_exception" if failed else "add_result")
         self._invoke_callbacks()
         return True
+
+    def nudging(self, nudge: Callable[[], object] | None) -> bool:
+        """Have ``nudge()`` called when the call ends; False if it has ended."""
+        with self._guard:
+            self._nudge = nudge
+            return not self.done()
 
     def withdraw(self) -> None:
         """Cancel a call that was on its way to a worker and has come back unbegun."""
@@ -371,13 +395,16 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def _await_end(self, timeout: float | None) -> None:
         if timeout is not None and timeout > threading.TIMEOUT_MAX:
             timeout = None
+        until = None if timeout is None else monotonic() + timeout
         call = self._call
-        if timeout is None and call is not None:
-            call.help()
+        if call is not None:
+            call.help(timeout)
+            if self.done():
+                return
         condition = self._condition
         with condition:
             if not self.done():
-                condition.wait(timeout)
+                condition.wait(None if until is None else max(until - monotonic(), 0))
             if not self.done():
                 raise TimeoutError
 
@@ -396,6 +423,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Enter a last state; the caller holds the guard."""
         self._state = state
         self._call = None
+        if self._nudge is not None:
+            self._nudge()
         if self._made_condition is not None:
             self._notify(notice)
 

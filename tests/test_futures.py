@@ -249,7 +249,7 @@ def test_the_call_is_helped_by_who_waits_without_end():
     class Call:
         helped = 0
 
-        def help(self):
+        def help(self, timeout):
             self.helped += 1
             future.set_result(5)
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextvars
+import copy
 import fractions
 import gc
 import itertools
 import math
+import pickle
+import sys
 import threading
 import time
 import tracemalloc
@@ -18,6 +21,8 @@ from parallelize import parallelized, thread_map
 from parallelize.errors import TaskTimeout
 from parallelize.futures import CancelledError, Future
 from parallelize.mapping import MapIterator, start_map
+from parallelize.mapping.reader import Reader
+from parallelize.mapping.sizes import MeasuredSize
 from parallelize.options import DEFAULTS, CallOptions, Limit
 
 LOCAL = ["serial", "thread"]
@@ -333,7 +338,7 @@ def test_without_a_buffersize_the_window_is_bounded_too(make_executor):
     results = make_executor().map(tasks.double, numbers)
     for _ in range(2000):
         next(results)
-    bound = 2000 + 4 * 2 * 4096  # workers times the largest chunk
+    bound = 2000 + 4 * 2 * MeasuredSize.MOST  # workers times the largest chunk
     assert numbers.drawn <= bound
     results.close()
 
@@ -547,6 +552,120 @@ def test_many_readers_share_a_map(threads):
     for reader in readers:
         reader.join(30)
     assert sorted(found) == [2 * n for n in range(20_000)]
+
+
+@pytest.mark.parametrize("chunksize", [1, 2, 7, None])
+def test_readers_in_several_threads_lose_nothing(concurrent, chunksize):
+    """Neither between two blocks nor within one, however often they take turns."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    found = [[] for _ in range(6)]
+    try:
+        results = concurrent.map(tasks.double, range(3000), chunksize=chunksize)
+        readers = [
+            threading.Thread(target=mine.extend, args=(results,)) for mine in found
+        ]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(40)
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(itertools.chain(*found)) == [2 * n for n in range(3000)]
+    assert all(mine == sorted(mine) for mine in found)
+
+
+def test_a_reader_that_comes_late_gets_its_item_by_hand():
+    """Two that end the tail for one block would make the iterator skip the block."""
+
+    class Core:
+        was_read = False
+        blocks = iter([[1, 2, 3], [4, 5, 6]])
+
+        def fill(self, *, asked):
+            pass
+
+        def given(self, rows):
+            pass
+
+        def take(self):
+            return next(self.blocks, None)
+
+        def is_over(self):
+            return True
+
+    reader = Reader(Core(), timeout=None, return_exceptions=False, progress=None)
+    steps = reader.blocks()
+    tail = next(steps)
+    with pytest.raises(StopIteration):
+        next(tail)
+    # Another has ended the tail, but the iterator has not moved yet.
+    assert [next(tail) for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert list(next(steps)) == []
+    assert next(steps) is tail
+    assert next(tail) == 6
+    with pytest.raises(StopIteration):
+        next(tail)
+    assert list(steps) == []
+
+
+def test_closing_drops_what_is_at_hand(executor):
+    results = executor.map(tasks.double, range(100), chunksize=50)
+    for result in results:
+        results.close()
+    assert result == 0
+    assert list(results) == []
+
+
+def test_reading_in_both_ways(executor):
+    async def some(number):
+        return [result async for result, _ in zip_async(results, range(number))]
+
+    async def zip_async(results, numbers):
+        for number in numbers:
+            yield await anext(results), number
+
+    results = executor.map(tasks.double, range(60), chunksize=25)
+    got = [next(results)] + asyncio.run(some(10)) + [next(results)]
+    got += asyncio.run(some(20)) + list(results)
+    assert got == [2 * n for n in range(60)]
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_map_is_neither_copied_nor_pickled(threads, way):
+    results = threads().map(tasks.double, range(3))
+    with pytest.raises(TypeError, match="neither be copied nor pickled"):
+        way(results)
+    assert list(results) == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [range(300), range(300, 0, -3), range(0), range(10**30, 10**30 + 40), range(1)],
+)
+def test_a_range_as_input(executor, numbers):
+    assert list(executor.map(tasks.double, numbers)) == [2 * n for n in numbers]
+
+
+def test_an_endless_range_is_read_as_far_as_asked(executor):
+    with executor.map(tasks.double, range(10**30)) as results:
+        assert list(itertools.islice(results, 100)) == [2 * n for n in range(100)]
+
+
+VALUES = [0, True, 2.5, None, False, -1, "text", b"bytes", 1 << 70, float("inf"), (1,)]
+
+
+@pytest.mark.parametrize("every", [1, 3, 40])
+def test_results_of_many_types(executor, every):
+    """Each comes in its own type, wherever it changes within a chunk."""
+    numbers = [n // every % len(VALUES) for n in range(1000)]
+    results = list(executor.map(value, numbers, chunksize=200))
+    assert results == [VALUES[n] for n in numbers]
+    assert list(map(type, results)) == [type(VALUES[n]) for n in numbers]
+
+
+def value(number):
+    return VALUES[number]
 
 
 # ----------------------------------------------------- maps and their executor

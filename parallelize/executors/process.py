@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
     from parallelize.calls import Call, Rows
+    from parallelize.futures import Future
     from parallelize.options import CallOptions
 
 #: Seconds after which an idle worker leaves.
@@ -120,6 +121,22 @@ class ProcessPoolExecutor(Executor):
         options: CallOptions,
     ) -> Call:
         return self._live_pool().prepare(fn, args, kwargs, options)
+
+    def _submit(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Future[Any]:
+        # As the base has it, without the detour that few calls need.
+        pool = self._live_pool()
+        call = pool.prepare(fn, args, kwargs, options)
+        if call.waits_for or options.limit is not None:
+            admit(call)
+        else:
+            pool.enqueue(call)
+        return call.future
 
     def _start_rows(self, rows: Rows) -> Callable[[], object]:
         tasks = self._live_pool().prepare_rows(rows)

@@ -4,7 +4,7 @@
   which order results are given.
 * `core` holds these together: it starts calls, at most a window ahead of the reader,
   and takes in what they came to.
-* `iterator` is what the reader holds.
+* `iterator` is what the reader holds, `reader` what it asks when it has nothing left.
 """
 
 from parallelize.mapping.iterator import MapIterator, start_map

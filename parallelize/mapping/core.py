@@ -17,6 +17,7 @@ import contextlib
 import enum
 import logging
 import threading
+from array import array
 from concurrent.futures import CancelledError
 from contextvars import copy_context
 from functools import partial
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.executors.base import Executor
+    from parallelize.mapping.orders import Block
     from parallelize.mapping.sizes import Sizes
     from parallelize.options import CallOptions
 
@@ -139,7 +141,7 @@ class Core:
         ahead = self._ahead
         return ahead > 0 and ahead + size > self._plan.window(size) + asked
 
-    def take(self) -> list[Any] | None:
+    def take(self) -> Block | None:
         """Return the next outcomes if they are here."""
         with self._arrived:
             return self._order.take()
@@ -191,7 +193,7 @@ class Core:
 
     # Calls go out ...
 
-    def _start(self, rows: list[Row]) -> None:
+    def _start(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
         if self._plan.one_by_one or hold_futures(rows):
@@ -222,7 +224,7 @@ class Core:
         else:
             self._keep_cancel(chunk, cancel)
 
-    def _start_chunk(self, rows: list[Row], chunk: Chunk) -> Callable[[], object]:
+    def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> Callable[[], object]:
         def deliver(first: int, outcomes: Sequence[Any], seconds: float) -> None:
             self._deliver(chunk, first, outcomes, seconds)
 
@@ -254,7 +256,7 @@ class Core:
     def _deliver(
         self, chunk: Chunk, first: int, outcomes: Sequence[Any], seconds: float
     ) -> None:
-        part = outcomes if isinstance(outcomes, list) else list(outcomes)
+        part = outcomes if isinstance(outcomes, (list, array)) else list(outcomes)
         with self._arrived:
             chunk.missing -= len(part)
             if not chunk.missing:

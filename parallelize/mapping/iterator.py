@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import AsyncIterator, Iterator
-from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from parallelize.futures import Outcome
 from parallelize.mapping.core import Core, Plan
+from parallelize.mapping.reader import Reader
 from parallelize.mapping.sizes import FixedSize, MeasuredSize, Sizes
 from parallelize.mapping.source import Source
 from parallelize.options import check_callable, check_count, check_wait
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import NoReturn, Self
 
     from parallelize.executors.base import Executor
     from parallelize.insight.progress import Progress
@@ -36,7 +34,7 @@ ROWS_AHEAD = 16
 ALONE_ABOVE = 0.001
 
 
-class MapIterator(Iterator[T], AsyncIterator[T]):
+class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
     """The results of a map, one by one: for ``for`` and for ``async for``.
 
     Results are computed a bounded window ahead of the reader. The map ends when its
@@ -54,54 +52,39 @@ class MapIterator(Iterator[T], AsyncIterator[T]):
         [2, 4, 6]
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_core",
-        "_deadline",
-        "_progress",
-        "_ready",
-        "_return_exceptions",
-        "_sealed",
-        "_taken",
-    )
+    # A chain gives the items of a block without running any Python code; the
+    # `Reader` is asked between two blocks.
 
-    def __init__(
-        self,
+    __slots__ = ("__weakref__", "_reader")
+
+    _reader: Reader[T]
+
+    def __new__(
+        cls,
         core: Core,
         *,
         timeout: float | None,
         return_exceptions: bool,
         progress: Progress | None,
-    ) -> None:
-        self._core = core
-        self._deadline = None if timeout is None else monotonic() + timeout
-        self._return_exceptions = return_exceptions
-        self._progress = progress
-        # Results at hand, the next one last. Popping is atomic and keeps nothing of
-        # what was handed over. Those in _sealed may have to be opened.
-        self._ready: list[T] = []
-        self._sealed: list[Any] = []
-        self._taken = 0  # how many were in them when they were full
-
-    def __iter__(self) -> Self:
+    ) -> Self:
+        """Begin to read what the core computes."""
+        reader: Reader[T] = Reader(
+            core,
+            timeout=timeout,
+            return_exceptions=return_exceptions,
+            progress=progress,
+        )
+        self = cast("Self", super().from_iterable(reader.blocks()))
+        self._reader = reader
         return self
-
-    def __next__(self) -> T:
-        try:
-            return self._ready.pop()
-        except IndexError:
-            pass  # what follows is no part of handling this error
-        return self._advance()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
-        try:
-            return self._ready.pop()
-        except IndexError:
-            pass
-        return await self._advance_async()
+        for item in self._reader.ready:
+            return item
+        return await self._reader.advance_async()
 
     def close(self) -> None:
         """End the map: cancel what has not begun, close the input.
@@ -109,13 +92,7 @@ class MapIterator(Iterator[T], AsyncIterator[T]):
         Calls that run go on, and their results are dropped. Closing again does
         nothing; any thread may do it.
         """
-        self._core.was_read = True
-        self._count_given()
-        self._ready.clear()
-        self._sealed.clear()
-        self._core.close()
-        if self._progress is not None:
-            self._progress.close()
+        self._reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -139,127 +116,14 @@ class MapIterator(Iterator[T], AsyncIterator[T]):
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        msg = "a map can neither be copied nor pickled"
+        raise TypeError(msg)
+
     def __del__(self) -> None:
-        core = getattr(self, "_core", None)
-        if core is None:
-            return  # __init__ has failed
-        if self._progress is not None:
-            self._count_given()
-            self._progress.close()
-        core.dropped()
-
-    # What is not at hand.
-
-    def _advance(self) -> T:
-        if self._sealed:
-            return self._open()
-        core = self._core
-        try:
-            self._ask()
-            while not self._take():
-                if core.is_over():
-                    raise StopIteration
-                if not core.wait(self._seconds_left()):
-                    raise TimeoutError
-                core.fill(asked=1)
-        except BaseException:
-            self.close()
-            raise
-        return self.__next__()
-
-    async def _advance_async(self) -> T:
-        import asyncio
-
-        if self._sealed:
-            return self._open()
-        core = self._core
-        try:
-            self._ask()
-            # Even where everything is at hand, others get their turn now and then.
-            await asyncio.sleep(0)
-            while not self._take():
-                if core.is_over():
-                    raise StopAsyncIteration
-                async with asyncio.timeout(self._seconds_left()):
-                    await _news(core)
-                core.fill(asked=1)
-        except asyncio.CancelledError:
-            raise  # the task is cancelled, which may well come back for more
-        except BaseException:
-            self.close()
-            raise
-        return await self.__anext__()
-
-    def _ask(self) -> None:
-        """Let go of what was handed over, and begin calls in its place."""
-        core = self._core
-        core.was_read = True
-        self._count_given()
-        core.fill(asked=1)
-
-    def _count_given(self) -> None:
-        left = len(self._ready) + len(self._sealed)
-        given, self._taken = self._taken - left, left
-        if given:
-            self._core.given(given)
-            if self._progress is not None:
-                self._progress.advance(given)
-
-    def _take(self) -> bool:
-        """Get the next results at hand, if they have come."""
-        outcomes = self._core.take()
-        if not outcomes:
-            return False
-        outcomes.reverse()
-        self._taken = len(outcomes)
-        kinds = set(map(type, outcomes))
-        if any(issubclass(kind, Outcome) for kind in kinds):
-            self._sealed = outcomes
-        else:
-            self._ready = outcomes
-        return True
-
-    def _open(self) -> T:
-        """Return the next of those that may have to be opened, or raise its error."""
-        value, error = _opened(self._sealed.pop())
-        if error is None:
-            return value  # type: ignore[no-any-return]
-        if self._return_exceptions:
-            return error  # type: ignore[return-value]  # T says so then
-        self.close()
-        try:
-            raise error
-        finally:
-            del self, error  # the error's traceback holds this frame
-
-    def _seconds_left(self) -> float | None:
-        return None if self._deadline is None else self._deadline - monotonic()
-
-
-def _opened(sealed: Any) -> tuple[Any, BaseException | None]:
-    if not issubclass(type(sealed), Outcome):
-        return sealed, None
-    return sealed.open()  # type: ignore[no-any-return]  # isinstance would ask proxies
-
-
-async def _news(core: Core) -> None:
-    """Wait, without blocking the running loop, until `Core.wait` would return."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    news: asyncio.Future[None] = loop.create_future()
-
-    def waker() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may have ended
-            loop.call_soon_threadsafe(_resolve, news)
-
-    core.call_when_news(waker)
-    await news
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+        reader = getattr(self, "_reader", None)
+        if reader is not None:  # else __new__ has failed
+            reader.dropped()
 
 
 # How a map begins.

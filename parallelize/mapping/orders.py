@@ -6,7 +6,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable
+
+    #: Outcomes of rows that follow each other. In an array all are values.
+    Block = list[Any] | array[Any]
 
 
 class Chunk:
@@ -25,7 +29,7 @@ class Chunk:
         self.missing: int = count
         self.cancel: Callable[[], object] | None = None
         self.given: int = 0  # rows handed to the reader
-        self.parts: dict[int, list[Any]] = {}  # what came, by its first row
+        self.parts: dict[int, Block] = {}  # what came, by its first row
 
 
 class Order(Protocol):
@@ -34,10 +38,10 @@ class Order(Protocol):
     def begun(self, chunk: Chunk) -> None:
         """A chunk was handed to the executor."""
 
-    def arrived(self, chunk: Chunk, first: int, outcomes: list[Any]) -> None:
+    def arrived(self, chunk: Chunk, first: int, outcomes: Block) -> None:
         """Outcomes of a chunk came, from its row ``first`` on."""
 
-    def take(self) -> list[Any] | None:
+    def take(self) -> Block | None:
         """Return the outcomes that are next, None if they have not come."""
 
     def ready(self) -> bool:
@@ -62,11 +66,11 @@ class InOrder:
         """Stand at the end of the row."""
         self._chunks.append(chunk)
 
-    def arrived(self, chunk: Chunk, first: int, outcomes: list[Any]) -> None:
+    def arrived(self, chunk: Chunk, first: int, outcomes: Block) -> None:
         """Wait for the turn."""
         chunk.parts[first] = outcomes
 
-    def take(self) -> list[Any] | None:
+    def take(self) -> Block | None:
         """Return what came of the oldest chunk, as far as it is complete."""
         if not self._chunks:
             return None
@@ -95,18 +99,18 @@ class AsCompleted:
     """Gives outcomes as they come."""
 
     def __init__(self) -> None:
-        self._parts: deque[list[Any]] = deque()
+        self._parts: deque[Block] = deque()
         self._rows = 0  # begun and not taken
 
     def begun(self, chunk: Chunk) -> None:
         """Expect its rows."""
         self._rows += chunk.count
 
-    def arrived(self, chunk: Chunk, first: int, outcomes: list[Any]) -> None:
+    def arrived(self, chunk: Chunk, first: int, outcomes: Block) -> None:
         """Stand at the end of the row."""
         self._parts.append(outcomes)
 
-    def take(self) -> list[Any] | None:
+    def take(self) -> Block | None:
         """Return what came first."""
         if not self._parts:
             return None

@@ -41,7 +41,7 @@ class MeasuredSize:
 
     TARGET = 0.005
     GROWTH = 4
-    MOST = 4096
+    MOST = 8192
     #: Chunks shorter than this cost more than ending together gains.
     LEAST_SECONDS = 0.0005
 

@@ -9,6 +9,7 @@ import sys
 from itertools import chain, count, cycle, islice, repeat
 from typing import TYPE_CHECKING, Any
 
+from parallelize.calls import Column
 from parallelize.dependencies import futures_in
 from parallelize.futures import Future
 
@@ -46,9 +47,12 @@ class Source:
         self._iterators = [
             _iterator(each, position) for position, each in enumerate(iterables)
         ]
-        self._rows: Iterator[tuple[Any, ...]] = (
-            map(_row, self._iterators[0], count()) if star else zip(*self._iterators)  # noqa: B905
-        )
+        self._columns = 0 if star else len(iterables)
+        # What is left of an input that is a range: its parts are ranges again.
+        self._range: range | None = None
+        if self._columns == 1 and type(iterables[0]) is range:
+            self._range = iterables[0]
+        self._rows: Iterator[Any] = self._read_rows()
         self.length: int | None = _least_length(iterables)
         self.endless: bool = all(map(_is_endless, iterables))
         self.state: Input = Input.OPEN
@@ -61,9 +65,19 @@ class Source:
         """How many rows are left, if the iterables have told their lengths."""
         return None if self.length is None else max(0, self.length - self._drawn)
 
-    def draw(self, number: int) -> list[tuple[Any, ...]]:
+    def _read_rows(self) -> Iterator[Any]:
+        """Read rows as tuples; from one iterable what it gives, without a tuple."""
+        if not self._columns:
+            return map(_row, self._iterators[0], count())
+        if self._columns == 1:
+            return self._iterators[0]
+        return zip(*self._iterators)  # noqa: B905
+
+    def draw(self, number: int) -> Sequence[tuple[Any, ...]]:
         """Read so many rows; fewer when the input ends or fails."""
-        rows: list[tuple[Any, ...]] = []
+        if self._range is not None:
+            return Column(self._cut(self._range, number))
+        rows: list[Any] = []
         self._drawing = True
         try:
             # extend keeps what it got before an error.
@@ -71,12 +85,21 @@ class Source:
         except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
             self.fail(error)
         else:
-            self._drawn += len(rows)
-            if len(rows) < number:
-                self._end(Input.ENDED)
+            self._count(len(rows), number)
         finally:
             self._drawing = False
-        return rows
+        return Column(rows) if self._columns == 1 else rows
+
+    def _cut(self, values: range, number: int) -> range:
+        self._range = values[number:]
+        drawn = values[:number]
+        self._count(len(drawn), number)
+        return drawn
+
+    def _count(self, drawn: int, wanted: int) -> None:
+        self._drawn += drawn
+        if drawn < wanted:
+            self._end(Input.ENDED)
 
     def fail(self, error: Exception) -> None:
         """Read no more; the error stands at the end of the rows."""
@@ -98,6 +121,7 @@ class Source:
         if self.state is Input.OPEN:
             self.state = state
         self._rows = iter(())
+        self._range = None
         self._iterators = []
 
 
@@ -148,7 +172,10 @@ def _is_endless(iterable: Any) -> bool:
 def hold_futures(rows: Sequence[tuple[Any, ...]]) -> bool:
     """Whether there is a future of ours among the arguments of some row."""
     # One pass at C speed tells the usual case.
-    kinds = set(map(type, chain.from_iterable(rows)))
+    if isinstance(rows, Column):
+        kinds = rows.kinds()
+    else:
+        kinds = set(map(type, chain.from_iterable(rows)))
     if any(issubclass(kind, Future) for kind in kinds):
         return True
     if _CONTAINERS.isdisjoint(kinds):

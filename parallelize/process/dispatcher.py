@@ -11,6 +11,7 @@ import heapq
 import itertools
 import logging
 import os
+import select
 import selectors
 import socket
 import threading
@@ -24,7 +25,7 @@ from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
 from parallelize.process.row_tasks import RowsTask
 from parallelize.process.tasks import CallTask
 from parallelize.process.transport import MOST_PARTS, DoesNotFitError, ProtocolError
-from parallelize.process.workers import Stage, Verdict, exit_code
+from parallelize.process.workers import Ear, Stage, Verdict, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,6 +78,7 @@ class Dispatcher:
         self._writing: set[int] = set()  # ids of those waited for to take more
         self._launcher: Launcher | None = None  # the one in the selector
         self._selector = selectors.DefaultSelector()
+        self._epoll = _epoll_of(self._selector)
         self._selector.register(self._bell, selectors.EVENT_READ, self._bell_rang)
 
     def start(self) -> None:
@@ -108,6 +110,8 @@ class Dispatcher:
         """In a forked child: close our copies."""
         self._bell.close()
         self._ring.close()
+        if self._epoll is not None:
+            self._epoll.close()
         self._selector.close()
 
     def _at(self, when: float, action: Callable[[], object]) -> None:
@@ -156,6 +160,10 @@ class Dispatcher:
                 self._bell.recv(64)
             self._pool.tell_of_segments()
             self._register()
+            answered = [w for w in self._pool.workers.values() if w.answers]
+        for worker in answered:
+            self._take_answers(worker)
+        self._pool.settle()
 
     def _register(self) -> None:
         """Wait on what is new: a server, workers, sockets that took too little."""
@@ -196,6 +204,7 @@ class Dispatcher:
             self._writing.discard(worker.id)
         with contextlib.suppress(KeyError):  # the worker closed its end
             self._selector.modify(worker.sock, events, partial(self._ready, worker))
+            worker.muted = False
 
     # What workers say.
 
@@ -210,29 +219,46 @@ class Dispatcher:
             self._hear(worker)
 
     def _hear(self, worker: Worker) -> None:
+        with self._pool.lock:
+            if worker.ear is not Ear.FREE:
+                if worker.ear is Ear.HELPER:
+                    self._mute(worker)
+                return
+            worker.ear = Ear.DISPATCHER
+        frames = self._frames_of(worker)
+        ends = self._taken(worker, frames) if frames else []
+        # Not before: a helper would wait for what has been read already.
+        worker.ear = Ear.FREE
+        if frames is None:
+            self._lost(worker)
+        elif frames:
+            self._absorb(worker, ends)
+            self._take_answers(worker)
+
+    def _frames_of(self, worker: Worker) -> list[Frame] | None:
+        """Read once; None if the worker will not send any more that is of use."""
         try:
             frames = worker.reader.read(worker.sock)
             if frames and any(frame.kind & messages.BIG for frame in frames):
                 frames = self._opened(worker, frames)
         except BlockingIOError:
-            return
+            return []
         except DoesNotFitError as error:
             worker.blame(worker.tasks.get(error.id), error)
-            frames = None
+            return None
         except ProtocolError as error:
             self._nonsense(worker, error)
-            frames = None
+            return None
         except OSError:
-            frames = None
-        if frames is None:
-            self._lost(worker)
-        elif frames:
-            self._absorb(worker, frames)
-            self._take_answers(worker)
+            return None
+        return frames
 
     def _opened(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
         """Give frames the buffers that are in segments."""
         self._read_control(worker)  # the segments went ahead, over that socket
+        return self._with_views(worker, frames)
+
+    def _with_views(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
         return [
             worker.with_views(frame) if frame.kind & messages.BIG else frame
             for frame in frames
@@ -246,8 +272,17 @@ class Dispatcher:
         elif worker.stage is not Stage.LEAVING:
             worker.signal(KILL)
 
-    def _absorb(self, worker: Worker, frames: list[Frame]) -> None:
-        """Take what a worker sent; futures are settled outside the lock."""
+    def _absorb(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> None:
+        """Settle what has ended, outside the lock."""
+        pool = self._pool
+        if self._end(worker, ends):
+            with pool.lock:
+                pool.feed(worker)
+                self._share(worker)
+        pool.settle()
+
+    def _taken(self, worker: Worker, frames: list[Frame]) -> list[tuple[Task, Frame]]:
+        """Take what a worker sent and give it more; return what has ended."""
         pool = self._pool
         with pool.lock:
             worker.heard()
@@ -256,18 +291,95 @@ class Dispatcher:
                 pool.start_failures = 0
             pool.feed(worker)
             self._share(worker)
-        if self._end(worker, ends):
-            with pool.lock:
-                pool.feed(worker)
-                self._share(worker)
-        pool.settle()
+        return ends
+
+    # A thread that waits for a result hears the worker itself: so the result does
+    # not have to go through two threads. It does so only for a worker that has
+    # nothing but this call, and leaves all else to the dispatcher.
+
+    def help(self, task: CallTask, timeout: float | None) -> None:
+        """Hear the worker of a task until the task has ended, or for so long."""
+        worker = task.worker
+        if worker is None or self._epoll is None:
+            return
+        with self._pool.lock:
+            if not self._may_help(worker, task):
+                return
+            worker.ear = Ear.HELPER
+            self._mute(worker)
+        try:
+            # It may be ended by others, too: then they have to wake this thread.
+            if task.future.nudging(worker.nudge):
+                self._hear_for(worker, task, timeout)
+        finally:
+            with self._pool.lock:
+                task.future.nudging(None)
+                worker.ear = Ear.FREE
+                self.listen(worker)
+                self._pool.wake_if_closing()
+
+    def _may_help(self, worker: Worker, task: CallTask) -> bool:
+        return (
+            worker.ear is Ear.FREE
+            and worker.stage is Stage.SERVING
+            and worker.id in self._known
+            and not worker.stuck
+            and len(worker.tasks) == 1
+            and task.id in worker.tasks
+            and self._thread is not threading.current_thread()
+        )
+
+    def _hear_for(self, worker: Worker, task: CallTask, timeout: float | None) -> None:
+        until = None if timeout is None else monotonic() + timeout
+        while not task.future.done() and worker.stage is Stage.SERVING:
+            left = None if until is None else until - monotonic()
+            if left is not None and left <= 0:
+                return
+            if not worker.has_news(left):
+                continue
+            frames = self._frames_of(worker)
+            if frames is None:
+                return  # the dispatcher finds the same
+            for ended, frame in self._taken(worker, frames):
+                self._end_quietly(worker, ended, frame)
+
+    def _end_quietly(self, worker: Worker, task: Task, frame: Frame) -> None:
+        try:
+            if isinstance(task, CallTask) and task.finish_quietly(frame):
+                return
+        except ProtocolError as error:
+            self._nonsense(worker, error)
+            return
+        self._pool.end_later(partial(self._end_one, worker, task, frame))
+        self.ring()
+
+    def _end_one(self, worker: Worker, task: Task, frame: Frame) -> None:
+        if self._end(worker, [(task, frame)]):
+            with self._pool.lock:
+                self._pool.feed(worker)
+
+    def _mute(self, worker: Worker) -> None:
+        """Do not wake up when the worker sends something; the caller locks."""
+        if self._epoll is not None and not worker.muted:
+            with contextlib.suppress(OSError):  # it was unregistered
+                self._epoll.modify(worker.sock, 0)
+            worker.muted = True
+
+    def listen(self, worker: Worker) -> None:
+        """Wake up again if it has something to send; the caller locks."""
+        if self._epoll is None or not worker.muted or not worker.tasks:
+            return
+        worker.muted = False
+        events = select.EPOLLIN | (select.EPOLLOUT if worker.stuck else 0)
+        with contextlib.suppress(OSError, ValueError):
+            self._epoll.modify(worker.sock, events)
 
     def _end(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> bool:
         """Tell futures what came of them; True if a task of rows is at its end."""
         rows_ended = False
         for task, frame in ends:
             try:
-                if isinstance(task, CallTask):
+                if not task.is_rows:
                     task.finish(frame)
                 elif isinstance(task, RowsTask) and task.advance(frame):
                     self._rows_ended(worker, task)
@@ -298,17 +410,24 @@ class Dispatcher:
 
     def _task_of(self, worker: Worker, frame: Frame) -> Task | None:
         """The task that a frame ends (rows of); None if it is about none."""
+        kind, task = frame.kind, worker.tasks.get(frame.id)
+        if task is None or not frame.parts:
+            self._about_none(worker, frame)
+            return None
+        if kind in _CALL_ENDS and not task.is_rows:
+            self._pool.queue.learn(task.key, frame.micros / 1e6, 1)
+            worker.release(task)
+            return task
+        if kind in _ROW_ENDS and task.is_rows:
+            return task
+        self._about_none(worker, frame)
+        return None
+
+    def _about_none(self, worker: Worker, frame: Frame) -> None:
         least, most = _PARTS.get(frame.kind, (1, 0))
         if not least <= len(frame.parts) <= most:
             msg = f"a frame of kind {frame.kind} with {len(frame.parts)} parts"
             raise ProtocolError(msg)
-        task = worker.tasks.get(frame.id)
-        if frame.kind in _CALL_ENDS and isinstance(task, CallTask):
-            self._pool.queue.learn(task.key, frame.micros / 1e6, 1)
-            worker.release(task)
-            return task
-        if frame.kind in _ROW_ENDS and isinstance(task, RowsTask):
-            return task
         if worker.stage is Stage.STARTING and frame.kind == messages.READY:
             worker.stage = Stage.SERVING
         elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
@@ -316,7 +435,6 @@ class Dispatcher:
         elif not 0 < frame.id <= self._pool.last_id:  # else it has ended before
             msg = f"a frame of kind {frame.kind} of a task that it does not have"
             raise ProtocolError(msg)
-        return None
 
     def _rows_ended(self, worker: Worker, task: RowsTask) -> None:
         with self._pool.lock:
@@ -340,11 +458,15 @@ class Dispatcher:
         self._take_answers(worker)
 
     def _read_control(self, worker: Worker) -> None:
+        reader = worker.control_reader
         try:
-            while (frames := worker.control_reader.read(worker.control)) is not None:
-                for frame in frames:
-                    self._told(worker, frame)
+            with worker.reading_control:
+                while (frames := reader.read(worker.control)) is not None:
+                    for frame in frames:
+                        self._told(worker, frame)
         except BlockingIOError:
+            if worker.answers and self._thread is not threading.current_thread():
+                self.ring()  # they are the dispatcher's affair
             return
         except ProtocolError as error:
             self._nonsense(worker, error)
@@ -416,6 +538,10 @@ class Dispatcher:
         elif event.kind == HALTED:
             with self._pool.lock:
                 worker.halted()
+        elif event.kind == EXITED and worker.ear is Ear.HELPER:
+            worker.send_off_helper()
+            with self._pool.lock:
+                self.after(_TICK, partial(self._happened, event))
         elif event.kind == EXITED:
             self._bury(worker, event.value)
         elif event.kind == REFUSED:
@@ -444,6 +570,7 @@ class Dispatcher:
         pool = self._pool
         for sock in (worker.sock, worker.control):
             self._unregister(sock)
+        self._read_control(worker)
         with pool.lock:
             ends = self._sort(worker, self._last_frames(worker))
             last_stage, worker.stage = worker.stage, Stage.GONE
@@ -468,7 +595,7 @@ class Dispatcher:
     def _last_frames(self, worker: Worker) -> list[Frame]:
         frames = worker.last_frames()
         with contextlib.suppress(ProtocolError):
-            return self._opened(worker, frames)
+            return self._with_views(worker, frames)
         return frames
 
     def _settle(self, worker: Worker, status: int | None) -> bool:
@@ -495,7 +622,7 @@ class Dispatcher:
     def _settle_running(self, worker: Worker, task: Task, status: int | None) -> bool:
         if isinstance(task, RowsTask):
             task.recover(*worker.page.journal())
-            return task.condemn(worker.page.words[ROW], worker.error_for(task, status))
+            return task.condemn(worker.page.running(), worker.error_for(task, status))
         error = worker.error_for(task, status)
         if task.may_retry(error):
             self._pool.retry(task)
@@ -584,6 +711,16 @@ class Dispatcher:
     def _close(self) -> None:
         self._pool.closed()
         self.forget()
+
+
+def _epoll_of(selector: selectors.BaseSelector) -> select.epoll | None:
+    """The system's own object behind a selector, where threads may share it."""
+    if not hasattr(selectors, "EpollSelector"):
+        return None
+    if not isinstance(selector, selectors.EpollSelector):
+        return None
+    # A descriptor of its own: each of the two closes one.
+    return select.epoll.fromfd(os.dup(selector.fileno()))
 
 
 def _deadline(worker: Worker, task: Task, timeout: float) -> float:

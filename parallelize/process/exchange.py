@@ -35,7 +35,7 @@ class Exchange:
         self._closed: deque[int] = deque()
         self._received = Received(lambda *news: self._released.append(news))
         self._segments = Segments(self._closed.append)
-        self._failed: dict[int, OSError] = {}  # segments that could not be mapped
+        self._failed: dict[int, MemoryError] = {}  # segments that could not be mapped
         self._sent: set[int] = set()  # ids of segments that the pool has
         # Its lock guards what was received; nothing is locked under it.
         self._news = threading.Condition()
@@ -55,7 +55,8 @@ class Exchange:
         with self._news:
             self._news.wait_for(lambda: id in self._received or id in self._failed)
             if id in self._failed:
-                raise self._failed[id]
+                self._released.append((id, False))  # may another have more luck
+                raise self._failed.pop(id)
             return self._received.views(id, places, copied=copied)
 
     def place(self, buffers: Sequence[memoryview]) -> Placed | None:
@@ -112,7 +113,7 @@ class Exchange:
     def _adopt(self, id: int, fd: int) -> None:
         try:
             self._received.add(id, fd)
-        except OSError as error:  # the main thread gets it
+        except MemoryError as error:  # the main thread gets it
             self._failed[id] = error
         self._news.notify_all()
 

@@ -160,9 +160,22 @@ def _above_streams(sock: socket.socket) -> socket.socket:
         return socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 3))
 
 
+def _preloaded(method: str) -> tuple[str, ...]:
+    """The modules that the program has told multiprocessing to preload."""
+    forkserver = sys.modules.get("multiprocessing.forkserver")
+    if method != "forkserver" or forkserver is None:
+        return ()
+    told = getattr(getattr(forkserver, "_forkserver", None), "_preload_modules", None)
+    # `__main__` is what it has without being told; a worker never runs the script.
+    return tuple(name for name in told or () if name != "__main__")
+
+
 def _spawn(theirs: socket.socket, method: str) -> int:
+    arguments = _SERVER_FD, method, _preloaded(method), sys.path
     line = command.python(
-        f"from parallelize.process.server import main; main({_SERVER_FD}, {method!r})"
+        f"from parallelize.process.server import main; main{arguments!r}"
+        if arguments[2]
+        else f"from parallelize.process.server import main; main{arguments[:2]!r}"
     )
     fd = theirs.fileno()
     if fd == _SERVER_FD:  # dup2 onto itself would leave it close-on-exec

@@ -24,6 +24,7 @@ from __future__ import annotations
 import functools
 import io
 import marshal
+import operator
 import pickle
 import sys
 import types
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeGuard
 
     import cloudpickle
 
@@ -48,6 +50,9 @@ _LENGTH = 8  # bytes of the number behind the mark: how long the definitions are
 _received: Definitions = {}
 _pending: Definitions = {}
 _own: set[str] = set()
+
+#: The head of the parcel that was received last: all that it says still holds.
+latest = b""
 
 
 def encode(
@@ -89,10 +94,12 @@ def encode_back(value: object, keep_inside: Keep | None = None) -> bytes:
 
 def body_of(parcel: bytes | bytearray | memoryview) -> memoryview:
     """Receive the definitions of a parcel; return the pickle that follows them."""
+    global latest
     view = memoryview(parcel)
     at = len(MARK) + _LENGTH
     end = at + int.from_bytes(view[len(MARK) : at], "little")
     _receive(pickle.loads(view[at:end]))
+    latest = bytes(view[:end])
     return view[end:]
 
 
@@ -108,6 +115,70 @@ def begin_as_copy() -> None:
 
 def _space() -> dict[str, Any]:
     return vars(sys.modules["__main__"])
+
+
+# The program's side: what was sent before.
+
+
+class Witness:
+    """What a function of `__main__` was like when it was pickled.
+
+    While all of that is the same, so is the pickle. There is one only for functions
+    that mention nothing but functions, modules and values that cannot change.
+    """
+
+    def __init__(self, fn: types.FunctionType) -> None:
+        self._modules = len(sys.modules)
+        self._names: dict[str, object] = {}
+        self._functions = [(fn, _looks(fn))]
+        self.is_whole: bool = all(map(self._look_at, self._functions))
+
+    def _look_at(self, seen: tuple[types.FunctionType, tuple[Any, ...]]) -> bool:
+        """Note what a function mentions; False if that may change unnoticed."""
+        fn, (code, defaults, more_defaults, *cells) = seen
+        values = [*(defaults or ()), *(more_defaults or {}).values(), *cells]
+        for name in _global_names(code):
+            if name not in self._names:
+                self._names[name] = value = _space().get(name, _ABSENT)
+                if _is_function_of_main(value):
+                    self._functions.append((value, _looks(value)))
+                else:
+                    values.append(value)
+        return not vars(fn) and all(map(_never_changes, values))
+
+    def holds(self) -> bool:
+        """Whether it would be pickled in the same way now."""
+        if len(sys.modules) != self._modules:  # `_submodules` may find others
+            return False
+        get = _space().get
+        for name, value in self._names.items():
+            if get(name, _ABSENT) is not value:
+                return False
+        return all(
+            all(map(operator.is_, looks, _looks(fn))) for fn, looks in self._functions
+        )
+
+
+_ABSENT = object()
+_CONSTANTS = (int, float, complex, str, bytes, type(None), types.ModuleType)
+
+
+def _looks(fn: types.FunctionType) -> tuple[Any, ...]:
+    cells = [content for cell in fn.__closure__ or () for content in _contents(cell)]
+    return fn.__code__, fn.__defaults__, fn.__kwdefaults__, *cells
+
+
+def _is_function_of_main(value: object) -> TypeGuard[types.FunctionType]:
+    return type(value) is types.FunctionType and value.__globals__ is _space()
+
+
+def _never_changes(value: object) -> bool:
+    if value is _ABSENT or isinstance(value, types.BuiltinFunctionType):
+        return True
+    if isinstance(value, _NAMED):  # of another module: it travels as a name
+        module = getattr(value, "__module__", None)
+        return module != "__main__" and "<" not in value.__qualname__
+    return type(value) in _CONSTANTS or type(value) is bool
 
 
 # The program's side: pickling.

@@ -26,7 +26,8 @@ segment: the last part of the arguments or of the result then says where.
 
 ``id`` names the task. ``extra`` is, in CALL, how many of the buffers belong to
 the arguments; in ROWS, the number of arguments of each row (0: each row is
-pickled on its own); in BLOCK, the number of its first row; in ROW_DONE and
+pickled on its own); in DONE, 1 if the result is of a type that unpickles without
+harm; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is how long it ran;
 in ROWS it says whether the pool watches how long each row runs (0: it does not).
 """

@@ -11,8 +11,10 @@ result of those before it.
  24     base      position in the stream at which the outbox begins
  32     end       bytes of the outbox that are written and not yet sent
  40     first     row of the first journal entry
- 48     count     rows in the journal
- 64     outbox    the next bytes of the stream to the pool
+ 48     count     rows in the journal, without those of the open group
+ 56     limit     where the slots of the open group end; 0 if none is open
+ 64     mark      what stands in a slot of the open group whose row has not ended
+ 128    outbox    the next bytes of the stream to the pool
  …      kinds     the journal: results of the rows that are in no frame yet,
  …      values    one byte for the type and eight for the value
 ```
@@ -21,12 +23,28 @@ The order of writes makes each step visible only when it is whole: first the
 data, then the counter. When the outbox has been sent, ``end`` becomes 0 before
 ``base`` moves on; the pool knows how many bytes it received, so what it takes
 from the outbox begins where the socket left off.
+
+Rows that are short run in groups, for counting each would cost more than
+running it. The slots of a group are filled with the mark and their kinds are
+written before its first row begins; then the worker does nothing for a row but
+put its result into its slot. So the first slot that still holds the mark is
+that of the row which is running, and its number need not be noted:
+
+```
+ slots   0 ············· count ··············· limit
+         results, counted │ 17  4  8 mark mark │
+                            ended    └─ this row is running
+```
+
+The mark is a random number of 64 bits. A result that is that very number, by
+chance, would count as missing if the worker died within the same group.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import pickle
 import struct
 import sys
 import uuid
@@ -37,11 +55,11 @@ if TYPE_CHECKING:
 
     from parallelize.process.transport import Part
 
-TASK, ROW, BEGUN, BASE, END, FIRST, COUNT = range(7)
+TASK, ROW, BEGUN, BASE, END, FIRST, COUNT, LIMIT, MARK = range(9)
 NO_ROW = (1 << 64) - 1  # the task is there, none of its rows has begun
-_OUTBOX_AT = 64
+_OUTBOX_AT = 128
 OUTBOX_SIZE = 96 << 10
-JOURNAL_SIZE = 4096
+JOURNAL_SIZE = 8192
 _KINDS_AT = _OUTBOX_AT + OUTBOX_SIZE
 _VALUES_AT = _KINDS_AT + JOURNAL_SIZE
 SIZE = _VALUES_AT + 8 * JOURNAL_SIZE
@@ -50,14 +68,19 @@ SIZE = _VALUES_AT + 8 * JOURNAL_SIZE
 JOURNALED = frozenset((int, float, bool, type(None)))
 
 # How the journal keeps a value of each type: code, and how it is read back.
-_NONE, _FALSE, _TRUE, _INT, _FLOAT = range(5)
+_NONE, _BOOL, _INT, _FLOAT = range(1, 5)
 _READ: dict[int, Callable[[bytes], Any]] = {
     _NONE: lambda _: None,
-    _FALSE: lambda _: False,
-    _TRUE: lambda _: True,
-    _INT: lambda raw: int.from_bytes(raw, "little", signed=True),
+    _BOOL: lambda raw: raw[0] != 0,
+    _INT: lambda raw: int.from_bytes(raw, sys.byteorder, signed=True),
     _FLOAT: lambda raw: struct.unpack("=d", raw)[0],
 }
+
+# The kinds whose values travel as they stand in the journal, and their letters in
+# `struct`, which say so in front of them.
+_RAW = {_INT: b"q", _FLOAT: b"d"}
+#: Those letters: where one of them is, eight bytes for each value follow.
+RAW = frozenset(_RAW.values())
 
 
 class Page:
@@ -70,9 +93,9 @@ class Page:
         self.words: memoryview[int] = self._view[:_OUTBOX_AT].cast("Q")
         self._outbox = self._view[_OUTBOX_AT:_KINDS_AT]
         self._kinds = self._view[_KINDS_AT:_VALUES_AT]
-        values = self._view[_VALUES_AT:SIZE]
-        self._ints = values.cast("q")
-        self._floats = values.cast("d")
+        self._values = self._view[_VALUES_AT:SIZE]
+        self._ints = self._values.cast("q")
+        self._floats = self._values.cast("d")
 
     def close(self) -> None:
         """Unmap the page."""
@@ -82,6 +105,7 @@ class Page:
             self._kinds,
             self._ints,
             self._floats,
+            self._values,
             self._view,
         ):
             view.release()
@@ -89,28 +113,80 @@ class Page:
 
     # The worker's side.
 
+    def choose_mark(self) -> None:
+        """Choose the mark, once, before the first group."""
+        mark = os.urandom(8)
+        self.words[MARK] = int.from_bytes(mark, sys.byteorder)
+        self._marks: memoryview[int] = memoryview(mark * JOURNAL_SIZE).cast("q")
+        self._slots: dict[type, tuple[int, memoryview[Any]]] = {
+            int: (_INT, self._ints),
+            float: (_FLOAT, self._floats),
+            bool: (_BOOL, self._ints),
+        }
+
+    def detach(self) -> None:
+        """In a copy of the worker: let nothing more be put into the journal.
+
+        Putting a result into a slot raises ValueError from here on.
+        """
+        self._ints.release()
+        self._floats.release()
+
+    def open_group(self, kind: type, slot: int, size: int) -> memoryview[Any] | None:
+        """Make slots ready for a group of rows whose results are of one type.
+
+        Args:
+            kind: The type.
+            slot: The slot of the first row: all before it are counted.
+            size: How many rows; there must be room for them.
+
+        Returns:
+            Where each result is to be put when its row ends; None if the journal
+            has no such groups.
+        """
+        if kind not in self._slots:
+            return None
+        code, view = self._slots[kind]
+        limit = slot + size
+        self._ints[slot:limit] = self._marks[:size]
+        self._kinds[slot:limit] = bytes((code,)) * size
+        self.words[LIMIT] = limit
+        return view
+
+    def close_group(self, slot: int) -> None:
+        """Count the rows of the group that have ended, those up to ``slot``."""
+        # In this order: between the two, what follows is marked, or there is nothing.
+        self.words[COUNT] = slot
+        self.words[LIMIT] = 0
+
     def note(self, slot: int, value: object) -> bool:
         """Keep a row's result in the journal; False if it is not of a kind for it.
 
         The caller counts it by writing ``COUNT`` when this is done.
         """
         kind = type(value)
-        if kind is int:
+        if kind is int or kind is bool:
             try:
                 self._ints[slot] = value  # type: ignore[call-overload]
             except (ValueError, OverflowError):  # more than 64 bits
                 return False
-            self._kinds[slot] = _INT
+            self._kinds[slot] = _INT if kind is int else _BOOL
         elif kind is float:
             self._floats[slot] = value  # type: ignore[call-overload]
             self._kinds[slot] = _FLOAT
         elif value is None:
             self._kinds[slot] = _NONE
-        elif kind is bool:
-            self._kinds[slot] = _TRUE if value else _FALSE
         else:
             return False
         return True
+
+    def packed(self, count: int) -> bytes:
+        """The first results of the journal as bytes, see `unpacked`."""
+        kinds = bytes(self._kinds[:count])
+        letter = _RAW.get(kinds[0])
+        if letter is not None and kinds.count(kinds[:1]) == count:
+            return b"".join((letter, self._values[: 8 * count]))
+        return pickle.dumps(self._results(count), 5)
 
     def append(self, data: Part) -> bool:
         """Put a whole frame into the outbox; False if there is no room."""
@@ -143,16 +219,41 @@ class Page:
 
     def journal(self) -> tuple[int, list[Any]]:
         """The first row of the journal and the results from there on."""
+        return self.words[FIRST], self._results(self.ended())
+
+    def running(self) -> int:
+        """The row that is running, or ran last; `NO_ROW` if none has begun."""
+        limit = self.words[LIMIT]
+        if not limit:
+            return self.words[ROW]
+        return self.words[FIRST] + min(self.ended(), limit - 1)
+
+    # Either side.
+
+    def ended(self) -> int:
+        """How many rows are in the journal, with those of the open group.
+
+        It may be a few less than there are when the worker goes on meanwhile.
+        """
+        # A task may have written where it had no business.
         count = min(self.words[COUNT], JOURNAL_SIZE)
-        raw = self._ints.obj
-        values = memoryview(raw)[_VALUES_AT:SIZE]
-        results = []
-        for slot in range(count):
-            read = _READ.get(self._kinds[slot])
+        limit = min(self.words[LIMIT], JOURNAL_SIZE)
+        if limit <= count:
+            return count
+        slots = self._view[_VALUES_AT + 8 * count : _VALUES_AT + 8 * limit]
+        values = slots.cast("Q").tolist()
+        mark = self.words[MARK]
+        return count + values.index(mark) if mark in values else limit
+
+    def _results(self, count: int) -> list[Any]:
+        values = bytes(self._values[: 8 * count])
+        results: list[Any] = []
+        for slot, kind in enumerate(bytes(self._kinds[:count])):
+            read = _READ.get(kind)
             if read is None:  # the task wrote where it had no business
                 break
-            results.append(read(bytes(values[8 * slot : 8 * slot + 8])))
-        return self.words[FIRST], results
+            results.append(read(values[8 * slot : 8 * slot + 8]))
+        return results
 
 
 def make_page_file() -> int | str:

@@ -52,6 +52,8 @@ def _nowhere(_: Sequence[memoryview]) -> None:
 
 
 _encoded: dict[Any, bytes] = {}  # functions that travel by name, as bytes
+# Functions of `__main__` that travel by value, and what they were like.
+_of_main: dict[Callable[..., Any], tuple[bytes, main_module.Witness]] = {}
 _decoded: dict[bytes, Callable[..., Any]] = {}  # and what came of the bytes here
 
 
@@ -81,6 +83,22 @@ def are_simple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def dumps_simple(args: tuple[Any, ...]) -> list[Part]:
     """Pickle such arguments."""
     return [pickle.dumps((args, {}), 5)]
+
+
+def dumps_if_simple(value: object) -> bytes | None:
+    """Pickle a value that any process can unpickle without harm; None if it is other.
+
+    Its type says so, and a text is not long.
+    """
+    kind = type(value)
+    if kind in _SIMPLE and (kind is not str or len(value) < LEAST_BUFFER):  # type: ignore[arg-type]
+        return pickle.dumps(value, 5)
+    return None
+
+
+def loads_simple(data: Part) -> Any:
+    """Return what `dumps_if_simple` pickled."""
+    return pickle.loads(data)
 
 
 def dumps_arguments(
@@ -179,21 +197,40 @@ def loads(parts: Parts) -> Any:
 
 
 def known_function(fn: Callable[..., Any]) -> bytes | None:
-    """What `encode_function` would return, if that is known without looking."""
-    return _encoded.get(fn) if type(fn) in _PLAIN else None
+    """What `encode_function` would return, if that is known from before."""
+    if type(fn) not in _PLAIN:
+        return None
+    known = _encoded.get(fn)
+    if known is not None or fn not in _of_main:
+        return known
+    encoded, witness = _of_main[fn]
+    if witness.holds():
+        return encoded
+    del _of_main[fn]
+    return None
 
 
 def encode_function(fn: Callable[..., Any]) -> bytes:
     """Return a function as bytes."""
-    plain = type(fn) in _PLAIN  # others may hash and compare as they like
-    if plain and fn in _encoded:
-        return _encoded[fn]
+    known = known_function(fn)
+    if known is not None:
+        return known
     name = _name_of(fn)
     if name is None:
-        return _BY_VALUE + _value_of(fn)
+        return _by_value(fn)
     encoded = _BY_NAME + name.encode()
-    if plain:
+    if type(fn) in _PLAIN:  # others may hash and compare as they like
         _remember(_encoded, fn, encoded)
+    return encoded
+
+
+def _by_value(fn: Callable[..., Any]) -> bytes:
+    if type(fn) is not types.FunctionType or fn.__module__ != "__main__":
+        return _BY_VALUE + _value_of(fn)
+    witness = main_module.Witness(fn)  # before it is pickled: it may change meanwhile
+    encoded = _BY_VALUE + _value_of(fn)
+    if witness.is_whole and witness.holds():
+        _remember(_of_main, fn, (encoded, witness))
     return encoded
 
 
@@ -211,7 +248,10 @@ def decode_function(encoded: bytes) -> Callable[..., Any]:
     """Return the function that was encoded; the same bytes give the same function."""
     fn = _decoded.get(encoded)
     if fn is not None:
-        if encoded[1:2] == main_module.MARK:  # a name may mean something else now
+        # A name may mean something else now, unless this is what was received last.
+        if encoded[1:2] == main_module.MARK and not encoded.startswith(
+            main_module.latest, 1
+        ):
             main_module.body_of(memoryview(encoded)[1:])
         return fn
     body = encoded[1:]

@@ -105,6 +105,8 @@ class Pool:
     def __init__(self, settings: Settings, maps: LiveMaps) -> None:
         self.settings: Settings = settings
         self._maps = maps
+        bounds = settings.max_tasks_per_child, settings.max_memory_per_child
+        self._bounded = bounds != (None, None)  # what a worker may run in its life
         # Guards the state, the queue and the workers. Under it a future's guard
         # may be taken, never the other way round. Reentrant, because a garbage
         # collection or a signal handler may call in at any place.
@@ -142,7 +144,8 @@ class Pool:
         options: CallOptions,
     ) -> CallTask:
         """Make a task of a call; raise RuntimeError after shutdown."""
-        self._refuse_if_closed()
+        if self.state is not State.OPEN:
+            self._refuse_if_closed()
         task = CallTask(self, fn, args, kwargs, options)
         if task.waits_for or options.limit is not None:
             self._hold(task)
@@ -167,7 +170,7 @@ class Pool:
         with self.lock:
             if task in self.held:
                 self.held.remove(task)
-                self._wake_if_closing()
+                self.wake_if_closing()
 
     def _refuse_if_closed(self) -> None:
         if self.state is State.OPEN:
@@ -179,20 +182,24 @@ class Pool:
 
     def enqueue(self, task: Task) -> None:
         """Hand a task to a worker, now or when one has time."""
-        if isinstance(task, CallTask) and task.future.done():
+        if not task.is_rows and task.future.done():
             return  # cancelled, or its arguments cannot be pickled
         self._enqueue(task)
-        self.settle()
+        if self._endings:
+            self.settle()
 
     def _enqueue(self, task: Task) -> None:
         try:
             with self.lock:
-                self._open()
+                if self.state is not State.OPEN:
+                    self._open()
                 self._last_id += 1
                 task.id = self._last_id
-                self.held.discard(task)
-                self.queue.add(task, rows=isinstance(task, RowsTask))
-                self.feed_idle()
+                if self.held:
+                    self.held.discard(task)
+                self.queue.add(task, rows=task.is_rows)
+                if self.idle or len(self.workers) < self.settings.max_workers:
+                    self.feed_idle()
         except Exception as error:  # noqa: BLE001 - closed meanwhile, or no start
             task.abort(error)
 
@@ -331,18 +338,23 @@ class Pool:
         if worker.stage in (Stage.LEAVING, Stage.GONE):
             return
         buffers: list[Part] = []
-        while (room := self._room(worker)) > 0:
-            task = self.queue.take(len(worker.tasks), worker.load)
+        bounded, take, tasks = self._bounded, self.queue.take, worker.tasks
+        while not bounded or self._room(worker) > 0:
+            task = take(len(tasks), worker.load)
             if task is None:
                 break
-            self._cut_to(task, room)
+            if bounded:
+                self._cut_to(task, self._room(worker))
             if task.begin():
                 buffers += worker.give(task)
-                self._watch_deadline(worker, task)
+                if task.options.timeout is not None:
+                    self._watch_deadline(worker, task)
             else:
                 task.ended()
         if buffers:
             worker.write(buffers)
+            if worker.muted and self._dispatcher is not None:
+                self._dispatcher.listen(worker)
             if worker.stuck:
                 self.wake()
             if worker.owes:
@@ -502,6 +514,12 @@ class Pool:
         if self.settings.idle_timeout is not None and self._dispatcher is not None:
             self._dispatcher.watch_idleness(worker, self.settings.idle_timeout)
 
+    def help(self, task: CallTask, timeout: float | None) -> None:
+        """Bring a result nearer that this thread waits for so many seconds."""
+        dispatcher = self._dispatcher
+        if dispatcher is not None and self.state is not State.FORGOTTEN:
+            dispatcher.help(task, timeout)
+
     # Stopping calls.
 
     def kill(self, task: CallTask) -> bool:
@@ -643,7 +661,8 @@ class Pool:
         if self._dispatcher is not None:
             self._dispatcher.wake()
 
-    def _wake_if_closing(self) -> None:
+    def wake_if_closing(self) -> None:
+        """Have the dispatcher look whether the pool is at its end."""
         if self.state in _ENDING:
             self.wake()
 
@@ -669,9 +688,16 @@ class Pool:
             "cwd": _folder(),
             "multiprocessing": self._process_names(worker),
             "initializer": self._start_frame or None,
+            "threads": self._threads_each(),
             "segments": max(2, MOST_SEGMENTS // self.settings.max_workers),
         }
         return pack(messages.START, 0, [pickle.dumps(settings, 5)])
+
+    def _threads_each(self) -> int:
+        """How many threads a worker's share of the CPUs is."""
+        from parallelize.cpus import cpu_count
+
+        return max(1, cpu_count() // self.settings.max_workers)
 
     def _process_names(self, worker: Worker) -> tuple[str, bytes, str, int] | None:
         """What multiprocessing in the worker is to say of it and of its parent."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from array import array
 from itertools import chain
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from parallelize.calls import Column
 from parallelize.futures import Failure, Future, Outcome, error_of
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
+from parallelize.process.page import RAW
 from parallelize.process.tasks import (
     CallTask,
     PickledFailure,
@@ -42,6 +45,8 @@ class RowsTask(Task):
     Attributes:
         done: How many rows, from the first, have ended.
     """
+
+    is_rows: ClassVar[bool] = True
 
     __slots__ = ("_arity", "_cancelled", "_deliver", "_first", "_rows", "done")
 
@@ -129,7 +134,7 @@ class RowsTask(Task):
 
         Rows in a worker's journal can come twice: in a frame and from the page.
         """
-        fresh = results[max(self.done - first, 0) :]
+        fresh = results[self.done - first :] if self.done > first else results
         if fresh and first <= self.done:
             self._ended(fresh, seconds)
 
@@ -201,15 +206,26 @@ class RowsTask(Task):
         self.abort(CancelledError())
 
 
-def _results(frame: Frame) -> list[Any]:
+def _results(frame: Frame) -> Sequence[Any]:
+    """What `Page.packed` made of results."""
+    packed = memoryview(frame.parts[0])
+    letter = bytes(packed[:1])
     try:
-        results = pickle.loads(frame.parts[0])
+        results = _raw(letter, packed[1:]) if letter in RAW else pickle.loads(packed)
     except Exception as error:
         msg = "a block that is no pickle"
         raise ProtocolError(msg) from error
-    if not isinstance(results, list):
+    if not isinstance(results, (list, array)):
         msg = f"a block that is a {type(results).__qualname__}"
         raise ProtocolError(msg)
+    return results
+
+
+def _raw(letter: bytes, data: memoryview) -> array[Any]:
+    # An array makes its values when they are read, in the reader's thread, and takes
+    # a fourth of a list's memory until then.
+    results: array[Any] = array(letter.decode())
+    results.frombytes(data)
     return results
 
 
@@ -227,16 +243,24 @@ def _encoded(pool: Pool, source: Rows) -> list[Task]:
     if isinstance(fn, MethodType):
         fn = pickling.bound(fn)
     key = pickling.encode_function(fn)
-    flat = list(chain.from_iterable(source.rows))
-    arity = len(source.rows[0])
-    if arity and _all_plain(flat):
+    flat, kinds, arity = _flattened(source.rows)
+    if arity and _all_plain(flat, kinds):
         return [RowsTask(pool, source, key, flat, arity)]
     return _pickled_rows(pool, source, key)
 
 
-def _all_plain(values: list[Any]) -> bool:
+def _flattened(
+    rows: Sequence[tuple[Any, ...]],
+) -> tuple[Sequence[Any], set[type], int]:
+    """The arguments one after the other, their types, and how many a row has."""
+    if isinstance(rows, Column):
+        return rows.values, rows.kinds(), 1
+    flat = list(chain.from_iterable(rows))
+    return flat, set(map(type, flat)), len(rows[0])
+
+
+def _all_plain(values: Sequence[Any], kinds: set[type]) -> bool:
     """Whether values may travel together, in one pickle."""
-    kinds = set(map(type, values))
     if not kinds <= PLAIN:
         return False
     if kinds.isdisjoint((bytes, str)):

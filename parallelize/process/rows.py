@@ -1,13 +1,24 @@
 """Runs many calls of one function in a worker, row after row.
 
-The main thread takes rows from the left of a deque; the watcher takes from its
-right what is to be given back. Each is one step that the other cannot divide.
+The main thread takes rows from an iterator over a list; the watcher, when rows
+are to be given back, takes all that are left there. Each is one step of C code,
+which the other cannot divide.
+
+Whatever a row comes to is in the shared page before the next row begins. Rows run
+in one of two ways:
+
+* in groups, as many as take about `CLOCK_EVERY`, where a row costs little more
+  than the call itself, see `page`. This needs results of one type, of those that
+  the journal holds as eight bytes; the type of the latest result is expected.
+  A result of another type ends the group, and so does an error.
+* one by one, where each row must be seen to begin because the pool watches how
+  long it runs, and where results are of other types, or change type all the time.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections import deque
+from itertools import islice
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +26,27 @@ from parallelize.process import messages, pickling
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from parallelize.process.sender import Sender
     from parallelize.process.transport import Frame
 
-#: Nanoseconds that a run of rows may take between two looks at the clock.
+    Group = Callable[
+        [Callable[..., Any], Iterator[Any], type, memoryview[Any], int],
+        tuple[int, Any, BaseException | None],
+    ]
+
+#: Nanoseconds that rows may take between two looks at the clock.
 CLOCK_EVERY = 100_000
+
+#: The most rows between two looks at the clock.
+MOST_UNSEEN = 2048
+
+#: After so many groups that ended before so many rows, rows go one by one.
+MOST_SHORT = 3
+SHORT = 8
+
+_NOTHING: Any = object()
 
 
 class Rows:
@@ -30,12 +55,15 @@ class Rows:
     def __init__(self, frame: Frame, words: memoryview, sender: Sender) -> None:
         self.id = frame.id
         self._encoded = bytes(frame.parts[0])
-        self._flat = pickle.loads(frame.parts[1])  # plain types only: cannot fail
+        # Plain types only: this cannot fail.
+        self._flat: Sequence[Any] = pickle.loads(frame.parts[1])
         self._arity = frame.extra
         self._timed = bool(frame.micros)  # the pool watches how long each row runs
         self._words = words
         self._sender = sender
-        self._rows: deque[Any] = deque()
+        self._rows: Iterator[Any] = iter(())
+        self._row = 0  # the number of the next
+        self._begun = 0  # when the clock was read last
 
     def run(self) -> None:
         self._words[ROW] = NO_ROW
@@ -45,71 +73,163 @@ class Rows:
         except BaseException as error:  # noqa: BLE001 - it belongs to every row
             self._fail_all(error)
             return
-        # The watcher may give rows up from here on: the deque stays the same one.
-        if self._arity:
-            columns = [iter(self._flat)] * self._arity
-            self._rows = deque(zip(*columns, strict=True))
-            self._run_plain(fn)
+        # The watcher may give rows up from here on.
+        self._rows = iter(self._list())
+        self._begun = monotonic_ns()
+        if self._arity > 1:
+            self._run(fn, self._rows, _run_tuples)
         else:
-            self._rows = deque(zip(self._flat, strict=True))
-            self._run_pickled(fn)
+            alone = fn if self._arity else _unpickling(fn)
+            self._run(alone, zip(self._rows), _run_values)
         self._sender.close_block()
+
+    def _list(self) -> Sequence[Any]:
+        """The rows: tuples, or what they have one of.
+
+        It must be a list or a range: whose iterator gives all that is left in one
+        step, without running any Python code between two rows.
+        """
+        if self._arity <= 1:
+            return self._flat
+        columns = [iter(self._flat)] * self._arity
+        return list(zip(*columns, strict=True))
 
     def give_up(self) -> int:
         """Give up the rows that have not begun; return how many (from the end)."""
-        count = 0
-        while True:
-            try:
-                self._rows.pop()
-            except IndexError:
-                return count
-            count += 1
+        return len(list(self._rows))
 
-    def _run_plain(self, fn: Callable[..., Any]) -> None:
-        """Run rows whose arguments are there: the fast loop.
+    def _run(
+        self, fn: Callable[..., Any], rows: Iterator[tuple[Any, ...]], run_group: Group
+    ) -> None:
+        if not self._timed:
+            self._run_in_groups(fn, run_group)
+        self._run_singly(fn, rows)
+
+    def _run_in_groups(self, fn: Callable[..., Any], run_group: Group) -> None:
+        """Run rows in groups until there are no more, or singly is better."""
+        sender, words, id = self._sender, self._words, self.id
+        kind: type = int
+        stride, short = 1, 0
+        while short < MOST_SHORT:
+            row = self._row
+            stride = self._look_at_clock(stride)
+            words[ROW] = row
+            group = sender.open_group(kind, id, row, stride, self._begun)
+            if group is None:  # for results of this type there are no groups
+                return
+            values, slot, size = group
+            rows = islice(self._rows, size)
+            end, result, error = run_group(fn, rows, kind, values, slot)
+            sender.close_group(end)
+            self._row += end - slot
+            if error is not None:
+                sender.row_failed(id, self._row, error, self._begun)
+            elif result is not _NOTHING:
+                sender.row_done(id, self._row, result, self._begun)
+                kind = type(result)
+                short += end - slot < SHORT
+            elif end - slot < size:
+                return
+            else:
+                continue
+            self._row += 1
+
+    def _run_singly(
+        self, fn: Callable[..., Any], rows: Iterator[tuple[Any, ...]]
+    ) -> None:
+        """Run rows one by one.
 
         The clock is read every so many rows, as many as run in `CLOCK_EVERY`;
         where calls have a deadline, before every row.
         """
-        take, words, sender, id = self._rows.popleft, self._words, self._sender, self.id
-        row, check, stride = 0, 0, 1
-        begun = monotonic_ns()
-        while True:
-            try:
-                args = take()
-            except IndexError:
-                return
+        words, sender, id = self._words, self._sender, self.id
+        check, stride = 0, 1
+        for row, args in enumerate(rows, self._row):
             if row >= check:
-                now = monotonic_ns()
-                stride = self._stride(stride, now - begun)
+                stride = self._look_at_clock(stride)
                 check = row + stride
-                words[BEGUN] = begun = now
-                if now >= sender.due:
-                    sender.flush()
             words[ROW] = row
             try:
                 result = fn(*args)
             except BaseException as error:  # noqa: BLE001 - it belongs to the row
-                sender.row_failed(id, row, error, begun)
+                sender.row_failed(id, row, error, self._begun)
             else:
-                sender.row_done(id, row, result, begun)
-            row += 1
+                sender.row_done(id, row, result, self._begun)
 
-    def _stride(self, stride: int, took: int) -> int:
-        """How many rows to run until the clock is read again."""
+    def _look_at_clock(self, stride: int) -> int:
+        """Note that a row begins now; return how many to run until the next look."""
+        now = monotonic_ns()
+        took = now - self._begun
+        if now >= self._sender.due:
+            self._sender.flush()
+            now = monotonic_ns()
+        self._words[BEGUN] = self._begun = now
         if self._timed:
             return 1
-        return min(stride * 2, 256) if took < CLOCK_EVERY else max(stride // 4, 1)
-
-    def _run_pickled(self, fn: Callable[..., Any]) -> None:
-        """Run rows whose arguments are pickled, each on its own."""
-
-        def unpickled(data: bytes) -> Any:
-            return fn(*pickling.loads([data]))
-
-        self._run_plain(unpickled)
+        if took > CLOCK_EVERY:
+            return max(stride // 4, 1)
+        return min(stride * (4 if took < CLOCK_EVERY // 4 else 2), MOST_UNSEEN)
 
     def _fail_all(self, error: BaseException) -> None:
         failure = [messages.encode_failure(error)]
         for row in range(len(self._flat) // (self._arity or 1)):
             self._sender.send(messages.ROW_FAILED, self.id, failure, row)
+
+
+# A group of rows: the code that runs for every one of them, in two versions since
+# unpacking arguments would cost more than all else. They return the slot that they
+# came to, and what has ended the group there if the rows did not: a result that is
+# not for this group, or an error.
+
+
+def _run_values(
+    fn: Callable[..., Any],
+    rows: Iterator[Any],
+    kind: type,
+    values: memoryview[Any],
+    slot: int,
+) -> tuple[int, Any, BaseException | None]:
+    for value in rows:
+        try:
+            result = fn(value)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            return slot, _NOTHING, error
+        if type(result) is not kind:
+            return slot, result, None
+        try:
+            values[slot] = result
+        except (ValueError, OverflowError):  # more than 64 bits
+            return slot, result, None
+        slot += 1
+    return slot, _NOTHING, None
+
+
+def _run_tuples(
+    fn: Callable[..., Any],
+    rows: Iterator[tuple[Any, ...]],
+    kind: type,
+    values: memoryview[Any],
+    slot: int,
+) -> tuple[int, Any, BaseException | None]:
+    for args in rows:
+        try:
+            result = fn(*args)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            return slot, _NOTHING, error
+        if type(result) is not kind:
+            return slot, result, None
+        try:
+            values[slot] = result
+        except (ValueError, OverflowError):  # more than 64 bits
+            return slot, result, None
+        slot += 1
+    return slot, _NOTHING, None
+
+
+def _unpickling(fn: Callable[..., Any]) -> Callable[[bytes], Any]:
+    """The function of arguments that are pickled, each row on its own."""
+
+    def unpickled(data: bytes) -> Any:
+        return fn(*pickling.loads([data]))
+
+    return unpickled

@@ -272,7 +272,7 @@ class Received:
         """Map a segment; the descriptor is ours from now on.
 
         Raises:
-            OSError: The system lets no more be mapped.
+            MemoryError: The system lets no more be mapped.
         """
         self._mapped[id] = _Mapped(fd)
 
@@ -312,7 +312,12 @@ class _Mapped:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.pages = mmap.mmap(fd, os.fstat(fd).st_size)
+        size = os.fstat(fd).st_size
+        try:
+            self.pages = mmap.mmap(fd, size)
+        except OSError as error:
+            msg = f"{size} bytes do not fit into memory: {error}"
+            raise MemoryError(msg) from error
 
     def __del__(self) -> None:
         os.close(self.fd)

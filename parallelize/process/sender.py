@@ -7,13 +7,12 @@ begins; it is sent when there is nothing to run, or after a millisecond.
 from __future__ import annotations
 
 import os
-import pickle
 import threading
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.process import messages, pickling
-from parallelize.process.page import BASE, COUNT, FIRST, JOURNAL_SIZE, JOURNALED, Page
+from parallelize.process.page import BASE, COUNT, FIRST, JOURNAL_SIZE, Page
 from parallelize.process.segments import Placed
 from parallelize.process.transport import pack
 
@@ -54,16 +53,12 @@ _ADVICE = {
 }
 
 
-class _Block:
-    """Results of rows that follow each other: what the journal holds, once more."""
+class _Block(NamedTuple):
+    """Whose results the journal holds."""
 
-    __slots__ = ("begun", "first", "id", "results")
-
-    def __init__(self) -> None:
-        self.id = 0
-        self.first = 0
-        self.begun = 0
-        self.results: list[Any] = []
+    id: int
+    first: int  # row of the first of them
+    begun: int  # when that row began
 
 
 class Sender:
@@ -79,17 +74,19 @@ class Sender:
         self._sock = sock
         self._page = page
         self._words = page.words
-        self._block = _Block()
+        self._block = _Block(0, 0, 0)
+        page.choose_mark()
         self._forked = False
         # Guards the stream (outbox and socket) between the main thread and the
-        # watcher. The journal and the block are the main thread's: the watcher
-        # only copies. Nothing is locked under it.
+        # watcher. The journal is the main thread's: the watcher only copies, and
+        # its count is set back under the lock. Nothing is locked under it.
         self._lock = threading.RLock()
 
     def forked(self) -> None:
         """Note that this process is a copy made by a task: it may not send."""
         self._forked = True
         self._lock = threading.RLock()
+        self._page.detach()
 
     def send(
         self, kind: int, id: int, parts: Sequence[Part], extra: int = 0, micros: int = 0
@@ -110,26 +107,48 @@ class Sender:
                 self._sock.sendall(buffer)
                 self._words[BASE] += memoryview(buffer).nbytes
 
-    def row_done(self, id: int, row: int, result: object, begun: int) -> None:
-        """Add the result of one row; the main thread alone does."""
+    # Rows; the main thread alone runs them.
+
+    def open_group(
+        self, kind: type, id: int, row: int, size: int, begun: int
+    ) -> tuple[memoryview[Any], int, int] | None:
+        """Make the journal ready for a group of rows, see `Page.open_group`.
+
+        Returns:
+            Where the results are to be put, in which slot that of the first row,
+            and how many rows there is room for.
+        """
+        slot = self._next_slot(id, row, begun)
+        size = min(size, JOURNAL_SIZE - slot)
+        values = self._page.open_group(kind, slot, size)
+        return None if values is None else (values, slot, size)
+
+    def close_group(self, slot: int) -> None:
+        """Count the rows of the group that have ended, those up to ``slot``."""
         if self._forked:
             os._exit(0)
-        block = self._block
-        slot = len(block.results)
-        if slot < JOURNAL_SIZE and self._page.note(slot, result):
-            if slot == 0:
-                self._words[FIRST] = block.first = row
-                block.id, block.begun = id, begun
-            block.results.append(result)
+        self._page.close_group(slot)
+
+    def _next_slot(self, id: int, row: int, begun: int) -> int:
+        if self._words[COUNT] >= JOURNAL_SIZE:
+            self.close_block()
+        slot = self._words[COUNT]
+        if slot == 0:
+            self._block = _Block(id, row, begun)
+            self._words[FIRST] = row
+        return slot
+
+    def row_done(self, id: int, row: int, result: object, begun: int) -> None:
+        """Add the result of one row."""
+        if self._forked:
+            os._exit(0)
+        slot = self._next_slot(id, row, begun)
+        if self._page.note(slot, result):
             self._words[COUNT] = slot + 1
         else:
             self._row_done_slowly(id, row, result, begun)
 
     def _row_done_slowly(self, id: int, row: int, result: object, begun: int) -> None:
-        self.close_block()
-        if type(result) in JOURNALED and self._page.note(0, result):
-            self.row_done(id, row, result, begun)  # the journal was full
-            return
         try:
             parts = pickled_result(result, self._place)
         except BaseException as error:  # noqa: BLE001 - it belongs to the row
@@ -151,16 +170,16 @@ class Sender:
 
     def close_block(self) -> None:
         """Move the results in the journal into a frame; the main thread alone does."""
-        block = self._block
-        if block.results:
+        count = self._words[COUNT]
+        if count:
             with self._lock:
-                self._send_block(block, block.results)
+                self._send_block(count)
                 self._words[COUNT] = 0
-                self._block = _Block()
 
-    def _send_block(self, block: _Block, results: list[Any]) -> None:
+    def _send_block(self, count: int) -> None:
+        block = self._block
         micros = messages.micros(monotonic_ns() - block.begun)
-        parts = [pickle.dumps(results, 5)]
+        parts = [self._page.packed(count)]
         self.send(messages.BLOCK, block.id, parts, block.first, micros)
 
     def flush_copy(self) -> None:
@@ -170,10 +189,9 @@ class Sender:
         once more when the main thread comes to it. The pool knows them by number.
         """
         with self._lock:
-            block = self._block
-            results = block.results.copy()
-            if results:
-                self._send_block(block, results)
+            count = self._page.ended()
+            if count:
+                self._send_block(count)
             self._flush()
 
     def flush_if_due(self, now: int) -> None:

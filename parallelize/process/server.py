@@ -33,7 +33,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
 #: op, worker's id, and a pid, signal or status.
@@ -48,8 +48,17 @@ DESCRIPTORS = 250
 ORPHAN_GRACE = 0.8
 
 
-def main(fd: int, method: str) -> NoReturn:
-    """Serve the pool at the other end of ``fd`` until it closes."""
+def main(
+    fd: int, method: str, preload: Sequence[str] = (), path: Sequence[str] = ()
+) -> NoReturn:
+    """Serve the pool at the other end of ``fd`` until it closes.
+
+    Args:
+        fd: A socket.
+        method: How workers are started.
+        preload: Modules that workers are to have from the start.
+        path: Where these are found.
+    """
     code = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -66,6 +75,8 @@ def main(fd: int, method: str) -> NoReturn:
         # handler that does nothing is not inherited by programs that tasks run.
         signal.signal(signal.SIGINT, _ignore)
         _enable_faulthandler()
+        if preload:
+            _load(preload, path)
         launch = _exec_worker if method == "spawn" else _be_worker
         server = Server(socket.socket(fileno=fd), launch)
         server.run()
@@ -113,6 +124,17 @@ def _open_streams() -> None:
             if nothing != fd:
                 os.dup2(nothing, fd)
                 os.close(nothing)
+
+
+def _load(names: Sequence[str], path: Sequence[str]) -> None:
+    """Import modules before there is a worker; one that fails, fails there, too."""
+    import importlib
+
+    before, sys.path[:] = sys.path[:], path
+    for name in names:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    sys.path[:] = before
 
 
 def _ignore(*_: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import Call, name_of
 from parallelize.errors import SerializationError, TaskKilled
@@ -16,7 +16,7 @@ from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
 from parallelize.process.segments import Placed
-from parallelize.process.transport import pack
+from parallelize.process.transport import ProtocolError, pack
 from parallelize.sharing import noting_shared
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Task(Call):
         placed: Where its large buffers are, if they are in a segment.
         shares: Handles of shared memory that it needs.
     """
+
+    is_rows: ClassVar[bool] = False
 
     __slots__ = (
         "attempts",
@@ -116,6 +118,10 @@ class Task(Call):
 
     def drop(self) -> None:
         """Cancel it before it begins."""
+        raise NotImplementedError
+
+    def finish(self, frame: Frame) -> None:
+        """End with the answer of the worker, unless it is to be tried again."""
         raise NotImplementedError
 
     def ended(self) -> None:
@@ -209,10 +215,11 @@ class CallTask(Task):
         future = self.future
         if self.given_up or future.done():
             return False
-        if not future.running():  # else it comes back from a worker that died
-            if not future.set_running_or_notify_cancel():
-                return False
-            future._call = self
+        if future._call is self:  # it comes back from a worker that died
+            return True
+        if not future.set_running_or_notify_cancel():
+            return False
+        future._call = self
         return True
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
@@ -228,10 +235,28 @@ class CallTask(Task):
         """Stop the call while it runs."""
         return self.pool.kill(self)
 
+    def help(self, timeout: float | None) -> None:
+        """Hear the worker in the dispatcher's place: that saves a thread's turn."""
+        self.pool.help(self, timeout)
+
+    def finish_quietly(self, frame: Frame) -> bool:
+        """The same as `finish`; False, and nothing is done, if that would run more.
+
+        Callbacks and retries are not the affair of a thread that waits for a result.
+        """
+        future = self.future
+        with future._guard:
+            if future._callbacks is not None or self.options.retries:
+                return False
+            self.finish(frame)
+            return True
+
     def finish(self, frame: Frame) -> None:
-        """End with the answer of the worker, unless it is to be tried again."""
         if frame.kind == messages.DONE:
-            self.future.set_outcome(PickledValue(frame.parts, self), failed=False)
+            if frame.extra:  # of a type with which nothing can go wrong
+                self.future.set_value(simple_value(frame.parts[0]))
+            else:
+                self.future.set_outcome(PickledValue(frame.parts, self), failed=False)
             return
         failure = PickledFailure(frame.parts[0])
         if self.options.retries and self.may_retry(failure.error()):
@@ -247,6 +272,15 @@ class CallTask(Task):
 
     def cancel(self) -> None:
         self.future.cancel()
+
+
+def simple_value(pickled: Part) -> Any:
+    """Unpickle what a worker says is simple; raise ProtocolError if it is not."""
+    try:
+        return pickling.loads_simple(pickled)
+    except Exception as error:
+        msg = "a simple value that is no pickle"
+        raise ProtocolError(msg) from error
 
 
 class PickledValue(Outcome):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Part = bytes | bytearray | memoryview
 
 _HEAD = struct.Struct("<HHIIQ")
+_HEAD_OF_ONE = struct.Struct("<HHIIQQ")  # with the length of the only part
+_HEADS = [struct.Struct(f"<HHIIQ{count}Q") for count in range(9)]
 _LENGTHS = [struct.Struct(f"<{count}Q") for count in range(9)]
 
 #: How much is read from a socket at once.
@@ -32,6 +34,9 @@ READ_SIZE = 1 << 18
 #: Limits of a sane frame; anything beyond is a broken peer.
 MOST_PARTS = 1 << 12
 MOST_BYTES = 1 << 46
+
+#: So many short buffers are joined: to copy them costs less than a longer list.
+MOST_JOINED = 1 << 12
 
 #: The most buffers that one sendmsg takes (IOV_MAX is 1024 on every system of ours).
 _MOST_BUFFERS = 512
@@ -65,13 +70,18 @@ class Frame(NamedTuple):
     parts: Sequence[Part]
 
 
+_new = tuple.__new__  # a frame is made for each call: without its own __new__
+
+
 def pack(
     kind: int, id: int, parts: Sequence[Part] = (), extra: int = 0, micros: int = 0
 ) -> list[Part]:
     """Return a frame as buffers to be written one after the other."""
-    lengths = _lengths(len(parts)).pack(*map(_size, parts))
-    head = _HEAD.pack(kind, len(parts), extra, micros, id) + lengths
-    if len(parts) <= 2 and sum(map(_size, parts)) < READ_SIZE:
+    count = len(parts)
+    sizes = [each.nbytes if type(each) is memoryview else len(each) for each in parts]
+    layout = _HEADS[count] if count < len(_HEADS) else struct.Struct(f"<HHIIQ{count}Q")
+    head = layout.pack(kind, count, extra, micros, id, *sizes)
+    if count <= 2 and sum(sizes) < READ_SIZE:
         return [b"".join((head, *parts))]
     return [head, *parts]
 
@@ -124,7 +134,8 @@ class FrameReader:
 
     def _cut(self, data: bytes) -> list[Frame]:
         frames: list[Frame] = []
-        at, end = 0, len(data)
+        at = self._cut_short_ones(data, frames)
+        end = len(data)
         while end - at >= _HEAD.size:
             kind, count, extra, micros, id = _HEAD.unpack_from(data, at)
             body = at + _HEAD.size + 8 * count
@@ -149,6 +160,26 @@ class FrameReader:
             at = body
         self._rest = data[at:] if at else data
         return frames
+
+    def _cut_short_ones(self, data: bytes, frames: list[Frame]) -> int:
+        """Cut off frames of one part, as far as they follow each other whole.
+
+        Nearly all answers are such.
+
+        Returns:
+            Where the rest begins.
+        """
+        at, size, unpack = 0, _HEAD_OF_ONE.size, _HEAD_OF_ONE.unpack_from
+        last = len(data) - size
+        while at <= last:
+            kind, count, extra, micros, id, length = unpack(data, at)
+            if count != 1 or length > last - at:
+                break
+            start = at + size
+            at = start + length
+            parts = [data[start:at]]
+            frames.append(_new(Frame, (kind, extra, micros, id, parts)))
+        return at
 
 
 class FdReader(FrameReader):
@@ -221,6 +252,10 @@ class _LargeFrame:
         return Frame(*self._head, parts)
 
 
+def _are_short(buffers: Sequence[Part]) -> bool:
+    return set(map(type, buffers)) == {bytes} and sum(map(len, buffers)) <= READ_SIZE
+
+
 class FrameWriter:
     """Writes frames to a socket that does not block; keeps what does not fit yet."""
 
@@ -234,6 +269,8 @@ class FrameWriter:
         Raises:
             OSError: The peer is gone (BrokenPipeError, ConnectionResetError).
         """
+        if len(buffers) > 1 and len(buffers) <= MOST_JOINED and _are_short(buffers):
+            buffers = [b"".join(buffers)]
         self._waiting.extend(buffers)
         return self.flush()
 
@@ -253,6 +290,8 @@ class FrameWriter:
 
     def _send(self, waiting: deque[Part]) -> int:
         if sys.platform == "win32":  # has no sendmsg
+            return self._sock.send(waiting[0])
+        if len(waiting) == 1:
             return self._sock.send(waiting[0])
         return self._sock.sendmsg(list(islice(waiting, _MOST_BUFFERS)))
 

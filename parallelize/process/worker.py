@@ -32,7 +32,9 @@ from typing import TYPE_CHECKING, Any
 from parallelize import gaps
 from parallelize.process import inheritance, main_module, messages, pickling
 from parallelize.process.exchange import Exchange
+from parallelize.process.limits import cap_threads
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK, Page
+from parallelize.process.patience import ready_soon
 from parallelize.process.rows import Rows
 from parallelize.process.sender import Sender, pickled_result
 from parallelize.process.transport import (
@@ -108,6 +110,8 @@ class Worker:
         # run, else the watcher. Nothing is locked under it.
         self._reading = threading.Lock()
         self._trouble: ProtocolError | None = None  # what the watcher met there
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
         self._tasks: deque[Frame] = deque()
         self._run: Rows | None = None  # the rows that are running
         self._exchange = Exchange(control)
@@ -150,6 +154,7 @@ class Worker:
         with self._reading:
             if self._trouble is not None:
                 raise self._trouble
+            ready_soon(self._poll)
             frames = self._reader.read(self._sock)
         self._tasks.extend(frames or ())
         return frames is not None
@@ -193,22 +198,26 @@ class Worker:
         self._words[BEGUN] = begun
         self._words[ROW] = 0
         self._words[TASK] = frame.id
-        kind, parts = self._run_call(frame)
+        kind, parts, simple = self._run_call(frame)
         now = monotonic_ns()
-        self._sender.send(kind, frame.id, parts, micros=messages.micros(now - begun))
+        took = messages.micros(now - begun)
+        self._sender.send(kind, frame.id, parts, simple, took)
         self._sender.flush_if_due(now)
         if frame.kind & messages.BIG:
             self._exchange.tell_released()
 
-    def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part]]:
-        """Run one call; return the kind and parts of its answer."""
+    def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part], int]:
+        """Run one call; return kind and parts of its answer, and 1 if it is simple."""
         try:
             fn = pickling.decode_function(bytes(frame.parts[0]))
             args, kwargs = self._arguments(frame)
             result = fn(*args, **kwargs)
-            return messages.DONE, pickled_result(result, self._exchange.place)
+            simple = pickling.dumps_if_simple(result)
+            if simple is not None:
+                return messages.DONE, [simple], 1
+            return messages.DONE, pickled_result(result, self._exchange.place), 0
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
-            return messages.FAILED, [messages.encode_failure(error)]
+            return messages.FAILED, [messages.encode_failure(error)], 0
 
     def _arguments(self, frame: Frame) -> tuple[Sequence[Any], dict[str, Any]]:
         after = 1 + frame.extra
@@ -267,10 +276,9 @@ class Worker:
         if not self._reading.acquire(blocking=False):
             return  # it waits for tasks itself: it runs nothing
         try:
-            poll = select.poll()
-            poll.register(self._sock, select.POLLIN)
             while (
-                poll.poll(0) and (frames := self._reader.read(self._sock)) is not None
+                self._poll.poll(0)
+                and (frames := self._reader.read(self._sock)) is not None
             ):
                 self._tasks.extend(frames)
         except ProtocolError as error:
@@ -297,6 +305,7 @@ def _settle_in(settings: dict[str, Any], control_fd: int) -> None:
     """Make the process what the pool wants it to be, then run the initializer."""
     sys.path[:] = settings["path"]
     sys.argv[:] = settings["argv"]
+    cap_threads(settings["threads"])
     if settings["copy"]:
         main_module.begin_as_copy()
     else:

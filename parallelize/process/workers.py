@@ -6,7 +6,9 @@ import collections
 import contextlib
 import enum
 import os
+import select
 import socket
+import threading
 from collections import deque
 from functools import partial
 from time import monotonic
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from parallelize.process import messages
 from parallelize.process.launch import KILL, RESUME
 from parallelize.process.page import Page, close_page_file, make_page_file
+from parallelize.process.patience import ready_soon
 from parallelize.process.segments import Received, decode_places
 from parallelize.process.transport import (
     FdReader,
@@ -50,6 +53,14 @@ class Stage(enum.Enum):
     GONE = "its process has ended"
 
 
+class Ear(enum.Enum):
+    """Who hears what a worker sends: one thread at a time."""
+
+    FREE = "whoever is first"
+    DISPATCHER = "the pool's own thread, just now"
+    HELPER = "a thread that waits for the only call the worker has"
+
+
 class Verdict(NamedTuple):
     """Why a worker is to be killed, once it stands still.
 
@@ -76,6 +87,8 @@ class Worker:
         stuck: Whether part of a frame waits until its socket takes more.
         reason: Why it could not start, if it said so.
         answers: What it gave back and nobody has taken yet.
+        ear: Who reads its socket.
+        muted: Whether the dispatcher is not woken by what it sends.
     """
 
     def __init__(
@@ -108,8 +121,14 @@ class Worker:
         self._told: set[int] = set()  # ids of segments of ours that it has
         self._lent: collections.Counter[int] = collections.Counter()  # and may read
         self._results = Received(partial(view_gone, id))
-        self._unmapped: dict[int, OSError] = {}
+        self._unmapped: dict[int, MemoryError] = {}
         # What the control socket did not take: frames, and a descriptor for some.
+        self.ear: Ear = Ear.FREE
+        self.muted: bool = False
+        # Held while reading the control socket: the pool's lock may be taken then.
+        self.reading_control: threading.RLock = threading.RLock()
+        self._poll: select.poll | None = None
+        self._elbow: int | None = None  # a descriptor to wake the helper by
         self._owed: deque[tuple[bytes, int | None]] = deque()
         self._shares: set[int] = set()  # ids of handles whose memory it has
         self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
@@ -196,7 +215,7 @@ class Worker:
         if frame.kind == messages.ADOPT:
             try:
                 self._results.add(frame.id, self.control_reader.fd())
-            except OSError as error:  # the results that come in it fail
+            except MemoryError as error:  # the result that comes in it fails
                 self._unmapped[frame.id] = error
         elif frame.kind == messages.FORGET:
             self._results.drop(frame.id)
@@ -212,8 +231,8 @@ class Worker:
         kind = frame.kind - messages.BIG
         id, places, copied = decode_places(encoded)
         if id in self._unmapped:
-            self.tell(messages.RELEASED, id, extra=1)
-            failure = messages.encode_failure(self._unmapped[id])
+            self.tell(messages.RELEASED, id, extra=0)  # may another have more luck
+            failure = messages.encode_failure(self._unmapped.pop(id))
             kind = messages.FAILED if kind == messages.DONE else messages.ROW_FAILED
             return frame._replace(kind=kind, parts=[failure])
         views = self._results.views(id, places, copied=copied)
@@ -291,6 +310,36 @@ class Worker:
             self._weighed_at = now
             self._heavy = _resident(self.pid) > most
         return self._heavy
+
+    # Hearing it.
+
+    def has_news(self, seconds: float | None) -> bool:
+        """Wait until it has sent something, or is gone; the helper does.
+
+        Returns:
+            False if the time is over, or if somebody has nudged the helper.
+        """
+        if self._poll is None:
+            self._elbow = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._poll = select.poll()
+            self._poll.register(self.sock, select.POLLIN)
+            self._poll.register(self._elbow, select.POLLIN)
+        ready_soon(self._poll)
+        events = self._poll.poll(None if seconds is None else seconds * 1000)
+        if not events or events[-1][0] != self._elbow:
+            return bool(events)
+        os.eventfd_read(self._elbow)
+        return len(events) > 1
+
+    def nudge(self) -> None:
+        """Wake up the helper: what it waits for has ended."""
+        if self._elbow is not None:
+            os.eventfd_write(self._elbow, 1)
+
+    def send_off_helper(self) -> None:
+        """It has ended, but if others hold its socket, who hears it cannot know."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
     # Getting work back.
 
@@ -426,6 +475,9 @@ class Worker:
             if fd is not None:
                 os.close(fd)
         self._owed.clear()
+        if self._elbow is not None:
+            os.close(self._elbow)
+            self._elbow = None
         for id in [*self._lent.elements()]:
             self.released(id, reusable=True)
         self._results.close()

