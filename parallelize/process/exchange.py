@@ -33,7 +33,7 @@ class Exchange:
         # Views are collected, and segments given up, at any moment: only noted then.
         self._released: deque[tuple[int, bool]] = deque()
         self._closed: deque[int] = deque()
-        self._received = Received(lambda *news: self._released.append(news))
+        self._received = Received(self._note_released)
         self._segments = Segments(self._closed.append)
         self._failed: dict[int, MemoryError] = {}  # segments that could not be mapped
         self._sent: set[int] = set()  # ids of segments that the pool has
@@ -46,6 +46,9 @@ class Exchange:
         """Write a frame to the control socket."""
         with self._telling:
             self._control.sendall(b"".join(pack(kind, id, parts, extra)))
+
+    def _note_released(self, id: int, reusable: bool) -> None:
+        self._released.append((id, reusable))
 
     # The main thread's.
 

@@ -319,16 +319,17 @@ class Worker:
         Returns:
             False if the time is over, or if somebody has nudged the helper.
         """
-        if self._poll is None:
-            self._elbow = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._poll = select.poll()
-            self._poll.register(self.sock, select.POLLIN)
-            self._poll.register(self._elbow, select.POLLIN)
-        ready_soon(self._poll)
-        events = self._poll.poll(None if seconds is None else seconds * 1000)
-        if not events or events[-1][0] != self._elbow:
+        poll, elbow = self._poll, self._elbow
+        if poll is None or elbow is None:
+            self._elbow = elbow = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._poll = poll = select.poll()
+            poll.register(self.sock, select.POLLIN)
+            poll.register(elbow, select.POLLIN)
+        ready_soon(poll)
+        events = poll.poll(None if seconds is None else seconds * 1000)
+        if not events or events[-1][0] != elbow:
             return bool(events)
-        os.eventfd_read(self._elbow)
+        os.eventfd_read(elbow)
         return len(events) > 1
 
     def nudge(self) -> None:
