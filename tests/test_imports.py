@@ -167,6 +167,7 @@ LAYERS = [
     ["executors"],
     ["process.pool"],
     ["process.dispatcher"],
+    ["process.bundles"],
     ["process.row_tasks"],
     ["process.tasks", "process.workers", "process.queue"],
     ["process.launch"],

@@ -75,7 +75,8 @@ class Executor(concurrent.futures.Executor, ABC):
         Raises:
             RuntimeError: The executor was shut down.
         """
-        check_callable(fn, "fn")
+        if not callable(fn):
+            check_callable(fn, "fn")
         return self._submit(fn, args, kwargs, DEFAULTS)
 
     def map(

@@ -530,7 +530,8 @@ class Dispatcher:
             self._happened(event)
 
     def _happened(self, event: Event) -> None:
-        worker = self._pool.workers.get(event.id)
+        with self._pool.lock:  # it may be entered in the table just now
+            worker = self._pool.workers.get(event.id)
         if worker is None:
             return
         if event.kind == STARTED:
@@ -622,7 +623,8 @@ class Dispatcher:
     def _settle_running(self, worker: Worker, task: Task, status: int | None) -> bool:
         if isinstance(task, RowsTask):
             task.recover(*worker.page.journal())
-            return task.condemn(worker.page.running(), worker.error_for(task, status))
+            row = worker.page.running()
+            return task.condemn(row, worker.error_for(task.call_at(row), status))
         error = worker.error_for(task, status)
         if task.may_retry(error):
             self._pool.retry(task)
@@ -660,14 +662,18 @@ class Dispatcher:
 
     def kill_call(self, task: CallTask, error: Callable[[], BaseException]) -> None:
         """Kill the worker if it runs the task; take the task from it otherwise."""
-        worker = task.worker
-        if worker is None:  # it has ended, or it was given back
+        worker = task.place()
+        if worker is None or task.future.done():  # or it was given back
             return
         again = partial(self.kill_call, task, error)
-        if worker.page.words[TASK] == task.id:
+        if task.runs_in(worker):
 
             def due() -> bool:
-                return worker.page.words[TASK] == task.id and task.worker is worker
+                return (
+                    task.place() is worker
+                    and task.runs_in(worker)
+                    and not task.future.done()
+                )
 
             self._kill_for(worker, Verdict(task, due, error, again))
             return

@@ -33,6 +33,9 @@ LEAST_BUFFER = 1 << 15
 #: Buffers beyond so many stay inside, too: a frame has room for some thousands.
 MOST_BUFFERS = 1000
 
+#: A text of so many characters is no simple value.
+LONG_TEXT = 1 << 10
+
 #: Bytes from so many on are copied to where they go, without a detour.
 LONG_BYTES = 1 << 20
 
@@ -77,7 +80,9 @@ def dumps(value: object, place: Place = _nowhere) -> list[Part]:
 
 def are_simple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether arguments are of types with which nothing can go wrong."""
-    return not kwargs and _SIMPLE.issuperset(map(type, args))
+    if kwargs or not _SIMPLE.issuperset(kinds := set(map(type, args))):
+        return False
+    return str not in kinds or sum(len(a) for a in args if type(a) is str) < LONG_TEXT
 
 
 def dumps_simple(args: tuple[Any, ...]) -> list[Part]:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from parallelize import lifecycle
 from parallelize.errors import SerializationError
 from parallelize.process import launch, messages, pickling
+from parallelize.process.bundles import Bundle
 from parallelize.process.dispatcher import Dispatcher
 from parallelize.process.inheritance import Inheritance
 from parallelize.process.queue import TaskQueue
@@ -63,6 +64,9 @@ START_PAUSE = 10.0
 
 #: Seconds that running calls have when the program ends by an error.
 ABANDON_GRACE = 0.5
+
+#: Fewer calls than this are sent one by one.
+LEAST_BUNDLED = 4
 
 #: Seconds until what a worker's full control socket did not take is tried again.
 PAY_AFTER = 0.005
@@ -198,6 +202,8 @@ class Pool:
                 if self.held:
                     self.held.discard(task)
                 self.queue.add(task, rows=task.is_rows)
+                if self._collected:  # before it is sent: it may need their room
+                    self.tell_of_segments()
                 if self.idle or len(self.workers) < self.settings.max_workers:
                     self.feed_idle()
         except Exception as error:  # noqa: BLE001 - closed meanwhile, or no start
@@ -345,6 +351,8 @@ class Pool:
                 break
             if bounded:
                 self._cut_to(task, self._room(worker))
+            elif isinstance(task, CallTask) and task.is_bundled:
+                task = self._bundled(task, worker)
             if task.begin():
                 buffers += worker.give(task)
                 if task.options.timeout is not None:
@@ -361,6 +369,17 @@ class Pool:
                 self._at(PAY_AFTER, partial(self._pay, worker))
         if not worker.tasks:
             self._rest(worker)
+
+    def _bundled(self, first: CallTask, worker: Worker) -> Task:
+        """The call, with those behind it that can go along."""
+        calls = self.queue.take_likes_of(first, worker.load)
+        if len(calls) < LEAST_BUNDLED:
+            self.queue.put_back((each, False) for each in calls[1:])
+            return first
+        bundle = Bundle(self, calls)
+        self._last_id += 1
+        bundle.id, bundle.cost = self._last_id, first.cost * len(calls)
+        return bundle
 
     def _room(self, worker: Worker) -> int:
         """How many calls more the worker may be given in its life."""
@@ -529,7 +548,7 @@ class Pool:
         with self.lock:
             if task.future.done():
                 return False
-            if task.worker is None:  # it waits to be begun, once more
+            if task.place() is None:  # it waits to be begun, once more
                 self.give_up(task, TaskKilled(task.name()))
             elif self._dispatcher is not None:
                 self._dispatcher.kill_call(task, lambda: TaskKilled(task.name()))
@@ -730,3 +749,5 @@ def _folder() -> str | None:
 def _fail_in_child(task: Task) -> None:
     if isinstance(task, CallTask):
         task.future.disown()
+    elif isinstance(task, Bundle):
+        task.disown()

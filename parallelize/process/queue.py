@@ -11,12 +11,12 @@ single operations and may be a moment old.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from parallelize.process.tasks import Task
+    from parallelize.process.tasks import CallTask, Task
 
 #: Seconds of work that a worker is given ahead; it covers the time the parent
 #: needs to answer, which may be a whole switch interval of its interpreter.
@@ -85,6 +85,24 @@ class TaskQueue:
             return lane.popleft()
         except IndexError:  # a signal handler in this thread has drained the lane
             return None
+
+    def take_likes_of(self, first: CallTask, load: float) -> list[CallTask]:
+        """Take the calls behind one that may travel with it, as many as a worker runs.
+
+        Args:
+            first: A call that was taken.
+            load: How many seconds the worker will be busy without them.
+        """
+        lane, taken = self._calls, [first]
+        if not first.cost:  # nothing is known of them
+            return taken
+        most = min(MOST_AHEAD, int((FILL - load) / first.cost))
+        while lane and len(taken) < most:
+            task = lane[0]
+            if task.is_rows or not first.travels_with(cast("CallTask", task)):
+                break
+            taken.append(cast("CallTask", lane.popleft()))
+        return taken
 
     def learn(self, key: bytes, seconds: float, calls: int) -> None:
         """Remember how long calls of a function took."""

@@ -48,8 +48,6 @@ class RowsTask(Task):
 
     is_rows: ClassVar[bool] = True
 
-    __slots__ = ("_arity", "_cancelled", "_deliver", "_first", "_rows", "done")
-
     def __init__(
         self,
         pool: Pool,
@@ -157,6 +155,10 @@ class RowsTask(Task):
         again.attempts = self.attempts + 1
         self.done += 1
         self.pool.retry(again)
+
+    def call_at(self, row: int) -> Task:
+        """The task that an error of a row names: this one."""
+        return self
 
     def split(self, count: int) -> RowsTask | None:
         """Cut off the last ``count`` rows as a task of their own."""

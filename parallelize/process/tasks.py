@@ -15,6 +15,7 @@ from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
+from parallelize.process.page import TASK
 from parallelize.process.segments import Placed
 from parallelize.process.transport import ProtocolError, pack
 from parallelize.sharing import noting_shared
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.options import CallOptions
+    from parallelize.process.bundles import Bundle
     from parallelize.process.pool import Pool
     from parallelize.process.transport import Frame, Part
     from parallelize.process.workers import Worker
@@ -45,18 +47,15 @@ class Task(Call):
 
     is_rows: ClassVar[bool] = False
 
-    __slots__ = (
-        "attempts",
-        "cost",
-        "fn",
-        "id",
-        "key",
-        "placed",
-        "pool",
-        "shares",
-        "size",
-        "worker",
-    )
+    # Defaults live in the class: most tasks never change most of them.
+    waits_for: Sequence[Future[Any]] = ()
+    id: int = 0
+    size: int = 1
+    cost: float = 0.0
+    attempts: int = 0
+    worker: Worker | None = None
+    placed: Placed | None = None
+    shares: Sequence[Shared[Any]] = ()
 
     def __init__(
         self, pool: Pool, fn: Callable[..., Any], options: CallOptions
@@ -64,15 +63,7 @@ class Task(Call):
         self.pool: Pool = pool
         self.fn: Callable[..., Any] = fn
         self.options: CallOptions = options
-        self.waits_for: Sequence[Future[Any]] = ()
-        self.id: int = 0
         self.key: bytes = b""
-        self.size: int = 1
-        self.cost: float = 0.0
-        self.attempts: int = 0
-        self.worker: Worker | None = None
-        self.placed: Placed | None = None
-        self.shares: Sequence[Shared[Any]] = ()
 
     def start(self) -> None:
         """Put the task into the pool's queue."""
@@ -137,9 +128,15 @@ class CallTask(Task):
 
     Attributes:
         given_up: It was killed before it began; it must not begin.
+        simple: Its arguments, if they are plain values: these are their own snapshot,
+            and are pickled when they are sent.
+        bundle: The calls with which it was sent, if it was not sent alone.
     """
 
-    __slots__ = ("_parts", "_values", "given_up")
+    given_up: bool = False
+    simple: tuple[Any, ...] | None = None
+    bundle: Bundle | None = None
+    _values: Sequence[Part] = ()
 
     def __init__(
         self,
@@ -150,9 +147,7 @@ class CallTask(Task):
         options: CallOptions,
     ) -> None:
         super().__init__(pool, fn, options)
-        self.future: Future[Any] = Future[Any]()
-        self._values: Sequence[Part] = ()
-        self.given_up: bool = False
+        self.future: Future[Any] = Future()
         try:
             self._encode(args, kwargs)
         except BaseException as error:
@@ -167,8 +162,8 @@ class CallTask(Task):
             fn, args = fn.__func__, (fn.__self__, *args)
         known = pickling.known_function(fn)
         if known is not None and pickling.are_simple(args, kwargs):
-            self.key: bytes = known
-            self._parts = pickling.dumps_simple(args)
+            self.key = known
+            self.simple = args
         else:
             self._encode_any(fn, args, kwargs)
 
@@ -179,12 +174,12 @@ class CallTask(Task):
             self.key = pickling.encode_function(fn)
             self._parts = pickling.dumps_arguments(args, kwargs, self._place)
         if futures:
-            self.waits_for: Sequence[Future[Any]] = futures
+            self.waits_for = futures
         if shares:
-            self.shares: Sequence[Shared[Any]] = shares
+            self.shares = shares
         last = self._parts[-1]
         if type(last) is Placed:
-            self.placed: Placed | None = last
+            self.placed = last
             segment = last.segment
             self.future.add_done_callback(lambda _: self.pool.segments.let_go(segment))
 
@@ -222,7 +217,38 @@ class CallTask(Task):
         future._call = self
         return True
 
+    def travels_with(self, other: CallTask) -> bool:
+        """Whether it may be sent in one bundle with another call."""
+        mine, its = self.simple, other.simple
+        return (
+            mine is not None
+            and its is not None
+            and len(mine) == len(its) > 0
+            and self.key == other.key
+            and self.options is other.options
+        )
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it may be sent in a bundle at all."""
+        limits = self.options
+        return bool(self.simple) and limits.timeout is None and not limits.retries
+
+    def place(self) -> Worker | None:
+        """The worker that has it."""
+        return self.worker if self.bundle is None else self.bundle.worker
+
+    def runs_in(self, worker: Worker) -> bool:
+        """Whether the worker has begun it, and nothing after it."""
+        page, bundle = worker.page, self.bundle
+        if bundle is None or bundle.worker is not worker:
+            return page.words[TASK] == self.id
+        return page.words[TASK] == bundle.id and page.running() == bundle.row_of(self)
+
     def buffers(self, *, inline: bool = False) -> list[Part]:
+        if self.simple is not None:
+            parts = [self.key, *pickling.dumps_simple(self.simple)]
+            return pack(messages.CALL, self.id, parts, extra=1)
         kind, arguments = messages.CALL, self._parts
         if self.placed is not None and inline:
             arguments = [*arguments[:-1], *self.placed.buffers()]
