@@ -90,6 +90,10 @@ class Dispatcher:
         if self._thread is not threading.current_thread():
             self._thread.join()
 
+    def is_here(self) -> bool:
+        """Whether this is the dispatcher's thread."""
+        return self._thread is threading.current_thread()
+
     def wake(self) -> None:
         """Have the thread look at the pool; the caller holds the pool's lock."""
         if not self._rung:

@@ -367,6 +367,7 @@ class Pool:
                 self.wake()
             if worker.owes:
                 self._at(PAY_AFTER, partial(self._pay, worker))
+            self._watch_silence(worker)
         if not worker.tasks:
             self._rest(worker)
 
@@ -538,6 +539,14 @@ class Pool:
         dispatcher = self._dispatcher
         if dispatcher is not None and self.state is not State.FORGOTTEN:
             dispatcher.help(task, timeout)
+
+    def _watch_silence(self, worker: Worker) -> None:
+        """Let the dispatcher know that it may have to ask for something back."""
+        dispatcher = self._dispatcher
+        if dispatcher is None or dispatcher.is_here():  # then it looks by itself
+            return
+        if worker.silent_at() is not None:
+            self.wake()
 
     # Stopping calls.
 
