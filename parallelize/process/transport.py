@@ -31,6 +31,9 @@ _LENGTHS = [struct.Struct(f"<{count}Q") for count in range(9)]
 #: How much is read from a socket at once.
 READ_SIZE = 1 << 18
 
+#: Longer frames are received straight into their place, bit by bit.
+LEAST_DIRECT = 1 << 14
+
 #: Limits of a sane frame; anything beyond is a broken peer.
 MOST_PARTS = 1 << 12
 MOST_BYTES = 1 << 46
@@ -147,7 +150,7 @@ class FrameReader:
             lengths = _lengths(count).unpack_from(data, at + _HEAD.size)
             parts: list[Part] = []
             if body + sum(lengths) > end:
-                if body + sum(lengths) - at > READ_SIZE:
+                if body + sum(lengths) - at > LEAST_DIRECT:
                     self._rest = b""
                     self._large = _LargeFrame((kind, extra, micros, id), lengths)
                     self._large.take(data[body:])
