@@ -167,6 +167,7 @@ LAYERS = [
     ["executors"],
     ["process.pool"],
     ["process.dispatcher"],
+    ["process.deadlines"],
     ["process.bundles"],
     ["process.row_tasks"],
     ["process.tasks", "process.workers", "process.queue"],

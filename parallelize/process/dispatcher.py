@@ -7,8 +7,6 @@ nearest moment at which something is due, or until somebody rings the bell.
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import logging
 import os
 import select
@@ -20,15 +18,16 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from parallelize.process import messages
+from parallelize.process.deadlines import TICK, Deadlines
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
-from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
+from parallelize.process.page import TASK
 from parallelize.process.row_tasks import RowsTask
 from parallelize.process.tasks import CallTask
 from parallelize.process.transport import MOST_PARTS, DoesNotFitError, ProtocolError
-from parallelize.process.workers import Ear, Stage, Verdict, exit_code
+from parallelize.process.workers import Ear, Stage, exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from parallelize.process.launch import Event, Launcher
     from parallelize.process.pool import Pool
@@ -37,12 +36,6 @@ if TYPE_CHECKING:
     from parallelize.process.workers import Worker
 
 _log = logging.getLogger("parallelize")
-
-#: A deadline this many seconds ahead counts as reached: timers are no finer.
-_TICK = 0.001
-
-#: Seconds in which a worker has usually given back what it was asked for.
-_GIVING_BACK = 0.005
 
 _ABOUT_SEGMENTS = frozenset((messages.ADOPT, messages.FORGET, messages.RELEASED))
 _CALL_ENDS = frozenset((messages.DONE, messages.FAILED))
@@ -72,8 +65,7 @@ class Dispatcher:
         self._bell.setblocking(False)
         self._ring.setblocking(False)
         self._rung = False
-        self._due: list[tuple[float, int, Callable[[], object]]] = []  # a heap
-        self._count = itertools.count()
+        self.deadlines: Deadlines = Deadlines(pool, self._woken_elsewhere)
         self._known: set[int] = set()  # ids of workers in the selector
         self._writing: set[int] = set()  # ids of those waited for to take more
         self._launcher: Launcher | None = None  # the one in the selector
@@ -106,9 +98,9 @@ class Dispatcher:
         with contextlib.suppress(OSError):
             self._ring.send(b"!")
 
-    def after(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do something later, in the thread; the caller holds the pool's lock."""
-        self._at(monotonic() + seconds, action)
+    def _woken_elsewhere(self) -> None:
+        if not self.is_here():
+            self.wake()
 
     def forget(self) -> None:
         """In a forked child: close our copies."""
@@ -117,12 +109,6 @@ class Dispatcher:
         if self._epoll is not None:
             self._epoll.close()
         self._selector.close()
-
-    def _at(self, when: float, action: Callable[[], object]) -> None:
-        first = not self._due or when < self._due[0][0]
-        heapq.heappush(self._due, (when, next(self._count), action))
-        if first and self._thread is not threading.current_thread():
-            self.wake()
 
     # The loop.
 
@@ -142,15 +128,14 @@ class Dispatcher:
         """Seconds until something is due; None if nothing is."""
         with self._pool.lock:
             moments = [at for w in self._pool.workers.values() if (at := w.silent_at())]
-            if self._due:
-                moments.append(self._due[0][0])
+            if (nearest := self.deadlines.nearest()) is not None:
+                moments.append(nearest)
         return max(min(moments) - monotonic(), 0) if moments else None
 
     def _do_what_is_due(self) -> None:
-        now = monotonic() + _TICK
+        now = monotonic() + TICK
         with self._pool.lock:
-            while self._due and self._due[0][0] <= now:
-                heapq.heappop(self._due)[2]()
+            self.deadlines.do_what_is_due(now)
             for worker in self._pool.workers.values():
                 silent_at = worker.silent_at()
                 if silent_at is not None and silent_at <= now:
@@ -546,7 +531,7 @@ class Dispatcher:
         elif event.kind == EXITED and worker.ear is Ear.HELPER:
             worker.send_off_helper()
             with self._pool.lock:
-                self.after(_TICK, partial(self._happened, event))
+                self.deadlines.after(TICK, partial(self._happened, event))
         elif event.kind == EXITED:
             self._bury(worker, event.value)
         elif event.kind == REFUSED:
@@ -636,74 +621,6 @@ class Dispatcher:
             task.abort(error)
         return True
 
-    # Deadlines; the caller holds the pool's lock.
-
-    def watch(self, worker: Worker, task: Task, timeout: float) -> None:
-        """Kill the worker when a call of the task has run for ``timeout`` seconds."""
-        check = partial(self._check, worker, task, timeout)
-        self._at(monotonic() + timeout, check)
-
-    def _check(self, worker: Worker, task: Task, timeout: float) -> None:
-        from parallelize.errors import TaskTimeout
-
-        if worker.tasks.get(task.id) is not task:
-            return
-        again = partial(self._check, worker, task, timeout)
-        deadline = _deadline(worker, task, timeout)
-        if deadline > monotonic() + _TICK:
-            self._at(deadline, again)
-            return
-
-        def due() -> bool:
-            return _deadline(worker, task, timeout) <= monotonic() + _TICK
-
-        error = partial(TaskTimeout, task.name(), timeout)
-        self._kill_for(worker, Verdict(task, due, error, again))
-
-    def _kill_for(self, worker: Worker, verdict: Verdict) -> None:
-        if not worker.kill_for(verdict):
-            self.after(_GIVING_BACK, verdict.again)
-
-    def kill_call(self, task: CallTask, error: Callable[[], BaseException]) -> None:
-        """Kill the worker if it runs the task; take the task from it otherwise."""
-        worker = task.place()
-        if worker is None or task.future.done():  # or it was given back
-            return
-        again = partial(self.kill_call, task, error)
-        if task.runs_in(worker):
-
-            def due() -> bool:
-                return (
-                    task.place() is worker
-                    and task.runs_in(worker)
-                    and not task.future.done()
-                )
-
-            self._kill_for(worker, Verdict(task, due, error, again))
-            return
-        if not task.given_up:
-            self._pool.give_up(task, error())
-        worker.ask_back()
-        # It may be on the point of beginning: look again.
-        self.after(_GIVING_BACK, again)
-
-    def watch_idleness(self, worker: Worker, timeout: float) -> None:
-        """Let the worker go when it has had nothing to do for ``timeout`` seconds."""
-        first = not worker.idle_since
-        worker.idle_since = monotonic()
-        if first:
-            self.after(timeout, partial(self._check_idleness, worker, timeout))
-
-    def _check_idleness(self, worker: Worker, timeout: float) -> None:
-        if worker not in self._pool.idle:
-            worker.idle_since = 0.0
-            return
-        left = worker.idle_since + timeout - monotonic()
-        if left > _TICK:
-            self.after(left, partial(self._check_idleness, worker, timeout))
-            return
-        self._pool.let_go(worker)
-
     # The end.
 
     def _fail_everything(self) -> None:
@@ -731,14 +648,6 @@ def _epoll_of(selector: selectors.BaseSelector) -> select.epoll | None:
         return None
     # A descriptor of its own: each of the two closes one.
     return select.epoll.fromfd(os.dup(selector.fileno()))
-
-
-def _deadline(worker: Worker, task: Task, timeout: float) -> float:
-    """When the call that the worker runs has had its time; later if none has begun."""
-    words = worker.page.words
-    if words[TASK] == task.id and words[ROW] != NO_ROW:
-        return words[BEGUN] / 1e9 + timeout
-    return monotonic() + timeout
 
 
 def _given_back_in(frame: Frame) -> tuple[int, int, Sequence[int]]:

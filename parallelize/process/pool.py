@@ -523,16 +523,18 @@ class Pool:
 
     def _at(self, seconds: float, action: Callable[[], object]) -> None:
         if self._dispatcher is not None:
-            self._dispatcher.after(seconds, action)
+            self._dispatcher.deadlines.after(seconds, action)
 
     def _watch_deadline(self, worker: Worker, task: Task) -> None:
         timeout = task.options.timeout
         if timeout is not None and self._dispatcher is not None:
-            self._dispatcher.watch(worker, task, timeout)
+            self._dispatcher.deadlines.watch(worker, task, timeout)
 
     def _watch_idleness(self, worker: Worker) -> None:
         if self.settings.idle_timeout is not None and self._dispatcher is not None:
-            self._dispatcher.watch_idleness(worker, self.settings.idle_timeout)
+            self._dispatcher.deadlines.watch_idleness(
+                worker, self.settings.idle_timeout
+            )
 
     def help(self, task: CallTask, timeout: float | None) -> None:
         """Bring a result nearer that this thread waits for so many seconds."""
@@ -560,7 +562,9 @@ class Pool:
             if task.place() is None:  # it waits to be begun, once more
                 self.give_up(task, TaskKilled(task.name()))
             elif self._dispatcher is not None:
-                self._dispatcher.kill_call(task, lambda: TaskKilled(task.name()))
+                self._dispatcher.deadlines.kill_call(
+                    task, lambda: TaskKilled(task.name())
+                )
         self.settle()
         return True
 
