@@ -119,7 +119,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _made_waiters: list[Any] | None = None  # objects of concurrent.futures.wait
     _callbacks: list[Callable[[Any], object]] | None = None
     _call: Killable | None = None  # what runs it, while it runs
-    _nudge: Callable[[], object] | None = None  # wakes who helps it along
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -323,8 +322,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._result = result
             self._state = FINISHED
             self._call = None
-            if self._nudge is not None:
-                self._nudge()
             if self._made_condition is not None:
                 self._notify("add_result")
         if self._callbacks is not None:
@@ -368,12 +365,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._invoke_callbacks()
         return True
 
-    def nudging(self, nudge: Callable[[], object] | None) -> bool:
-        """Have ``nudge()`` called when the call ends; False if it has ended."""
-        with self._guard:
-            self._nudge = nudge
-            return not self.done()
-
     def withdraw(self) -> None:
         """Cancel a call that was on its way to a worker and has come back unbegun."""
         with self._guard:
@@ -399,8 +390,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         call = self._call
         if call is not None:
             call.help(timeout)
-            if self.done():
-                return
         condition = self._condition
         with condition:
             if not self.done():
@@ -423,8 +412,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Enter a last state; the caller holds the guard."""
         self._state = state
         self._call = None
-        if self._nudge is not None:
-            self._nudge()
         if self._made_condition is not None:
             self._notify(notice)
 

@@ -241,6 +241,8 @@ _notes = _Notes()
 #: Handles by their numbers: of this process, and what it was sent as a worker.
 _known: weakref.WeakValueDictionary[int, Shared[Any]] = weakref.WeakValueDictionary()
 _received: dict[int, Shared[Any]] = {}
+_failed: dict[int, Exception] = {}
+_expecting = False  # whether this is a worker
 
 # Its lock guards `_received` in a worker; nothing is locked under it.
 _arrived = threading.Condition()
@@ -267,9 +269,10 @@ def _handle_of(id: int) -> Shared[Any]:
     if known is not None:
         return known
     with _arrived:
-        if id not in _received:
-            _received[id] = _awaited(id)
-        return _received[id]
+        if id not in _received and not _expecting:
+            msg = "the handle of a shared object has come back after it was dropped"
+            raise LookupError(msg)
+        return _received.setdefault(id, _awaited(id))
 
 
 def _copy_of(id: int, parts: list[bytes]) -> Shared[Any]:
@@ -288,6 +291,19 @@ def _awaited(id: int) -> Shared[Any]:
     return handle
 
 
+def expect() -> None:
+    """In a worker: handles come whose memory is still on the way."""
+    global _expecting
+    _expecting = True
+
+
+def adopt_none(id: int, why: Exception) -> None:
+    """In a worker: the memory of a handle will not come."""
+    with _arrived:
+        _failed[id] = why
+        _arrived.notify_all()
+
+
 def adopt(id: int, fd: int) -> None:
     """In a worker: take the memory of a handle.
 
@@ -304,3 +320,4 @@ def forget(id: int) -> None:
     """In a worker: the program has no such handle any more."""
     with _arrived:
         _received.pop(id, None)
+        _failed.pop(id, None)

@@ -9,22 +9,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import selectors
 import socket
 import threading
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from parallelize.process import messages
 from parallelize.process.deadlines import TICK, Deadlines
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.page import TASK
+from parallelize.process.patience import SPIN, give_way
 from parallelize.process.row_tasks import RowsTask
 from parallelize.process.tasks import CallTask
 from parallelize.process.transport import MOST_PARTS, DoesNotFitError, ProtocolError
-from parallelize.process.workers import Ear, Stage, exit_code
+from parallelize.process.workers import Stage, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,12 +65,12 @@ class Dispatcher:
         self._bell.setblocking(False)
         self._ring.setblocking(False)
         self._rung = False
+        self._is_busy = False  # whether more is likely to come at once
         self.deadlines: Deadlines = Deadlines(pool, self._woken_elsewhere)
         self._known: set[int] = set()  # ids of workers in the selector
         self._writing: set[int] = set()  # ids of those waited for to take more
         self._launcher: Launcher | None = None  # the one in the selector
         self._selector = selectors.DefaultSelector()
-        self._epoll = _epoll_of(self._selector)
         self._selector.register(self._bell, selectors.EVENT_READ, self._bell_rang)
 
     def start(self) -> None:
@@ -106,8 +106,6 @@ class Dispatcher:
         """In a forked child: close our copies."""
         self._bell.close()
         self._ring.close()
-        if self._epoll is not None:
-            self._epoll.close()
         self._selector.close()
 
     # The loop.
@@ -115,7 +113,7 @@ class Dispatcher:
     def _run(self) -> None:
         try:
             while not self._pool.may_end():
-                for key, mask in self._selector.select(self._patience()):
+                for key, mask in self._events():
                     key.data(mask)
                 self._do_what_is_due()
         except BaseException:  # noqa: BLE001 - nobody may be left waiting
@@ -123,6 +121,19 @@ class Dispatcher:
             self._fail_everything()
         finally:
             self._close()
+
+    def _events(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for something to happen: awake for a moment, if something just has."""
+        patience = self._patience()
+        if self._is_busy and (patience is None or patience > SPIN):
+            until = perf_counter() + SPIN
+            while perf_counter() < until:
+                if events := self._selector.select(0):
+                    return events
+                give_way()
+        events = self._selector.select(patience)
+        self._is_busy = bool(events)
+        return events
 
     def _patience(self) -> float | None:
         """Seconds until something is due; None if nothing is."""
@@ -149,10 +160,6 @@ class Dispatcher:
                 self._bell.recv(64)
             self._pool.tell_of_segments()
             self._register()
-            answered = [w for w in self._pool.workers.values() if w.answers]
-        for worker in answered:
-            self._take_answers(worker)
-        self._pool.settle()
 
     def _register(self) -> None:
         """Wait on what is new: a server, workers, sockets that took too little."""
@@ -193,7 +200,6 @@ class Dispatcher:
             self._writing.discard(worker.id)
         with contextlib.suppress(KeyError):  # the worker closed its end
             self._selector.modify(worker.sock, events, partial(self._ready, worker))
-            worker.muted = False
 
     # What workers say.
 
@@ -208,20 +214,11 @@ class Dispatcher:
             self._hear(worker)
 
     def _hear(self, worker: Worker) -> None:
-        with self._pool.lock:
-            if worker.ear is not Ear.FREE:
-                if worker.ear is Ear.HELPER:
-                    self._mute(worker)
-                return
-            worker.ear = Ear.DISPATCHER
         frames = self._frames_of(worker)
-        ends = self._taken(worker, frames) if frames else []
-        # Not before: a helper would wait for what has been read already.
-        worker.ear = Ear.FREE
         if frames is None:
             self._lost(worker)
         elif frames:
-            self._absorb(worker, ends)
+            self._absorb(worker, self._taken(worker, frames))
             self._take_answers(worker)
 
     def _frames_of(self, worker: Worker) -> list[Frame] | None:
@@ -248,10 +245,11 @@ class Dispatcher:
         return self._with_views(worker, frames)
 
     def _with_views(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
-        return [
-            worker.with_views(frame) if frame.kind & messages.BIG else frame
-            for frame in frames
-        ]
+        with self._pool.lock:
+            return [
+                worker.with_views(frame) if frame.kind & messages.BIG else frame
+                for frame in frames
+            ]
 
     def _lost(self, worker: Worker) -> None:
         """A worker's socket is closed: it has ended, or is of no use."""
@@ -281,87 +279,6 @@ class Dispatcher:
             pool.feed(worker)
             self._share(worker)
         return ends
-
-    # A thread that waits for a result hears the worker itself: so the result does
-    # not have to go through two threads. It does so only for a worker that has
-    # nothing but this call, and leaves all else to the dispatcher.
-
-    def help(self, task: CallTask, timeout: float | None) -> None:
-        """Hear the worker of a task until the task has ended, or for so long."""
-        worker = task.worker
-        if worker is None or self._epoll is None:
-            return
-        with self._pool.lock:
-            if not self._may_help(worker, task):
-                return
-            worker.ear = Ear.HELPER
-            self._mute(worker)
-        try:
-            # It may be ended by others, too: then they have to wake this thread.
-            if task.future.nudging(worker.nudge):
-                self._hear_for(worker, task, timeout)
-        finally:
-            with self._pool.lock:
-                task.future.nudging(None)
-                worker.ear = Ear.FREE
-                self.listen(worker)
-                self._pool.wake_if_closing()
-
-    def _may_help(self, worker: Worker, task: CallTask) -> bool:
-        return (
-            worker.ear is Ear.FREE
-            and worker.stage is Stage.SERVING
-            and worker.id in self._known
-            and not worker.stuck
-            and len(worker.tasks) == 1
-            and task.id in worker.tasks
-            and self._thread is not threading.current_thread()
-        )
-
-    def _hear_for(self, worker: Worker, task: CallTask, timeout: float | None) -> None:
-        until = None if timeout is None else monotonic() + timeout
-        while not task.future.done() and worker.stage is Stage.SERVING:
-            left = None if until is None else until - monotonic()
-            if left is not None and left <= 0:
-                return
-            if not worker.has_news(left):
-                continue
-            frames = self._frames_of(worker)
-            if frames is None:
-                return  # the dispatcher finds the same
-            for ended, frame in self._taken(worker, frames):
-                self._end_quietly(worker, ended, frame)
-
-    def _end_quietly(self, worker: Worker, task: Task, frame: Frame) -> None:
-        try:
-            if isinstance(task, CallTask) and task.finish_quietly(frame):
-                return
-        except ProtocolError as error:
-            self._nonsense(worker, error)
-            return
-        self._pool.end_later(partial(self._end_one, worker, task, frame))
-        self.ring()
-
-    def _end_one(self, worker: Worker, task: Task, frame: Frame) -> None:
-        if self._end(worker, [(task, frame)]):
-            with self._pool.lock:
-                self._pool.feed(worker)
-
-    def _mute(self, worker: Worker) -> None:
-        """Do not wake up when the worker sends something; the caller locks."""
-        if self._epoll is not None and not worker.muted:
-            with contextlib.suppress(OSError):  # it was unregistered
-                self._epoll.modify(worker.sock, 0)
-            worker.muted = True
-
-    def listen(self, worker: Worker) -> None:
-        """Wake up again if it has something to send; the caller locks."""
-        if self._epoll is None or not worker.muted or not worker.tasks:
-            return
-        worker.muted = False
-        events = select.EPOLLIN | (select.EPOLLOUT if worker.stuck else 0)
-        with contextlib.suppress(OSError, ValueError):
-            self._epoll.modify(worker.sock, events)
 
     def _end(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> bool:
         """Tell futures what came of them; True if a task of rows is at its end."""
@@ -449,13 +366,10 @@ class Dispatcher:
     def _read_control(self, worker: Worker) -> None:
         reader = worker.control_reader
         try:
-            with worker.reading_control:
-                while (frames := reader.read(worker.control)) is not None:
-                    for frame in frames:
-                        self._told(worker, frame)
+            while (frames := reader.read(worker.control)) is not None:
+                for frame in frames:
+                    self._told(worker, frame)
         except BlockingIOError:
-            if worker.answers and self._thread is not threading.current_thread():
-                self.ring()  # they are the dispatcher's affair
             return
         except ProtocolError as error:
             self._nonsense(worker, error)
@@ -528,10 +442,6 @@ class Dispatcher:
         elif event.kind == HALTED:
             with self._pool.lock:
                 worker.halted()
-        elif event.kind == EXITED and worker.ear is Ear.HELPER:
-            worker.send_off_helper()
-            with self._pool.lock:
-                self.deadlines.after(TICK, partial(self._happened, event))
         elif event.kind == EXITED:
             self._bury(worker, event.value)
         elif event.kind == REFUSED:
@@ -638,16 +548,6 @@ class Dispatcher:
     def _close(self) -> None:
         self._pool.closed()
         self.forget()
-
-
-def _epoll_of(selector: selectors.BaseSelector) -> select.epoll | None:
-    """The system's own object behind a selector, where threads may share it."""
-    if not hasattr(selectors, "EpollSelector"):
-        return None
-    if not isinstance(selector, selectors.EpollSelector):
-        return None
-    # A descriptor of its own: each of the two closes one.
-    return select.epoll.fromfd(os.dup(selector.fileno()))
 
 
 def _given_back_in(frame: Frame) -> tuple[int, int, Sequence[int]]:

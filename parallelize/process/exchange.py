@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from parallelize import sharing
 from parallelize.process import messages
 from parallelize.process.segments import Received, Segments, decode_places
-from parallelize.process.transport import pack
+from parallelize.process.transport import NoDescriptorError, pack
 
 if TYPE_CHECKING:
     import socket
@@ -35,10 +35,11 @@ class Exchange:
         self._closed: deque[int] = deque()
         self._received = Received(self._note_released)
         self._segments = Segments(self._closed.append)
-        self._failed: dict[int, MemoryError] = {}  # segments that could not be mapped
+        self._failed: dict[int, Exception] = {}  # segments that could not be mapped
         self._sent: set[int] = set()  # ids of segments that the pool has
         # Its lock guards what was received; nothing is locked under it.
         self._news = threading.Condition()
+        sharing.expect()
 
     def tell(
         self, kind: int, id: int, parts: Sequence[Part] = (), extra: int = 0
@@ -109,24 +110,28 @@ class Exchange:
             return
         with self._news:
             if frame.kind == messages.ADOPT:
-                self._adopt(frame.id, reader.fd())
+                self._adopt(frame.id, reader)
             elif frame.kind == messages.FORGET:
                 self._received.drop(frame.id)
 
-    def _adopt(self, id: int, fd: int) -> None:
+    def _adopt(self, id: int, reader: FdReader) -> None:
         try:
-            self._received.add(id, fd)
-        except MemoryError as error:  # the main thread gets it
+            self._received.add(id, reader.fd())
+        except (MemoryError, NoDescriptorError) as error:  # the main thread gets it
             self._failed[id] = error
         self._news.notify_all()
 
-    def at_most(self, segments: int) -> None:
-        """Use no more segments than that."""
+    def at_most(self, segments: int, kept: int) -> None:
+        """Use no more segments than that, and keep no more bytes of free ones."""
         self._segments.most = segments
+        self._segments.most_kept = kept
 
 
 def _take_shared(frame: Frame, reader: FdReader) -> None:
-    if frame.kind == messages.ADOPT:
-        sharing.adopt(frame.id, reader.fd())
-    else:
+    if frame.kind != messages.ADOPT:
         sharing.forget(frame.id)
+        return
+    try:
+        sharing.adopt(frame.id, reader.fd())
+    except (OSError, ValueError, NoDescriptorError) as error:  # who asks for it gets it
+        sharing.adopt_none(frame.id, error)

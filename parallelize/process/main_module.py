@@ -135,8 +135,8 @@ class Witness:
 
     def _look_at(self, seen: tuple[types.FunctionType, tuple[Any, ...]]) -> bool:
         """Note what a function mentions; False if that may change unnoticed."""
-        fn, (code, defaults, more_defaults, *cells) = seen
-        values = [*(defaults or ()), *(more_defaults or {}).values(), *cells]
+        _, (code, defaults, has_more, *contents) = seen
+        values = [*(defaults or ()), *contents]
         for name in _global_names(code):
             if name not in self._names:
                 self._names[name] = value = _space().get(name, _ABSENT)
@@ -144,7 +144,7 @@ class Witness:
                     self._functions.append((value, _looks(value)))
                 else:
                     values.append(value)
-        return not vars(fn) and all(map(_never_changes, values))
+        return not has_more and all(map(_never_changes, values))
 
     def holds(self) -> bool:
         """Whether it would be pickled in the same way now."""
@@ -154,9 +154,7 @@ class Witness:
         for name, value in self._names.items():
             if get(name, _ABSENT) is not value:
                 return False
-        return all(
-            all(map(operator.is_, looks, _looks(fn))) for fn, looks in self._functions
-        )
+        return all(_is_same(looks, _looks(fn)) for fn, looks in self._functions)
 
 
 _ABSENT = object()
@@ -164,8 +162,16 @@ _CONSTANTS = (int, float, complex, str, bytes, type(None), types.ModuleType)
 
 
 def _looks(fn: types.FunctionType) -> tuple[Any, ...]:
+    """What a function has that may become something else: attributes, for one."""
     cells = [content for cell in fn.__closure__ or () for content in _contents(cell)]
-    return fn.__code__, fn.__defaults__, fn.__kwdefaults__, *cells
+    more_defaults = (
+        each for pair in (fn.__kwdefaults__ or {}).items() for each in pair
+    )
+    return fn.__code__, fn.__defaults__, bool(vars(fn)), *cells, *more_defaults
+
+
+def _is_same(looks: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    return len(looks) == len(now) and all(map(operator.is_, looks, now))
 
 
 def _is_function_of_main(value: object) -> TypeGuard[types.FunctionType]:
@@ -173,8 +179,10 @@ def _is_function_of_main(value: object) -> TypeGuard[types.FunctionType]:
 
 
 def _never_changes(value: object) -> bool:
-    if value is _ABSENT or isinstance(value, types.BuiltinFunctionType):
+    if value is _ABSENT:
         return True
+    if isinstance(value, types.BuiltinFunctionType):  # of an object: that may change
+        return isinstance(value.__self__, (type(None), types.ModuleType, type))
     if isinstance(value, _NAMED):  # of another module: it travels as a name
         module = getattr(value, "__module__", None)
         return module != "__main__" and "<" not in value.__qualname__

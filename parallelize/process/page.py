@@ -164,16 +164,17 @@ class Page:
 
         The caller counts it by writing ``COUNT`` when this is done.
         """
+        # The kind first: who copies the journal just now might count the value.
         kind = type(value)
         if kind is int or kind is bool:
+            self._kinds[slot] = _INT if kind is int else _BOOL
             try:
                 self._ints[slot] = value  # type: ignore[call-overload]
             except (ValueError, OverflowError):  # more than 64 bits
                 return False
-            self._kinds[slot] = _INT if kind is int else _BOOL
         elif kind is float:
-            self._floats[slot] = value  # type: ignore[call-overload]
             self._kinds[slot] = _FLOAT
+            self._floats[slot] = value  # type: ignore[call-overload]
         elif value is None:
             self._kinds[slot] = _NONE
         else:

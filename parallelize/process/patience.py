@@ -8,23 +8,39 @@ else wants the processor, and it does not look for long: an idle pool sleeps.
 from __future__ import annotations
 
 import os
+import select
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import select
+    import socket
 
 #: Seconds in which an answer may come that is worth staying awake for.
 SPIN = 0.00005
 
-_give_way = getattr(os, "sched_yield", lambda: None)  # Windows has no such call
+give_way = getattr(os, "sched_yield", lambda: None)  # Windows has no such call
 
 
-def ready_soon(poll: select.poll) -> bool:
-    """Whether something comes to a descriptor within a moment."""
-    until = perf_counter() + SPIN
-    while not poll.poll(0):
-        if perf_counter() > until:
-            return False
-        _give_way()
-    return True
+class Eye:
+    """Sees whether a socket has something to be read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll is not None:
+            self._poll.register(sock, select.POLLIN)
+
+    def sees(self) -> bool:
+        """Whether there is something now."""
+        if self._poll is not None:
+            return bool(self._poll.poll(0))
+        return bool(select.select([self._sock], [], [], 0)[0])
+
+    def sees_soon(self) -> bool:
+        """Whether there is something within a moment."""
+        until = perf_counter() + SPIN
+        while not self.sees():
+            if perf_counter() > until:
+                return False
+            give_way()
+        return True

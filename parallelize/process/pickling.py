@@ -206,12 +206,12 @@ def known_function(fn: Callable[..., Any]) -> bytes | None:
     if type(fn) not in _PLAIN:
         return None
     known = _encoded.get(fn)
-    if known is not None or fn not in _of_main:
+    if known is not None:
         return known
-    encoded, witness = _of_main[fn]
-    if witness.holds():
+    encoded, witness = _of_main.get(fn, (None, None))
+    if witness is None or witness.holds():
         return encoded
-    del _of_main[fn]
+    _of_main.pop(fn, None)
     return None
 
 

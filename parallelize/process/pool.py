@@ -33,7 +33,7 @@ from parallelize.process.dispatcher import Dispatcher
 from parallelize.process.inheritance import Inheritance
 from parallelize.process.queue import TaskQueue
 from parallelize.process.row_tasks import RowsTask, encode_rows
-from parallelize.process.segments import MOST_SEGMENTS, Segments
+from parallelize.process.segments import MOST_KEPT, MOST_SEGMENTS, Segments
 from parallelize.process.tasks import CallTask, Task
 from parallelize.process.transport import pack
 from parallelize.process.workers import Stage, Worker
@@ -361,8 +361,6 @@ class Pool:
                 task.ended()
         if buffers:
             worker.write(buffers)
-            if worker.muted and self._dispatcher is not None:
-                self._dispatcher.listen(worker)
             if worker.stuck:
                 self.wake()
             if worker.owes:
@@ -535,12 +533,6 @@ class Pool:
             self._dispatcher.deadlines.watch_idleness(
                 worker, self.settings.idle_timeout
             )
-
-    def help(self, task: CallTask, timeout: float | None) -> None:
-        """Bring a result nearer that this thread waits for so many seconds."""
-        dispatcher = self._dispatcher
-        if dispatcher is not None and self.state is not State.FORGOTTEN:
-            dispatcher.help(task, timeout)
 
     def _watch_silence(self, worker: Worker) -> None:
         """Let the dispatcher know that it may have to ask for something back."""
@@ -722,6 +714,7 @@ class Pool:
             "initializer": self._start_frame or None,
             "threads": self._threads_each(),
             "segments": max(2, MOST_SEGMENTS // self.settings.max_workers),
+            "kept": MOST_KEPT // self.settings.max_workers,
         }
         return pack(messages.START, 0, [pickle.dumps(settings, 5)])
 

@@ -122,6 +122,8 @@ class Rows:
             end, result, error = run_group(fn, rows, kind, values, slot)
             sender.close_group(end)
             self._row += end - slot
+            if error is not None or result is not _NOTHING:
+                words[ROW] = self._row  # to pickle it may end the process
             if error is not None:
                 sender.row_failed(id, self._row, error, self._begun)
             elif result is not _NOTHING:

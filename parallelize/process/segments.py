@@ -126,6 +126,7 @@ class Segments:
 
     Attributes:
         most: How many there may be.
+        most_kept: Bytes of them that are kept without a message.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Segments:
         """
         self._closed = closed
         self.most: int = most
+        self.most_kept: int = MOST_KEPT
         self._ids = count(1)
         # Guards the segments and their holders; nothing is locked under it.
         # Reentrant because a garbage collection may call in at any place.
@@ -217,7 +219,7 @@ class Segments:
                 self._give_up(segment)
                 return
             self._free.append(segment)
-            while sum(each.size for each in self._free) > MOST_KEPT:
+            while sum(each.size for each in self._free) > self.most_kept:
                 self._give_up(self._free.pop(0))
 
     def find(self, id: int) -> Segment | None:
@@ -315,7 +317,7 @@ class _Mapped:
         size = os.fstat(fd).st_size
         try:
             self.pages = mmap.mmap(fd, size)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             msg = f"{size} bytes do not fit into memory: {error}"
             raise MemoryError(msg) from error
 
@@ -330,7 +332,8 @@ class _Lease:
         self._mapped = mapped
         self._released = released
         self._reusable = True
-        _live_leases().add(self)
+        with _forking:  # a fork waits, and sees it
+            _live_leases().add(self)
 
     def view(self, start: int, length: int) -> memoryview:
         import ctypes
@@ -360,18 +363,33 @@ class _Lease:
 
 _live: weakref.WeakSet[_Lease] | None = None
 
+# Held while a lease is noted, and by who forks, until the fork is done. The hooks
+# and finalisers run under it; nothing else is locked then.
+_forking = threading.RLock()
+
 
 def _live_leases() -> weakref.WeakSet[_Lease]:
     global _live
     if _live is None:
         _live = weakref.WeakSet()
-        os.register_at_fork(before=_before_fork)
+        os.register_at_fork(
+            before=_before_fork,
+            after_in_parent=_forking.release,
+            after_in_child=_after_fork_in_child,
+        )
     return _live
 
 
 def _before_fork() -> None:
+    _forking.acquire()
     for lease in list(_live or ()):
-        lease.keep_from_child()
+        with contextlib.suppress(Exception):  # the fork takes place all the same
+            lease.keep_from_child()
+
+
+def _after_fork_in_child() -> None:
+    global _forking
+    _forking = threading.RLock()
 
 
 def _mmap_arguments(ctypes: Any) -> list[type]:

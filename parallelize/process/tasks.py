@@ -199,7 +199,10 @@ class CallTask(Task):
             return
         if self.waits_for:
             try:
-                self._values = pickling.dumps([f.result() for f in self.waits_for])
+                values = [future.result() for future in self.waits_for]
+                with noting_shared() as shares:
+                    self._values = pickling.dumps(values)
+                self.shares = [*self.shares, *shares]
             except BaseException as error:  # noqa: BLE001 - it belongs to the call
                 self._refuse(error)
                 return
@@ -261,22 +264,6 @@ class CallTask(Task):
         """Stop the call while it runs."""
         return self.pool.kill(self)
 
-    def help(self, timeout: float | None) -> None:
-        """Hear the worker in the dispatcher's place: that saves a thread's turn."""
-        self.pool.help(self, timeout)
-
-    def finish_quietly(self, frame: Frame) -> bool:
-        """The same as `finish`; False, and nothing is done, if that would run more.
-
-        Callbacks and retries are not the affair of a thread that waits for a result.
-        """
-        future = self.future
-        with future._guard:
-            if future._callbacks is not None or self.options.retries:
-                return False
-            self.finish(frame)
-            return True
-
     def finish(self, frame: Frame) -> None:
         if frame.kind == messages.DONE:
             if frame.extra:  # of a type with which nothing can go wrong
@@ -312,11 +299,12 @@ def simple_value(pickled: Part) -> Any:
 class PickledValue(Outcome):
     """A result as it travelled; its reader unpickles it."""
 
-    __slots__ = ("_parts", "_task")
+    __slots__ = ("_parts", "_shares", "_task")
 
     def __init__(self, parts: Sequence[Part], task: Task) -> None:
         self._parts = parts
         self._task = task.fn, task.options
+        self._shares = task.shares  # handles that may come back
 
     def open(self) -> tuple[Any, BaseException | None]:
         try:

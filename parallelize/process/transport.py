@@ -54,6 +54,10 @@ class ProtocolError(Exception):
     """The peer sent something that is no frame."""
 
 
+class NoDescriptorError(ProtocolError):
+    """A frame has lost its descriptor: this process may have no more of them."""
+
+
 class DoesNotFitError(ProtocolError):
     """There is no memory for a frame; of whose task it is, is known."""
 
@@ -199,16 +203,19 @@ class FdReader(FrameReader):
         import socket
 
         data, fds, _, _ = socket.recv_fds(sock, _CONTROL_SIZE, _MOST_FDS)
+        # What comes in one read belongs together: a descriptor that got lost must not
+        # be mistaken for the next one.
+        self.close()
         for fd in fds:
             os.set_inheritable(fd, False)
         self._fds.extend(fds)
         return self.feed(data) if data else None
 
     def fd(self) -> int:
-        """The descriptor that came with the frame; raise ProtocolError if none did."""
+        """The descriptor that came with the frame; raise NoDescriptorError if none."""
         if not self._fds:
-            msg = "a frame without its descriptor"
-            raise ProtocolError(msg)
+            msg = "no descriptor is left for shared memory"
+            raise NoDescriptorError(msg)
         return self._fds.popleft()
 
     def close(self) -> None:

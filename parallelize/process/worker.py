@@ -20,7 +20,6 @@ import contextlib
 import importlib
 import os
 import pickle
-import select
 import signal
 import sys
 import threading
@@ -34,7 +33,7 @@ from parallelize.process import inheritance, main_module, messages, pickling
 from parallelize.process.exchange import Exchange
 from parallelize.process.limits import cap_threads
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK, Page
-from parallelize.process.patience import ready_soon
+from parallelize.process.patience import Eye
 from parallelize.process.rows import Rows
 from parallelize.process.sender import Sender, pickled_result
 from parallelize.process.transport import (
@@ -110,8 +109,7 @@ class Worker:
         # run, else the watcher. Nothing is locked under it.
         self._reading = threading.Lock()
         self._trouble: ProtocolError | None = None  # what the watcher met there
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._eye = Eye(sock)
         self._tasks: deque[Frame] = deque()
         self._run: Rows | None = None  # the rows that are running
         self._exchange = Exchange(control)
@@ -131,7 +129,7 @@ class Worker:
             return False
         try:
             settings = pickle.loads(frame.parts[0])
-            self._exchange.at_most(settings["segments"])
+            self._exchange.at_most(settings["segments"], settings["kept"])
             _settle_in(settings, self._control.fileno())
             threading.Thread(target=self._watch, name="watcher", daemon=True).start()
         except BaseException as error:  # noqa: BLE001 - it is sent to the pool
@@ -154,7 +152,7 @@ class Worker:
         with self._reading:
             if self._trouble is not None:
                 raise self._trouble
-            ready_soon(self._poll)
+            self._eye.sees_soon()
             frames = self._reader.read(self._sock)
         self._tasks.extend(frames or ())
         return frames is not None
@@ -209,8 +207,10 @@ class Worker:
     def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part], int]:
         """Run one call; return kind and parts of its answer, and 1 if it is simple."""
         try:
+            arguments = self._arguments_of(frame)  # first: so they are let go, too
             fn = pickling.decode_function(bytes(frame.parts[0]))
-            args, kwargs = self._arguments(frame)
+            args, kwargs = self._unpickled(frame, arguments)
+            del arguments
             result = fn(*args, **kwargs)
             simple = pickling.dumps_if_simple(result)
             if simple is not None:
@@ -219,15 +219,21 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             return messages.FAILED, [messages.encode_failure(error)], 0
 
-    def _arguments(self, frame: Frame) -> tuple[Sequence[Any], dict[str, Any]]:
-        after = 1 + frame.extra
-        arguments = frame.parts[1:after]
+    def _arguments_of(self, frame: Frame) -> Sequence[Part]:
+        """The pickle of the arguments, and their buffers."""
+        arguments = frame.parts[1 : 1 + frame.extra]
         if frame.kind & messages.BIG:
             arguments = [arguments[0], *self._exchange.views(arguments[1])]
-        if after == len(frame.parts):
+        return arguments
+
+    def _unpickled(
+        self, frame: Frame, arguments: Sequence[Part]
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        values = frame.parts[1 + frame.extra :]
+        if not values:
             args, kwargs = pickling.loads(arguments)
             return args, kwargs
-        with gaps.filling_gaps(pickling.loads(frame.parts[after:])):
+        with gaps.filling_gaps(pickling.loads(values)):
             args, kwargs = pickling.loads(arguments)
         return args, kwargs
 
@@ -277,7 +283,7 @@ class Worker:
             return  # it waits for tasks itself: it runs nothing
         try:
             while (
-                self._poll.poll(0)
+                self._eye.sees()
                 and (frames := self._reader.read(self._sock)) is not None
             ):
                 self._tasks.extend(frames)

@@ -6,23 +6,22 @@ import collections
 import contextlib
 import enum
 import os
-import select
 import socket
-import threading
 from collections import deque
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize.errors import ParallelizeError
 from parallelize.process import messages
 from parallelize.process.launch import KILL, RESUME
 from parallelize.process.page import Page, close_page_file, make_page_file
-from parallelize.process.patience import ready_soon
 from parallelize.process.segments import Received, decode_places
 from parallelize.process.transport import (
     FdReader,
     FrameReader,
     FrameWriter,
+    NoDescriptorError,
     ProtocolError,
     pack,
 )
@@ -53,14 +52,6 @@ class Stage(enum.Enum):
     GONE = "its process has ended"
 
 
-class Ear(enum.Enum):
-    """Who hears what a worker sends: one thread at a time."""
-
-    FREE = "whoever is first"
-    DISPATCHER = "the pool's own thread, just now"
-    HELPER = "a thread that waits for the only call the worker has"
-
-
 class Verdict(NamedTuple):
     """Why a worker is to be killed, once it stands still.
 
@@ -87,8 +78,6 @@ class Worker:
         stuck: Whether part of a frame waits until its socket takes more.
         reason: Why it could not start, if it said so.
         answers: What it gave back and nobody has taken yet.
-        ear: Who reads its socket.
-        muted: Whether the dispatcher is not woken by what it sends.
     """
 
     def __init__(
@@ -121,15 +110,9 @@ class Worker:
         self._told: set[int] = set()  # ids of segments of ours that it has
         self._lent: collections.Counter[int] = collections.Counter()  # and may read
         self._results = Received(partial(view_gone, id))
-        self._unmapped: dict[int, MemoryError] = {}
-        # What the control socket did not take: frames, and a descriptor for some.
-        self.ear: Ear = Ear.FREE
-        self.muted: bool = False
-        # Held while reading the control socket: the pool's lock may be taken then.
-        self.reading_control: threading.RLock = threading.RLock()
-        self._poll: select.poll | None = None
-        self._elbow: int | None = None  # a descriptor to wake the helper by
-        self._owed: deque[tuple[bytes, int | None]] = deque()
+        self._unmapped: dict[int, Exception] = {}
+        # What the control socket did not take: frames, some with a descriptor.
+        self._owed: deque[tuple[bytes, Shared[Any] | None]] = deque()
         self._shares: set[int] = set()  # ids of handles whose memory it has
         self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
         self._open(launcher, more_fds)
@@ -215,8 +198,8 @@ class Worker:
         if frame.kind == messages.ADOPT:
             try:
                 self._results.add(frame.id, self.control_reader.fd())
-            except MemoryError as error:  # the result that comes in it fails
-                self._unmapped[frame.id] = error
+            except (MemoryError, NoDescriptorError) as error:
+                self._unmapped[frame.id] = error  # the result that comes in it fails
         elif frame.kind == messages.FORGET:
             self._results.drop(frame.id)
         else:
@@ -244,23 +227,25 @@ class Worker:
             if shared.id not in self._shares and shared.descriptor() >= 0:
                 self._shares.add(shared.id)
                 shared.when_gone(partial(self._share_gone, self.id))
-                self.tell(messages.ADOPT, shared.id, 1, os.dup(shared.descriptor()))
+                self.tell(messages.ADOPT, shared.id, 1, shared)
 
     def forget_share(self, id: int) -> None:
         """Tell it that the program has no such handle any more."""
         self._shares.discard(id)
         self.tell(messages.FORGET, id, 1)
 
-    def tell(self, kind: int, id: int, extra: int = 0, fd: int | None = None) -> None:
+    def tell(
+        self, kind: int, id: int, extra: int = 0, shared: Shared[Any] | None = None
+    ) -> None:
         """Send a frame over the control socket, a little later if it is full.
 
         Args:
             kind: One of `messages`.
             id: Whose it is.
             extra: As the kind wants it.
-            fd: A descriptor that goes with it and is closed then.
+            shared: What the descriptor is of that goes with it; kept until then.
         """
-        self._owed.append((b"".join(pack(kind, id, extra=extra)), fd))
+        self._owed.append((b"".join(pack(kind, id, extra=extra)), shared))
         self.pay()
 
     def pay(self) -> None:
@@ -270,12 +255,11 @@ class Worker:
 
     def _pay(self) -> None:
         while self._owed:
-            frame, fd = self._owed[0]
-            if fd is None:
+            frame, shared = self._owed[0]
+            if shared is None:
                 self.control.send(frame)  # so short that it goes whole or not at all
             else:
-                socket.send_fds(self.control, [frame], [fd])
-                os.close(fd)
+                socket.send_fds(self.control, [frame], [shared.descriptor()])
             self._owed.popleft()
 
     @property
@@ -310,37 +294,6 @@ class Worker:
             self._weighed_at = now
             self._heavy = _resident(self.pid) > most
         return self._heavy
-
-    # Hearing it.
-
-    def has_news(self, seconds: float | None) -> bool:
-        """Wait until it has sent something, or is gone; the helper does.
-
-        Returns:
-            False if the time is over, or if somebody has nudged the helper.
-        """
-        poll, elbow = self._poll, self._elbow
-        if poll is None or elbow is None:
-            self._elbow = elbow = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._poll = poll = select.poll()
-            poll.register(self.sock, select.POLLIN)
-            poll.register(elbow, select.POLLIN)
-        ready_soon(poll)
-        events = poll.poll(None if seconds is None else seconds * 1000)
-        if not events or events[-1][0] != elbow:
-            return bool(events)
-        os.eventfd_read(elbow)
-        return len(events) > 1
-
-    def nudge(self) -> None:
-        """Wake up the helper: what it waits for has ended."""
-        if self._elbow is not None:
-            os.eventfd_write(self._elbow, 1)
-
-    def send_off_helper(self) -> None:
-        """It has ended, but if others hold its socket, who hears it cannot know."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
 
     # Getting work back.
 
@@ -454,8 +407,11 @@ class Worker:
         """The error of the task that it ran when it died."""
         if self._verdict is not None and self._verdict.task is task:
             return self._verdict.error()
-        from parallelize.errors import WorkerDied
-
+        try:
+            from parallelize.errors import WorkerDied
+        except (ImportError, OSError) as error:  # no descriptor is left to load it by
+            name = f"worker {self.pid} died while it ran {task.name()}"
+            return ParallelizeError(f"{name} ({error})")
         return WorkerDied(task.name(), self.pid, exit_code(status))
 
     def last_frames(self) -> list[Frame]:
@@ -472,15 +428,9 @@ class Worker:
         """Close our ends, and keep nothing that it was to be sent."""
         self.stage = Stage.GONE
         self._writer.drop()
-        for _, fd in self._owed:
-            if fd is not None:
-                os.close(fd)
         self._owed.clear()
-        if self._elbow is not None:
-            os.close(self._elbow)
-            self._elbow = None
         for id in [*self._lent.elements()]:
-            self.released(id, reusable=True)
+            self.released(id, reusable=False)  # a child of it may have views, too
         self._results.close()
         self.control_reader.close()
         self._close_ours.close()
