@@ -62,6 +62,10 @@ class Bundle(RowsTask):
         row += self._first
         return self._calls[row] if row < len(self._calls) else self
 
+    def is_of(self, calls: Sequence[Task]) -> bool:
+        """Whether it was made of these."""
+        return bool(self._calls) and self._calls[0] in calls
+
     def row_of(self, call: CallTask) -> int:
         """Where a call stands."""
         return self._calls.index(call) - self._first

@@ -160,6 +160,7 @@ class Dispatcher:
                 self._bell.recv(64)
             self._pool.tell_of_segments()
             self._register()
+            self._pool.feed_idle()  # what Ctrl-C has kept somebody from doing
 
     def _register(self) -> None:
         """Wait on what is new: a server, workers, sockets that took too little."""

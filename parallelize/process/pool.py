@@ -208,6 +208,10 @@ class Pool:
                     self.feed_idle()
         except Exception as error:  # noqa: BLE001 - closed meanwhile, or no start
             task.abort(error)
+        except BaseException:  # Ctrl-C
+            with self.lock:
+                self.repair()
+            raise
 
     def retry(self, task: Task) -> None:
         """Hand out a task once more, after an attempt that failed."""
@@ -343,16 +347,27 @@ class Pool:
         """Give a worker as much as it should have; note it as idle if nothing."""
         if worker.stage in (Stage.LEAVING, Stage.GONE):
             return
+        taken: list[Task] = []
+        try:
+            self._give(worker, taken)
+        except BaseException:
+            self._undo(worker, taken)
+            raise
+        if not worker.tasks:
+            self._rest(worker)
+
+    def _give(self, worker: Worker, taken: list[Task]) -> None:
+        """Take tasks from the queue, noting each first, and send them."""
         buffers: list[Part] = []
         bounded, take, tasks = self._bounded, self.queue.take, worker.tasks
         while not bounded or self._room(worker) > 0:
-            task = take(len(tasks), worker.load)
+            task = take(len(tasks), worker.load, taken)
             if task is None:
                 break
             if bounded:
                 self._cut_to(task, self._room(worker))
             elif isinstance(task, CallTask) and task.is_bundled:
-                task = self._bundled(task, worker)
+                task = self._bundled(task, worker, taken)
             if task.begin():
                 buffers += worker.give(task)
                 if task.options.timeout is not None:
@@ -366,12 +381,30 @@ class Pool:
             if worker.owes:
                 self._at(PAY_AFTER, partial(self._pay, worker))
             self._watch_silence(worker)
-        if not worker.tasks:
-            self._rest(worker)
 
-    def _bundled(self, first: CallTask, worker: Worker) -> Task:
+    def _undo(self, worker: Worker, taken: list[Task]) -> None:
+        """Ctrl-C came between: nothing that was taken may be lost, nor sent twice."""
+        if worker.was_written():
+            worker.stuck = True  # the dispatcher sends on
+        else:
+            given = [t for t in worker.tasks.values() if t in taken or _holds(t, taken)]
+            for task in given:
+                worker.release(task)
+                worker.gave_back(task)
+            waiting = set(map(id, self.queue))
+            self.hand_on([task for task in taken if id(task) not in waiting])
+        self.repair()
+
+    def repair(self) -> None:
+        """Note workers as idle that are, and have the dispatcher go on."""
+        for worker in self.workers.values():
+            if worker.stage is Stage.SERVING and not worker.tasks:
+                self._rest(worker)
+        self.wake()
+
+    def _bundled(self, first: CallTask, worker: Worker, taken: list[Task]) -> Task:
         """The call, with those behind it that can go along."""
-        calls = self.queue.take_likes_of(first, worker.load)
+        calls = self.queue.take_likes_of(first, worker.load, taken)
         if len(calls) < LEAST_BUNDLED:
             self.queue.put_back((each, False) for each in calls[1:])
             return first
@@ -743,6 +776,11 @@ def _is_owned(lock: threading.RLock) -> bool:
     # What `threading.Condition` asks of its lock, too; there is no public name.
     owned: bool = lock._is_owned()  # type: ignore[attr-defined]
     return owned
+
+
+def _holds(task: Task, taken: list[Task]) -> bool:
+    """Whether a task is made of some that were taken."""
+    return isinstance(task, Bundle) and task.is_of(taken)
 
 
 def _folder() -> str | None:

@@ -63,12 +63,13 @@ class TaskQueue:
         self._rows.clear()
         return tasks
 
-    def take(self, ahead: int, load: float) -> Task | None:
+    def take(self, ahead: int, load: float, taken: list[Task]) -> Task | None:
         """Take the next task for a worker, or None if it has enough.
 
         Args:
             ahead: How many tasks the worker has.
             load: How many seconds they are expected to take.
+            taken: Gets the task, before it leaves the queue: Ctrl-C may come between.
         """
         lane = self._lane()
         if not lane:
@@ -81,17 +82,21 @@ class TaskQueue:
         ):
             return None
         self._rows_next = lane is self._calls
+        taken.append(task)
         try:
             return lane.popleft()
         except IndexError:  # a signal handler in this thread has drained the lane
             return None
 
-    def take_likes_of(self, first: CallTask, load: float) -> list[CallTask]:
+    def take_likes_of(
+        self, first: CallTask, load: float, noted: list[Task]
+    ) -> list[CallTask]:
         """Take the calls behind one that may travel with it, as many as a worker runs.
 
         Args:
             first: A call that was taken.
             load: How many seconds the worker will be busy without them.
+            noted: Gets them, before they leave the queue.
         """
         lane, taken = self._calls, [first]
         if not first.cost:  # nothing is known of them
@@ -101,6 +106,7 @@ class TaskQueue:
             task = lane[0]
             if task.is_rows or not first.travels_with(cast("CallTask", task)):
                 break
+            noted.append(task)
             taken.append(cast("CallTask", lane.popleft()))
         return taken
 

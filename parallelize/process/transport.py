@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     Part = bytes | bytearray | memoryview
 
@@ -267,29 +267,48 @@ def _are_short(buffers: Sequence[Part]) -> bool:
 
 
 class FrameWriter:
-    """Writes frames to a socket that does not block; keeps what does not fit yet."""
+    """Writes frames to a socket that does not block; keeps what does not fit yet.
+
+    A signal handler may raise between any two steps of Python: what has been sent is
+    noted in the very step of C that sends, so that nothing is sent twice.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._waiting: deque[Part] = deque()
+        self._waiting: deque[tuple[int, Part]] = deque()  # where each begins
+        self._queued = 0  # bytes of the stream that were handed over
+        self._sent: list[int] = [0]  # their sum is how many have been sent
+        self._last: tuple[int, Part] | None = None  # what was handed over last
 
-    def write(self, buffers: Sequence[Part]) -> bool:
-        """Write what fits now; return True if nothing is left waiting.
+    def add(self, buffers: Sequence[Part]) -> None:
+        """Have buffers written by the next `flush`."""
+        if len(buffers) > 1 and len(buffers) <= MOST_JOINED and _are_short(buffers):
+            buffers = [b"".join(buffers)]
+        placed, at = [], self._queued
+        for buffer in buffers:
+            placed.append((at, buffer))
+            at += _size(buffer)
+        self._last = placed[-1]
+        self._waiting.extend(placed)
+        self._queued = at
+
+    def has_last(self) -> bool:
+        """Whether the stream has what was added last, by a call that was cut short."""
+        last = self._last
+        if last is None or not self._waiting or self._waiting[-1] is not last:
+            return False
+        self._queued = last[0] + _size(last[1])
+        return True
+
+    def flush(self) -> bool:
+        """Write what waits, as far as it fits; return True if nothing is left.
 
         Raises:
             OSError: The peer is gone (BrokenPipeError, ConnectionResetError).
         """
-        if len(buffers) > 1 and len(buffers) <= MOST_JOINED and _are_short(buffers):
-            buffers = [b"".join(buffers)]
-        self._waiting.extend(buffers)
-        return self.flush()
-
-    def flush(self) -> bool:
-        """Write what waits, as far as it fits; return True if nothing is left."""
-        waiting = self._waiting
-        while waiting:
+        while self._forget_sent():
             try:
-                self._drop(self._send(waiting))
+                self._sent.extend(map(self._send, (self._next(),)))
             except BlockingIOError:
                 return False
         return True
@@ -298,16 +317,26 @@ class FrameWriter:
         """Write nothing of what waits: the peer is gone."""
         self._waiting.clear()
 
-    def _send(self, waiting: deque[Part]) -> int:
-        if sys.platform == "win32":  # has no sendmsg
-            return self._sock.send(waiting[0])
-        if len(waiting) == 1:
-            return self._sock.send(waiting[0])
-        return self._sock.sendmsg(list(islice(waiting, _MOST_BUFFERS)))
+    def _forget_sent(self) -> bool:
+        """Drop what has been sent; True if there is more."""
+        self._sent[:] = (sum(self._sent),)
+        waiting, sent = self._waiting, self._sent[0]
+        while waiting and waiting[0][0] + _size(waiting[0][1]) <= sent:
+            waiting.popleft()
+        return bool(waiting)
 
-    def _drop(self, sent: int) -> None:
-        waiting = self._waiting
-        while waiting and sent >= _size(waiting[0]):
-            sent -= _size(waiting.popleft())
-        if sent:
-            waiting[0] = memoryview(waiting[0]).cast("B")[sent:]
+    def _next(self) -> list[Part]:
+        """The buffers to be sent now, from where the last ones ended."""
+        most = 1 if sys.platform == "win32" else _MOST_BUFFERS  # it has no sendmsg
+        buffers = [buffer for _, buffer in islice(self._waiting, most)]
+        behind = self._sent[0] - self._waiting[0][0]
+        if behind:
+            buffers[0] = memoryview(buffers[0]).cast("B")[behind:]
+        return buffers
+
+    @property
+    def _send(self) -> Callable[[list[Part]], int]:
+        return self._send_one if sys.platform == "win32" else self._sock.sendmsg
+
+    def _send_one(self, buffers: list[Part]) -> int:
+        return self._sock.send(buffers[0])

@@ -271,11 +271,12 @@ class Worker:
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Send frames, as far as the socket takes them now."""
-        try:
-            self.stuck = not self._writer.write(buffers)
-        except OSError:  # it has died: its end is on the way to the pool
-            self._writer.drop()
-            self.stuck = False
+        self._writer.add(buffers)
+        self.flush()
+
+    def was_written(self) -> bool:
+        """Whether a `write` that was cut short had taken the frames."""
+        return self._writer.has_last()
 
     def flush(self) -> None:
         """Send on, now that the socket takes more."""
