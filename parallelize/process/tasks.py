@@ -213,9 +213,9 @@ class CallTask(Task):
         future = self.future
         if self.given_up or future.done():
             return False
-        if future._call is self:  # it comes back from a worker that died
-            return True
-        if not future.set_running_or_notify_cancel():
+        # Running it is if it comes back from a worker that died, or if Ctrl-C came
+        # between when it was to be sent.
+        if not future.running() and not future.set_running_or_notify_cancel():
             return False
         future._call = self
         return True
