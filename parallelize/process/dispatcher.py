@@ -79,12 +79,13 @@ class Dispatcher:
 
     def join(self) -> None:
         """Wait for the thread to end, unless this is the thread."""
-        if self._thread is not threading.current_thread():
+        if not self.is_here():
             self._thread.join()
 
     def is_here(self) -> bool:
         """Whether this is the dispatcher's thread."""
-        return self._thread is threading.current_thread()
+        # Not by current_thread(), which makes an object for threads that it does not know.
+        return self._thread.ident == threading.get_ident()
 
     def wake(self) -> None:
         """Have the thread look at the pool; the caller holds the pool's lock."""
