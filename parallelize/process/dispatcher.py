@@ -84,7 +84,7 @@ class Dispatcher:
 
     def is_here(self) -> bool:
         """Whether this is the dispatcher's thread."""
-        # Not by current_thread(), which makes an object for threads that it does not know.
+        # current_thread() would make an object for a thread that it does not know.
         return self._thread.ident == threading.get_ident()
 
     def wake(self) -> None:
