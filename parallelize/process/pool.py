@@ -391,6 +391,7 @@ class Pool:
             for task in given:
                 worker.release(task)
                 worker.gave_back(task)
+                worker.begun -= task.size
             waiting = set(map(id, self.queue))
             self.hand_on([task for task in taken if id(task) not in waiting])
         self.repair()
