@@ -91,7 +91,7 @@ class Shared(Generic[T]):
         noted = _notes.shared
         if noted is not None:
             noted.append(self)
-        elif self.id not in _received:
+        elif self.id not in _received and self.id not in _inherited:
             msg = (
                 "a Shared cannot be pickled, except as an argument of a call in one "
                 "of parallelize's process pools"
@@ -243,6 +243,9 @@ _known: weakref.WeakValueDictionary[int, Shared[Any]] = weakref.WeakValueDiction
 _received: dict[int, Shared[Any]] = {}
 _failed: dict[int, Exception] = {}
 _expecting = False  # whether this is a worker
+_inherited: frozenset[int] = (
+    frozenset()
+)  # what it has from the program, as a fork of it
 
 # Its lock guards `_received` in a worker; nothing is locked under it.
 _arrived = threading.Condition()
@@ -293,8 +296,8 @@ def _awaited(id: int) -> Shared[Any]:
 
 def expect() -> None:
     """In a worker: handles come whose memory is still on the way."""
-    global _expecting
-    _expecting = True
+    global _expecting, _inherited
+    _expecting, _inherited = True, frozenset(_known)
 
 
 def adopt_none(id: int, why: Exception) -> None:
