@@ -167,9 +167,9 @@ class _Memory:
     """Memory with the parts of a pickle, headed by where each begins and its length."""
 
     def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.size = os.fstat(fd).st_size
-        self._view = memoryview(mmap.mmap(fd, self.size, access=mmap.ACCESS_READ))
+        self.fd: int = fd
+        self.size: int = os.fstat(fd).st_size
+        self._view: memoryview = memoryview(mmap.mmap(fd, self.size, access=mmap.ACCESS_READ))
 
     @classmethod
     def holding(cls, parts: Sequence[Any]) -> _Memory:
@@ -203,9 +203,9 @@ class _Copies(_Memory):
     """The parts themselves, where no descriptor can be passed on."""
 
     def __init__(self, parts: Sequence[Any]) -> None:
-        self._parts = [memoryview(bytes(part)) for part in parts]
-        self.fd = -1
-        self.size = sum(part.nbytes for part in self._parts)
+        self._parts: list[memoryview] = [memoryview(bytes(part)) for part in parts]
+        self.fd: int = -1
+        self.size: int = sum(part.nbytes for part in self._parts)
 
     def content(self) -> list[bytes]:
         """The parts, to be pickled."""
