@@ -169,7 +169,9 @@ class _Memory:
     def __init__(self, fd: int) -> None:
         self.fd: int = fd
         self.size: int = os.fstat(fd).st_size
-        self._view: memoryview = memoryview(mmap.mmap(fd, self.size, access=mmap.ACCESS_READ))
+        self._view: memoryview = memoryview(
+            mmap.mmap(fd, self.size, access=mmap.ACCESS_READ)
+        )
 
     @classmethod
     def holding(cls, parts: Sequence[Any]) -> _Memory:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 class Bundle(RowsTask):
     """Calls as rows: row ``n`` is the call ``n`` behind the first."""
 
+    key: bytes
+    size: int
+    done: int
+
     def __init__(self, pool: Pool, calls: list[CallTask]) -> None:
         first = calls[0]
         Task.__init__(self, pool, first.fn, first.options)

@@ -52,7 +52,7 @@ _pending: Definitions = {}
 _own: set[str] = set()
 
 #: The head of the parcel that was received last: all that it says still holds.
-latest = b""
+latest: bytes = b""
 
 
 def encode(

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
 #: Seconds in which an answer may come that is worth staying awake for.
 SPIN = 0.00005
 
-give_way = getattr(os, "sched_yield", lambda: None)  # Windows has no such call
+# Windows has no such call.
+give_way: Callable[[], object] = getattr(os, "sched_yield", lambda: None)
 
 
 class Eye:

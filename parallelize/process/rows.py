@@ -53,7 +53,7 @@ class Rows:
     """Calls one function with many rows of arguments."""
 
     def __init__(self, frame: Frame, words: memoryview, sender: Sender) -> None:
-        self.id = frame.id
+        self.id: int = frame.id
         self._encoded = bytes(frame.parts[0])
         # Plain types only: this cannot fail.
         self._flat: Sequence[Any] = pickle.loads(frame.parts[1])

@@ -69,7 +69,7 @@ class Sender:
     """
 
     def __init__(self, sock: socket.socket, page: Page, place: Place) -> None:
-        self.due = 0
+        self.due: int = 0
         self._place = place  # where large buffers of results go
         self._sock = sock
         self._page = page

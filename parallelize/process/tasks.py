@@ -133,6 +133,10 @@ class CallTask(Task):
         bundle: The calls with which it was sent, if it was not sent alone.
     """
 
+    key: bytes
+    waits_for: Sequence[Future[Any]] = ()
+    placed: Placed | None = None
+    shares: Sequence[Shared[Any]] = ()
     given_up: bool = False
     simple: tuple[Any, ...] | None = None
     bundle: Bundle | None = None
