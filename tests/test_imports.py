@@ -187,7 +187,7 @@ LAYERS = [
     ["calls", "callables", "cpus", "_died"],
     ["dependencies"],
     ["futures"],
-    ["errors", "gaps", "lifecycle", "options"],
+    ["errors", "gaps", "lifecycle", "locks", "options"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
@@ -206,6 +206,7 @@ LEAVES = {
     "dependencies",
     "gaps",
     "lifecycle",
+    "locks",
     "sharing",
 }
 WIRE = {

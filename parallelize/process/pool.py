@@ -25,7 +25,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from parallelize import lifecycle
+from parallelize import lifecycle, locks
 from parallelize.errors import SerializationError
 from parallelize.process import launch, messages, pickling
 from parallelize.process.bundles import Bundle
@@ -193,6 +193,7 @@ class Pool:
             self.settle()
 
     def _enqueue(self, task: Task) -> None:
+        locked = locks.depth(self.lock)
         try:
             with self.lock:
                 if self.state is not State.OPEN:
@@ -211,6 +212,7 @@ class Pool:
         except BaseException:  # Ctrl-C
             with self.lock:
                 self.repair()
+            locks.release_to(self.lock, locked)
             raise
 
     def retry(self, task: Task) -> None:
@@ -384,6 +386,9 @@ class Pool:
 
     def _undo(self, worker: Worker, taken: list[Task]) -> None:
         """Ctrl-C came between: nothing that was taken may be lost, nor sent twice."""
+        for task in taken:
+            if isinstance(task, CallTask):
+                locks.release_to(task.future._guard, 0)
         if worker.was_written():
             worker.stuck = True  # the dispatcher sends on
         else:
@@ -620,7 +625,7 @@ class Pool:
             task.drop()
         # A signal handler may have interrupted this very thread while it held the
         # lock. The dispatcher wants it, so to wait here would be for ever.
-        if wait and self._dispatcher is not None and not _is_owned(self.lock):
+        if wait and self._dispatcher is not None and not locks.depth(self.lock):
             self._dispatcher.join()
 
     def _take_waiting(self) -> list[Task]:
@@ -771,12 +776,6 @@ class Pool:
             parent.name,
             os.getpid(),
         )
-
-
-def _is_owned(lock: threading.RLock) -> bool:
-    # What `threading.Condition` asks of its lock, too; there is no public name.
-    owned: bool = lock._is_owned()  # type: ignore[attr-defined]
-    return owned
 
 
 def _holds(task: Task, taken: list[Task]) -> bool:

@@ -6,8 +6,6 @@ what was sent.
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from harness import run
 
@@ -73,10 +71,6 @@ ex.shutdown()
     assert got[:-1] in ([], ["7"])
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 14),
-    reason="there Ctrl-C may come between a lock's acquisition and its with block",
-)
 def test_ctrl_c_while_waiting_loses_no_call() -> None:
     """Ctrl-C comes at any moment of a call and of the wait for it, and is caught."""
     program = """
