@@ -33,7 +33,12 @@ from parallelize.process.dispatcher import Dispatcher
 from parallelize.process.inheritance import Inheritance
 from parallelize.process.queue import TaskQueue
 from parallelize.process.row_tasks import RowsTask, encode_rows
-from parallelize.process.segments import MOST_KEPT, MOST_SEGMENTS, Segments
+from parallelize.process.segments import (
+    MOST_KEPT,
+    MOST_SEGMENTS,
+    RELEASES_AT_ONCE,
+    Segments,
+)
 from parallelize.process.tasks import CallTask, Task
 from parallelize.process.transport import pack
 from parallelize.process.workers import Stage, Worker
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls import Rows
     from parallelize.options import CallOptions
-    from parallelize.process.segments import Placed
+    from parallelize.process.segments import Placed, Release
     from parallelize.process.transport import Part
     from parallelize.sharing import Shared
 
@@ -126,7 +131,7 @@ class Pool:
         # What large arguments travel in, and what has to be told of it: a garbage
         # collection may do so at any moment, so it is only noted then.
         self._given_up: deque[int] = deque()
-        self._collected: deque[tuple[int, int, bool]] = deque()
+        self._collected: deque[tuple[int, Release]] = deque()
         self._unshared: deque[tuple[int, int]] = deque()
         self.segments: Segments = Segments(self._given_up.append)
         self.launcher: launch.Launcher | None = None
@@ -308,20 +313,23 @@ class Pool:
             for worker in self.workers.values():
                 worker.forget_segment(id)
         while self._collected:
-            worker_id, id, reusable = self._collected.popleft()
+            worker_id, release = self._collected.popleft()
             owner = self.workers.get(worker_id)
             if owner is not None:
-                owner.tell(messages.RELEASED, id, extra=int(reusable))
+                owner.tell(messages.RELEASED, release.id, int(release.reusable))
         while self._unshared:
             worker_id, id = self._unshared.popleft()
             owner = self.workers.get(worker_id)
             if owner is not None:
                 owner.forget_share(id)
 
-    def _view_gone(self, worker_id: int, id: int, reusable: bool) -> None:
+    def _view_gone(self, worker_id: int, release: Release) -> None:
         """The last view of a result was collected, in whatever thread."""
-        self._collected.append((worker_id, id, reusable))
-        if self._dispatcher is not None:
+        self._collected.append((worker_id, release))
+        if self._dispatcher is None:
+            return
+        # The next call tells of it, too.
+        if release.large or len(self._collected) >= RELEASES_AT_ONCE:
             self._dispatcher.ring()
 
     def _share_gone(self, worker_id: int, id: int) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from parallelize.process.launch import Launcher
-    from parallelize.process.segments import Segment, Segments
+    from parallelize.process.segments import Release, Segment, Segments
     from parallelize.process.tasks import Task
     from parallelize.process.transport import DoesNotFitError, Frame, Part
     from parallelize.sharing import Shared
@@ -86,7 +86,7 @@ class Worker:
         launcher: Launcher,
         more_fds: Sequence[int],
         segments: Segments,
-        view_gone: Callable[[int, int, bool], object],
+        view_gone: Callable[[int, Release], object],
         share_gone: Callable[[int, int], object],
     ) -> None:
         self.id: int = id
