@@ -140,6 +140,7 @@ class Pool:
         self._start_frame: list[Part] = []
         self._start_shares: Sequence[Shared[Any]] = ()  # among the initargs
         self._inheritance = Inheritance()
+        self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
         self._last_id = 0
         self._last_worker = 0
 
@@ -273,8 +274,11 @@ class Pool:
         if self.state is not State.FRESH:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
+        from parallelize.cpus import cpu_count
+
         lifecycle.register(self)
         self._start_frame = self._encoded_start()
+        self._threads_each = max(1, cpu_count() // self.settings.max_workers)
         with contextlib.ExitStack() as undo:
             if self.settings.method == "fork":  # before there is a thread of ours
                 self.launcher = self._new_launcher()
@@ -759,17 +763,11 @@ class Pool:
             "cwd": _folder(),
             "multiprocessing": self._process_names(worker),
             "initializer": self._start_frame or None,
-            "threads": self._threads_each(),
+            "threads": self._threads_each,
             "segments": max(2, MOST_SEGMENTS // self.settings.max_workers),
             "kept": MOST_KEPT // self.settings.max_workers,
         }
         return pack(messages.START, 0, [pickle.dumps(settings, 5)])
-
-    def _threads_each(self) -> int:
-        """How many threads a worker's share of the CPUs is."""
-        from parallelize.cpus import cpu_count
-
-        return max(1, cpu_count() // self.settings.max_workers)
 
     def _process_names(self, worker: Worker) -> tuple[str, bytes, str, int] | None:
         """What multiprocessing in the worker is to say of it and of its parent."""
