@@ -31,7 +31,7 @@ def one_worker():
 
 
 def segments_of(executor):
-    return list(executor._pool.segments._all.values())
+    return list(executor._pool.lending.segments._all.values())
 
 
 def same(got, expected):
@@ -236,7 +236,7 @@ def test_more_calls_than_segments(one_worker):
 
 
 def free(executor):
-    still_open = executor._pool.segments._open
+    still_open = executor._pool.lending.segments._open
     return all(each.holders == (each is still_open) for each in segments_of(executor))
 
 
@@ -273,7 +273,7 @@ def test_calls_that_never_run_let_go(one_worker, make_latch):
 
 
 def test_without_segments_they_go_by_socket(one_worker):
-    one_worker._pool.segments.most = 0
+    one_worker._pool.lending.segments.most = 0
     array = np.arange(MIB)
     same(one_worker.submit(tasks.identity, array).result(), array)
     assert not segments_of(one_worker)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from parallelize.process.launch import Launcher
-    from parallelize.process.segments import Release, Segment, Segments
+    from parallelize.process.lending import Lending
+    from parallelize.process.segments import Segment
     from parallelize.process.tasks import Task
     from parallelize.process.transport import DoesNotFitError, Frame, Part
     from parallelize.sharing import Shared
@@ -85,9 +86,7 @@ class Worker:
         id: int,
         launcher: Launcher,
         more_fds: Sequence[int],
-        segments: Segments,
-        view_gone: Callable[[int, Release], object],
-        share_gone: Callable[[int, int], object],
+        lending: Lending,
     ) -> None:
         self.id: int = id
         self.pid: int | None = None
@@ -105,11 +104,11 @@ class Worker:
         self._last_news = 0.0
         self._weighed_at = 0.0
         self._heavy = False
-        self._segments = segments
-        self._share_gone = share_gone
+        self._segments = lending.segments
+        self._share_gone = lending.share_gone
         self._told: set[int] = set()  # ids of segments of ours that it has
         self._lent: collections.Counter[int] = collections.Counter()  # and may read
-        self._results = Received(partial(view_gone, id))
+        self._results = Received(partial(lending.view_gone, id))
         self._unmapped: dict[int, Exception] = {}
         # What the control socket did not take: frames, some with a descriptor.
         self._owed: deque[tuple[bytes, Shared[Any] | None]] = deque()

@@ -284,7 +284,7 @@ for _ in range(8):
     outcome(ex.submit(m.f, a))
 time.sleep(0.3)
 ex.submit(len, a).result()
-print(len(ex._pool.segments._all) <= 2)
+print(len(ex._pool.lending.segments._all) <= 2)
 ex.shutdown()
 """
     assert lines(program) == ["True"]
@@ -322,12 +322,12 @@ sys.setswitchinterval(1e-6)
 fd = os.memfd_create("x")
 os.ftruncate(fd, 1 << 16)
 mapped = segments._Mapped(fd)
-kept = [segments._Lease(mapped, lambda r: None) for _ in range(60)]
+kept = [segments._Lease(1, mapped, lambda r: None) for _ in range(60)]
 stop = []
 def come():
     some = []
     while not stop:
-        some.append(segments._Lease(mapped, lambda r: None))
+        some.append(segments._Lease(1, mapped, lambda r: None))
         if len(some) > 50: some.clear()
 threads = [threading.Thread(target=come) for _ in range(2)]
 for t in threads: t.start()
