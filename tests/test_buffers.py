@@ -2,11 +2,13 @@
 
 import gc
 import os
+import time
 
 import pytest
 
 import tasks
 from parallelize import ProcessPoolExecutor, processed
+from parallelize.process import lending
 
 np = pytest.importorskip("numpy")
 
@@ -32,6 +34,13 @@ def one_worker():
 
 def segments_of(executor):
     return list(executor._pool.lending.segments._all.values())
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def same(got, expected):
@@ -334,3 +343,20 @@ def test_a_childs_view_stays_as_it_is(one_worker, size):
     assert os.waitpid(pid, 0)[1] == 0
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.parametrize("size", [50_000, MIB])
+def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
+    monkeypatch.setattr(lending, "KEEP_WARM", 0.05)
+    with ProcessPoolExecutor(1) as executor:
+        for _ in range(2):
+            result = executor.submit(tasks.identity, np.ones(size)).result()
+            (worker,) = executor._pool.workers.values()
+            assert segments_of(executor)
+            assert len(worker._results)
+            held = result[:5]
+            time.sleep(0.2)  # not for the result: while it lives, it stays
+            assert (held == 1).all()
+            del result, held
+            executor.submit(abs, 1).result()
+            wait_for(lambda: not segments_of(executor) and not len(worker._results))

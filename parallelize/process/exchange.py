@@ -6,6 +6,7 @@ that is still on its way there, and tells of what it has done with.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -79,11 +80,15 @@ class Exchange:
             return None
         return placed
 
+    def _tell_closed(self) -> None:
+        with contextlib.suppress(IndexError):  # the other thread may take some
+            while self._closed:
+                id = self._closed.popleft()
+                self._sent.discard(id)
+                self.tell(messages.FORGET, id)
+
     def _introduce(self, placed: Placed) -> None:
-        while self._closed:
-            id = self._closed.popleft()
-            self._sent.discard(id)
-            self.tell(messages.FORGET, id)
+        self._tell_closed()
         segment = placed.segment
         if segment.id in self._sent:
             return
@@ -120,6 +125,10 @@ class Exchange:
             return
         if frame.extra:
             _take_shared(frame, reader)
+            return
+        if frame.id == messages.UNUSED:
+            self._segments.trim()
+            self._tell_closed()
             return
         with self._news:
             if frame.kind == messages.ADOPT:

@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from parallelize.process.workers import Worker
 
 
+#: Seconds without a call after which memory is not kept warm any more.
+KEEP_WARM = 10.0
+
+
 class Lending:
     """What the workers of one pool can read of it, and it of them.
 
     Attributes:
         segments: What large arguments travel in.
+        warm: Whether there may be memory that is kept for the next calls.
         collected: Views of results that are gone, which workers do not know yet.
     """
 
@@ -34,6 +39,7 @@ class Lending:
             ring: Has the dispatcher call `tell` soon; called in any thread.
         """
         self._ring = ring
+        self.warm: bool = False
         self._given_up: deque[int] = deque()
         self.collected: deque[tuple[int, Release]] = deque()
         self._unshared: deque[tuple[int, int]] = deque()
@@ -41,10 +47,20 @@ class Lending:
 
     def place(self, buffers: Sequence[memoryview], *, copied: bool) -> Placed | None:
         """Copy large buffers of a call to where a worker can read them."""
+        self.warm = True
         return self.segments.place(buffers, copied=copied)
+
+    def cool(self, workers: Mapping[int, Worker]) -> None:
+        """Let go of memory that carries nothing; the caller holds the pool's lock."""
+        self.warm = False
+        self.segments.trim()
+        self.tell(workers)
+        for worker in workers.values():
+            worker.cool()
 
     def view_gone(self, worker_id: int, release: Release) -> None:
         """The last view of a result was collected."""
+        self.warm = True
         self.collected.append((worker_id, release))
         # The next call tells of it, too.
         if release.large or len(self.collected) >= RELEASES_AT_ONCE:

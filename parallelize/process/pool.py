@@ -23,9 +23,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parallelize import lifecycle, locks
+from parallelize.process import lending
 from parallelize.process.bundles import Bundle
 from parallelize.process.dispatcher import Dispatcher
-from parallelize.process.lending import Lending
 from parallelize.process.queue import TaskQueue
 from parallelize.process.row_tasks import RowsTask, encode_rows
 from parallelize.process.starting import Starter
@@ -94,9 +94,10 @@ class Pool:
         self.idle: list[Worker] = []
         self.held: set[Task] = set()  # prepared; they wait for values or a limit
         self._endings: deque[Callable[[], object]] = deque()  # see `settle`
-        self.lending: Lending = Lending(self._ring)
+        self.lending: lending.Lending = lending.Lending(self._ring)
         self.starter: Starter = Starter(settings, self.lending)
         self._dispatcher: Dispatcher | None = None
+        self._cools = False  # whether that is due at some moment
         self._last_id = 0
 
     # Taking calls.
@@ -258,6 +259,8 @@ class Pool:
     def tell_of_segments(self) -> None:
         """Tell workers what became of segments; the caller holds the lock."""
         self.lending.tell(self.workers)
+        if self.lending.warm:
+            self._cool_later()
 
     def _ring(self) -> None:
         if self._dispatcher is not None:
@@ -389,6 +392,21 @@ class Pool:
         elif worker not in self.idle:
             self.idle.append(worker)
             self._watch_idleness(worker)
+            if self.lending.warm:
+                self._cool_later()
+
+    def _cool_later(self) -> None:
+        """Let go of memory that is kept warm if there are no calls for a while."""
+        if not self._cools:
+            self._cools = True
+            self._at(lending.KEEP_WARM, partial(self._cool, self._last_id))
+
+    def _cool(self, last_id: int) -> None:
+        self._cools = False
+        if self._last_id == last_id:
+            self.lending.cool(self.workers)
+        else:
+            self._cool_later()
 
     def let_go(self, worker: Worker) -> None:
         """Have a worker end; it is killed if it does not within a grace."""

@@ -268,6 +268,14 @@ class Segments:
             self._open = None
             segment.holders = 0
 
+    def trim(self) -> None:
+        """Give up what carries nothing just now."""
+        with self._lock:
+            if self._open is not None and self._open.holders == 1:
+                self._close_open()
+            while self._free:
+                self._give_up(self._free.pop())
+
     def find(self, id: int) -> Segment | None:
         """The segment of this id, if it carries a message."""
         segment = self._all.get(id)
@@ -369,6 +377,9 @@ class Received:
 
     def __contains__(self, id: int) -> bool:
         return id in self._mapped
+
+    def __len__(self) -> int:
+        return len(self._mapped)
 
     def add(self, id: int, fd: int) -> None:
         """Map a segment; the descriptor is ours from now on.

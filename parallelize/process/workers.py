@@ -104,8 +104,8 @@ class Worker:
         self._last_news = 0.0
         self._weighed_at = 0.0
         self._heavy = False
+        self._lending = lending
         self._segments = lending.segments
-        self._share_gone = lending.share_gone
         self._told: set[int] = set()  # ids of segments of ours that it has
         self._lent: collections.Counter[int] = collections.Counter()  # and may read
         self._results = Received(partial(lending.view_gone, id))
@@ -183,6 +183,7 @@ class Worker:
         segment = self._segments.find(id)
         if segment is not None and self._lent[id] > 0:
             self._lent[id] -= 1
+            self._lending.warm = True
             self._segments.let_go(segment, reusable=reusable)
 
     def forget_segment(self, id: int) -> None:
@@ -195,6 +196,7 @@ class Worker:
     def adopt(self, frame: Frame) -> None:
         """Take what it says of its own segments, or of ours."""
         if frame.kind == messages.ADOPT:
+            self._lending.warm = True
             try:
                 self._results.add(frame.id, self.control_reader.fd())
             except (MemoryError, NoDescriptorError) as error:
@@ -203,6 +205,11 @@ class Worker:
             self._results.drop(frame.id)
         else:
             self.released(frame.id, reusable=bool(frame.extra))
+
+    def cool(self) -> None:
+        """Have it give up segments that carry nothing."""
+        if len(self._results):
+            self.tell(messages.FORGET, messages.UNUSED)
 
     def with_views(self, frame: Frame) -> Frame:
         """Put views of the buffers in place of what says where they are."""
@@ -225,7 +232,7 @@ class Worker:
         for shared in shares:
             if shared.id not in self._shares and shared.descriptor() >= 0:
                 self._shares.add(shared.id)
-                shared.when_gone(partial(self._share_gone, self.id))
+                shared.when_gone(partial(self._lending.share_gone, self.id))
                 self.tell(messages.ADOPT, shared.id, 1, shared)
 
     def forget_share(self, id: int) -> None:
