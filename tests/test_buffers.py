@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import time
 
 import pytest
@@ -215,6 +216,31 @@ def test_small_results_that_are_kept(one_worker):
     more = [one_worker.submit(np.full, 50_000, -n).result() for n in range(300)]
     assert [int(r.max()) for r in results] == list(range(1, 300, 2))
     assert [int(r.min()) for r in more] == [-n for n in range(300)]
+
+
+def write_past_the_end(array):
+    """Spoil all that follows in the same mapping, as wrong C code might."""
+    import ctypes
+
+    end = array.ctypes.data + array.nbytes
+    ctypes.memset(end, 255, 1 << 20)
+    return int(array.sum())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages can't be dropped there")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_writes_past_its_array_harms_no_other(workers, make_latch):
+    latch = make_latch()
+    arrays = [np.full(50_000, n, dtype=np.uint8) for n in range(12)]
+    with ProcessPoolExecutor(workers) as executor:
+        held = [executor.submit(tasks.hold, latch.folder, n) for n in range(workers)]
+        for _ in held:
+            latch.wait_begun()
+        wrong = executor.submit(write_past_the_end, np.ones(50_000, dtype=np.uint8))
+        futures = [executor.submit(np.sum, array) for array in arrays]
+        latch.release()
+        assert wrong.result() == 50_000
+        assert [f.result() for f in futures] == [n * 50_000 for n in range(12)]
 
 
 def fork_once(array):

@@ -40,7 +40,7 @@ class Exchange:
         # Views are collected, and segments given up, at any moment: only noted then.
         self._released = Releases()
         self._closed: deque[int] = deque()
-        self._received = Received(self._released.add)
+        self._received = Received(self._released.add, with_others=True)
         self._segments = Segments(self._closed.append)
         self._failed: dict[int, Exception] = {}  # segments that could not be mapped
         self._sent: set[int] = set()  # ids of segments that the pool has

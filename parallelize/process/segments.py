@@ -15,6 +15,10 @@ collected, and the messages are done with, the segment carries others. Recycled
 memory is warm, and mapped at both ends: to copy into it costs a fraction of what
 copying into new pages does.
 
+Messages to several workers may stand in one segment. A worker therefore maps it in
+such a way that what it writes is its own, and drops what it has written there before
+it looks at a message: a task that writes past the end of an array harms nobody else's.
+
 A process that forks would share its views with the child, both ways. So before a
 fork they are made its own: the same pages at the same addresses, of which the first
 to write to one gets a copy. Such a segment is not used again.
@@ -369,10 +373,14 @@ class Received:
     Args:
         released: Called with a `Release` when the last view of a message is
             collected: at any moment, in any thread.
+        with_others: Whether there are others who read the same segments.
     """
 
-    def __init__(self, released: Callable[[Release], object]) -> None:
+    def __init__(
+        self, released: Callable[[Release], object], *, with_others: bool = False
+    ) -> None:
         self._released = released
+        self._with_others = with_others
         self._mapped: dict[int, _Mapped] = {}
 
     def __contains__(self, id: int) -> bool:
@@ -387,7 +395,7 @@ class Received:
         Raises:
             MemoryError: The system lets no more be mapped.
         """
-        self._mapped[id] = _Mapped(fd)
+        self._mapped[id] = _Mapped(fd, with_others=self._with_others)
 
     def drop(self, id: int) -> None:
         """The sender has given the segment up; views stay as they are."""
@@ -411,8 +419,9 @@ class Received:
         if mapped is None or not 0 < end <= len(mapped.pages):
             msg = f"buffers up to {end} of segment {id}"
             raise ProtocolError(msg)
-        if mapped.private:
-            mapped = self._mapped[id] = _Mapped(os.dup(mapped.fd))
+        if mapped.forked:
+            mapped = self._mapped[id] = mapped.anew()
+        mapped.refresh(places[0][0], end)
         lease = _Lease(id, mapped, self._released)
         views = [lease.view(*place) for place in places]
         return [*map(bytearray, views)] if copied else [*views]
@@ -425,15 +434,31 @@ class Received:
 class _Mapped:
     """A segment's memory in this process."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, with_others: bool) -> None:
         self.fd = fd
-        self.private = False  # a fork has made it ours: what is sent does not show
+        self.forked = False  # what is sent later does not show any more
         size = os.fstat(fd).st_size
+        # Elsewhere what was written could not be dropped.
+        self.private: bool = (
+            with_others and size == SHARED_SIZE and sys.platform == "linux"
+        )
         try:
-            self.pages = _mapping(fd, size)
+            if self.private:
+                self.pages = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE)
+            else:
+                self.pages = _mapping(fd, size)
         except (OSError, ValueError) as error:
             msg = f"{size} bytes do not fit into memory: {error}"
             raise MemoryError(msg) from error
+
+    def anew(self) -> _Mapped:
+        """The same segment, mapped once more."""
+        return _Mapped(os.dup(self.fd), with_others=self.private)
+
+    def refresh(self, start: int, end: int) -> None:
+        """Forget what was written here to the place of a message, so that it shows."""
+        if self.private:
+            self.pages.madvise(mmap.MADV_DONTNEED, start, end - start)
 
     def __del__(self) -> None:
         os.close(self.fd)
@@ -443,7 +468,10 @@ class _Lease:
     """The views of one message; each of them keeps this object."""
 
     def __init__(
-        self, id: int, mapped: _Mapped, released: Callable[[Release], object]
+        self,
+        id: int,
+        mapped: _Mapped,
+        released: Callable[[Release], object],
     ) -> None:
         self._id = id
         self._mapped = mapped
@@ -465,9 +493,9 @@ class _Lease:
         import ctypes
 
         self._reusable = False
-        if self._mapped.private:
+        if self._mapped.private or self._mapped.forked:
             return
-        self._mapped.private = True
+        self._mapped.forked = True
         pages = self._mapped.pages
         address = ctypes.addressof(ctypes.c_ubyte.from_buffer(pages))
         libc_mmap = ctypes.CDLL(None).mmap

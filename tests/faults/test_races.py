@@ -321,7 +321,7 @@ from parallelize.process import segments
 sys.setswitchinterval(1e-6)
 fd = os.memfd_create("x")
 os.ftruncate(fd, 1 << 16)
-mapped = segments._Mapped(fd)
+mapped = segments._Mapped(fd, with_others=False)
 kept = [segments._Lease(1, mapped, lambda r: None) for _ in range(60)]
 stop = []
 def come():
