@@ -13,14 +13,9 @@ from typing import TYPE_CHECKING
 
 from parallelize import sharing
 from parallelize.process import messages
-from parallelize.process.segments import (
-    Received,
-    Release,
-    Releases,
-    Segments,
-    decode_places,
-)
+from parallelize.process.segments import Segments, decode_places
 from parallelize.process.transport import NoDescriptorError, pack
+from parallelize.process.views import Received, Release, Releases
 
 if TYPE_CHECKING:
     import socket

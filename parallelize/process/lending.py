@@ -10,7 +10,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from parallelize.process import messages
-from parallelize.process.segments import RELEASES_AT_ONCE, Release, Segments
+from parallelize.process.segments import Segments
+from parallelize.process.views import RELEASES_AT_ONCE, Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -16,7 +16,7 @@ from parallelize.errors import ParallelizeError
 from parallelize.process import messages
 from parallelize.process.launch import KILL, RESUME
 from parallelize.process.page import Page, close_page_file, make_page_file
-from parallelize.process.segments import Received, decode_places
+from parallelize.process.segments import decode_places
 from parallelize.process.transport import (
     FdReader,
     FrameReader,
@@ -25,6 +25,7 @@ from parallelize.process.transport import (
     ProtocolError,
     pack,
 )
+from parallelize.process.views import Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
