@@ -43,6 +43,7 @@ from parallelize.futures import (
     Future,
     InvalidStateError,
     error_of,
+    name_failure,
 )
 from parallelize.options import (
     DEFAULTS,
@@ -222,6 +223,7 @@ class _Task(Future[Any]):
             value = Failure(error)
         if type(value) is Failure:
             _fail(self, value.error)
+            name_failure(self, fn, DEFAULTS)
             # The error holds this frame, so this frame must not hold the error.
             del self, work, fn, args, kwargs, context, value
             return True
@@ -255,7 +257,7 @@ class _Task(Future[Any]):
 class _ThreadCall(Call):
     """A call with options, or with futures among its arguments."""
 
-    __slots__ = ("args", "engine", "fn", "kwargs", "task")
+    __slots__ = ("args", "engine", "kwargs", "task")
 
     def __init__(
         self,
