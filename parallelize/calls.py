@@ -15,7 +15,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, overload
 
 from parallelize import dependencies
-from parallelize.futures import Failure, Future, name_failure
+from parallelize.ended import name_failure
+from parallelize.futures import Failure, Future
 from parallelize.options import name_of
 
 if TYPE_CHECKING:

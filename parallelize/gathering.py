@@ -16,17 +16,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from parallelize.futures import (
-    Future,
-    Outcome,
+from parallelize.ended import (
     Settled,
     called_of,
-    error_of,
     has_failed,
     look_at,
     name_failure,
     stop,
 )
+from parallelize.futures import Future, Outcome, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from parallelize.futures import Future, has_failed, stop, told_of
+from parallelize.ended import has_failed, stop, told_of
+from parallelize.futures import Future
 from parallelize.unread import is_cancellation
 
 if TYPE_CHECKING:

@@ -186,7 +186,7 @@ LAYERS = [
     ["insight", "proxies", "gathering", "groups"],
     ["members"],
     ["calls", "callables", "cpus", "_died"],
-    ["dependencies"],
+    ["dependencies", "ended"],
     ["futures"],
     ["unread"],
     ["errors", "gaps", "lifecycle", "options"],

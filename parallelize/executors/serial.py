@@ -13,15 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import dependencies
 from parallelize.calls import Call, admit, run_retrying
+from parallelize.ended import look_at, name_failure
 from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
-from parallelize.futures import (
-    Failure,
-    Future,
-    InvalidStateError,
-    look_at,
-    name_failure,
-)
+from parallelize.futures import Failure, Future, InvalidStateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import dependencies, lifecycle
 from parallelize.calls import Call, Rows, name_of, run_retrying
+from parallelize.ended import name_failure
 from parallelize.errors import TaskTimeout
 from parallelize.executors.base import Executor, admit
 from parallelize.futures import (
@@ -43,7 +44,6 @@ from parallelize.futures import (
     Future,
     InvalidStateError,
     error_of,
-    name_failure,
 )
 from parallelize.options import (
     DEFAULTS,

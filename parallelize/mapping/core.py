@@ -24,7 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.calls import Rows
-from parallelize.futures import Settled
+from parallelize.ended import Settled
 from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order
 from parallelize.mapping.source import Input, Source, hold_futures
 

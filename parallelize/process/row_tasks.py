@@ -9,7 +9,8 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import Column
-from parallelize.futures import Failure, Future, Settled
+from parallelize.ended import Settled
+from parallelize.futures import Failure, Future
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
 from parallelize.process.page import RAW

@@ -11,8 +11,9 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import Call, name_of
+from parallelize.ended import look_at, name_failure
 from parallelize.errors import SerializationError, TaskKilled
-from parallelize.futures import Failure, Future, Outcome, look_at, name_failure
+from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
 from parallelize.process.page import TASK
