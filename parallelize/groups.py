@@ -259,7 +259,7 @@ class _AsyncBlock:
         import asyncio
 
         cancelled = None
-        while not self._members.is_idle():
+        while not self._members.ended_idle():
             try:
                 await self._idle()
             except asyncio.CancelledError as error:

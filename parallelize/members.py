@@ -67,8 +67,7 @@ class Members:
             if self._life is _Life.NEW:
                 msg = "the TaskGroup was not entered: use it in a with statement"
                 raise RuntimeError(msg)
-            left = self._life is _Life.LEAVING and self._is_idle()
-            if left or self._life is _Life.ENDED:
+            if self._life is _Life.ENDED:
                 msg = "the TaskGroup has ended"
                 raise RuntimeError(msg)
             self._starting += 1
@@ -151,7 +150,10 @@ class Members:
     def _next(self) -> AnyFuture | None:
         with self._changed:
             self._changed.wait_for(lambda: self._running or not self._starting)
-            return next(iter(self._running), None)
+            future = next(iter(self._running), None)
+            if future is None:
+                self._life = _Life.ENDED  # in one step, so that no call slips in
+            return future
 
     def _wait_for(self, future: AnyFuture) -> None:
         with self._changed:
@@ -170,13 +172,15 @@ class Members:
                 return
         waker()
 
-    def is_idle(self) -> bool:
-        """Whether no call is left; nor can there be one, after `leave`."""
+    def ended_idle(self) -> bool:
+        """Whether no call is left; then no more can be made."""
         with self._changed:
+            if self._is_idle():
+                self._life = _Life.ENDED
             return self._is_idle()
 
     def end(self) -> None:
-        """Let go of the calls, also of those that still run."""
+        """Let go of the calls, also of those that still run; take no more."""
         with self._changed:
             self._life = _Life.ENDED
             self._running.clear()

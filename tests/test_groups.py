@@ -230,7 +230,7 @@ def test_an_error_that_is_no_exception():
 
 def test_the_blocks_own_error_stops_the_rest(make_concurrent, concurrent_kind, latch):
     pool = make_concurrent(max_workers=1)
-    with pytest.raises(ZeroDivisionError), TaskGroup() as group:
+    with pytest.raises(ZeroDivisionError) as caught, TaskGroup() as group:
         held = group.start(pool.submit, tasks.hold, latch.folder)
         latch.wait_begun()
         queued = Future()
@@ -240,6 +240,7 @@ def test_the_blocks_own_error_stops_the_rest(make_concurrent, concurrent_kind, l
         1 / 0  # noqa: B018
     assert held.done()
     assert queued.cancelled()
+    assert "__exit__" not in {each.name for each in caught.traceback}
 
 
 def test_the_blocks_own_error_comes_with_the_others():
@@ -249,7 +250,7 @@ def test_the_blocks_own_error_comes_with_the_others():
         failing.set_exception(error)
         raise own
     assert caught.value.exceptions == (error, own)
-    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 def test_a_calls_error_that_the_block_raised_too_is_there_once():
@@ -723,6 +724,23 @@ def test_async_the_tasks_cancellation_is_still_heard_after_an_error():
         failing.set_exception(LookupError())
         with pytest.raises(asyncio.CancelledError):
             await task
+
+    run(main())
+
+
+def test_async_failure_that_is_told_late():
+    # The loop may hear of it only when the block has seen, by itself, that all ended.
+    async def main():
+        group = TaskGroup()
+        with contextlib.suppress(LookupError):
+            async with group:
+                late = group._async.call_has_failed
+                joined(group, failing := running())
+                failing.set_exception(LookupError())
+        late()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not asyncio.current_task().cancelling()
 
     run(main())
 

@@ -16,6 +16,8 @@ from fenced import ROOT
 from parallelize import (
     CancelledError,
     Future,
+    ProcessPoolExecutor,
+    SerialExecutor,
     TaskGroup,
     as_completed,
     gather,
@@ -140,6 +142,14 @@ def test_a_gather_is_reported_in_place_of_its_members(reports):
     wait([gather(threaded(tasks.refuse)(1), threaded(tasks.refuse)(2))], 30)
     (report,) = reports()
     assert report.getMessage().startswith("tasks.refuse failed")
+
+
+def test_calls_that_never_began(reports):
+    options = {"initializer": tasks.initialize_badly, "max_workers": 1}
+    double = processed(**options)(tasks.double)
+    wait([double(n) for n in range(50)], 30)
+    texts = {report.getMessage() for report in reports()}
+    assert texts == {"tasks.double failed, and nobody looked at its future"}
 
 
 def load_loudly():
@@ -290,6 +300,22 @@ def test_a_map_is_a_look(executor, reports):
     assert not reports()
 
 
+def test_what_a_map_got_and_nobody_read(reports):
+    with SerialExecutor() as executor:
+        # Futures among the arguments make each row a call of its own.
+        mapped = executor.map(tasks.refuse, [gather(), gather()])
+        mapped.close()
+        del mapped
+    assert not reports()
+
+
+def test_a_gather_answers_for_the_errors_that_it_returns(reports):
+    both = gather(failed(), failed(), return_exceptions=True)
+    assert both.done()
+    del both
+    assert not reports()
+
+
 def test_the_caller_of_a_serial_call_has_seen_ctrl_c(reports):
     with pytest.raises(KeyboardInterrupt):
         parallelized("serial")(tasks.interrupt)()
@@ -320,6 +346,16 @@ def test_a_killed_call(latch, reports):
     future.kill()
     wait([future], 30)
     del future
+    assert not reports()
+
+
+def test_calls_whose_workers_the_program_stops(latch, reports):
+    with ProcessPoolExecutor(1) as pool:
+        call = pool.submit(tasks.hold, latch.folder)
+        latch.wait_begun()
+        pool.kill_workers()
+        wait([call], 30)
+    del call
     assert not reports()
 
 
