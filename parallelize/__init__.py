@@ -23,6 +23,7 @@ Example:
 #   insight/              what a run shows of itself
 #   calls, dependencies   the road of a call to its executor
 #   futures, proxies      what a call gives
+#   gathering, groups     many of them: one future of all, a block that awaits them
 #   callables, options, cpus, errors, lifecycle    known to all, knowing nobody
 #
 # Imports go from the top of this list to its end, never back.
@@ -64,9 +65,10 @@ if TYPE_CHECKING:
         Future,
         InvalidStateError,
         as_completed,
-        gather,
         wait,
     )
+    from parallelize.gathering import gather
+    from parallelize.groups import TaskGroup
     from parallelize.helpers import parallel_map, process_map, thread_map
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown, use
@@ -91,6 +93,7 @@ __all__ = (
     "SerialExecutor",
     "SerializationError",
     "Shared",
+    "TaskGroup",
     "TaskKilled",
     "TaskTimeout",
     "ThreadPoolExecutor",
@@ -142,9 +145,10 @@ _HOMES = {
         "Future",
         "InvalidStateError",
         "as_completed",
-        "gather",
         "wait",
     ),
+    "parallelize.gathering": ("gather",),
+    "parallelize.groups": ("TaskGroup",),
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.pools": ("shutdown", "use"),

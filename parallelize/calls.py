@@ -15,25 +15,31 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, overload
 
 from parallelize import dependencies
+from parallelize.ended import name_failure
 from parallelize.futures import Failure, Future
+from parallelize.options import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from parallelize.options import CallOptions
 
+__all__ = ("Call", "Column", "Rows", "admit", "name_of", "run_retrying", "run_rows")
+
 
 class Call(ABC):
     """One call on its way to a worker.
 
     Attributes:
+        fn: The function.
         future: What the caller holds.
         options: How it is to be run.
         waits_for: The futures among its arguments.
     """
 
-    __slots__ = ("future", "options", "waits_for")
+    __slots__ = ("fn", "future", "options", "waits_for")
 
+    fn: Callable[..., Any]
     future: Future[Any]
     options: CallOptions
     waits_for: Sequence[Future[Any]]
@@ -70,6 +76,7 @@ def _admit_ready(call: Call) -> None:
     failure = dependencies.first_failure(call.waits_for) if call.waits_for else None
     if failure is not None:
         call.future.set_outcome(failure, failed=True)
+        name_failure(call.future, call.fn, call.options)
     elif call.options.limit is not None:
         call.options.limit.admit(call)
     else:
@@ -174,12 +181,3 @@ def run_retrying(
         return fn(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001 - it belongs to the call
         return Failure(error)
-
-
-def name_of(fn: Callable[..., Any], options: CallOptions) -> str:
-    """What errors call a function: ``module.qualname``."""
-    if options.name is not None:
-        return options.name
-    name = getattr(fn, "__qualname__", None) or repr(fn)
-    module = getattr(fn, "__module__", None)
-    return f"{module}.{name}" if module else name

@@ -28,13 +28,22 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from parallelize import locks
+from parallelize.unread import Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
-    from typing import Literal, Protocol, overload
+    from collections.abc import Callable, Generator
+    from typing import Protocol
+
+    from parallelize.options import CallOptions
 
     class Killable(Protocol):
         """The call behind a future: it can be stopped, and helped along."""
+
+        @property
+        def fn(self) -> Callable[..., Any]: ...
+
+        @property
+        def options(self) -> CallOptions: ...
 
         def kill(self) -> bool: ...
 
@@ -51,7 +60,7 @@ __all__ = (
     "InvalidStateError",
     "Outcome",
     "as_completed",
-    "gather",
+    "error_of",
     "wait",
 )
 
@@ -76,9 +85,18 @@ class Outcome:
 
     __slots__ = ()
 
+    @property
+    def failed(self) -> bool:
+        """Whether it is known, without opening it, to be an error."""
+        return False
+
     def open(self) -> tuple[Any, BaseException | None]:
         """Return the call's value (of a type not known here) and its error."""
         raise NotImplementedError
+
+    def told(self) -> BaseException | str:
+        """Tell of a failure without opening it: its error if it is here, or a text."""
+        return ""
 
 
 class Failure(Outcome):
@@ -91,9 +109,18 @@ class Failure(Outcome):
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
+    @property
+    def failed(self) -> bool:
+        """True."""
+        return True
+
     def open(self) -> tuple[None, BaseException]:
         """Return no value and the error."""
         return None, self.error
+
+    def told(self) -> BaseException:
+        """Return the error."""
+        return self.error
 
 
 class Future(concurrent.futures.Future[T], Generic[T]):
@@ -121,6 +148,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _made_waiters: list[Any] | None = None  # objects of concurrent.futures.wait
     _callbacks: list[Callable[[Any], object]] | None = None
     _call: Killable | None = None  # what runs it, while it runs
+    _unread: Unread | None = None  # reports a failure that nobody looks at
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -214,6 +242,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if error is None:
             result: T = self._result
             return result
+        self._looked_at()
         try:
             raise error
         finally:
@@ -235,6 +264,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             raise CancelledError
         if self._sealed is not None:
             self._open()
+        if self._unread is not None:
+            self._looked_at()
         return self._exception
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
@@ -335,6 +366,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if self._state in _ENDED:
                 self._refuse()
             self._exception = exception
+            if exception is not None:
+                self._unread = Unread(exception, self._called())
             self._settle(FINISHED, "add_exception")
         self._invoke_callbacks()
 
@@ -363,6 +396,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if self._state in _ENDED:
                 return False
             self._sealed = outcome
+            if failed:
+                self._unread = Unread(outcome, self._called())
             self._settle(FINISHED, "add_exception" if failed else "add_result")
         self._invoke_callbacks()
         return True
@@ -384,6 +419,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._made_condition = self._made_waiters = self._callbacks = None
         msg = "the call was made before os.fork(), it belongs to the parent process"
         self.set_outcome(Failure(RuntimeError(msg)), failed=True)
+        self._looked_at()  # it is for the parent to report
 
     def _await_end(self, timeout: float | None) -> None:
         if timeout is not None and timeout > threading.TIMEOUT_MAX:
@@ -413,6 +449,16 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 # A Ctrl-C may come up here; then it is opened by the next reader.
                 self._result, self._exception = self._sealed.open()
                 self._sealed = None
+
+    def _called(self) -> tuple[Callable[..., Any], CallOptions] | None:
+        call = self._call
+        return None if call is None else (call.fn, call.options)
+
+    def _looked_at(self) -> None:
+        unread = self._unread
+        if unread is not None:
+            unread.see()
+            self._unread = None
 
     def _refuse(self) -> NoReturn:
         msg = f"{self._state}: {self!r}"
@@ -453,98 +499,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return True, True, None, None
         error = self.exception()
         return True, False, self._result, error
-
-
-if TYPE_CHECKING:
-
-    @overload
-    def gather(
-        *futures: concurrent.futures.Future[T],
-        return_exceptions: Literal[False] = False,
-    ) -> Future[list[T]]: ...
-    @overload
-    def gather(
-        *futures: concurrent.futures.Future[T], return_exceptions: bool
-    ) -> Future[list[T | BaseException]]: ...
-
-
-def gather(
-    *futures: concurrent.futures.Future[Any], return_exceptions: bool = False
-) -> Future[Any]:
-    """Return one future of the results of many, in their order.
-
-    Args:
-        *futures: Futures of any kind that PEP 3148 describes.
-        return_exceptions: Put errors in the list instead of raising the first.
-
-    Returns:
-        A future of the list. It fails as soon as one of ``futures`` does,
-        unless ``return_exceptions``; the others go on.
-
-    Raises:
-        TypeError: What is given is no future, but a list of them for instance.
-
-    Example:
-        >>> from parallelize import gather, threaded
-        >>> double = threaded(lambda x: 2 * x)
-        >>> gather(double(1), double(2)).result()
-        [2, 4]
-    """
-    for each in futures:
-        if not hasattr(each, "add_done_callback"):
-            msg = (
-                f"gather takes futures, one by one as in gather(*futures), not {each!r}"
-            )
-            raise TypeError(msg)
-    whole: Future[Any] = Future()
-    missing = _Countdown(len(futures))
-
-    def one_done(future: concurrent.futures.Future[Any]) -> None:
-        error = error_of(future)
-        if error is not None and not return_exceptions:
-            whole.set_outcome(Failure(error), failed=True)
-        if missing.reached_zero():
-            whole.set_outcome(_Gathered(futures, return_exceptions), failed=False)
-
-    whole.set_running_or_notify_cancel()
-    for future in futures:
-        future.add_done_callback(one_done)
-    if not futures:
-        whole.set_result([])
-    return whole
-
-
-class _Countdown:
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._lock = threading.Lock()  # guards _left; nothing is taken under it
-
-    def reached_zero(self) -> bool:
-        with self._lock:
-            self._left -= 1
-            return self._left == 0
-
-
-class _Gathered(Outcome):
-    __slots__ = ("futures", "return_exceptions")
-
-    def __init__(
-        self, futures: Iterable[concurrent.futures.Future[Any]], return_exceptions: bool
-    ) -> None:
-        self.futures = futures
-        self.return_exceptions = return_exceptions
-
-    def open(self) -> tuple[Any, BaseException | None]:
-        results: list[Any] = []
-        for future in self.futures:
-            error = error_of(future)
-            if error is None:
-                results.append(future.result())
-            elif self.return_exceptions:
-                results.append(error)
-            else:
-                return None, error
-        return results, None
 
 
 def error_of(future: concurrent.futures.Future[Any]) -> BaseException | None:

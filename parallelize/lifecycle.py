@@ -39,6 +39,7 @@ class _Stage(enum.Enum):
     QUIET = "no hook installed yet"
     WATCHING = "hooks installed"
     ENDING = "the interpreter ends"
+    ABANDONING = "... by an error or Ctrl-C"
 
 
 _stage = _Stage.QUIET
@@ -63,10 +64,15 @@ def register(owner: Owner) -> None:
 
 def is_ending() -> bool:
     """Whether the interpreter has begun to end."""
-    if _stage is _Stage.ENDING:
+    if _stage in (_Stage.ENDING, _Stage.ABANDONING):
         return True
     # Without hooks of ours the threading module and the interpreter know.
     return getattr(threading, "_SHUTTING_DOWN", False) or sys.is_finalizing()
+
+
+def is_abandoning() -> bool:
+    """Whether the interpreter ends by an error or Ctrl-C: calls fail for that alone."""
+    return _stage is _Stage.ABANDONING or (is_ending() and _ended_by_error())
 
 
 def refuse_when_ending() -> None:
@@ -94,8 +100,14 @@ def _end() -> None:
             _each(owners, "finish")
             return
     except KeyboardInterrupt:
-        _each(owners, "abandon")
+        _abandon(owners)
         raise
+    _abandon(owners)
+
+
+def _abandon(owners: list[Owner]) -> None:
+    global _stage
+    _stage = _Stage.ABANDONING
     _each(owners, "abandon")
 
 

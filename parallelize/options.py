@@ -34,6 +34,15 @@ class CallOptions(NamedTuple):
 DEFAULTS = CallOptions()
 
 
+def name_of(fn: Callable[..., Any], options: CallOptions) -> str:
+    """What errors call a function: ``module.qualname``."""
+    if options.name is not None:
+        return options.name
+    name = getattr(fn, "__qualname__", None) or repr(fn)
+    module = getattr(fn, "__module__", None)
+    return f"{module}.{name}" if module else name
+
+
 class Limit:
     """Lets at most ``count`` calls through at once; the others queue here."""
 

@@ -1,4 +1,4 @@
-"""The Future by itself: states, waiting, callbacks, gather."""
+"""The Future by itself: states, waiting, callbacks."""
 
 import asyncio
 import concurrent.futures
@@ -17,7 +17,6 @@ from parallelize.futures import (
     InvalidStateError,
     Outcome,
     as_completed,
-    gather,
     wait,
 )
 
@@ -425,55 +424,6 @@ def test_await_from_two_loops_at_once():
 def test_a_future_does_not_travel_by_itself():
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(Future())
-
-
-# --------------------------------------------------------------------- gather
-
-
-def test_gather_keeps_the_order():
-    first, second = Future(), Future()
-    both = gather(first, second)
-    second.set_result(2)
-    assert not both.done()
-    first.set_result(1)
-    assert both.result() == [1, 2]
-
-
-@pytest.mark.parametrize("wrong", [[], [done(1)], 3, None])
-def test_gather_takes_futures_one_by_one(wrong):
-    future = Future()
-    with pytest.raises(TypeError, match=r"gather\(\*futures\)"):
-        gather(future, wrong)
-    assert future._callbacks is None
-
-
-def test_gather_nothing():
-    assert gather().result() == []
-
-
-def test_gather_fails_with_the_first():
-    first, second = Future(), Future()
-    both = gather(first, second)
-    second.set_exception(LookupError())
-    with pytest.raises(LookupError):
-        both.result(timeout=0)
-    first.set_result(1)
-
-
-def test_gather_errors_as_items():
-    error = LookupError()
-    cancelled = Future()
-    cancelled.cancel()
-    items = gather(done(1), failed(error), cancelled, return_exceptions=True).result()
-    assert items[:2] == [1, error]
-    assert isinstance(items[2], CancelledError)
-
-
-def test_gather_of_other_libraries_futures():
-    theirs = concurrent.futures.Future()
-    both = gather(theirs, done(2))
-    theirs.set_result(1)
-    assert both.result(20) == [1, 2]
 
 
 # ----------------------------------------------------------------------- fork

@@ -184,10 +184,12 @@ LAYERS = [
     ["process.command", "process.page", "process.pickling", "process.transport"],
     ["process.limits", "process.memory", "process.patience"],
     ["process.main_module"],
-    ["insight", "proxies"],
+    ["insight", "proxies", "gathering", "groups"],
+    ["members"],
     ["calls", "callables", "cpus", "_died"],
-    ["dependencies"],
+    ["dependencies", "ended"],
     ["futures"],
+    ["unread"],
     ["errors", "gaps", "lifecycle", "locks", "options"],
 ]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import dependencies
 from parallelize.calls import Call, admit, run_retrying
+from parallelize.ended import look_at, name_failure
 from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
 from parallelize.futures import Failure, Future, InvalidStateError
@@ -99,7 +100,7 @@ _here = _Here()
 
 
 class _SerialCall(Call):
-    __slots__ = ("args", "context", "fn", "kwargs", "turn")
+    __slots__ = ("args", "context", "kwargs", "turn")
 
     def __init__(
         self,
@@ -127,6 +128,7 @@ class _SerialCall(Call):
         failure = dependencies.first_failure(self.waits_for)  # waits for them
         if failure is not None:
             self.future.set_exception(failure.error)
+            name_failure(self.future, self.fn, self.options)
         elif self.options.limit is None or self.options.limit in _here.limits:
             self._run()
         else:
@@ -157,7 +159,7 @@ class _SerialCall(Call):
         finally:
             _here.depth -= 1
         if type(value) is Failure:
-            _fail(self.future, value.error)
+            _fail(self, value.error)
         else:
             _settle(self.future, value)
 
@@ -172,8 +174,10 @@ def _settle(future: Future[Any], value: Any) -> None:
         future.set_result(value)
 
 
-def _fail(future: Future[Any], error: BaseException) -> None:
+def _fail(call: Call, error: BaseException) -> None:
     with contextlib.suppress(InvalidStateError):
-        future.set_exception(error)
+        call.future.set_exception(error)
+    name_failure(call.future, call.fn, call.options)
     if isinstance(error, KeyboardInterrupt):
+        look_at(call.future)  # as the caller gets it
         raise error

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import dependencies, lifecycle
 from parallelize.calls import Call, Rows, name_of, run_retrying
+from parallelize.ended import name_failure
 from parallelize.errors import TaskTimeout
 from parallelize.executors.base import Executor, admit
 from parallelize.futures import (
@@ -222,6 +223,7 @@ class _Task(Future[Any]):
             value = Failure(error)
         if type(value) is Failure:
             _fail(self, value.error)
+            name_failure(self, fn, DEFAULTS)
             # The error holds this frame, so this frame must not hold the error.
             del self, work, fn, args, kwargs, context, value
             return True
@@ -255,7 +257,7 @@ class _Task(Future[Any]):
 class _ThreadCall(Call):
     """A call with options, or with futures among its arguments."""
 
-    __slots__ = ("args", "engine", "fn", "kwargs", "task")
+    __slots__ = ("args", "engine", "kwargs", "task")
 
     def __init__(
         self,

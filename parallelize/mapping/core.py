@@ -24,7 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.calls import Rows
-from parallelize.futures import Future, Outcome, error_of
+from parallelize.ended import Settled
 from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order
 from parallelize.mapping.source import Input, Source, hold_futures
 
@@ -77,19 +77,6 @@ class _Life(enum.Enum):
     CLOSED = "the reader wants no more"
     CANCELLED = "the executor was told to cancel"
     FORKED = "it belongs to the parent process"
-
-
-class _Of(Outcome):
-    """What a single call came to; its future opens it."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: Future[Any]) -> None:
-        self._future = future
-
-    def open(self) -> tuple[Any, BaseException | None]:
-        error = error_of(self._future)
-        return (self._future.result(), None) if error is None else (None, error)
 
 
 class Core:
@@ -234,7 +221,9 @@ class Core:
     def _start_one(self, row: Row, chunk: Chunk) -> Callable[[], object]:
         plan = self._plan
         future = plan.executor._submit(plan.fn, row, {}, plan.options)
-        future.add_done_callback(lambda done: self._deliver(chunk, 0, [_Of(done)], 0.0))
+        future.add_done_callback(
+            lambda done: self._deliver(chunk, 0, [Settled(done)], 0.0)
+        )
         return future.cancel
 
     def _take_back(self, chunk: Chunk) -> None:

@@ -35,9 +35,10 @@ in ROWS it says whether the pool watches how long each row runs (0: it does not)
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from parallelize.process import pickling
 from parallelize.process.transport import ProtocolError
@@ -142,6 +143,23 @@ def decode_failure(encoded: bytes) -> BaseException:
     error = _unpickled(pickled) or RemoteError(name, message)
     error.__cause__ = RemoteTraceback(text)
     return error
+
+
+def text_of_failure(encoded: bytes) -> str:
+    """The traceback in what `encode_failure` made; nothing of the user's code runs."""
+    try:
+        text = _Plain(io.BytesIO(encoded)).load()[3]
+    except Exception:  # noqa: BLE001 - a task wrote to the worker's socket
+        return ""
+    return text.rstrip() if isinstance(text, str) else ""
+
+
+class _Plain(pickle.Unpickler):
+    """Reads plain values alone."""
+
+    def find_class(self, module: str, name: str, /) -> NoReturn:
+        msg = f"{module}.{name} stands where plain values are expected"
+        raise pickle.UnpicklingError(msg)
 
 
 def _unpickled(pickled: bytes | None) -> BaseException | None:

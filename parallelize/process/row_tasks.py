@@ -9,7 +9,8 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import Column
-from parallelize.futures import Failure, Future, Outcome, error_of
+from parallelize.ended import Settled
+from parallelize.futures import Failure, Future
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
 from parallelize.process.page import RAW
@@ -313,20 +314,7 @@ def _single(pool: Pool, source: Rows, row: tuple[Any, ...], index: int) -> CallT
     task = CallTask(pool, source.fn, row, {}, source.options)
 
     def deliver(future: Future[Any]) -> None:
-        source.deliver(index, [_AsItWas(future)], 0.0)
+        source.deliver(index, [Settled(future)], 0.0)
 
     task.future.add_done_callback(deliver)
     return task
-
-
-class _AsItWas(Outcome):
-    """What a future came to."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: Future[Any]) -> None:
-        self._future = future
-
-    def open(self) -> tuple[Any, BaseException | None]:
-        error = error_of(self._future)
-        return (self._future.result(), None) if error is None else (None, error)

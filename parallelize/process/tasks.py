@@ -11,6 +11,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import Call, name_of
+from parallelize.ended import look_at, name_failure
 from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
@@ -198,6 +199,7 @@ class CallTask(Task):
         refusal = SerializationError(text)
         refusal.__cause__ = error
         self.future.set_exception(refusal)
+        name_failure(self.future, self.fn, self.options)
 
     def start(self) -> None:
         """Put the task into the pool's queue, with the values it waited for."""
@@ -285,6 +287,9 @@ class CallTask(Task):
 
     def abort(self, error: BaseException) -> None:
         self.future.set_outcome(Failure(error), failed=True)
+        name_failure(self.future, self.fn, self.options)
+        if self.pool.is_stopping:
+            look_at(self.future)  # it was the program that stopped its workers
 
     def drop(self) -> None:
         self.future.withdraw()  # it may have come back from a worker
@@ -341,6 +346,16 @@ class PickledFailure(Outcome):
         if isinstance(self._encoded, bytes):
             self._encoded = messages.decode_failure(self._encoded)
         return self._encoded
+
+    @property
+    def failed(self) -> bool:
+        return True
+
+    def told(self) -> BaseException | str:
+        encoded = self._encoded
+        if isinstance(encoded, bytes):
+            return messages.text_of_failure(encoded)
+        return encoded
 
     def open(self) -> tuple[None, BaseException]:
         return None, self.error()
