@@ -65,9 +65,9 @@ if TYPE_CHECKING:
         InvalidStateError,
         as_completed,
         gather,
-        wait,
     )
     from parallelize.helpers import parallel_map, process_map, thread_map
+    from parallelize.joining import wait
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown, use
     from parallelize.sharing import Shared, share
@@ -143,9 +143,9 @@ _HOMES = {
         "InvalidStateError",
         "as_completed",
         "gather",
-        "wait",
     ),
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
+    "parallelize.joining": ("wait",),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.pools": ("shutdown", "use"),
     "parallelize.sharing": ("Shared", "share"),

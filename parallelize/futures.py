@@ -22,21 +22,19 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
     as_completed,
-    wait,
 )
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from parallelize.waiting import here
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from typing import Literal, Protocol, overload
 
     class Killable(Protocol):
-        """The call behind a future: it can be stopped, and helped along."""
+        """The call behind a future, which can be stopped."""
 
         def kill(self) -> bool: ...
-
-        def help(self, timeout: float | None) -> None: ...
 
 
 __all__ = (
@@ -50,7 +48,7 @@ __all__ = (
     "Outcome",
     "as_completed",
     "gather",
-    "wait",
+    "unended",
 )
 
 T = TypeVar("T")
@@ -119,6 +117,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _made_waiters: list[Any] | None = None  # objects of concurrent.futures.wait
     _callbacks: list[Callable[[Any], object]] | None = None
     _call: Killable | None = None  # what runs it, while it runs
+    _needs: Sequence[Any] = ()  # futures that have to end before it can
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -141,7 +140,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         @property
         def _waiters(self) -> list[Any]:
             if self._made_waiters is None:
-                self._made_waiters = []
+                self._made_waiters = _Waiters(self)
             return self._made_waiters
 
         @property
@@ -384,16 +383,23 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self.set_outcome(Failure(RuntimeError(msg)), failed=True)
 
     def _await_end(self, timeout: float | None) -> None:
-        if timeout is not None and timeout > threading.TIMEOUT_MAX:
-            timeout = None
-        until = None if timeout is None else monotonic() + timeout
-        call = self._call
-        if call is not None:
-            call.help(timeout)
+        worker = here.worker
+        if worker is None or (timeout is not None and timeout <= 0):
+            self._sleep(timeout)
+            return
+        if timeout is None:  # what is run here may take longer than a bound
+            worker.help(self)
+        if not self.done():
+            with worker.away((self,)):
+                self._sleep(timeout)
+
+    def _sleep(self, timeout: float | None) -> None:
+        if timeout is not None:
+            timeout = None if timeout > threading.TIMEOUT_MAX else max(timeout, 0)
         condition = self._condition
         with condition:
             if not self.done():
-                condition.wait(None if until is None else max(until - monotonic(), 0))
+                condition.wait(timeout)
             if not self.done():
                 raise TimeoutError
 
@@ -412,6 +418,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Enter a last state; the caller holds the guard."""
         self._state = state
         self._call = None
+        if self._needs:
+            self._needs = ()
         if self._made_condition is not None:
             self._notify(notice)
 
@@ -443,6 +451,50 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return True, True, None, None
         error = self.exception()
         return True, False, self._result, error
+
+
+class _Waiters(list[Any]):
+    """Who waits for a future by the standard library's `wait` and `as_completed`.
+
+    These know nothing of workers. So when a worker's thread puts its waiter here,
+    that is noted as a wait of the worker, until the waiter is taken away.
+    """
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = future
+
+    def append(self, waiter: Any) -> None:
+        worker = here.worker
+        if worker is not None:
+            worker.keep_away(waiter, self._future)
+        super().append(waiter)
+
+    def remove(self, waiter: Any) -> None:
+        super().remove(waiter)
+        absence = getattr(waiter, "parallelize_absence", None)
+        if absence is not None:
+            absence.drop(self._future)
+
+
+def unended(futures: Iterable[Any]) -> list[Future[Any]]:
+    """Find what has to end before these have: what others need comes before them.
+
+    Futures that are not of this library are left out.
+    """
+    found: list[Future[Any]] = []
+    seen: set[int] = set()
+    waiting = list(futures)  # not recursion: chains may be longer than Python's stack
+    while waiting:
+        future = waiting.pop()
+        if id(future) in seen or not isinstance(future, Future) or future.done():
+            continue
+        seen.add(id(future))
+        found.append(future)
+        waiting.extend(future._needs)
+    found.reverse()
+    return found
 
 
 if TYPE_CHECKING:
@@ -497,6 +549,7 @@ def gather(
             whole.set_outcome(_Gathered(futures, return_exceptions), failed=False)
 
     whole.set_running_or_notify_cancel()
+    whole._needs = futures
     for future in futures:
         future.add_done_callback(one_done)
     if not futures:

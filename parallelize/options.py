@@ -52,6 +52,19 @@ class Limit:
             self._free -= 1
         self._start(call)
 
+    def take_out(self, call: Call) -> bool:
+        """Let a call go that waits here, to be run in the place of one that runs.
+
+        Returns:
+            Whether it was here; then the caller has to start it.
+        """
+        with self._lock:
+            try:
+                self._waiting.remove(call)
+            except ValueError:
+                return False
+            return True
+
     def _start(self, call: Call) -> None:
         call.future.add_done_callback(self._release)
         call.start()

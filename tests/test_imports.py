@@ -149,7 +149,7 @@ def test_everything_of_concurrent_futures_is_here():
         "BrokenExecutor",
         "CancelledError",
         "TimeoutError",
-        "wait",
+        "as_completed",
         "FIRST_COMPLETED",
     ):
         assert getattr(parallelize, same) is getattr(concurrent.futures, same)
@@ -165,6 +165,7 @@ LAYERS = [
     ["settings", "mapping"],
     ["pools"],
     ["executors"],
+    ["threads", "joining"],
     ["process.pool"],
     ["process.dispatcher"],
     ["process.deadlines"],
@@ -187,7 +188,7 @@ LAYERS = [
     ["calls", "callables", "cpus", "_died"],
     ["dependencies"],
     ["futures"],
-    ["errors", "gaps", "lifecycle", "options"],
+    ["errors", "gaps", "lifecycle", "options", "waiting"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
@@ -195,6 +196,7 @@ EXCEPTIONS = {
     ("futures", "proxies"),  # Future.proxy makes one
     ("errors", "_died"),  # loads multiprocessing, and only when it is named
     ("executors.base", "mapping"),  # Executor.map is the one map
+    ("threads.tasks", "executors.deadlines"),  # where a call has a timeout
     ("process.windows", "process.launch"),  # its data, for one system alone
 }
 
@@ -207,6 +209,7 @@ LEAVES = {
     "gaps",
     "lifecycle",
     "sharing",
+    "waiting",
 }
 WIRE = {
     "command",
