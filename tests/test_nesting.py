@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import nested
 import parallelize
 import tasks
-from parallelize import SerialExecutor, as_completed, gather, threaded, use, wait
+from parallelize import SerialExecutor, as_completed, gather, threaded, wait
 from parallelize.executors.thread import ThreadPoolExecutor
 from parallelize.futures import Future
 from parallelize.options import CallOptions, Limit
@@ -80,7 +80,9 @@ WAYS = {
     "timed wait": lambda futures: (
         wait(futures, timeout=30) and [f.result() for f in futures]
     ),
-    "as_completed": lambda futures: [future.result() for future in as_completed(futures)],
+    "as_completed": lambda futures: [
+        future.result() for future in as_completed(futures)
+    ],
     "standard wait": lambda futures: (
         concurrent.futures.wait(futures) and [f.result() for f in futures]
     ),
@@ -433,12 +435,12 @@ def test_the_place_of_one_that_waits_is_taken(make_pool):
         lambda future: wait([future]),
         lambda future: list(as_completed([future])),
         lambda future: gather(future).result(),
-        lambda future: int(future.proxy() is None),
+        lambda future: bool(future.proxy()),
     ],
 )
 def test_whatever_is_waited_for_elsewhere(make_pool, wait_for):
     pool, open_future = make_pool(1), Future()
-    waiting = pool.submit(wait_for, open_future)
+    waiting = pool.submit(lambda: wait_for(open_future))
     assert pool.submit(tasks.double, 4).result(20) == 8
     assert not waiting.done()
     open_future.set_result(3)
@@ -791,24 +793,20 @@ def trees(joins, kinds, size):
     return st.recursive(leaf, grow, max_leaves=size)
 
 
-@given(tree=trees(len(nested.JOINS), len(nested.RUNNERS) - 1, 25))
-@settings(max_examples=150, deadline=None, database=None)
-def test_random_nesting_of_threads(tree):
-    assert nested.in_one(tree).result(60) == nested.count(tree)
-
-
-@given(tree=trees(len(nested.JOINS), len(nested.RUNNERS), 12))
-@settings(
-    max_examples=40,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-def test_random_nesting_of_threads_and_processes(tree):
+def check(tree):
     assert nested.in_two(tree).result(60) == nested.count(tree)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _shut_down():
-    yield
-    parallelize.shutdown()
+@pytest.mark.parametrize(
+    ("kinds", "size", "examples"),
+    [(len(nested.RUNNERS) - 1, 25, 150), (len(nested.RUNNERS), 12, 30)],
+    ids=["threads", "threads and processes"],
+)
+def test_random_nesting(kinds, size, examples, shared_pools):
+    bounded = settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    bounded(given(tree=trees(len(nested.JOINS), kinds, size))(check))()

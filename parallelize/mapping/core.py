@@ -235,9 +235,7 @@ class Core:
         else:
             self._begin(len(rows), partial(self._start_chunk, rows))
 
-    def _begin(
-        self, count: int, start: Callable[[Chunk], Begun]
-    ) -> None:
+    def _begin(self, count: int, start: Callable[[Chunk], Begun]) -> None:
         if self.source.state is Input.FAILED and self.refused is not None:
             return  # a row before this one was refused
         chunk = Chunk(count)

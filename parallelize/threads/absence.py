@@ -15,13 +15,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from parallelize.futures import unended
+from parallelize.threads.circles import untangle
 from parallelize.threads.tasks import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from parallelize.futures import Future
-    from parallelize.options import Limit
     from parallelize.threads.engine import Engine
     from parallelize.threads.workers import Worker
 
@@ -62,7 +62,7 @@ class Absence:
             self._want(self._futures)
             # Whoever takes the free place looks for what is wanted before all else.
             worker.engine.relieve()
-            _untangle(worker)
+            untangle(worker)
         except BaseException:
             self.end()
             raise
@@ -81,7 +81,7 @@ class Absence:
         """Wait for one more."""
         self._futures.append(future)
         self._want((future,))
-        _untangle(self._worker)
+        untangle(self._worker)
 
     def drop(self, future: Future[Any]) -> None:
         """Wait for one less; for the last one the wait ends."""
@@ -101,53 +101,3 @@ class Absence:
             # It is noted first: it is to be taken back also if this raises.
             self._wanted.append((engine, mine))
             engine.want(mine)
-
-
-# Circles through a limit. A call waits for a place in the limit; all places are
-# taken, one by a call that waits, over whatever detours, for this very call. Then
-# that call does not run until this one has, and the place is lent.
-
-
-def _untangle(worker: Worker) -> None:
-    """Lend places that wait for themselves, if this wait has closed such a circle."""
-    seen: dict[Worker, None] = {worker: None}
-    stuck: list[Task] = []
-    waiting = [worker]
-    while waiting:
-        for task in _waited_for(waiting.pop()):
-            runner = _runner(task)
-            if runner is None:
-                stuck.append(task)
-            elif runner not in seen:
-                seen[runner] = None
-                waiting.append(runner)
-    for task in stuck:
-        _lend(task, seen)
-
-
-def _waited_for(worker: Worker) -> Iterator[Task]:
-    for absence in worker.absences.copy():
-        for future in absence.futures:
-            if isinstance(future, Task):
-                yield future
-
-
-def _runner(task: Task) -> Worker | None:
-    """The worker that runs the task, if it runs."""
-    if not task.running():
-        return None
-    for worker in task.engine.workers():
-        if any(each is task for each in worker.stack()):
-            return worker
-    return None
-
-
-def _lend(task: Task, workers: Iterable[Worker]) -> None:
-    call = task.limited
-    if call is None or task.queued:
-        return
-    limit: Limit | None = call.options.limit
-    if limit is None or not any(worker.holds(limit) for worker in workers):
-        return
-    if limit.take_out(call):
-        call.start()

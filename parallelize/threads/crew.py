@@ -60,9 +60,9 @@ class Crew:
     ) -> None:
         self.max_workers: int = max_workers
         self._prefix = prefix
-        self._idle_timeout = (
-            None if idle_timeout is None else min(idle_timeout, threading.TIMEOUT_MAX)
-        )
+        # A lock waits so long at most, which is centuries.
+        longest = threading.TIMEOUT_MAX
+        self._idle_timeout = longest if idle_timeout is None else idle_timeout
         self._names = itertools.count()
         self._short_of_threads = False
         self._reset()
@@ -231,6 +231,9 @@ class Crew:
                 if not self._crowded:
                     return True
                 first = self._most_wanted() if self._active == 1 else None
+                if first is None and self._may_leave():
+                    self._leave()
+                    return False
                 if first is None:
                     self._step_aside(worker)
             if first is not None:
@@ -243,6 +246,11 @@ class Crew:
     def _is_crowded(self) -> bool:
         busy = self._live - len(self._idle)
         return self._active > self.max_workers or busy > 2 * self.max_workers
+
+    def _leave(self) -> None:
+        self._active -= 1
+        self._live -= 1
+        self._crowded = self._is_crowded()
 
     def _step_aside(self, worker: Worker) -> None:
         self._active -= 1
@@ -258,8 +266,7 @@ class Crew:
                 return True
             self._husks = 0
             if self._may_leave():
-                self._active -= 1
-                self._live -= 1
+                self._leave()
                 return False
             self._active -= 1
             self._idle.append(worker)
@@ -267,24 +274,23 @@ class Crew:
 
     def _rested(self, worker: Worker) -> bool:
         """Rest until there is a call, then return True, or for too long."""
-        if not worker.wake.acquire(timeout=self._longest_rest()):
+        while not worker.wake.acquire(timeout=(longest := self._longest_rest())):
             with self._lock:
-                if worker in self._idle:
+                # Else it was woken in that very moment.
+                if worker in self._idle and longest >= self._longest_rest():
                     self._idle.remove(worker)
                     self.threads.discard(worker)
                     self._live -= 1
                     return False
-            worker.wake.acquire()  # it was woken in that very moment
         first = worker.take_first()
         if first is not None:
             self._run_first(worker, first)
         return True
 
     def _longest_rest(self) -> float:
-        idle_timeout = self._idle_timeout
         if self._live > self.max_workers:
-            return BRIEF_REST if idle_timeout is None else min(idle_timeout, BRIEF_REST)
-        return -1 if idle_timeout is None else idle_timeout
+            return min(self._idle_timeout, BRIEF_REST)
+        return self._idle_timeout
 
     def _wake_all(self) -> None:
         self._active += len(self._idle)

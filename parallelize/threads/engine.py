@@ -36,9 +36,14 @@ if TYPE_CHECKING:
     class LiveMaps(Protocol):
         """The maps that run in this pool."""
 
-        def finish(self, *, unread_only: bool) -> None: ...
-        def cancel(self) -> None: ...
-        def forget(self) -> None: ...
+        def finish(self, *, unread_only: bool) -> None:
+            """Start what is left of their input."""
+
+        def cancel(self) -> None:
+            """End them; what they have begun goes on."""
+
+        def forget(self) -> None:
+            """In a forked child: end them without touching their calls."""
 
 
 _log = logging.getLogger("parallelize")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from parallelize.futures import Future
     from parallelize.options import Limit
-    from parallelize.threads.engine import Engine
+    from parallelize.threads.crew import Crew
 
 #: How many calls must still fit onto Python's stack for a call to be run on it.
 LEAST_FRAMES = 20
@@ -37,12 +37,12 @@ class Worker(threading.Thread):
         wake: Held while the worker works or rests; released, once, to wake it.
     """
 
-    def __init__(self, engine: Engine, name: str, first: Task | None) -> None:
+    def __init__(self, engine: Crew, name: str, first: Task | None) -> None:
         # From 3.14 on a thread may start in a copy of its maker's context and would
         # hold what is in it.
         context = {"context": Context()} if sys.version_info >= (3, 14) else {}
         super().__init__(name=name, daemon=True, **context)  # type: ignore[arg-type]
-        self.engine: Engine = engine
+        self.engine: Crew = engine
         self.running: Task | None = None
         self.helping: list[Task] = []
         self.absences: list[Absence] = []
@@ -52,6 +52,7 @@ class Worker(threading.Thread):
         self.wake.acquire()
 
     def run(self) -> None:
+        """Serve the pool until there is no more for this thread to do."""
         here.worker = self
         self.engine.serve(self)
 
