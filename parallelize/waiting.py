@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from contextlib import AbstractContextManager
 
     from parallelize.futures import Future
@@ -62,7 +62,7 @@ here = _Here()
 
 
 @contextmanager
-def away(*futures: Future[Any]) -> Iterator[None]:
+def away(*futures: Future[Any]) -> Generator[None]:
     """Within the block this thread waits; if it is a worker, others have its place.
 
     Args:

@@ -197,6 +197,7 @@ EXCEPTIONS = {
     ("errors", "_died"),  # loads multiprocessing, and only when it is named
     ("executors.base", "mapping"),  # Executor.map is the one map
     ("threads.tasks", "executors.deadlines"),  # where a call has a timeout
+    ("threads.rows", "executors.deadlines"),  # where rows run for long
     ("process.windows", "process.launch"),  # its data, for one system alone
 }
 

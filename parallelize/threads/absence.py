@@ -56,6 +56,8 @@ class Absence:
         worker = self._worker
         if worker.strayed:
             return
+        for task in worker.stack():
+            task.gives_back()
         worker.absences.append(self)
         worker.engine.leaves()
         try:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize import lifecycle, waiting
 from parallelize.threads.crew import Crew
+from parallelize.threads.rows import Watch
 from parallelize.threads.tasks import fail
 from parallelize.threads.workers import Worker
 
@@ -80,6 +81,7 @@ class Engine(Crew):
         self._nothing_held = threading.Condition(self._lock)
         self._held: set[Future[Any]] = set()  # prepared, not done, maybe not queued
         self._registered = False
+        self.watch: Watch = Watch()  # has a lock of its own
 
     # Calls come in.
 

@@ -94,6 +94,9 @@ class Task(Future[Any]):
             return call
         return None
 
+    def gives_back(self) -> None:
+        """Called before what runs of it waits: let others have what has not begun."""
+
     def _settle(self, state: str, notice: str) -> None:
         self._work = None  # it will not run
         super()._settle(state, notice)
