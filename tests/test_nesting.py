@@ -212,6 +212,18 @@ def test_a_map_over_futures_inside_a_task(make_pool):
     assert pool.submit(outer).result(20) == [0, 4, 8, 12, 16]
 
 
+def test_a_row_that_waits_hands_over_those_behind_it(make_pool):
+    pool, other, second_row = make_pool(1), make_pool(1), threading.Event()
+
+    def row(number):
+        if number == 0:
+            return other.submit(second_row.wait, 20).result()
+        second_row.set()
+        return number
+
+    assert list(pool.map(row, range(5), chunksize=5)) == [True, 1, 2, 3, 4]
+
+
 def test_several_tasks_read_one_map(make_pool):
     pool = make_pool(2)
     results = pool.map(tasks.double, range(500), chunksize=5)
@@ -646,6 +658,21 @@ def test_serially_inside_a_thread_a_limit_is_no_trap(make_pool):
         return n and 1 + serial._submit(outer, (n - 1,), {}, limited).result()
 
     assert pool._submit(outer, (3,), {}, limited).result(20) == 3
+
+
+def test_who_has_the_place_in_a_limit_stands_in_the_queue(make_pool):
+    pool, limited, open_future = make_pool(1), CallOptions(limit=Limit(1)), Future()
+
+    def outer():
+        first = pool._submit(tasks.double, (1,), {}, limited)
+        second = pool._submit(tasks.double, (2,), {}, limited)
+        return second.result(), first.done()
+
+    # As many threads as run anything at all wait already.
+    waiting = pool.submit(open_future.result)
+    assert pool.submit(outer).result(20) == (4, True)
+    open_future.set_result(None)
+    waiting.result(20)
 
 
 def test_a_limit_still_holds_where_nobody_waits_for_himself(make_pool):

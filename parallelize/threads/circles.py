@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from parallelize.futures import Future
-    from parallelize.options import Limit
     from parallelize.threads.workers import Worker
 
 
 def untangle(worker: Worker) -> None:
     """Lend places in limits where a wait of this worker has closed a circle."""
     for task in _stuck(_waited_for(worker)):
-        limit = _limit_of(task)
+        limit = task.waits_for_place()
         if limit is None or all(task is not each for each in _stuck(limit.inside())):
             continue
         call = task.limited
@@ -49,7 +48,7 @@ def _stuck(futures: Iterable[Future[object]]) -> list[Task]:
         if id(future) in seen or not isinstance(future, Task):
             continue
         seen.add(id(future))
-        limit = _limit_of(future)
+        limit = future.waits_for_place()
         if limit is not None:
             found.append(future)
             following.extend(limit.inside())
@@ -62,14 +61,6 @@ def _stuck(futures: Iterable[Future[object]]) -> list[Task]:
 def _waited_for(worker: Worker) -> Iterator[Future[object]]:
     for absence in worker.absences.copy():
         yield from absence.futures
-
-
-def _limit_of(task: Task) -> Limit | None:
-    """The limit in which the call waits for a place, if it does."""
-    if task.queued or task.running() or task.done():
-        return None
-    call = task.limited
-    return None if call is None else call.options.limit
 
 
 def _runner(task: Task) -> Worker | None:

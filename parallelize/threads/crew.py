@@ -139,9 +139,10 @@ class Crew:
             raise
 
     def _most_wanted(self) -> Task | None:
-        for task in reversed(self._wanted):
-            if task.waits_in_queue:
-                return task
+        for wanted in reversed(self._wanted):
+            for task in wanted.in_queue():
+                if task.engine is self:
+                    return task
         return None
 
     # Who waits.

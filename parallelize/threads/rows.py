@@ -57,14 +57,15 @@ class RowsRun:
     def start(self) -> Begun:
         """Put the rows into the queue."""
         self._engine.enqueue(self._task(0, len(self._rows.rows)))
-        return Begun(self._cancel, self._futures)
+        return Begun(self._cancel, self.tasks)
 
     def _cancel(self) -> None:
         self._cancelled = True
         for task in self._tasks.copy():
             task.stop.append(None)
 
-    def _futures(self) -> Sequence[Future[Any]]:
+    def tasks(self) -> Sequence[RowsTask]:
+        """The parts in which it is run, as far as it has been cut up."""
         return self._tasks.copy()
 
     def _task(self, first: int, end: int) -> RowsTask:
@@ -160,6 +161,12 @@ class RowsTask(Task):
         self.first: int = first
         self.count: int = end - first
         self.stop: list[None] = []
+
+    def in_queue(self) -> Iterator[Task]:
+        """Of the rows that were handed over in one piece with these, what is queued."""
+        for task in self._run.tasks():
+            if task.waits_in_queue:
+                yield task
 
     def gives_back(self) -> None:
         """Let others have the rows that have not begun, as the one that has waits."""

@@ -24,10 +24,10 @@ from parallelize.futures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from parallelize.executors.deadlines import Deadline
-    from parallelize.options import CallOptions
+    from parallelize.options import CallOptions, Limit
     from parallelize.threads.engine import Engine
 
 
@@ -93,6 +93,23 @@ class Task(Future[Any]):
         if isinstance(call, ThreadCall) and call.options.limit is not None:
             return call
         return None
+
+    def in_queue(self) -> Iterator[Task]:
+        """What has to run before it can have ended and stands in a queue."""
+        if self.waits_in_queue:
+            yield self
+            return
+        limit = self.waits_for_place()
+        for future in () if limit is None else limit.inside():
+            if isinstance(future, Task) and future.waits_in_queue:
+                yield future
+
+    def waits_for_place(self) -> Limit | None:
+        """The limit in which it waits for a place, if it does."""
+        if self.queued or self._state != PENDING:
+            return None
+        call = self.limited
+        return None if call is None else call.options.limit
 
     def gives_back(self) -> None:
         """Called before what runs of it waits: let others have what has not begun."""

@@ -107,10 +107,10 @@ class Worker(threading.Thread):
         A function that calls itself and waits is not running meanwhile, so the inner
         call may have its place: else it would wait for itself for ever.
         """
-        call = task.limited
-        if call is None or task.queued or call.options.limit is None:
+        limit, call = task.waits_for_place(), task.limited
+        if limit is None or call is None or not self.holds(limit):
             return False
-        return self.holds(call.options.limit) and call.options.limit.take_out(call)
+        return limit.take_out(call)
 
     def holds(self, limit: Limit) -> bool:
         """Whether what runs here has a place in the limit."""
