@@ -15,6 +15,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
+import weakref
 from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
@@ -463,19 +464,19 @@ class _Waiters(list[Any]):
     __slots__ = ("_future",)
 
     def __init__(self, future: Future[Any]) -> None:
-        self._future = future
+        self._future = weakref.ref(future)  # which holds this
 
     def append(self, waiter: Any) -> None:
-        worker = here.worker
-        if worker is not None:
-            worker.keep_away(waiter, self._future)
+        worker, future = here.worker, self._future()
+        if worker is not None and future is not None:
+            worker.keep_away(waiter, future)
         super().append(waiter)
 
     def remove(self, waiter: Any) -> None:
         super().remove(waiter)
-        absence = getattr(waiter, "parallelize_absence", None)
-        if absence is not None:
-            absence.drop(self._future)
+        absence, future = getattr(waiter, "parallelize_absence", None), self._future()
+        if absence is not None and future is not None:
+            absence.drop(future)
 
 
 def unended(futures: Iterable[Any]) -> list[Future[Any]]:

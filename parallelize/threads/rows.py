@@ -15,7 +15,6 @@ sits on many long ones while others rest:
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from contextvars import copy_context
 from functools import partial
@@ -57,9 +56,10 @@ class RowsRun:
     def start(self) -> Begun:
         """Put the rows into the queue."""
         self._engine.enqueue(self._task(0, len(self._rows.rows)))
-        return Begun(self._cancel, self.tasks)
+        return Begun(self.cancel, self.tasks)
 
-    def _cancel(self) -> None:
+    def cancel(self) -> None:
+        """Let no row begin that has not begun."""
         self._cancelled = True
         for task in self._tasks.copy():
             task.stop.append(None)
@@ -70,13 +70,14 @@ class RowsRun:
 
     def _task(self, first: int, end: int) -> RowsTask:
         task = RowsTask(self._engine, self, first, end)
-        task.add_done_callback(lambda done: self._failed(done, first, end))
         self._tasks.append(task)
+        task.add_done_callback(lambda done: self._ended(task, done, first, end))
         if self._cancelled:
             task.stop.append(None)
         return task
 
-    def _failed(self, done: Future[Any], first: int, end: int) -> None:
+    def _ended(self, task: RowsTask, done: Future[Any], first: int, end: int) -> None:
+        self._tasks.remove(task)  # which holds this object
         # Running them raises nothing: the pool broke, or was forked away.
         error = None if done.cancelled() else done.exception()
         if error is not None:
@@ -162,6 +163,11 @@ class RowsTask(Task):
         self.count: int = end - first
         self.stop: list[None] = []
 
+    def disown(self) -> None:
+        """In a forked child: run no further row, as they are the parent's."""
+        self._run.cancel()
+        super().disown()
+
     def in_queue(self) -> Iterator[Task]:
         """Of the rows that were handed over in one piece with these, what is queued."""
         for task in self._run.tasks():
@@ -186,38 +192,42 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards both; nothing is taken under it
+        # Touched by single operations alone, which need no lock: a fork might leave
+        # it held in the child, where the thread that has forked comes by once more.
         self._running: dict[RowsTask, float] = {}
-        self._armed = False
+        self._lock = threading.Lock()  # guards _armed; nothing is taken under it
+        self._armed = False  # whether a look is due
 
     def begun(self, task: RowsTask) -> None:
         """A thread runs these rows from now on."""
+        self._running[task] = perf_counter()
         with self._lock:
-            self._running[task] = perf_counter()
             arms, self._armed = not self._armed, True
         if arms:
             self._arm()
 
     def ended(self, task: RowsTask) -> None:
         """It has run them."""
-        with self._lock:
-            self._running.pop(task, None)
+        self._running.pop(task, None)
 
     def _arm(self) -> None:
         from parallelize.executors import deadlines
 
-        # At the end of the program there is no thread for a timer any more.
-        with contextlib.suppress(RuntimeError):
+        try:
             deadlines.after(SHARE_AFTER, self._look)
+        except RuntimeError:  # at the end of the program no timer can start
+            with self._lock:
+                self._armed = False
 
     def _look(self) -> None:
         late = perf_counter() - SHARE_AFTER / 2
-        with self._lock:
-            for task, begun in self._running.items():
-                if begun < late:
-                    task.stop.append(None)
-            self._armed = bool(self._running)
-        if self._armed:
+        with self._lock:  # what begins from now on sees whether a look is due
+            running = self._running.copy()
+            self._armed = again = bool(running)
+        for task, begun in running.items():
+            if begun < late:
+                task.stop.append(None)
+        if again:
             self._arm()
 
 
