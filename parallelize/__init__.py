@@ -65,11 +65,11 @@ if TYPE_CHECKING:
         Future,
         InvalidStateError,
         as_completed,
-        wait,
     )
     from parallelize.gathering import gather
     from parallelize.groups import TaskGroup
     from parallelize.helpers import parallel_map, process_map, thread_map
+    from parallelize.joining import wait
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown, use
     from parallelize.sharing import Shared, share
@@ -145,11 +145,11 @@ _HOMES = {
         "Future",
         "InvalidStateError",
         "as_completed",
-        "wait",
     ),
     "parallelize.gathering": ("gather",),
     "parallelize.groups": ("TaskGroup",),
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
+    "parallelize.joining": ("wait",),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.pools": ("shutdown", "use"),
     "parallelize.sharing": ("Shared", "share"),

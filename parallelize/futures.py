@@ -15,6 +15,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
+import weakref
 from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
@@ -22,22 +23,21 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
     as_completed,
-    wait,
 )
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from parallelize import locks
 from parallelize.unread import Unread
+from parallelize.waiting import here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from typing import Protocol
 
     from parallelize.options import CallOptions
 
     class Killable(Protocol):
-        """The call behind a future: it can be stopped, and helped along."""
+        """The call behind a future, which can be stopped."""
 
         @property
         def fn(self) -> Callable[..., Any]: ...
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
         def options(self) -> CallOptions: ...
 
         def kill(self) -> bool: ...
-
-        def help(self, timeout: float | None) -> None: ...
 
 
 __all__ = (
@@ -61,7 +59,7 @@ __all__ = (
     "Outcome",
     "as_completed",
     "error_of",
-    "wait",
+    "unended",
 )
 
 T = TypeVar("T")
@@ -149,6 +147,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _callbacks: list[Callable[[Any], object]] | None = None
     _call: Killable | None = None  # what runs it, while it runs
     _unread: Unread | None = None  # reports a failure that nobody looks at
+    _needs: Sequence[Any] = ()  # futures that have to end before it can
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -171,7 +170,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         @property
         def _waiters(self) -> list[Any]:
             if self._made_waiters is None:
-                self._made_waiters = []
+                self._made_waiters = _Waiters(self)
             return self._made_waiters
 
         @property
@@ -422,24 +421,31 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._looked_at()  # it is for the parent to report
 
     def _await_end(self, timeout: float | None) -> None:
-        if timeout is not None and timeout > threading.TIMEOUT_MAX:
-            timeout = None
-        until = None if timeout is None else monotonic() + timeout
-        call = self._call
-        if call is not None:
-            call.help(timeout)
+        worker = here.worker
+        if worker is None or (timeout is not None and timeout <= 0):
+            self._sleep(timeout)
+            return
+        if timeout is None:  # what is run here may take longer than a bound
+            worker.help(self)
+        if not self.done():
+            with worker.away((self,)):
+                self._sleep(timeout)
+
+    def _sleep(self, timeout: float | None) -> None:
+        if timeout is not None:
+            timeout = None if timeout > threading.TIMEOUT_MAX else max(timeout, 0)
         locked = locks.depth(self._guard)
         try:
-            self._sleep(until)
+            self._sleep_until_told(timeout)
         except BaseException:
             locks.release_to(self._guard, locked)
             raise
 
-    def _sleep(self, until: float | None) -> None:
+    def _sleep_until_told(self, timeout: float | None) -> None:
         condition = self._condition
         with condition:
             if not self.done():
-                condition.wait(None if until is None else max(until - monotonic(), 0))
+                condition.wait(timeout)
             if not self.done():
                 raise TimeoutError
 
@@ -468,6 +474,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Enter a last state; the caller holds the guard."""
         self._state = state
         self._call = None
+        if self._needs:
+            self._needs = ()
         if self._made_condition is not None:
             self._notify(notice)
 
@@ -499,6 +507,50 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return True, True, None, None
         error = self.exception()
         return True, False, self._result, error
+
+
+class _Waiters(list[Any]):
+    """Who waits for a future by the standard library's `wait` and `as_completed`.
+
+    These know nothing of workers. So when a worker's thread puts its waiter here,
+    that is noted as a wait of the worker, until the waiter is taken away.
+    """
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = weakref.ref(future)  # which holds this
+
+    def append(self, waiter: Any) -> None:
+        worker, future = here.worker, self._future()
+        if worker is not None and future is not None:
+            worker.keep_away(waiter, future)
+        super().append(waiter)
+
+    def remove(self, waiter: Any) -> None:
+        super().remove(waiter)
+        absence, future = getattr(waiter, "parallelize_absence", None), self._future()
+        if absence is not None and future is not None:
+            absence.drop(future)
+
+
+def unended(futures: Iterable[Any]) -> list[Future[Any]]:
+    """Find what has to end before these have: what others need comes before them.
+
+    Futures that are not of this library are left out.
+    """
+    found: list[Future[Any]] = []
+    seen: set[int] = set()
+    waiting = list(futures)  # not recursion: chains may be longer than Python's stack
+    while waiting:
+        future = waiting.pop()
+        if id(future) in seen or not isinstance(future, Future) or future.done():
+            continue
+        seen.add(id(future))
+        found.append(future)
+        waiting.extend(future._needs)
+    found.reverse()
+    return found
 
 
 def error_of(future: concurrent.futures.Future[Any]) -> BaseException | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from parallelize.executors.base import Call
+    from parallelize.calls import Call
+    from parallelize.futures import Future
 
 
 class CallOptions(NamedTuple):
@@ -48,29 +49,48 @@ class Limit:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._free = count
+        self._inside: set[Future[Any]] = set()
         self._waiting: deque[Call] = deque()
-        self._lock = threading.Lock()  # guards _free and _waiting; taken alone
+        self._lock = threading.Lock()  # guards both; taken alone
 
     def admit(self, call: Call) -> None:
         """Start the call now, or when one that runs has ended."""
         with self._lock:
-            if self._free == 0:
+            if len(self._inside) >= self.count:
                 self._waiting.append(call)
                 return
-            self._free -= 1
+            self._inside.add(call.future)
         self._start(call)
+
+    def take_out(self, call: Call) -> bool:
+        """Let a call go that waits here, to be run in the place of one that runs.
+
+        Returns:
+            Whether it was here; then the caller has to start it.
+        """
+        with self._lock:
+            try:
+                self._waiting.remove(call)
+            except ValueError:
+                return False
+            return True
 
     def _start(self, call: Call) -> None:
         call.future.add_done_callback(self._release)
         call.start()
 
-    def _release(self, _: object) -> None:
+    def inside(self) -> list[Future[Any]]:
+        """The calls that have a place."""
         with self._lock:
+            return list(self._inside)
+
+    def _release(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._inside.discard(future)
             call = self._next()
             if call is None:
-                self._free += 1
                 return
+            self._inside.add(call.future)
         self._start(call)
 
     def _next(self) -> Call | None:

@@ -17,8 +17,8 @@ from parallelize.futures import (
     InvalidStateError,
     Outcome,
     as_completed,
-    wait,
 )
+from parallelize.joining import wait
 
 
 class Opened(Outcome):
@@ -242,27 +242,6 @@ def test_a_cancel_wakes_who_waits():
     future.cancel()
     reader.join(20)
     assert len(found) == 1
-
-
-def test_the_call_is_helped_by_who_waits():
-    class Call:
-        helped = []
-
-        def help(self, timeout):
-            self.helped.append(timeout)
-            if timeout is None:
-                future.set_result(5)
-
-        def kill(self):
-            return True
-
-    future, call = running(), Call()
-    future._call = call
-    with pytest.raises(TimeoutError):
-        future.result(timeout=0)
-    assert future.result() == 5
-    assert call.helped == [0, None]
-    assert future._call is None
 
 
 def test_kill_asks_the_call():

@@ -149,7 +149,7 @@ def test_everything_of_concurrent_futures_is_here():
         "BrokenExecutor",
         "CancelledError",
         "TimeoutError",
-        "wait",
+        "as_completed",
         "FIRST_COMPLETED",
     ):
         assert getattr(parallelize, same) is getattr(concurrent.futures, same)
@@ -165,6 +165,7 @@ LAYERS = [
     ["settings", "mapping"],
     ["pools"],
     ["executors"],
+    ["threads", "joining"],
     ["process.pool"],
     ["process.dispatcher"],
     ["process.deadlines"],
@@ -190,7 +191,7 @@ LAYERS = [
     ["dependencies", "ended"],
     ["futures"],
     ["unread"],
-    ["errors", "gaps", "lifecycle", "locks", "options"],
+    ["errors", "gaps", "lifecycle", "locks", "options", "waiting"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
@@ -198,6 +199,8 @@ EXCEPTIONS = {
     ("futures", "proxies"),  # Future.proxy makes one
     ("errors", "_died"),  # loads multiprocessing, and only when it is named
     ("executors.base", "mapping"),  # Executor.map is the one map
+    ("threads.tasks", "executors.deadlines"),  # where a call has a timeout
+    ("threads.rows", "executors.deadlines"),  # where rows run for long
     ("process.windows", "process.launch"),  # its data, for one system alone
 }
 
@@ -211,6 +214,7 @@ LEAVES = {
     "lifecycle",
     "locks",
     "sharing",
+    "waiting",
 }
 WIRE = {
     "command",

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
-from parallelize.calls import Call, Rows, admit, name_of, run_retrying, run_rows
+from parallelize.calls import Begun, Call, Rows, admit, name_of, run_retrying, run_rows
 from parallelize.executors.livemaps import LiveMaps
 from parallelize.futures import Failure
 from parallelize.options import DEFAULTS, CallOptions, check_callable
@@ -159,8 +159,8 @@ class Executor(concurrent.futures.Executor, ABC):
     ) -> Call:
         """Take the snapshot of a call; raise RuntimeError after shutdown."""
 
-    def _start_rows(self, rows: Rows) -> Callable[[], object]:
-        """Start rows of calls; return what cancels those that have not begun.
+    def _start_rows(self, rows: Rows) -> Begun:
+        """Start rows of calls.
 
         The map calls it with neither a timeout nor a limit among the options,
         unless the executor is of processes, and with no future in the rows.
@@ -175,7 +175,7 @@ class Executor(concurrent.futures.Executor, ABC):
                 rows.deliver(0, *_opened(done, len(rows.rows)))
 
         future.add_done_callback(deliver)
-        return future.cancel
+        return Begun(future.cancel, lambda: (future,))
 
     @property
     def _maps(self) -> LiveMaps:

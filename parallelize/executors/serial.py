@@ -11,7 +11,7 @@ import threading
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import dependencies
+from parallelize import dependencies, waiting
 from parallelize.calls import Call, admit, run_retrying
 from parallelize.ended import look_at, name_failure
 from parallelize.executors.base import Executor
@@ -99,6 +99,12 @@ class _Here(threading.local):
 _here = _Here()
 
 
+def _holds(limit: Limit) -> bool:
+    """Whether this thread has a place in the limit, also by a call of a pool."""
+    worker = waiting.here.worker
+    return limit in _here.limits or (worker is not None and worker.holds(limit))
+
+
 class _SerialCall(Call):
     __slots__ = ("args", "context", "kwargs", "turn")
 
@@ -129,7 +135,7 @@ class _SerialCall(Call):
         if failure is not None:
             self.future.set_exception(failure.error)
             name_failure(self.future, self.fn, self.options)
-        elif self.options.limit is None or self.options.limit in _here.limits:
+        elif self.options.limit is None or _holds(self.options.limit):
             self._run()
         else:
             self._run_limited(self.options.limit)
@@ -138,7 +144,8 @@ class _SerialCall(Call):
         self.turn = threading.Event()
         self.waits_for = ()
         admit(self)
-        self.turn.wait()
+        with waiting.away(self.future):
+            self.turn.wait()
         outer = _here.limits
         # A call that calls itself goes on in the place it has, or would wait for
         # itself for ever.

@@ -23,18 +23,21 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize.calls import Rows
+from parallelize.calls import Begun, Rows
 from parallelize.ended import Settled
 from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order
 from parallelize.mapping.source import Input, Source, hold_futures
+from parallelize.waiting import here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.executors.base import Executor
+    from parallelize.futures import Future
     from parallelize.mapping.orders import Block
     from parallelize.mapping.sizes import Sizes
     from parallelize.options import CallOptions
+    from parallelize.waiting import Worker
 
     Row = tuple[Any, ...]
 
@@ -92,7 +95,7 @@ class Core:
         self._order: Order = InOrder() if plan.ordered else AsCompleted()
         self._life = _Life.RUNNING
         self._ahead = 0  # rows begun and not given to the reader
-        self._chunks: set[Chunk] = set()  # begun, and not all of it has come
+        self._chunks: dict[Chunk, None] = {}  # begun, and not all of it has come
         self._wakers: list[Callable[[], object]] = []
         self._make_locks()
 
@@ -139,8 +142,39 @@ class Core:
         Returns:
             False if the timeout, in seconds, passed before.
         """
+        worker = here.worker
+        if worker is None:
+            return self._sleep(timeout)
+        futures = self._awaited()
+        if timeout is None:  # what is run here may take longer than a bound
+            self._help(worker, futures)
+        with self._arrived:
+            if self._is_news():
+                return True
+        with worker.away(futures):
+            return self._sleep(timeout)
+
+    def _sleep(self, timeout: float | None) -> bool:
         with self._arrived:
             return self._arrived.wait_for(self._is_news, timeout)
+
+    def _awaited(self) -> list[Future[Any]]:
+        """What has to end before something can be taken, as far as it is known."""
+        with self._arrived:
+            head = self._order.head()
+            chunks = list(self._chunks) if head is None else [head]
+            begun = [chunk.begun for chunk in chunks if chunk.begun is not None]
+        return [future for each in begun for future in each.futures()]
+
+    def _help(self, worker: Worker, futures: Sequence[Future[Any]]) -> None:
+        """Run in this thread, which is a worker's, what the map waits for."""
+        if self._order.head() is None and any(each.running() for each in futures):
+            return  # something will come without
+        for future in futures:
+            worker.help(future)
+            with self._arrived:
+                if self._is_news():
+                    return
 
     def call_when_news(self, waker: Callable[[], object]) -> None:
         """Call ``waker()``, in any thread, when `wait` would return."""
@@ -189,18 +223,16 @@ class Core:
         else:
             self._begin(len(rows), partial(self._start_chunk, rows))
 
-    def _begin(
-        self, count: int, start: Callable[[Chunk], Callable[[], object]]
-    ) -> None:
+    def _begin(self, count: int, start: Callable[[Chunk], Begun]) -> None:
         if self.source.state is Input.FAILED and self.refused is not None:
             return  # a row before this one was refused
         chunk = Chunk(count)
         with self._arrived:
             self._ahead += count
-            self._chunks.add(chunk)
+            self._chunks[chunk] = None
             self._order.begun(chunk)
         try:
-            cancel = self._context.copy().run(start, chunk)
+            begun = self._context.copy().run(start, chunk)
         except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
             self._take_back(chunk)
             self.refused = error
@@ -209,36 +241,36 @@ class Core:
             self._take_back(chunk)
             raise
         else:
-            self._keep_cancel(chunk, cancel)
+            self._keep(chunk, begun)
 
-    def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> Callable[[], object]:
+    def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> Begun:
         def deliver(first: int, outcomes: Sequence[Any], seconds: float) -> None:
             self._deliver(chunk, first, outcomes, seconds)
 
         plan = self._plan
         return plan.executor._start_rows(Rows(plan.fn, rows, plan.options, deliver))
 
-    def _start_one(self, row: Row, chunk: Chunk) -> Callable[[], object]:
+    def _start_one(self, row: Row, chunk: Chunk) -> Begun:
         plan = self._plan
         future = plan.executor._submit(plan.fn, row, {}, plan.options)
         future.add_done_callback(
             lambda done: self._deliver(chunk, 0, [Settled(done)], 0.0)
         )
-        return future.cancel
+        return Begun(future.cancel, lambda: (future,))
 
     def _take_back(self, chunk: Chunk) -> None:
         with self._arrived:
             self._ahead -= chunk.count
-            self._chunks.discard(chunk)
+            self._chunks.pop(chunk, None)
             self._order.take_back(chunk)
 
-    def _keep_cancel(self, chunk: Chunk, cancel: Callable[[], object]) -> None:
+    def _keep(self, chunk: Chunk, begun: Begun) -> None:
         with self._arrived:
             if chunk in self._chunks:
-                chunk.cancel = cancel
+                chunk.begun = begun
                 return
         if chunk.missing:  # the map was closed meanwhile
-            cancel()
+            begun.cancel()
 
     # ... and outcomes come in.
 
@@ -249,8 +281,8 @@ class Core:
         with self._arrived:
             chunk.missing -= len(part)
             if not chunk.missing:
-                self._chunks.discard(chunk)
-                chunk.cancel = None  # it holds the rows
+                self._chunks.pop(chunk, None)
+                chunk.begun = None  # it holds the rows
             if self._life in (_Life.CLOSED, _Life.FORKED):
                 return
             if seconds > 0:
@@ -331,7 +363,7 @@ class Core:
             if self._life is not _Life.RUNNING:
                 return
             self._life = life
-            chunks, self._chunks = self._chunks, set()
+            chunks, self._chunks = self._chunks, {}
             if life is _Life.CLOSED:
                 self._order = AsCompleted()  # empty: lets go of the outcomes
             wakers = self._tell()
@@ -352,6 +384,6 @@ class Core:
 
 
 def _cancel(chunk: Chunk) -> None:
-    cancel = chunk.cancel
-    if cancel is not None:
-        cancel()
+    begun = chunk.begun
+    if begun is not None:
+        begun.cancel()

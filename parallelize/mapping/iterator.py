@@ -234,7 +234,10 @@ def _sizes(
     if chunksize is not None:
         return FixedSize(min(chunksize, buffersize or chunksize))
     most = MeasuredSize.MOST if buffersize is None else buffersize // (2 * workers)
-    return MeasuredSize(workers, most, math.inf if kind == "process" else ALONE_ABOVE)
+    alone_above = math.inf if kind == "process" else ALONE_ABOVE
+    in_threads = kind == "thread"
+    growth = MeasuredSize.GROWTH_IN_THREADS if in_threads else MeasuredSize.GROWTH
+    return MeasuredSize(workers, most, alone_above, growth)
 
 
 def _check_size(size: int | None, argument: str) -> int | None:

@@ -22,7 +22,6 @@ the chain would skip the block.
 from __future__ import annotations
 
 import contextlib
-import threading
 from array import array
 from collections import deque
 from itertools import repeat
@@ -30,6 +29,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from parallelize.futures import Outcome
+from parallelize.waiting import Patient
 
 if TYPE_CHECKING:
     import asyncio
@@ -75,7 +75,7 @@ class Reader(Generic[T]):
         # Held while a block is fetched, so that only one thread does, and waits. The
         # core's locks are taken under it, and the input is read. It is reentrant
         # for signal handlers, and an input that reads the very map it feeds.
-        self._fetching = threading.RLock()
+        self._fetching = Patient()
         self._tail: Iterator[T] = map(self._ask, repeat(None))
         self._behind: deque[Any] = deque((self._tail,))
 
