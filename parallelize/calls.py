@@ -57,6 +57,14 @@ class Call(ABC):
         without end), and waits for what is left of them afterwards.
         """
 
+    def abandoned(self) -> None:
+        """Kill the call if it was made with ``cancel="kill"``.
+
+        Called when a task that awaits it is cancelled and it has begun.
+        """
+        if self.options.cancel == "kill":
+            self.kill()
+
 
 def admit(call: Call) -> None:
     """Start the call as soon as its arguments are there and its limit allows."""

@@ -17,13 +17,13 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from parallelize.callables import is_async, names_of, run_coroutine, uncoroutined
+from parallelize.callables import AsyncTarget, is_async, names_of, uncoroutined
 from parallelize.options import DEFAULTS
 from parallelize.settings import UNCHANGED, changed_options, changed_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Concatenate, Self, TypedDict, TypeVarTuple, Unpack
+    from typing import Concatenate, Literal, Self, TypedDict, TypeVarTuple, Unpack
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
@@ -88,7 +88,7 @@ class ParallelFunction(Generic[P, R, W]):
     # _where     where calls run, as the decorator was told
     # _source    ... and who finds the executor for each of them
     # _options   how a call is run
-    # _target    the function to hand over; None: a _Target made for each call
+    # _target    the function to hand over; None: an _AsyncTarget made for each call
     # _head      arguments before those of the caller: the object of a method
     # _owner     the object or class that a bound method was looked up on
     # _attribute the name by which it was found there, if it differs
@@ -135,7 +135,7 @@ class ParallelFunction(Generic[P, R, W]):
         """Start a call and return its future at once."""
         target, options = self._target, self._options
         if target is None:
-            target, options = _Target(self), self._named_options()
+            target, options = _AsyncTarget(self), self._named_options()
         row = self._head + args
         executor = self._source.executor()
         while True:
@@ -325,6 +325,7 @@ class ParallelFunction(Generic[P, R, W]):
         retries: int = UNCHANGED,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNCHANGED,
         limit: int | None = UNCHANGED,
+        cancel: Literal["kill"] | None = UNCHANGED,
         initializer: Callable[..., object] | None = UNCHANGED,
         initargs: tuple[Any, ...] = UNCHANGED,
         name: str | None = UNCHANGED,
@@ -342,6 +343,7 @@ class ParallelFunction(Generic[P, R, W]):
             retries: How many times more a failed call is started.
             retry_on: The errors after which it is.
             limit: How many calls of this function run at once, at most.
+            cancel: Whether cancelling a task that awaits a call kills the call.
             initializer: Called in each worker of its own pool, when it starts.
             initargs: The arguments of ``initializer``.
             name: What errors call the function.
@@ -369,6 +371,7 @@ class ParallelFunction(Generic[P, R, W]):
             retries=retries,
             retry_on=retry_on,
             limit=limit,
+            cancel=cancel,
             name=name,
         )
         return self._variant(where, options)
@@ -387,9 +390,9 @@ class ParallelFunction(Generic[P, R, W]):
 
     def _row_target(self) -> Callable[..., Any]:
         """The function for a map: it takes what the caller gives and no more."""
-        if self._target is None or self._head:
-            return _Target(self)
-        return self._target
+        if self._target is None:
+            return _AsyncTarget(self)
+        return _Target(self) if self._head else self._target
 
     def _named_options(self) -> CallOptions:
         if self._options.name is not None:
@@ -564,9 +567,9 @@ def _variant_of(
 class _Target:
     """The plain function of a decorated one, as a worker is to call it.
 
-    It stands in where the plain function itself will not do: for coroutine
-    functions, and for bound methods in a map. It travels as the decorated
-    function, which a name finds where it would not find the plain one.
+    It stands in where the plain function itself will not do: for bound methods in
+    a map. It travels as the decorated function, which a name finds where it would
+    not find the plain one.
     """
 
     __slots__ = ("_function",)
@@ -575,16 +578,22 @@ class _Target:
         self._function = function
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        function = self._function
-        if function._target is None:
-            return run_coroutine(function.__wrapped__, *args, **kwargs)
-        return function.__wrapped__(*args, **kwargs)
+        return self._function.__wrapped__(*args, **kwargs)
 
     def __repr__(self) -> str:
         return repr(self._function)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Target, (self._function,)
+
+
+class _AsyncTarget(AsyncTarget):
+    """The plain coroutine function of a decorated one; it travels as a `_Target` does."""
+
+    __slots__ = ()
+
+    def coroutine(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._fn.__wrapped__(*args, **kwargs)
 
 
 class _CallAttribute:
@@ -648,5 +657,5 @@ def row_target(fn: Callable[..., Any]) -> tuple[Callable[..., Any], CallOptions]
     if is_async(fn):
         _, qualname, module = names_of(fn)
         name = f"{module}.{qualname}"
-        return functools.partial(run_coroutine, fn), DEFAULTS._replace(name=name)
+        return AsyncTarget(fn), DEFAULTS._replace(name=name)
     return fn, DEFAULTS

@@ -185,14 +185,15 @@ LAYERS = [
     ["process.main_module"],
     ["insight", "proxies"],
     ["calls", "callables", "cpus", "_died"],
-    ["dependencies"],
+    ["dependencies", "coroutines", "awaiting"],
     ["futures"],
-    ["errors", "gaps", "lifecycle", "options"],
+    ["errors", "gaps", "lifecycle", "options", "loops"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
 EXCEPTIONS = {
     ("futures", "proxies"),  # Future.proxy makes one
+    ("futures", "awaiting"),  # whoever awaits one has asyncio
     ("errors", "_died"),  # loads multiprocessing, and only when it is named
     ("executors.base", "mapping"),  # Executor.map is the one map
     ("process.windows", "process.launch"),  # its data, for one system alone
@@ -311,7 +312,7 @@ def test_wrapt_is_imported_for_proxies_alone():
 def test_nothing_heavy_is_imported_at_the_top():
     for name, path in modules():
         top = {i.split(".")[0] for i in imports(path, everywhere=False)}
-        allowed = {"proxies": {"wrapt"}}.get(name, set())
+        allowed = {"proxies": {"wrapt"}, "awaiting": {"asyncio"}}.get(name, set())
         assert (
             not top
             & {"numpy", "wrapt", "cloudpickle", "tqdm", "asyncio", "pandas"} - allowed

@@ -33,6 +33,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import dependencies, lifecycle
+from parallelize.callables import AsyncTarget
 from parallelize.calls import Call, Rows, name_of, run_retrying
 from parallelize.errors import TaskTimeout
 from parallelize.executors.base import Executor, admit
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     from parallelize.executors.deadlines import Deadline
     from parallelize.executors.livemaps import LiveMaps
+    from parallelize.executors.loops import Loops
 
 __all__ = ("ThreadPoolExecutor",)
 
@@ -75,7 +77,8 @@ class ThreadPoolExecutor(Executor):
 
     The standard library's thread pool executor, with less work for each call, and
     threads that leave when there is nothing to do. Each call runs in a copy of the
-    context (`contextvars`) in which it was made.
+    context (`contextvars`) in which it was made. Calls of decorated coroutine
+    functions run on loops beside these threads, many at once on each.
 
     Example:
         >>> from parallelize import ThreadPoolExecutor
@@ -112,11 +115,13 @@ class ThreadPoolExecutor(Executor):
         # None, too, stands for the default in the standard library.
         check_text(thread_name_prefix or "", "thread_name_prefix")
         self._max_workers = check_workers(max_workers) or _default_threads()
+        self._prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
+        self._idle_timeout = check_timeout(idle_timeout, "idle_timeout")
         self._engine = _Engine(
             self._max_workers,
-            thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}",
+            self._prefix,
             (initializer, check_initargs(initargs)),
-            check_timeout(idle_timeout, "idle_timeout"),
+            self._idle_timeout,
             self._maps,
         )
         ends = weakref.finalize(self, self._engine.close)
@@ -132,10 +137,15 @@ class ThreadPoolExecutor(Executor):
         """
         self._finish_maps(cancel=cancel_futures)
         self._engine.close()
+        loops = self._made_loops()
+        if loops is not None:
+            loops.shutdown(cancel_futures=cancel_futures)
         if cancel_futures:
             self._engine.cancel_queued()
         if wait:
             self._engine.join()
+            if loops is not None:
+                loops.join()
 
     @property
     def _threads(self) -> set[threading.Thread]:
@@ -170,10 +180,39 @@ class ThreadPoolExecutor(Executor):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: CallOptions,
-    ) -> _ThreadCall:
+    ) -> Call:
+        if isinstance(fn, AsyncTarget):
+            return self._loops().prepare(fn, args, kwargs, options)
         call = _ThreadCall(self._engine, fn, args, kwargs, options)
         self._engine.hold(call.task)
         return call
+
+    def _loops(self) -> Loops:
+        """What runs async calls; made by the first, in whatever thread."""
+        loops = self._made_loops()
+        if loops is None:
+            loops = vars(self).setdefault("_async_loops", self._new_loops())
+            weakref.finalize(self, loops.close).atexit = False
+        if self._closed:
+            loops.close()
+        return loops
+
+    def _made_loops(self) -> Loops | None:
+        loops: Loops | None = vars(self).get("_async_loops")
+        return loops
+
+    def _new_loops(self) -> Loops:
+        from parallelize.executors.loops import Loops, Settings
+
+        engine = self._engine
+        settings = Settings(
+            self._max_workers,
+            self._prefix,
+            self._idle_timeout,
+            engine._initialize,
+            engine._broken_error,
+        )
+        return Loops(settings, self._maps)
 
     def _start_rows(self, rows: Rows) -> Callable[[], object]:
         return _RowsRun(self._engine, rows).start()

@@ -91,6 +91,11 @@ class _Of(Outcome):
         error = error_of(self._future)
         return (self._future.result(), None) if error is None else (None, error)
 
+    @property
+    def weight(self) -> int:
+        sealed = self._future._sealed
+        return 0 if sealed is None else sealed.weight
+
 
 class Core:
     """Everything of a map but the iterator that its reader holds."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from parallelize.callables import AsyncTarget
 from parallelize.mapping.core import Core, Plan
 from parallelize.mapping.reader import Reader
 from parallelize.mapping.sizes import FixedSize, MeasuredSize, Sizes
@@ -28,6 +29,8 @@ T = TypeVar("T")
 CHUNKS_AHEAD = 3
 #: ... and how many rows at least, so that one slow row lets others go on.
 ROWS_AHEAD = 16
+#: ... and how many async calls, which mostly wait.
+ASYNC_AHEAD = 100
 
 #: In threads and strangers' workers longer rows than this (seconds) go alone:
 #: handing one over costs them little, and they cannot give rows back.
@@ -207,11 +210,14 @@ def _plan(
 ) -> Plan:
     kind, workers = executor.kind, max(1, executor._max_workers)
     # Processes keep a timeout for each row of a chunk; who else runs a chunk cannot.
-    alone = kind != "process" and _has_limits(options)
+    loops = isinstance(fn, AsyncTarget) and kind in ("thread", "process")
+    alone = loops or (kind != "process" and _has_limits(options))
     lazy = kind == "serial"  # it computes each when it is read
     if lazy or alone:
         chunksize = 1
     least_ahead = 0 if lazy else ROWS_AHEAD * workers
+    if loops:
+        least_ahead = max(least_ahead, ASYNC_AHEAD)
     return Plan(
         executor=executor,
         fn=fn,

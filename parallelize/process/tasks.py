@@ -318,6 +318,10 @@ class PickledValue(Outcome):
                 raise
             return None, _not_unpickled(name_of(*self._task), error)
 
+    @property
+    def weight(self) -> int:
+        return len(self._parts[0])
+
 
 def _not_unpickled(name: str, cause: BaseException) -> SerializationError:
     text = f"the result of {name} cannot be unpickled: {_summary(cause)}"
