@@ -113,6 +113,7 @@ class AsyncTarget:
         return self._fn(*args, **kwargs)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Run the coroutine to its end, in a loop of its own."""
         return run_coroutine(self.coroutine, *args, **kwargs)
 
     def __repr__(self) -> str:

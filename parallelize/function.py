@@ -588,7 +588,7 @@ class _Target:
 
 
 class _AsyncTarget(AsyncTarget):
-    """The plain coroutine function of a decorated one; it travels as a `_Target` does."""
+    """The coroutine function of a decorated one; it travels as a `_Target` does."""
 
     __slots__ = ()
 

@@ -168,13 +168,16 @@ LAYERS = [
     ["process.pool"],
     ["process.dispatcher"],
     ["process.deadlines"],
+    ["process.coroutines"],
     ["process.bundles"],
     ["process.row_tasks"],
-    ["process.tasks", "process.workers", "process.queue"],
+    ["process.tasks", "process.workers"],
+    ["process.queue"],
     ["process.launch"],
     ["process.windows"],
     ["process.server"],
     ["process.worker"],
+    ["process.worker_loop"],
     ["process.rows", "process.exchange"],
     ["process.sender"],
     ["sharing"],
@@ -201,12 +204,14 @@ EXCEPTIONS = {
 
 #: What a worker may know besides its end of the wire.
 LEAVES = {
+    "coroutines",
     "errors",
     "futures",
     "options",
     "dependencies",
     "gaps",
     "lifecycle",
+    "loops",
     "sharing",
 }
 WIRE = {
@@ -225,6 +230,7 @@ WIRE = {
     "sender",
     "transport",
     "worker",
+    "worker_loop",
 }
 
 
@@ -312,7 +318,11 @@ def test_wrapt_is_imported_for_proxies_alone():
 def test_nothing_heavy_is_imported_at_the_top():
     for name, path in modules():
         top = {i.split(".")[0] for i in imports(path, everywhere=False)}
-        allowed = {"proxies": {"wrapt"}, "awaiting": {"asyncio"}}.get(name, set())
+        allowed = {
+            "proxies": {"wrapt"},
+            "awaiting": {"asyncio"},
+            "process.worker_loop": {"asyncio"},
+        }.get(name, set())
         assert (
             not top
             & {"numpy", "wrapt", "cloudpickle", "tqdm", "asyncio", "pandas"} - allowed

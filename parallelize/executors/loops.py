@@ -117,8 +117,17 @@ class _LoopFuture(CoroutineFuture[Any]):
 class LoopCall(Call):
     """An async call of a thread pool."""
 
-    __slots__ = ("args", "context", "fn", "kwargs", "loop", "loops", "nested", "stage")
-    __slots__ += ("task",)
+    __slots__ = (
+        "args",
+        "context",
+        "fn",
+        "kwargs",
+        "loop",
+        "loops",
+        "nested",
+        "stage",
+        "task",
+    )
 
     def __init__(
         self,
