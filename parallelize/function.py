@@ -22,7 +22,7 @@ from parallelize.options import DEFAULTS
 from parallelize.settings import UNCHANGED, changed_options, changed_where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterable, Callable, Iterable
     from typing import Concatenate, Literal, Self, TypedDict, TypeVarTuple, Unpack
 
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -151,7 +151,7 @@ class ParallelFunction(Generic[P, R, W]):
     @overload
     def map(
         self: Callable[[A], Future[R]],
-        a: Iterable[A],
+        a: Iterable[A] | AsyncIterable[A],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
@@ -185,18 +185,18 @@ class ParallelFunction(Generic[P, R, W]):
     @overload  # five and more: unchecked, as in builtins.map
     def map(
         self,
-        a: Iterable[Any],
-        b: Iterable[Any],
-        c: Iterable[Any],
-        d: Iterable[Any],
-        e: Iterable[Any],
+        a: Iterable[Any] | AsyncIterable[Any],
+        b: Iterable[Any] | AsyncIterable[Any],
+        c: Iterable[Any] | AsyncIterable[Any],
+        d: Iterable[Any] | AsyncIterable[Any],
+        e: Iterable[Any] | AsyncIterable[Any],
         /,
-        *more: Iterable[Any],
+        *more: Iterable[Any] | AsyncIterable[Any],
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     def map(
         self,
-        *iterables: Iterable[Any],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
@@ -207,7 +207,8 @@ class ParallelFunction(Generic[P, R, W]):
         """Call the function with each item of the iterables, as `map` does.
 
         Args:
-            *iterables: The arguments. They are read a bounded window ahead.
+            *iterables: The arguments. They are read a bounded window ahead. Some may
+                be asynchronous; then the results are for ``async for`` alone.
             timeout: Seconds from now in which each result must come. (The
                 ``timeout`` of the decorator is another: it bounds each call.)
             chunksize: Calls handed to a worker at once; None measures and adapts.
@@ -243,34 +244,34 @@ class ParallelFunction(Generic[P, R, W]):
     @overload
     def starmap(
         self: Callable[[A], Future[R]],
-        rows: Iterable[tuple[A]],
+        rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A, B], Future[R]],
-        rows: Iterable[tuple[A, B]],
+        rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A, B, C], Future[R]],
-        rows: Iterable[tuple[A, B, C]],
+        rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload  # any other arity
     def starmap(
         self: Callable[[*Ts], Future[R]],
-        rows: Iterable[tuple[*Ts]],
+        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     def starmap(
         self,
-        rows: Iterable[tuple[Any, ...]],
+        rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
         /,
         *,
         timeout: float | None = None,
@@ -283,7 +284,7 @@ class ParallelFunction(Generic[P, R, W]):
         """Call the function with each row of arguments, as `itertools.starmap` does.
 
         Args:
-            rows: The arguments of each call: a tuple.
+            rows: The arguments of each call: a tuple. They may come asynchronously.
             timeout: As in `map`, like the keywords after it.
             chunksize: Calls handed to a worker at once; None measures and adapts.
             buffersize: Calls begun ahead of the reader; None fits the workers.

@@ -97,6 +97,9 @@ class Reader(Generic[T]):
         return self._sealed.pop() if self._sealed else _NOTHING
 
     def _fetch(self) -> Any:
+        if self._core.is_asynchronous:
+            msg = "the input of this map is asynchronous: read the map by async for"
+            raise TypeError(msg)
         try:
             self._fill()
             # Reading the input may have read this map.
@@ -230,6 +233,11 @@ class Reader(Generic[T]):
         self._core.close()
         if self._progress is not None:
             self._progress.close()
+
+    async def closed(self) -> None:
+        """Close, and wait until an asynchronous input is closed, too."""
+        self.close()
+        await self._core.closed()
 
     def _count_given(self) -> None:
         """Count what was given of what was at hand, and drop the rest."""
