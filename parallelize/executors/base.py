@@ -178,6 +178,10 @@ class Executor(concurrent.futures.Executor, ABC):
         future.add_done_callback(deliver)
         return future.cancel
 
+    def _loop_is_here(self) -> bool:
+        """Whether this thread runs a loop of this executor."""
+        return False
+
     @property
     def _maps(self) -> LiveMaps:
         """The maps that run here; made by the first who asks, in any thread."""

@@ -21,16 +21,13 @@ import enum
 import itertools
 import threading
 from collections import deque
-from contextvars import ContextVar, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize import dependencies, lifecycle
-from parallelize.calls import Call, name_of
-from parallelize.coroutines import COROUTINES_PER_LOOP, CoroutineFuture, outcome_of
-from parallelize.errors import TaskTimeout
-from parallelize.executors import deadlines
-from parallelize.futures import CANCELLED, Failure, Future, InvalidStateError
+from parallelize import lifecycle
+from parallelize.coroutines import COROUTINES_PER_LOOP
+from parallelize.executors.loop_calls import LoopCall, Stage, inside
+from parallelize.futures import CANCELLED, Failure
 from parallelize.loops import LoopThread
 
 if TYPE_CHECKING:
@@ -45,9 +42,6 @@ __all__ = ("Loops", "Settings")
 
 #: Seconds that loops have to cancel what runs when the program ends by an error.
 ABANDON_GRACE = 0.5
-
-#: The pools in whose async calls this context is.
-_inside: ContextVar[tuple[object, ...]] = ContextVar("parallelize.loops", default=())
 
 
 class Settings(NamedTuple):
@@ -74,14 +68,6 @@ class _State(enum.Enum):
     BROKEN = "the initializer failed"
 
 
-class _Stage(enum.Enum):
-    """The life of a call."""
-
-    HELD = "waits for arguments, a limit or a place"
-    SEATED = "has a place on a loop"
-    ENDED = "has given its place back"
-
-
 class _Loop(LoopThread):
     """One loop of a pool; the pool's lock guards what it adds."""
 
@@ -91,139 +77,12 @@ class _Loop(LoopThread):
         self.leaving: asyncio.TimerHandle | None = None  # the loop thread's alone
 
 
-class _Owner(Protocol):
-    """What a call knows of the loops it belongs to."""
-
-    def seat(self, call: LoopCall) -> None: ...
-
-    def left(self, call: LoopCall) -> None: ...
-
-    def is_here(self) -> bool: ...
-
-
-class _LoopFuture(CoroutineFuture[Any]):
-    _loops: _Owner | None = None
-
-    def _await_end(self, timeout: float | None) -> None:
-        if timeout is None and self._loops is not None and self._loops.is_here():
-            msg = (
-                "an async call cannot block its loop to wait for another one, that "
-                "may run on the same loop: use await"
-            )
-            raise RuntimeError(msg)
-        super()._await_end(timeout)
-
-
-class LoopCall(Call):
-    """An async call of a thread pool."""
-
-    __slots__ = (
-        "args",
-        "context",
-        "fn",
-        "kwargs",
-        "loop",
-        "loops",
-        "nested",
-        "stage",
-        "task",
-    )
-
-    def __init__(
-        self,
-        loops: _Owner,
-        mark: object,
-        fn: AsyncTarget,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-    ) -> None:
-        self.loops = loops
-        self.fn = fn
-        self.args = args
-        self.kwargs = kwargs
-        self.options = options
-        self.context = copy_context()
-        outer = self.context.get(_inside, ())
-        self.nested = mark in outer
-        if not self.nested:
-            self.context.run(_inside.set, (*outer, mark))
-        self.waits_for = dependencies.futures_in(args, kwargs)
-        self.stage = _Stage.HELD
-        self.loop: _Loop | None = None
-        self.task: asyncio.Task[Any] | None = None
-        future = _LoopFuture()
-        future._loops = loops
-        future._call = self
-        self.future: Future[Any] = future
-
-    def start(self) -> None:
-        """Take a place on a loop, or queue for one."""
-        self.loops.seat(self)
-
-    # In the loop's thread.
-
-    def begin(self, loop: _Loop) -> None:
-        """Make the task, unless the call was cancelled on its way here."""
-        try:
-            begins = self.future.set_running_or_notify_cancel()
-        except InvalidStateError:  # the user has ended it
-            begins = False
-        if not begins:
-            self.loops.left(self)
-            return
-        self._set_deadline()
-        # A loop calls what ends a task in the context in which that was added; here
-        # that is not the call's own.
-        self.task = loop.loop.create_task(self._run(), context=self.context)
-        self.task.add_done_callback(self._ended)
-
-    async def _run(self) -> Any:
-        args, kwargs = self.args, self.kwargs
-        if self.waits_for:
-            args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
-        return await outcome_of(self.fn.coroutine, args, kwargs, self.options)
-
-    def _set_deadline(self) -> None:
-        timeout = self.options.timeout
-        if timeout is None:
-            return
-        error = TaskTimeout(name_of(self.fn, self.options), timeout)
-        failure = Failure(error)
-        fail = partial(self.future.set_outcome, failure, failed=True)
-        deadline = deadlines.after(timeout, fail)
-        self.future.add_done_callback(lambda _: deadline.cancel())
-
-    def cancel(self) -> None:
-        """Raise CancelledError in the coroutine, if it still runs."""
-        if self.task is not None:
-            self.task.cancel()
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self.task = None
-        if task.cancelled():
-            self.future.withdraw()
-        else:
-            _settle(self.future, task)
-        self.loops.left(self)
-
-
-def _settle(future: Future[Any], task: asyncio.Task[Any]) -> None:
-    error = task.exception()
-    outcome = task.result() if error is None else Failure(error)
-    if isinstance(outcome, Failure):
-        future.set_outcome(outcome, failed=True)
-    else:
-        future.set_value(outcome)
-
-
 class Loops:
     """The loop threads of one pool, and the async calls on them."""
 
     def __init__(self, settings: Settings, maps: LiveMaps) -> None:
         self._settings = settings
         self._maps = maps
-        self._mark = object()
         self._names = itertools.count()
         self._state = _State.OPEN
         self._reset()
@@ -236,6 +95,7 @@ class Loops:
         self._nothing_left = threading.Condition(self._lock)
         self._calls: set[LoopCall] = set()  # all that have not ended
         self._waiting: deque[LoopCall] = deque()  # for a place
+        self._seats: dict[LoopCall, _Loop] = {}  # who has one, where
         self._loops: list[_Loop] = []
         self._ending: list[_Loop] = []  # told to stop, perhaps still there
         self._registered = False
@@ -250,7 +110,7 @@ class Loops:
         options: CallOptions,
     ) -> LoopCall:
         """Make a call; raise RuntimeError if the pool takes none."""
-        call = LoopCall(self, self._mark, fn, args, kwargs, options)
+        call = LoopCall(self, fn, args, kwargs, options)
         with self._lock:
             self._refuse_if_closed()
             self._calls.add(call)
@@ -273,14 +133,14 @@ class Loops:
         with self._lock:
             if self._state is _State.BROKEN:
                 error = self._settings.broken()
-            elif call.stage is _Stage.HELD:
+            elif call.stage is Stage.HELD:
                 error = self._find_place(call)
         if error is not None:
             call.future.set_outcome(Failure(error), failed=True)
 
     def _find_place(self, call: LoopCall) -> BaseException | None:
         """Return why there will be none, if so; the caller holds the lock."""
-        loop = min(self._loops, key=lambda each: each.load, default=None)
+        loop: _Loop | None = min(self._loops, key=lambda each: each.load, default=None)
         if loop is None or (loop.load >= COROUTINES_PER_LOOP and not call.nested):
             if len(self._loops) < self._settings.most:
                 try:
@@ -308,9 +168,9 @@ class Loops:
         return loop
 
     def _place(self, call: LoopCall, loop: _Loop) -> None:
-        call.stage, call.loop = _Stage.SEATED, loop
+        call.stage, self._seats[call] = Stage.SEATED, loop
         loop.load += 1
-        loop.post(partial(call.begin, loop))
+        loop.post(call.begin)
 
     def _initialized(self, loop: _Loop) -> bool:
         """Run the initializer; if it fails, so do the calls that have not begun."""
@@ -322,10 +182,11 @@ class Loops:
             failed = [
                 call
                 for call in self._calls
-                if call.stage is _Stage.HELD or call.loop is loop
+                if call.stage is Stage.HELD or self._seats.get(call) is loop
             ]
             for call in failed:
-                call.stage, call.loop = _Stage.HELD, None  # it will never run
+                self._seats.pop(call, None)
+                call.stage = Stage.HELD  # it will never run
         for call in failed:
             call.future.set_outcome(Failure(self._settings.broken()), failed=True)
         return False
@@ -335,16 +196,18 @@ class Loops:
     def _future_ended(self, call: LoopCall) -> None:
         """A future has ended, perhaps before its coroutine, or without any."""
         with self._lock:
-            if call.stage is _Stage.SEATED and call.loop is not None:
-                call.loop.post(call.cancel)
+            loop = self._seats.get(call)
+            if loop is not None:
+                loop.post(call.cancel)
                 return
-            call.stage = _Stage.ENDED
+            call.stage = Stage.ENDED
             self._forget_call(call)
 
     def left(self, call: LoopCall) -> None:
         """A call's coroutine has ended; the loop's thread tells."""
         with self._lock:
-            loop, call.loop, call.stage = call.loop, None, _Stage.ENDED
+            loop = self._seats.pop(call, None)
+            call.stage = Stage.ENDED
             if loop is not None:
                 loop.load -= 1
                 self._fill(loop)
@@ -355,7 +218,7 @@ class Loops:
     def _fill(self, loop: _Loop) -> None:
         while self._waiting and loop.load < COROUTINES_PER_LOOP:
             call = self._waiting.popleft()
-            if call.stage is _Stage.HELD:  # else it was cancelled
+            if call.stage is Stage.HELD:  # else it was cancelled
                 self._place(call, loop)
 
     def _forget_call(self, call: LoopCall) -> None:
@@ -391,7 +254,7 @@ class Loops:
     # The end.
 
     def is_here(self) -> bool:
-        """Whether this is the thread of one of the loops."""
+        """Whether this is the thread of one of the loops, which must not block."""
         with self._lock:
             return any(loop.is_here() for loop in self._loops)
 
@@ -418,13 +281,13 @@ class Loops:
     def cancel_unbegun(self) -> None:
         """Cancel the calls that have no place on a loop."""
         with self._lock:
-            held = [call for call in self._calls if call.stage is _Stage.HELD]
+            held = [call for call in self._calls if call.stage is Stage.HELD]
         for call in held:
             call.future.cancel()
 
     def join(self, timeout: float | None = None) -> None:
         """Return when all calls have ended and the loops of a closed pool too."""
-        if self._mark in _inside.get():
+        if self in inside():
             return  # an async call would wait for itself
         with self._nothing_left:
             self._nothing_left.wait_for(lambda: not self._calls, timeout)

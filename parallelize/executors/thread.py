@@ -201,6 +201,10 @@ class ThreadPoolExecutor(Executor):
         loops: Loops | None = vars(self).get("_async_loops")
         return loops
 
+    def _loop_is_here(self) -> bool:
+        loops = self._made_loops()
+        return loops is not None and loops.is_here()
+
     def _new_loops(self) -> Loops:
         from parallelize.executors.loops import Loops, Settings
 

@@ -23,6 +23,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from parallelize.callables import AsyncTarget
 from parallelize.calls import Rows
 from parallelize.futures import Future, Outcome, error_of
 from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order
@@ -177,6 +178,11 @@ class Core:
         if self._life is not Life.RUNNING or self._order.empty():
             return True
         return self._order.ready()
+
+    def is_on_loop_here(self) -> bool:
+        """Whether the calls may run on a loop of this thread, which must not wait."""
+        plan = self._plan
+        return isinstance(plan.fn, AsyncTarget) and plan.executor._loop_is_here()
 
     def given(self, rows: int) -> None:
         """The reader has got so many rows and asks for more."""

@@ -228,6 +228,8 @@ def _plan(
     loops = isinstance(fn, AsyncTarget) and kind in ("thread", "process")
     alone = loops or (kind != "process" and _has_limits(options))
     lazy = kind == "serial"  # it computes each when it is read
+    if lazy and isinstance(fn, AsyncTarget):
+        fn = fn.__call__  # ... and in place
     if lazy or alone:
         chunksize = 1
     least_ahead = 0 if lazy else ROWS_AHEAD * workers

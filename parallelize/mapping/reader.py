@@ -127,6 +127,12 @@ class Reader(Generic[T]):
         return True
 
     def _wait(self) -> None:
+        if self._core.is_on_loop_here():
+            msg = (
+                "a map of async calls cannot block the loop that they may run on: "
+                "read it by async for"
+            )
+            raise RuntimeError(msg)
         if not self._core.wait(self._seconds_left()):
             raise TimeoutError
         self._core.fill(asked=1)

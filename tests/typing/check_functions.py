@@ -103,7 +103,7 @@ assert_type(fetch("x").result(), bytes)
 assert_type(fetch_twice("x"), Future[bytes])
 assert_type(fetch.options(cancel=None)("x"), Future[bytes])
 fetch.options(cancel="wait")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-threaded(cancel=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+threaded(cancel=True)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 async def use_them() -> None:
