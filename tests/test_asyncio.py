@@ -15,7 +15,8 @@ from parallelize import Future, TaskKilled, parallelized, processed, threaded, u
 # ------------------------------------------------------------------ whichever loop
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+# Of the session, for the first loop of uvloop opens pipes for all that follow.
+@pytest.fixture(params=["asyncio", "uvloop"], scope="session")
 def run(request):
     """Runs a coroutine in a loop of some kind."""
     if request.param == "asyncio":
@@ -26,6 +27,7 @@ def run(request):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(main)
 
+    run_uvloop(asyncio.sleep(0))
     return run_uvloop
 
 
@@ -151,6 +153,7 @@ def cancel_awaiting(future, begun):
 
     async def main():
         reading = asyncio.create_task(_value(future))
+        await asyncio.sleep(0)  # or there would be nothing to cancel yet
         await asyncio.to_thread(begun)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
