@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = (
+    "AsyncTarget",
     "check_function",
     "innermost",
     "is_async",
@@ -92,6 +93,34 @@ def names_of(fn: Any) -> tuple[str, str, str]:
     named = fn if hasattr(fn, "__name__") else type(fn)
     qualname = getattr(named, "__qualname__", named.__name__)
     return named.__name__, qualname, getattr(named, "__module__", None) or "builtins"
+
+
+class AsyncTarget:
+    """A coroutine function, as executors are given it.
+
+    Those that have loops run what `coroutine` returns on one of them. Others call it:
+    then the coroutine has a loop of its own.
+    """
+
+    __slots__ = ("_fn",)
+
+    def __init__(self, fn: Any) -> None:
+        """Stand for a function, or for what a subclass knows to call."""
+        self._fn = fn
+
+    def coroutine(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the function; what it returns is to be awaited, if it can be."""
+        return self._fn(*args, **kwargs)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Run the coroutine to its end, in a loop of its own."""
+        return run_coroutine(self.coroutine, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return repr(self._fn)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._fn,)
 
 
 def run_coroutine(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

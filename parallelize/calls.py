@@ -56,6 +56,14 @@ class Call(ABC):
         """Stop the call while it runs; return whether that was possible."""
         return False
 
+    def abandoned(self) -> None:
+        """Kill the call if it was made with ``cancel="kill"``.
+
+        Called when a task that awaits it is cancelled and it has begun.
+        """
+        if self.options.cancel == "kill":
+            self.kill()
+
 
 def admit(call: Call) -> None:
     """Start the call as soon as its arguments are there and its limit allows."""

@@ -12,7 +12,7 @@ from parallelize.settings import changed_options, changed_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from typing import Never, TypedDict, Unpack
+    from typing import Literal, Never, TypedDict, Unpack
 
     from parallelize.pools import AnyExecutor
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         retries: int
         retry_on: type[BaseException] | tuple[type[BaseException], ...]
         limit: int | None
+        cancel: Literal["kill"] | None
         initializer: Callable[..., object] | None
         initargs: tuple[Any, ...]
         name: str | None
@@ -87,6 +88,7 @@ def threaded(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
@@ -101,6 +103,7 @@ def threaded(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
@@ -123,6 +126,9 @@ def threaded(
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
         limit: How many calls of this function run at once, at most.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, and so does "kill" for a plain function
+            in a thread, as that cannot be stopped.
         initializer: Called in each worker when it starts; the function gets
             workers of its own.
         initargs: The arguments of ``initializer``.
@@ -153,6 +159,7 @@ def threaded(
         retries=retries,
         retry_on=retry_on,
         limit=limit,
+        cancel=cancel,
         initializer=initializer,
         initargs=initargs,
         name=name,
@@ -181,6 +188,7 @@ def processed(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
@@ -195,6 +203,7 @@ def processed(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
@@ -219,6 +228,8 @@ def processed(
         retry_on: The error class, or a tuple of them, after which it is; the
             death of a worker always counts.
         limit: How many calls of this function run at once, at most.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, "kill" kills it, by killing its worker.
         initializer: Called in each worker when it starts; the function gets
             workers of its own.
         initargs: The arguments of ``initializer``.
@@ -247,6 +258,7 @@ def processed(
         retries=retries,
         retry_on=retry_on,
         limit=limit,
+        cancel=cancel,
         initializer=initializer,
         initargs=initargs,
         name=name,
@@ -263,6 +275,7 @@ def parallelized(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
@@ -278,6 +291,8 @@ def parallelized(
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
         limit: How many calls of this function run at once, at most.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, "kill" kills it where that is possible.
         initializer: Called in each worker when it starts; only with a word.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
@@ -308,6 +323,7 @@ def parallelized(
         retries=retries,
         retry_on=retry_on,
         limit=limit,
+        cancel=cancel,
         initializer=initializer,
         initargs=initargs,
         name=name,

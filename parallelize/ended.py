@@ -89,6 +89,12 @@ class Settled(Outcome):
         """Whether the future is known to have failed."""
         return has_failed(self._future)
 
+    @property
+    def weight(self) -> int:
+        """That of what the future came to."""
+        sealed = self._future._sealed if isinstance(self._future, Future) else None
+        return 0 if sealed is None else sealed.weight
+
     def open(self) -> tuple[Any, BaseException | None]:
         """Return the future's value and its error."""
         error = error_of(self._future)

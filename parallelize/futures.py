@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
         def kill(self) -> bool: ...
 
+        def abandoned(self) -> None: ...
+
 
 __all__ = (
     "ALL_COMPLETED",
@@ -95,6 +97,11 @@ class Outcome:
     def told(self) -> BaseException | str:
         """Tell of a failure without opening it: its error if it is here, or a text."""
         return ""
+
+    @property
+    def weight(self) -> int:
+        """How many bytes have to be unpickled to open it, about."""
+        return 0
 
 
 class Failure(Outcome):
@@ -304,15 +311,17 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return proxy_of(self)
 
     def __await__(self) -> Generator[Any, Any, T]:
-        """Wait in the running asyncio loop, without blocking it."""
-        import asyncio
+        """Wait in the running asyncio loop, without blocking it.
 
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            msg = "a Future can be awaited only while an asyncio event loop runs"
-            raise RuntimeError(msg) from None
-        return asyncio.wrap_future(self, loop=loop).__await__()
+        If the task that waits is cancelled, so is the call unless it has begun. One
+        that runs in a process is killed if it was made with ``cancel="kill"``.
+
+        Raises:
+            RuntimeError: No asyncio loop runs here.
+        """
+        from parallelize.awaiting import value_of
+
+        return value_of(self).__await__()
 
     def __repr__(self) -> str:
         state = "cancelled" if self._state == CANCELLED else self._state.lower()
@@ -408,6 +417,12 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 return
             self._settle(CANCELLED, "add_cancelled")
         self._invoke_callbacks()
+
+    def abandon(self) -> None:
+        """Cancel the call, or do what its options say: who awaited it was cancelled."""
+        call = self._call
+        if not self.cancel() and call is not None:
+            call.abandoned()
 
     def disown(self) -> None:
         """In a forked child: fail, as what would end the call is in the parent.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Literal
 
     from parallelize.calls import Call
     from parallelize.futures import Future
@@ -23,6 +24,8 @@ class CallOptions(NamedTuple):
         retries: How many times more a failed call is started.
         retry_on: The errors after which it is; a died worker always counts.
         limit: Bounds how many calls run at once; None is no bound.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, "kill" kills it.
     """
 
     name: str | None = None
@@ -30,6 +33,7 @@ class CallOptions(NamedTuple):
     retries: int = 0
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     limit: Limit | None = None
+    cancel: Literal["kill"] | None = None
 
 
 DEFAULTS = CallOptions()
@@ -193,6 +197,15 @@ def check_retry_on(retry_on: object) -> tuple[type[BaseException], ...]:
     """Return the error classes as a tuple, or raise naming the argument."""
     given: tuple[object, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     return tuple(_error_class(each) for each in given)
+
+
+def check_cancel(cancel: object) -> Literal["kill"] | None:
+    """Return what cancelling is to do, or raise naming the argument."""
+    if cancel is None:
+        return None
+    if cancel != "kill":
+        raise _wrong_value("cancel", '"kill" or None', cancel)
+    return "kill"
 
 
 def _error_class(given: object) -> type[BaseException]:

@@ -237,10 +237,14 @@ def make_executor(
     """Make a new executor of a kind; inside a worker process, not one of processes."""
     from parallelize.cpus import workers_from_environment
 
-    if kind == "serial" or (kind == "process" and _inside_worker()):
+    if kind == "serial":
         from parallelize.executors.serial import SerialExecutor
 
         return SerialExecutor()
+    if kind == "process" and _inside_worker():
+        from parallelize.executors.in_place import InPlaceExecutor
+
+        return InPlaceExecutor()
     workers = workers_from_environment() if max_workers is None else max_workers
     if kind == "thread":
         from parallelize.executors.thread import ThreadPoolExecutor

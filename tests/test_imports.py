@@ -169,13 +169,16 @@ LAYERS = [
     ["process.pool"],
     ["process.dispatcher"],
     ["process.deadlines"],
+    ["process.coroutines"],
     ["process.bundles"],
     ["process.row_tasks", "process.starting"],
-    ["process.tasks", "process.workers", "process.queue"],
+    ["process.tasks", "process.workers"],
+    ["process.queue"],
     ["process.launch", "process.lending"],
     ["process.windows"],
     ["process.server"],
     ["process.worker"],
+    ["process.worker_loop"],
     ["process.rows", "process.exchange"],
     ["process.sender"],
     ["sharing"],
@@ -188,15 +191,16 @@ LAYERS = [
     ["insight", "proxies", "gathering", "groups"],
     ["members"],
     ["calls", "callables", "cpus", "_died"],
-    ["dependencies", "ended"],
+    ["dependencies", "ended", "coroutines", "awaiting"],
     ["futures"],
     ["unread"],
-    ["errors", "gaps", "lifecycle", "locks", "options", "waiting"],
+    ["errors", "gaps", "lifecycle", "locks", "options", "loops", "waiting"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
 EXCEPTIONS = {
     ("futures", "proxies"),  # Future.proxy makes one
+    ("futures", "awaiting"),  # whoever awaits one has asyncio
     ("errors", "_died"),  # loads multiprocessing, and only when it is named
     ("executors.base", "mapping"),  # Executor.map is the one map
     ("threads.tasks", "executors.deadlines"),  # where a call has a timeout
@@ -206,6 +210,7 @@ EXCEPTIONS = {
 
 #: What a worker may know besides its end of the wire.
 LEAVES = {
+    "coroutines",
     "errors",
     "futures",
     "options",
@@ -213,6 +218,7 @@ LEAVES = {
     "gaps",
     "lifecycle",
     "locks",
+    "loops",
     "sharing",
     "waiting",
 }
@@ -233,6 +239,7 @@ WIRE = {
     "sender",
     "transport",
     "worker",
+    "worker_loop",
 }
 
 
@@ -320,7 +327,11 @@ def test_wrapt_is_imported_for_proxies_alone():
 def test_nothing_heavy_is_imported_at_the_top():
     for name, path in modules():
         top = {i.split(".")[0] for i in imports(path, everywhere=False)}
-        allowed = {"proxies": {"wrapt"}}.get(name, set())
+        allowed = {
+            "proxies": {"wrapt"},
+            "awaiting": {"asyncio"},
+            "process.worker_loop": {"asyncio"},
+        }.get(name, set())
         assert (
             not top
             & {"numpy", "wrapt", "cloudpickle", "tqdm", "asyncio", "pandas"} - allowed

@@ -21,7 +21,7 @@ from parallelize.futures import Failure
 from parallelize.options import DEFAULTS, CallOptions, check_callable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -82,7 +82,7 @@ class Executor(concurrent.futures.Executor, ABC):
     def map(
         self,
         fn: Callable[..., T],
-        *iterables: Iterable[Any],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
@@ -95,7 +95,8 @@ class Executor(concurrent.futures.Executor, ABC):
         Args:
             fn: The function, called with one item of each iterable.
             *iterables: The arguments. They are read a bounded window ahead. Without
-                any, there is nothing to call.
+                any, there is nothing to call. Some may be asynchronous; then the
+                results are for ``async for`` alone.
             timeout: Seconds from this call in which each result must come.
             chunksize: Calls handed to a worker at once; None measures and adapts.
             buffersize: Calls begun ahead of the reader; None fits the workers.
@@ -176,6 +177,10 @@ class Executor(concurrent.futures.Executor, ABC):
 
         future.add_done_callback(deliver)
         return Begun(future.cancel, lambda: (future,))
+
+    def _loop_is_here(self) -> bool:
+        """Whether this thread runs a loop of this executor."""
+        return False
 
     @property
     def _maps(self) -> LiveMaps:

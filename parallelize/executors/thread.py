@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import dependencies
+from parallelize.callables import AsyncTarget
 from parallelize.executors.base import Executor, admit
 from parallelize.options import (
     DEFAULTS,
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from parallelize.calls import Begun, Rows
+    from parallelize.calls import Begun, Call, Rows
+    from parallelize.executors.loops import Loops
     from parallelize.futures import Future
 
 __all__ = ("ThreadPoolExecutor",)
@@ -41,7 +43,8 @@ class ThreadPoolExecutor(Executor):
 
     The standard library's thread pool executor, with less work for each call, and
     threads that leave when there is nothing to do. Each call runs in a copy of the
-    context (`contextvars`) in which it was made.
+    context (`contextvars`) in which it was made. Calls of decorated coroutine
+    functions run on loops beside these threads, many at once on each.
 
     Example:
         >>> from parallelize import ThreadPoolExecutor
@@ -78,11 +81,13 @@ class ThreadPoolExecutor(Executor):
         # None, too, stands for the default in the standard library.
         check_text(thread_name_prefix or "", "thread_name_prefix")
         self._max_workers = check_workers(max_workers) or _default_threads()
+        self._prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
+        self._idle_timeout = check_timeout(idle_timeout, "idle_timeout")
         self._engine = Engine(
             self._max_workers,
-            thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}",
+            self._prefix,
             (initializer, check_initargs(initargs)),
-            check_timeout(idle_timeout, "idle_timeout"),
+            self._idle_timeout,
             self._maps,
         )
         ends = weakref.finalize(self, self._engine.close)
@@ -98,10 +103,15 @@ class ThreadPoolExecutor(Executor):
         """
         self._finish_maps(cancel=cancel_futures)
         self._engine.close()
+        loops = self._made_loops()
+        if loops is not None:
+            loops.shutdown(cancel_futures=cancel_futures)
         if cancel_futures:
             self._engine.cancel_queued()
         if wait:
             self._engine.join()
+            if loops is not None:
+                loops.join()
 
     @property
     def _threads(self) -> set[threading.Thread]:
@@ -136,10 +146,43 @@ class ThreadPoolExecutor(Executor):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: CallOptions,
-    ) -> ThreadCall:
+    ) -> Call:
+        if isinstance(fn, AsyncTarget):
+            return self._loops().prepare(fn, args, kwargs, options)
         call = ThreadCall(self._engine, fn, args, kwargs, options)
         self._engine.hold(call.task)
         return call
+
+    def _loops(self) -> Loops:
+        """What runs async calls; made by the first, in whatever thread."""
+        loops = self._made_loops()
+        if loops is None:
+            loops = vars(self).setdefault("_async_loops", self._new_loops())
+            weakref.finalize(self, loops.close).atexit = False
+        if self._closed:
+            loops.close()
+        return loops
+
+    def _made_loops(self) -> Loops | None:
+        loops: Loops | None = vars(self).get("_async_loops")
+        return loops
+
+    def _loop_is_here(self) -> bool:
+        loops = self._made_loops()
+        return loops is not None and loops.is_here()
+
+    def _new_loops(self) -> Loops:
+        from parallelize.executors.loops import Loops, Settings
+
+        engine = self._engine
+        settings = Settings(
+            self._max_workers,
+            self._prefix,
+            self._idle_timeout,
+            engine.initialize,
+            engine.broken_error,
+        )
+        return Loops(settings, self._maps)
 
     def _start_rows(self, rows: Rows) -> Begun:
         return RowsRun(self._engine, rows).start()

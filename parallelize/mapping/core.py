@@ -21,8 +21,9 @@ from array import array
 from concurrent.futures import CancelledError
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from parallelize.callables import AsyncTarget
 from parallelize.calls import Begun, Rows
 from parallelize.ended import Settled
 from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order
@@ -75,7 +76,9 @@ class Plan(NamedTuple):
         return max(self.least_ahead, self.chunks_ahead * size)
 
 
-class _Life(enum.Enum):
+class Life(enum.Enum):
+    """The life of a map."""
+
     RUNNING = "reads, starts, gives"
     CLOSED = "the reader wants no more"
     CANCELLED = "the executor was told to cancel"
@@ -85,6 +88,9 @@ class _Life(enum.Enum):
 class Core:
     """Everything of a map but the iterator that its reader holds."""
 
+    #: Whether the input can be read in an event loop alone.
+    is_asynchronous: ClassVar[bool] = False
+
     def __init__(self, source: Source, plan: Plan) -> None:
         self.source = source
         self.was_read = False
@@ -93,7 +99,7 @@ class Core:
         # Each call has a copy of the context in which the map was made.
         self._context = copy_context()
         self._order: Order = InOrder() if plan.ordered else AsCompleted()
-        self._life = _Life.RUNNING
+        self._life = Life.RUNNING
         self._ahead = 0  # rows begun and not given to the reader
         self._chunks: dict[Chunk, None] = {}  # begun, and not all of it has come
         self._wakers: list[Callable[[], object]] = []
@@ -119,12 +125,12 @@ class Core:
             all_of_it: Do without a window.
         """
         with self._reading:
-            while self._life is _Life.RUNNING and self.source.state is Input.OPEN:
+            while self._life is Life.RUNNING and self.source.state is Input.OPEN:
                 size = self._plan.sizes.next(self.source.left)
                 if not all_of_it and self._window_is_full(size, asked):
                     break
                 self._start(self.source.draw(size))
-        if self._life is not _Life.RUNNING:
+        if self._life is not Life.RUNNING:
             self._close_source()
 
     def _window_is_full(self, size: int, asked: int) -> bool:
@@ -185,9 +191,14 @@ class Core:
         waker()
 
     def _is_news(self) -> bool:
-        if self._life is not _Life.RUNNING or self._order.empty():
+        if self._life is not Life.RUNNING or self._order.empty():
             return True
         return self._order.ready()
+
+    def is_on_loop_here(self) -> bool:
+        """Whether the calls may run on a loop of this thread, which must not wait."""
+        plan = self._plan
+        return isinstance(plan.fn, AsyncTarget) and plan.executor._loop_is_here()
 
     def given(self, rows: int) -> None:
         """The reader has got so many rows and asks for more."""
@@ -198,12 +209,12 @@ class Core:
         """Whether nothing is left to give; raises what the map ends with."""
         with self._arrived:
             life, empty = self._life, self._order.empty()
-        if life is _Life.CANCELLED:
+        if life is Life.CANCELLED:
             raise CancelledError
-        if life is _Life.FORKED:
+        if life is Life.FORKED:
             msg = "the map was made before os.fork(), it belongs to the parent process"
             raise RuntimeError(msg)
-        if life is _Life.CLOSED:
+        if life is Life.CLOSED:
             return True
         if not empty or self.source.state is Input.OPEN:
             return False
@@ -283,7 +294,7 @@ class Core:
             if not chunk.missing:
                 self._chunks.pop(chunk, None)
                 chunk.begun = None  # it holds the rows
-            if self._life in (_Life.CLOSED, _Life.FORKED):
+            if self._life in (Life.CLOSED, Life.FORKED):
                 return
             if seconds > 0:
                 self._plan.sizes.measured(len(part), seconds)
@@ -303,16 +314,19 @@ class Core:
 
     def close(self) -> None:
         """End the map: cancel what has not begun, let go of the input."""
-        self._end(_Life.CLOSED)
+        self._end(Life.CLOSED)
+
+    async def closed(self) -> None:
+        """Wait for what goes on after `close`, as far as that can be waited for."""
 
     def cancel(self) -> None:
         """End the map for the executor: the reader gets what has come already."""
-        self._end(_Life.CANCELLED)
+        self._end(Life.CANCELLED)
 
     def forget(self) -> None:
         """In a forked child: end without touching what is the parent's."""
         self._make_locks()
-        self._life = _Life.FORKED
+        self._life = Life.FORKED
         self._chunks.clear()
         self._wakers.clear()
 
@@ -331,7 +345,7 @@ class Core:
         if self.was_read:
             self.close()
         elif self._plan.chunks_ahead is None or self.source.state is not Input.OPEN:
-            self._end(_Life.CLOSED, cancel=False)
+            self._end(Life.CLOSED, cancel=False)
         else:
             self._drain_elsewhere()
 
@@ -358,13 +372,13 @@ class Core:
         except Exception:  # noqa: BLE001 - nobody else is there to be told
             _log.exception("a map that nobody reads has failed")
 
-    def _end(self, life: _Life, *, cancel: bool = True) -> None:
+    def _end(self, life: Life, *, cancel: bool = True) -> None:
         with self._arrived:
-            if self._life is not _Life.RUNNING:
+            if self._life is not Life.RUNNING:
                 return
             self._life = life
             chunks, self._chunks = self._chunks, {}
-            if life is _Life.CLOSED:
+            if life is Life.CLOSED:
                 self._order = AsCompleted()  # empty: lets go of the outcomes
             wakers = self._tell()
         for waker in wakers:

@@ -17,6 +17,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from parallelize.process import messages
+from parallelize.process.coroutines import CoroutineTask
 from parallelize.process.deadlines import TICK, Deadlines
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.page import TASK
@@ -39,6 +40,9 @@ _log = logging.getLogger("parallelize")
 
 _ABOUT_SEGMENTS = frozenset((messages.ADOPT, messages.FORGET, messages.RELEASED))
 _CALL_ENDS = frozenset((messages.DONE, messages.FAILED))
+_ABOUT_COROUTINES = frozenset(
+    (messages.ASYNC_BEGUN, messages.ASYNC_CANCELLED, messages.CANCEL_HEARD)
+)
 _ROW_ENDS = frozenset((messages.BLOCK, messages.ROW_DONE, messages.ROW_FAILED))
 
 #: How many parts a frame of each kind has, at the least and at the most.
@@ -50,6 +54,7 @@ _PARTS = {
     messages.BLOCK: (1, 1),
     messages.ROW_DONE: (1, MOST_PARTS),
     messages.ROW_FAILED: (1, 1),
+    **dict.fromkeys(_ABOUT_COROUTINES, (1, 1)),
 }
 
 
@@ -280,6 +285,8 @@ class Dispatcher:
                 pool.starter.succeeded()
             pool.feed(worker)
             self._share(worker)
+            if pool.queue.coroutines:
+                pool.coroutines.spread()
         return ends
 
     def _end(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> bool:
@@ -328,6 +335,8 @@ class Dispatcher:
             return task
         if kind in _ROW_ENDS and task.is_rows:
             return task
+        if kind in _ABOUT_COROUTINES and isinstance(task, CoroutineTask):
+            return self._pool.coroutines.told(worker, task, kind)
         self._about_none(worker, frame)
         return None
 
@@ -509,7 +518,7 @@ class Dispatcher:
         rest: list[Task] = []
         for id, task in list(worker.tasks.items()):
             worker.release(task)
-            if id == running:
+            if id == running or task.has_begun:
                 blamed = self._settle_running(worker, task, status)
                 if isinstance(task, CallTask):
                     continue

@@ -7,6 +7,10 @@
 | ROWS          | function, rows                            | BLOCK, ROW_DONE,      |
 |               |                                           | ROW_FAILED, in order  |
 | GIVE_BACK     | (over the control socket)                 | GIVEN_BACK, likewise  |
+| COROUTINE     | as CALL                                   | ASYNC_BEGUN, and then |
+|               |                                           | DONE, FAILED or       |
+|               |                                           | ASYNC_CANCELLED       |
+| CANCEL        | one, empty: the coroutine is cancelled    | CANCEL_HEARD          |
 
 Either side tells the other over the control socket of the segments by which it
 sends large buffers (see `segments`); ``id`` is then that of a segment:
@@ -22,15 +26,16 @@ GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
 is running (0: none is), how many of its rows are given up, then the ids of the
 tasks that are given back.
 
-To the kind of CALL, DONE and ROW_DONE `BIG` is added if their buffers are in a
-segment: the last part of the arguments or of the result then says where.
+To the kind of CALL, COROUTINE, DONE and ROW_DONE `BIG` is added if their buffers are
+in a segment: the last part of the arguments or of the result then says where.
 
 ``id`` names the task. ``extra`` is, in CALL, how many of the buffers belong to
 the arguments; in ROWS, the number of arguments of each row (0: each row is
 pickled on its own); in DONE, 1 if the result is of a type that unpickles without
 harm; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is how long it ran;
-in ROWS it says whether the pool watches how long each row runs (0: it does not).
+in ROWS it says whether the pool watches how long each row runs (0: it does not),
+and in COROUTINE whether it wants to hear at once that it has begun.
 """
 
 from __future__ import annotations
@@ -60,6 +65,14 @@ GIVE_BACK = 4
 ADOPT = 5
 FORGET = 6
 RELEASED = 7
+
+ASYNC = 1 << 6  # this bit is set in the kinds to a worker that are about coroutines
+COROUTINE = ASYNC + 1
+CANCEL = ASYNC + 2
+
+ASYNC_BEGUN = 42
+ASYNC_CANCELLED = 43
+CANCEL_HEARD = 44
 
 READY = 11
 START_FAILED = 12

@@ -14,6 +14,7 @@ from parallelize.futures import Failure, Future
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
 from parallelize.process.page import RAW
+from parallelize.process.queue import ROWS
 from parallelize.process.tasks import (
     CallTask,
     PickledFailure,
@@ -48,6 +49,7 @@ class RowsTask(Task):
     """
 
     is_rows: ClassVar[bool] = True
+    lane: ClassVar[int] = ROWS
 
     def __init__(
         self,

@@ -194,6 +194,11 @@ class Sender:
                 self._send_block(count)
             self._flush()
 
+    def flush_stream(self) -> None:
+        """Send what is in frames; any thread may, while no rows run."""
+        with self._lock:
+            self._flush()
+
     def flush_if_due(self, now: int) -> None:
         """Send what is there unless something was sent a moment ago."""
         if now >= self.due:

@@ -17,6 +17,7 @@ from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
 from parallelize.process import messages, pickling
 from parallelize.process.page import TASK
+from parallelize.process.queue import CALLS
 from parallelize.process.segments import Placed
 from parallelize.process.transport import ProtocolError, pack
 from parallelize.sharing import noting_shared
@@ -44,9 +45,11 @@ class Task(Call):
         worker: Where it was sent, while it is there.
         placed: Where its large buffers are, if they are in a segment.
         shares: Handles of shared memory that it needs.
+        has_begun: Its worker has said that it has begun; only coroutines are told of.
     """
 
     is_rows: ClassVar[bool] = False
+    lane: ClassVar[int] = CALLS
 
     # Defaults live in the class: most tasks never change most of them.
     waits_for: Sequence[Future[Any]] = ()
@@ -57,6 +60,7 @@ class Task(Call):
     worker: Worker | None = None
     placed: Placed | None = None
     shares: Sequence[Shared[Any]] = ()
+    has_begun: bool = False
 
     def __init__(
         self, pool: Pool, fn: Callable[..., Any], options: CallOptions
@@ -132,9 +136,14 @@ class CallTask(Task):
         simple: Its arguments, if they are plain values: these are their own snapshot,
             and are pickled when they are sent.
         bundle: The calls with which it was sent, if it was not sent alone.
+        message: The kind of its frame.
+        timed: Whether the pool wants to hear when it has begun: 1, else 0.
     """
 
+    message: ClassVar[int] = messages.CALL
+
     key: bytes
+    timed: int = 0
     waits_for: Sequence[Future[Any]] = ()
     placed: Placed | None = None
     shares: Sequence[Shared[Any]] = ()
@@ -152,13 +161,16 @@ class CallTask(Task):
         options: CallOptions,
     ) -> None:
         super().__init__(pool, fn, options)
-        self.future: Future[Any] = Future()
+        self.future: Future[Any] = self._new_future()
         try:
             self._encode(args, kwargs)
         except BaseException as error:
             if is_interrupt(error):
                 raise
             self._refuse(error)
+
+    def _new_future(self) -> Future[Any]:
+        return Future()
 
     def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         fn: Any = self.fn  # a method has more than a callable
@@ -259,14 +271,14 @@ class CallTask(Task):
     def buffers(self, *, inline: bool = False) -> list[Part]:
         if self.simple is not None:
             parts = [self.key, *pickling.dumps_simple(self.simple)]
-            return pack(messages.CALL, self.id, parts, extra=1)
-        kind, arguments = messages.CALL, self._parts
+            return pack(self.message, self.id, parts, 1, self.timed)
+        kind, arguments = self.message, self._parts
         if self.placed is not None and inline:
             arguments = [*arguments[:-1], *self.placed.buffers()]
         elif self.placed is not None:
             kind += messages.BIG
         parts = [self.key, *arguments, *self._values]
-        return pack(kind, self.id, parts, extra=len(arguments))
+        return pack(kind, self.id, parts, len(arguments), self.timed)
 
     def kill(self) -> bool:
         """Stop the call while it runs."""
@@ -324,6 +336,10 @@ class PickledValue(Outcome):
             if is_interrupt(error):
                 raise
             return None, _not_unpickled(name_of(*self._task), error)
+
+    @property
+    def weight(self) -> int:
+        return len(self._parts[0])
 
 
 def _not_unpickled(name: str, cause: BaseException) -> SerializationError:

@@ -9,9 +9,10 @@
                      the left by the main thread, ◀── the right ────┘
 ```
 
-The main thread alone runs tasks. The watcher sleeps on the control socket: it
-returns what has not begun when the pool asks for it, and when the parent is
-gone (only the parent holds the other end) it ends the process.
+The main thread alone runs tasks, but for coroutines: these it hands to a loop in a
+thread of its own, see `worker_loop`, while it waits for more. The watcher sleeps on
+the control socket: it returns what has not begun when the pool asks for it, and when
+the parent is gone (only the parent holds the other end) it ends the process.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from parallelize.process.transport import Frame, Part
+    from parallelize.process.worker_loop import WorkerLoop
 
 #: Seconds a worker goes on with what it runs when its parent is gone.
 ORPHAN_GRACE = 0.5
@@ -114,6 +116,7 @@ class Worker:
         self._run: Rows | None = None  # the rows that are running
         self._exchange = Exchange(control)
         self._sender = Sender(sock, page, self._exchange.place)
+        self._loop: WorkerLoop | None = None  # from the first coroutine on
 
     def run(self) -> int:
         """Serve until the pool closes the task socket; return the exit code."""
@@ -121,6 +124,8 @@ class Worker:
         if not self._start():
             return 1
         self._serve()
+        if self._loop is not None:
+            self._loop.close()
         return _leave()
 
     def _start(self) -> bool:
@@ -167,7 +172,7 @@ class Worker:
         """Answer a task that is too large, and leave: its bytes are in the stream."""
         self._words[ROW] = NO_ROW
         self._words[TASK] = error.id
-        if error.kind == messages.CALL:
+        if error.kind in (messages.CALL, messages.COROUTINE):
             text = f"the arguments do not fit into the worker's memory: {error}"
             failure = messages.encode_failure(MemoryError(text))
             self._sender.send(messages.FAILED, error.id, [failure])
@@ -186,8 +191,20 @@ class Worker:
                 continue
             if frame.kind == messages.ROWS:
                 self._rows(frame)
+            elif frame.kind & messages.ASYNC:
+                self._coroutine(frame)
             else:
                 self._call(frame)
+
+    def _coroutine(self, frame: Frame) -> None:
+        """Begin a coroutine, or cancel one."""
+        if self._loop is None:
+            from parallelize.process.worker_loop import WorkerLoop
+
+            self._loop = WorkerLoop(
+                self._words, self._sender, self._exchange, self._unpacked
+            )
+        self._loop.take(frame)
 
     # One call.
 
@@ -218,6 +235,14 @@ class Worker:
             return messages.DONE, pickled_result(result, self._exchange.place), 0
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             return messages.FAILED, [messages.encode_failure(error)], 0
+
+    def _unpacked(
+        self, frame: Frame
+    ) -> tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]:
+        """The function of a call and its arguments."""
+        arguments = self._arguments_of(frame)
+        fn = pickling.decode_function(bytes(frame.parts[0]))
+        return fn, *self._unpickled(frame, arguments)
 
     def _arguments_of(self, frame: Frame) -> Sequence[Part]:
         """The pickle of the arguments, and their buffers."""

@@ -16,6 +16,7 @@ from parallelize.errors import ParallelizeError
 from parallelize.process import messages
 from parallelize.process.launch import KILL, RESUME
 from parallelize.process.page import Page, close_page_file, make_page_file
+from parallelize.process.queue import COROUTINES
 from parallelize.process.segments import decode_places
 from parallelize.process.transport import (
     FdReader,
@@ -75,6 +76,7 @@ class Worker:
 
     Attributes:
         tasks: What it was given and has not answered, in order.
+        coroutines: How many of these are coroutines: all, or none.
         load: The seconds these are expected to take.
         begun: How many calls it was given in its life.
         stuck: Whether part of a frame waits until its socket takes more.
@@ -93,6 +95,7 @@ class Worker:
         self.pid: int | None = None
         self.stage: Stage = Stage.STARTING
         self.tasks: dict[int, Task] = {}
+        self.coroutines: int = 0
         self.load: float = 0.0
         self.begun: int = 0
         self.stuck: bool = False
@@ -144,6 +147,8 @@ class Worker:
         self.tasks[task.id] = task
         self.load += task.cost
         self.begun += task.size
+        if task.lane == COROUTINES:
+            self.coroutines += 1
         task.worker = self
         if task.shares:
             self.hand(task.shares)
@@ -155,6 +160,8 @@ class Worker:
     def release(self, task: Task) -> None:
         """Note that it no longer has the task."""
         del self.tasks[task.id]
+        if task.lane == COROUTINES:
+            self.coroutines -= 1
         task.worker = None
         self.load = self.load - task.cost if self.tasks else 0.0
 
@@ -317,6 +324,8 @@ class Worker:
         return self._last_news + SILENCE
 
     def _divisible(self) -> bool:
+        if self.coroutines:
+            return False
         if len(self.tasks) > 1:
             return True
         return any(task.left > 1 for task in self.tasks.values())

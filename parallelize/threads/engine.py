@@ -104,7 +104,7 @@ class Engine(Crew):
         try:
             with self._lock:
                 if self.state is State.BROKEN:
-                    raise self._broken_error()
+                    raise self.broken_error()
                 self._append(task)
         except RuntimeError as error:
             fail(task, error)
@@ -133,7 +133,7 @@ class Engine(Crew):
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
         if self.state is State.BROKEN:
-            raise self._broken_error()
+            raise self.broken_error()
         if not self._registered:
             lifecycle.register(self)
             self._registered = True
@@ -141,6 +141,10 @@ class Engine(Crew):
     # What workers ask.
 
     def _prepare(self, worker: Worker) -> bool:
+        return self.initialize(worker)
+
+    def initialize(self, worker: Worker | None = None) -> bool:
+        """Run the initializer in this thread; return False if that broke the pool."""
         initializer, initargs = self._initializer
         if initializer is None:
             return True
@@ -148,7 +152,7 @@ class Engine(Crew):
             initializer(*initargs)
         except BaseException as error:  # noqa: BLE001 - it breaks the pool
             _log.critical("Exception in initializer:", exc_info=True)
-            self._break(error, worker.take_first())
+            self._break(error, None if worker is None else worker.take_first())
             return False
         return True
 
@@ -158,11 +162,12 @@ class Engine(Crew):
             self._why_broken = why
             self._wake_all()
         if first is not None:
-            fail(first, self._broken_error())
+            fail(first, self.broken_error())
         while (task := self._next()) is not None:
-            fail(task, self._broken_error())
+            fail(task, self.broken_error())
 
-    def _broken_error(self) -> RuntimeError:
+    def broken_error(self) -> RuntimeError:
+        """The error of a call in a pool that is broken."""
         from concurrent.futures.thread import BrokenThreadPool
 
         error = BrokenThreadPool(

@@ -93,7 +93,7 @@ async def fetch(url: str) -> bytes:
     return url.encode()
 
 
-@processed(retries=1)
+@processed(retries=1, cancel="kill")
 async def fetch_twice(url: str) -> bytes:
     return url.encode() * 2
 
@@ -101,6 +101,9 @@ async def fetch_twice(url: str) -> bytes:
 assert_type(fetch("x"), Future[bytes])
 assert_type(fetch("x").result(), bytes)
 assert_type(fetch_twice("x"), Future[bytes])
+assert_type(fetch.options(cancel=None)("x"), Future[bytes])
+fetch.options(cancel="wait")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+threaded(cancel=True)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 async def use_them() -> None:
