@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from parallelize.callables import check_function, innermost
+from parallelize.callables import check_function, innermost, is_generator
 from parallelize.function import ParallelFunction
 from parallelize.options import DEFAULTS, CallOptions, Limit
 from parallelize.pools import Where, adapt
 from parallelize.settings import changed_options, changed_where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Never, TypedDict, Unpack
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Generator,
+        Iterator,
+    )
+    from typing import Never, Protocol, TypedDict, Unpack
 
     from parallelize.pools import AnyExecutor
+    from parallelize.streams.function import StreamFunction
+
+    class Closable(Protocol):
+        """What somebody opens and closes: a file, a cursor, a response.
+
+        Many of them are iterators, and they are the results of ordinary functions.
+        """
+
+        @property
+        def close(self) -> Callable[..., Any]: ...
+
+    O = TypeVar("O", bound=Closable)
 
     class FunctionOptions(TypedDict, total=False):
         """The options beside a function, for type checkers; `threaded` tells."""
@@ -28,10 +47,12 @@ if TYPE_CHECKING:
         initializer: Callable[..., object] | None
         initargs: tuple[Any, ...]
         name: str | None
+        buffersize: int | None
 
 
 P = ParamSpec("P")
 R = TypeVar("R")  # what the future holds
+T = TypeVar("T")  # what a generator yields
 
 __all__ = ("Decorator", "ParallelFunction", "parallelized", "processed", "threaded")
 
@@ -50,6 +71,24 @@ class Decorator:
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
     ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
     @overload
+    def __call__(
+        self, fn: Callable[P, Generator[T, Any, Any]], /
+    ) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, AsyncGenerator[T, Any]], /
+    ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+    @overload  # a file or a cursor is an iterator, too, but nobody yields its items
+    def __call__(self, fn: Callable[P, O], /) -> ParallelFunction[P, O, O]: ...
+    @overload  # how most annotate their generator functions
+    def __call__(
+        self, fn: Callable[P, Iterator[T]], /
+    ) -> StreamFunction[P, T, Iterator[T]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, AsyncIterator[T]], /
+    ) -> StreamFunction[P, T, AsyncIterator[T]]: ...
+    @overload
     def __call__(self, fn: Callable[P, R], /) -> ParallelFunction[P, R, R]: ...
     def __call__(self, fn: Callable[..., Any], /) -> ParallelFunction[..., Any, Any]:
         """Decorate the function."""
@@ -61,9 +100,17 @@ class Decorator:
             )
             raise TypeError(msg)
         options = self._options
+        if options.buffersize is not None and not is_generator(fn):
+            msg = f"buffersize is for generator functions, which {fn!r} is not"
+            raise ValueError(msg)
         if options.limit is not None:  # each function has a limit of its own
             options = options._replace(limit=Limit(options.limit.count))
-        return ParallelFunction(fn, self._where, options)
+        if not is_generator(fn):
+            return ParallelFunction(fn, self._where, options)
+        from parallelize.streams.function import StreamFunction
+
+        stream: Any = StreamFunction(fn, self._where, options)
+        return stream  # type: ignore[no-any-return]
 
 
 @overload  # only functions that return Any (or never) match: keep Any
@@ -74,6 +121,26 @@ def threaded(
 def threaded(
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def threaded(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def threaded(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def threaded(
+    fn: Callable[P, O], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, O, O]: ...
+@overload  # how most annotate their generator functions
+def threaded(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def threaded(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
 @overload
 def threaded(
     fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
@@ -90,6 +157,7 @@ def threaded(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator: ...
 def threaded(
     fn: Callable[..., Any] | None = None,
@@ -104,6 +172,7 @@ def threaded(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in threads.
 
@@ -127,6 +196,8 @@ def threaded(
             workers of its own.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         The decorated function; with options, what decorates it.
@@ -156,6 +227,7 @@ def threaded(
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
     return decorate if fn is None else decorate(fn)
 
@@ -168,6 +240,26 @@ def processed(
 def processed(
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def processed(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def processed(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def processed(
+    fn: Callable[P, O], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, O, O]: ...
+@overload  # how most annotate their generator functions
+def processed(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def processed(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
 @overload
 def processed(
     fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
@@ -184,6 +276,7 @@ def processed(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator: ...
 def processed(
     fn: Callable[..., Any] | None = None,
@@ -198,6 +291,7 @@ def processed(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in processes.
 
@@ -223,6 +317,8 @@ def processed(
             workers of its own.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         The decorated function; with options, what decorates it.
@@ -250,6 +346,7 @@ def processed(
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
     return decorate if fn is None else decorate(fn)
 
@@ -266,6 +363,7 @@ def parallelized(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator:
     """Make the calls of a function run in the executor that is given.
 
@@ -281,6 +379,8 @@ def parallelized(
         initializer: Called in each worker when it starts; only with a word.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         What decorates the function.
@@ -311,6 +411,7 @@ def parallelized(
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
 
 

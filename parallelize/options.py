@@ -22,6 +22,8 @@ class CallOptions(NamedTuple):
         retries: How many times more a failed call is started.
         retry_on: The errors after which it is; a died worker always counts.
         limit: Bounds how many calls run at once; None is no bound.
+        buffersize: How many items a generator may be ahead of its reader; None
+            leaves it to us.
     """
 
     name: str | None = None
@@ -29,6 +31,7 @@ class CallOptions(NamedTuple):
     retries: int = 0
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     limit: Limit | None = None
+    buffersize: int | None = None
 
 
 DEFAULTS = CallOptions()

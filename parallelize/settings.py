@@ -98,6 +98,8 @@ def changed_options(options: CallOptions, **keywords: Any) -> CallOptions:
         given["retry_on"] = check_retry_on(given["retry_on"])
     if given.get("limit") is not None:
         given["limit"] = Limit(check_count(given["limit"], "limit", least=1))
+    if given.get("buffersize") is not None:
+        given["buffersize"] = check_count(given["buffersize"], "buffersize", least=1)
     if not isinstance(given.get("name"), (str, types.NoneType)):
         msg = f"name must be a string or None, not {given['name']!r}"
         raise TypeError(msg)

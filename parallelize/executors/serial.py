@@ -76,6 +76,10 @@ class SerialExecutor(Executor):
             self._gate.leave(call.future)
         return call.future
 
+    def _start_stream(self, *_: object) -> None:
+        """Let the reader run the generator, step by step."""
+        self._gate.refuse_if_closed()
+
     def _prepare(
         self,
         fn: Callable[..., Any],

@@ -21,6 +21,7 @@ or Ctrl-C; at a normal end the hook of `parallelize.lifecycle` waits for them.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import itertools
 import logging
@@ -55,7 +56,7 @@ from parallelize.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from parallelize.executors.deadlines import Deadline
     from parallelize.executors.livemaps import LiveMaps
@@ -177,6 +178,10 @@ class ThreadPoolExecutor(Executor):
 
     def _start_rows(self, rows: Rows) -> Callable[[], object]:
         return _RowsRun(self._engine, rows).start()
+
+    def _runs_here(self) -> bool:
+        worker = _here.worker
+        return worker is not None and worker.engine is self._engine
 
 
 def _default_threads() -> int:
@@ -570,6 +575,19 @@ class _Engine:
         except IndexError:
             return None
 
+    @contextlib.contextmanager
+    def place_lent(self) -> Iterator[None]:
+        """Within the block one of the threads waits: another may have its place."""
+        with self._lock:
+            self.max_workers += 1
+            if self._queue:
+                self._call_worker()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.max_workers -= 1
+
     # Workers take them.
 
     def serve(self, worker: _Worker) -> None:
@@ -598,6 +616,9 @@ class _Engine:
                 return True
             self._husks = 0
             if self.state is not _State.OPEN and not self._held:
+                return False
+            if len(self.threads) > self.max_workers:  # it had the place of another
+                self.threads.discard(worker)
                 return False
             self._idle.append(worker)
         return self._rested(worker)
