@@ -41,6 +41,8 @@ _ABOUT_SEGMENTS = frozenset((messages.ADOPT, messages.FORGET, messages.RELEASED)
 _CALL_ENDS = frozenset((messages.DONE, messages.FAILED))
 _ROW_ENDS = frozenset((messages.BLOCK, messages.ROW_DONE, messages.ROW_FAILED))
 
+_STREAMED = frozenset((messages.ITEMS, messages.ITEM, messages.ITEM_FAILED))
+
 #: How many parts a frame of each kind has, at the least and at the most.
 _PARTS = {
     messages.READY: (0, 0),
@@ -50,6 +52,9 @@ _PARTS = {
     messages.BLOCK: (1, 1),
     messages.ROW_DONE: (1, MOST_PARTS),
     messages.ROW_FAILED: (1, 1),
+    messages.ITEMS: (1, MOST_PARTS),
+    messages.ITEM: (1, MOST_PARTS),
+    messages.ITEM_FAILED: (1, 1),
 }
 
 
@@ -160,6 +165,7 @@ class Dispatcher:
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(64)
             self._pool.tell_of_segments()
+            self._pool.tell_of_streams()
             self._register()
             self._pool.feed_idle()  # what Ctrl-C has kept somebody from doing
 
@@ -328,6 +334,8 @@ class Dispatcher:
             return task
         if kind in _ROW_ENDS and task.is_rows:
             return task
+        if kind in _STREAMED and task.is_stream:
+            return task
         self._about_none(worker, frame)
         return None
 
@@ -395,6 +403,8 @@ class Dispatcher:
         self, worker: Worker, rows_id: int, rows: int, ids: Sequence[int]
     ) -> None:
         pool = self._pool
+        for task in worker.tasks.values():
+            task.was_flushed()
         self._hear(worker)  # what it sent before it answered
         with pool.lock:
             returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]

@@ -39,6 +39,7 @@ from parallelize.process.segments import (
     RELEASES_AT_ONCE,
     Segments,
 )
+from parallelize.process.stream_tasks import StreamTask
 from parallelize.process.tasks import CallTask, Task
 from parallelize.process.transport import pack
 from parallelize.process.workers import Stage, Worker
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from parallelize.process.segments import Placed, Release
     from parallelize.process.transport import Part
     from parallelize.sharing import Shared
+    from parallelize.streams.channel import Channel
 
     class LiveMaps(Protocol):
         """The maps that run in this pool."""
@@ -125,6 +127,9 @@ class Pool:
         self.workers: dict[int, Worker] = {}
         self.idle: list[Worker] = []
         self.held: set[Task] = set()  # prepared; they wait for values or a limit
+        # How many workers there may be: one more for each that a reader holds back.
+        self.places: int = settings.max_workers
+        self._moved: deque[StreamTask] = deque()  # whose readers have come further
         self.start_failures: int = 0
         self._no_start_before = 0.0
         self._endings: deque[Callable[[], object]] = deque()  # see `settle`
@@ -157,6 +162,21 @@ class Pool:
         if self.state is not State.OPEN:
             self._refuse_if_closed()
         task = CallTask(self, fn, args, kwargs, options)
+        if task.waits_for or options.limit is not None:
+            self._hold(task)
+        return task
+
+    def prepare_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> StreamTask:
+        """Make a task of a generator; raise RuntimeError after shutdown."""
+        self._refuse_if_closed()
+        task = StreamTask(self, fn, args, kwargs, options, channel)
         if task.waits_for or options.limit is not None:
             self._hold(task)
         return task
@@ -211,7 +231,7 @@ class Pool:
                 self.queue.add(task, rows=task.is_rows)
                 if self._collected:  # before it is sent: it may need their room
                     self.tell_of_segments()
-                if self.idle or len(self.workers) < self.settings.max_workers:
+                if self.idle or len(self.workers) < self.places:
                     self.feed_idle()
         except Exception as error:  # noqa: BLE001 - closed meanwhile, or no start
             task.abort(error)
@@ -326,6 +346,29 @@ class Pool:
             owner = self.workers.get(worker_id)
             if owner is not None:
                 owner.forget_share(id)
+
+    # Streams.
+
+    def note_moved(self, task: StreamTask) -> None:
+        """The reader of a stream has come further, in whatever thread."""
+        self._moved.append(task)
+        if self._dispatcher is not None:
+            self._dispatcher.ring()
+
+    def tell_of_streams(self) -> None:
+        """Tell workers how their readers stand; the caller holds the lock."""
+        while self._moved:
+            task = self._moved.popleft()
+            task.looked_at()
+            if task.worker is not None:
+                self.tell_of(task, task.worker)
+
+    def tell_of(self, task: StreamTask, worker: Worker) -> None:
+        """Tell a worker how its reader stands; the caller holds the lock."""
+        task.tell(worker)
+        task.settle_place()
+        if worker.owes:
+            self._at(PAY_AFTER, partial(self._pay, worker))
 
     def _view_gone(self, worker_id: int, release: Release) -> None:
         """The last view of a result was collected, in whatever thread."""
@@ -463,7 +506,7 @@ class Pool:
 
     def _rest(self, worker: Worker) -> None:
         """A worker has nothing to do: let it go or keep it."""
-        if self._room(worker) <= 0:
+        if self._room(worker) <= 0 or len(self.workers) > self.places:
             self.let_go(worker)
         elif worker not in self.idle:
             self.idle.append(worker)
@@ -479,7 +522,7 @@ class Pool:
         self._at(LEAVE_GRACE, worker.kill)
 
     def _may_start(self) -> bool:
-        if len(self.workers) >= self.settings.max_workers:
+        if len(self.workers) >= self.places:
             return False
         if monotonic() >= self._no_start_before:
             return self.state is not State.STOPPING

@@ -60,7 +60,8 @@ class Channel:
 
     Attributes:
         life: How it stands. Read by anybody, at any time.
-        taken: How many items the reader has been given, in all.
+        buffersize: How many items there may be that the reader has not been given.
+        taken: How many it has been given, in all.
         moved: Called when the reader has taken items, and when no more are wanted:
             without the lock, in any thread, a finaliser too.
     """
@@ -69,7 +70,7 @@ class Channel:
         self.life: Life = Life.WAITING
         self.taken: int = 0
         self.moved: Callable[[], object] = bool
-        self._buffersize = buffersize
+        self.buffersize: int = buffersize
         self._items: deque[Any] = deque()
         self._arrived = 0  # items that have come, in all
         self._lent = 0  # items in the reader's hand that it has not been given
@@ -125,7 +126,7 @@ class Channel:
         """Whether the generator may give one item more, now."""
         # Only the producer adds items, and it asks: what it sees can only get better.
         unread = self._arrived - self.taken
-        return unread < self._buffersize and self.life is Life.FLOWING
+        return unread < self.buffersize and self.life is Life.FLOWING
 
     def wait_for_room(self) -> bool:
         """Wait for room and return True; False if no more items are wanted."""
@@ -161,7 +162,7 @@ class Channel:
         the generator is never further ahead of the reader than it may be.
         """
         with self._news:
-            count = min(len(self._items), max(1, self._buffersize // 2))
+            count = min(len(self._items), max(1, self.buffersize // 2))
             items = [self._items.popleft() for _ in range(count)]
             given = self._lent + bool(items)
             self._lent = len(items) - bool(items)

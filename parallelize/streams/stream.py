@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 __all__ = ("Stream", "open_stream")
 
-#: How many items a generator may be ahead of its reader, if nobody says.
+#: How many items a generator may be ahead of its reader, if nobody says. (What comes
+#: from processes is measured, see `process.stream_tasks`.)
 BUFFERSIZE = 32
 
 _OVER: Any = object()
