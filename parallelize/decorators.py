@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         @property
         def close(self) -> Callable[..., Any]: ...
 
-    O = TypeVar("O", bound=Closable)
+    K = TypeVar("K", bound=Closable)
 
     class FunctionOptions(TypedDict, total=False):
         """The options beside a function, for type checkers; `threaded` tells."""
@@ -65,9 +65,11 @@ class Decorator:
         self._options = options
 
     @overload  # only functions that return Any (or never) match: keep Any
-    def __call__(self, fn: Callable[P, Never], /) -> ParallelFunction[P, Any, Any]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Never], /
+    ) -> ParallelFunction[P, Any, Any]: ...
     @overload
-    def __call__(
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
     ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
     @overload
@@ -79,7 +81,7 @@ class Decorator:
         self, fn: Callable[P, AsyncGenerator[T, Any]], /
     ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
     @overload  # a file or a cursor is an iterator, too, but nobody yields its items
-    def __call__(self, fn: Callable[P, O], /) -> ParallelFunction[P, O, O]: ...
+    def __call__(self, fn: Callable[P, K], /) -> ParallelFunction[P, K, K]: ...
     @overload  # how most annotate their generator functions
     def __call__(
         self, fn: Callable[P, Iterator[T]], /
@@ -114,11 +116,11 @@ class Decorator:
 
 
 @overload  # only functions that return Any (or never) match: keep Any
-def threaded(
+def threaded(  # type: ignore[overload-overlap]
     fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, Any, Any]: ...
 @overload
-def threaded(
+def threaded(  # pyright: ignore[reportOverlappingOverload]
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
 @overload
@@ -131,8 +133,8 @@ def threaded(
 ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
 @overload  # a file or a cursor is an iterator, too, but nobody yields its items
 def threaded(
-    fn: Callable[P, O], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, O, O]: ...
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
 @overload  # how most annotate their generator functions
 def threaded(
     fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
@@ -233,11 +235,11 @@ def threaded(
 
 
 @overload  # only functions that return Any (or never) match: keep Any
-def processed(
+def processed(  # type: ignore[overload-overlap]
     fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, Any, Any]: ...
 @overload
-def processed(
+def processed(  # pyright: ignore[reportOverlappingOverload]
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
 @overload
@@ -250,8 +252,8 @@ def processed(
 ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
 @overload  # a file or a cursor is an iterator, too, but nobody yields its items
 def processed(
-    fn: Callable[P, O], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, O, O]: ...
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
 @overload  # how most annotate their generator functions
 def processed(
     fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]

@@ -204,7 +204,7 @@ class Executor(concurrent.futures.Executor, ABC):
 
     @property
     def _maps(self) -> LiveMaps:
-        """The maps and streams that run here; made by the first who asks, in any thread."""
+        """The maps and streams that run here; made by the first thread that asks."""
         maps: LiveMaps = vars(self).setdefault("_live_maps", LiveMaps())
         return maps
 

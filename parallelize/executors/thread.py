@@ -56,7 +56,7 @@ from parallelize.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from parallelize.executors.deadlines import Deadline
     from parallelize.executors.livemaps import LiveMaps
@@ -576,7 +576,7 @@ class _Engine:
             return None
 
     @contextlib.contextmanager
-    def place_lent(self) -> Iterator[None]:
+    def place_lent(self) -> Generator[None]:
         """Within the block one of the threads waits: another may have its place."""
         with self._lock:
             self.max_workers += 1

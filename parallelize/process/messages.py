@@ -30,11 +30,11 @@ ITEMS has one part that is a list of numbers, if ``extra`` is 1; else each part 
 item, pickled. ``micros`` is 1 in it if items come so fast that the worker may keep some
 for a moment, without sending them. ITEM is one item with its buffers.
 
-To the kind of CALL, STREAM, DONE, ROW_DONE and ITEM `BIG` is added if their buffers are in a
-segment: the last part of the arguments or of the result then says where.
+To the kind of CALL, STREAM, DONE, ROW_DONE and ITEM `BIG` is added if their buffers
+are in a segment: the last part of the arguments or of the result then says where.
 
-``id`` names the task. ``extra`` is, in CALL and STREAM, how many of the buffers belong to
-the arguments; in ROWS, the number of arguments of each row (0: each row is
+``id`` names the task. ``extra`` is, in CALL and STREAM, how many of the buffers belong
+to the arguments; in ROWS, the number of arguments of each row (0: each row is
 pickled on its own); in DONE, 1 if the result is of a type that unpickles without
 harm; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is how long it ran;

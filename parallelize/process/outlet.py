@@ -72,7 +72,9 @@ class Credit:
     def forget_all_but(self, id: int) -> None:
         """A stream begins: those before it have ended."""
         with self._changed:
-            self._given = {each: self._given[each] for each in self._given if each == id}
+            self._given = {
+                each: self._given[each] for each in self._given if each == id
+            }
             self._closed &= {id}
             self._wakers.clear()
 

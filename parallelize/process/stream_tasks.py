@@ -18,7 +18,7 @@ from __future__ import annotations
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.process import messages, pickling
+from parallelize.process import messages
 from parallelize.process.tasks import (
     CallTask,
     PickledFailure,
@@ -29,7 +29,7 @@ from parallelize.process.transport import ProtocolError, pack
 from parallelize.streams.channel import Life
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from parallelize.options import CallOptions
     from parallelize.process.pool import Pool

@@ -263,7 +263,7 @@ class Worker:
         self._sender.send(kind, frame.id, [part], int(kind == messages.DONE))
         self._sender.flush()
         if frame.kind & messages.BIG:
-            self._exchange.tell_released()
+            self._exchange.tell_if_urgent()
 
     def _run_stream(self, frame: Frame, outlet: Outlet) -> tuple[int, bytes]:
         from parallelize.streams.pump import pump

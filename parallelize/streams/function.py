@@ -80,7 +80,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         )
         raise TypeError(msg)
 
-    def options(  # type: ignore[override]  # it has one option more
+    def options(
         self,
         *,
         max_workers: int | None = UNCHANGED,
@@ -163,7 +163,9 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
     ) -> StreamFunction[Q, T, W]: ...
     @overload  # something else: a static method
     def __get__(self, instance: object, owner: Any = None, /) -> Self: ...
-    def __get__(self, instance: object, owner: Any = None, /) -> Any:
+    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, instance: object, owner: Any = None, /
+    ) -> Any:
         """Bind as the function does (also inside a static or class method)."""
         bind: Any = super().__get__
         return bind(instance, owner)

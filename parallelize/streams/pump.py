@@ -15,6 +15,7 @@ streams.
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -27,13 +28,16 @@ class Sink(Protocol):
 
     def room(self) -> bool:
         """Whether there is room for one item more, now."""
+        ...
 
     def wait(self) -> bool:
         """Wait for room and return True; False if no more items are wanted."""
+        ...
 
     @property
     def is_closed(self) -> bool:
         """Whether no more items are wanted."""
+        ...
 
     def when_room(self, waker: Callable[[], object]) -> None:
         """Call ``waker()`` once there is room or no more is wanted, maybe at once."""
@@ -123,7 +127,7 @@ class _AsyncPump:
             if sink.is_closed:
                 return False
             news: asyncio.Future[None] = loop.create_future()
-            sink.when_room(lambda news=news: _tell(loop, _resolve, news))
+            sink.when_room(partial(_tell, loop, _resolve, news))
             await news
         return True
 
