@@ -72,9 +72,8 @@ class Credit:
     def forget_all_but(self, id: int) -> None:
         """A stream begins: those before it have ended."""
         with self._changed:
-            self._given = {
-                each: self._given[each] for each in self._given if each == id
-            }
+            given = self._given.get(id, 0)
+            self._given = {id: given} if given else {}
             self._closed &= {id}
             self._wakers.clear()
 

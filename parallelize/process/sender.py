@@ -33,7 +33,7 @@ def pickled_result(result: object, place: Place) -> list[Part]:
     try:
         return pickling.dumps_back(result, place)
     except BaseException as error:
-        raise _refusal("the result", result, error) from error
+        raise _refusal(_RESULT, result, error) from error
 
 
 def pickled_item(item: object, place: Place) -> list[Part]:
@@ -41,7 +41,7 @@ def pickled_item(item: object, place: Place) -> list[Part]:
     try:
         return pickling.dumps_back(item, place)
     except BaseException as error:
-        raise _refusal("an item of the stream", item, error) from error
+        raise _refusal(_ITEM, item, error) from error
 
 
 def _refusal(what: str, result: object, error: BaseException) -> BaseException:
@@ -59,6 +59,9 @@ _ADVICE = {
     "coroutine": "; decorate the async function itself, or await it in the call",
     "async_generator": "; decorate the generator function itself, or return a list",
 }
+
+_RESULT = "the result"
+_ITEM = "an item of the stream"
 
 
 class _Block(NamedTuple):

@@ -83,9 +83,9 @@ class Channel:
     def _make_lock(self) -> None:
         # Guards all of it; nothing is locked under it. Reentrant, as the stream may
         # be collected in a thread that holds it.
-        lock = threading.RLock()
-        self._news = threading.Condition(lock)  # the reader waits here,
-        self._room = threading.Condition(lock)  # and here its producer
+        self.lock: threading.RLock = threading.RLock()
+        self._news = threading.Condition(self.lock)  # the reader waits here,
+        self._room = threading.Condition(self.lock)  # and here its producer
 
     # The producer's.
 

@@ -74,8 +74,8 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
 
     def _row_target(self) -> NoReturn:
         msg = (
-            f"there is no map of the generator function {self.__qualname__}, as each of "
-            "its items would be a stream: call it for each item, or decorate a "
+            f"there is no map of the generator function {self.__qualname__}, as each "
+            "of its items would be a stream: call it for each item, or decorate a "
             "function that returns a list"
         )
         raise TypeError(msg)

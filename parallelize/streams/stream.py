@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from parallelize import locks
 from parallelize.calls import name_of
 from parallelize.futures import Outcome
 from parallelize.streams.channel import Channel, Life
@@ -103,6 +104,15 @@ class Stream(Iterator[T], AsyncIterator[T]):
         return item  # type: ignore[no-any-return]
 
     def _fetch(self) -> Any:
+        lock = self._channel.lock
+        locked = locks.depth(lock)
+        try:
+            return self._next()
+        except BaseException:  # Ctrl-C for one
+            locks.release_to(lock, locked)
+            raise
+
+    def _next(self) -> Any:
         while (item := self._at_hand()) is _OVER:
             if self._inline is not None:
                 return self._inline.next()
