@@ -16,6 +16,7 @@ Example:
 #   decorators, helpers   what users write: decorators, and maps of plain functions
 #   function, settings    the decorated function, and the options it was given
 #   mapping               the one map: window, chunks, order, errors
+#   streams/              generators that run in a worker while they are read
 #   pools                 which executor takes a call: the global pools, use()
 #   executors/            one backend a file over the base in executors/base
 #   process/              the process engine, both ends of the wire
@@ -73,6 +74,8 @@ if TYPE_CHECKING:
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown, use
     from parallelize.sharing import Shared, share
+    from parallelize.streams.function import StreamFunction
+    from parallelize.streams.stream import Stream
 
 __all__ = (
     "ALL_COMPLETED",
@@ -93,6 +96,8 @@ __all__ = (
     "SerialExecutor",
     "SerializationError",
     "Shared",
+    "Stream",
+    "StreamFunction",
     "TaskGroup",
     "TaskKilled",
     "TaskTimeout",
@@ -153,6 +158,8 @@ _HOMES = {
     "parallelize.mapping": ("MapIterator",),
     "parallelize.pools": ("shutdown", "use"),
     "parallelize.sharing": ("Shared", "share"),
+    "parallelize.streams.function": ("StreamFunction",),
+    "parallelize.streams.stream": ("Stream",),
 }
 
 

@@ -19,6 +19,7 @@ __all__ = (
     "check_function",
     "innermost",
     "is_async",
+    "is_generator",
     "names_of",
     "run_coroutine",
     "uncoroutined",
@@ -38,13 +39,6 @@ def check_function(fn: object) -> None:
         raise TypeError(msg)
     if not isinstance(fn, classmethod):  # which is no callable itself
         check_callable(fn, "what is decorated")
-    if _flags(fn) & _GENERATORS:
-        name = getattr(fn, "__qualname__", repr(fn))
-        msg = (
-            f"the generator function {name} cannot be decorated: streams come in a "
-            "later version; return a list instead"
-        )
-        raise TypeError(msg)
 
 
 def is_async(fn: Any) -> bool:  # any callable
@@ -55,6 +49,14 @@ def is_async(fn: Any) -> bool:  # any callable
             return True
         fn, seen = getattr(fn, "__wrapped__", None), seen + 1
     return False
+
+
+def is_generator(fn: object) -> bool:
+    """Whether ``fn`` is a generator function, sync or async.
+
+    What merely wraps one is not: it may do with the generator what it likes.
+    """
+    return bool(_flags(fn) & _GENERATORS)
 
 
 def innermost(fn: Any) -> Any:
@@ -69,10 +71,10 @@ def innermost(fn: Any) -> Any:
 
 
 def uncoroutined(code: types.CodeType) -> types.CodeType:
-    """Return the code without the note that a call gives a coroutine."""
-    if not code.co_flags & _COROUTINE:
+    """Return the code without the note that a call gives a coroutine or generator."""
+    if not code.co_flags & (_COROUTINE | _GENERATORS):
         return code
-    return code.replace(co_flags=code.co_flags & ~_COROUTINE)
+    return code.replace(co_flags=code.co_flags & ~(_COROUTINE | _GENERATORS))
 
 
 def _flags(fn: Any) -> int:

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from parallelize.callables import check_function, innermost
+from parallelize.callables import check_function, innermost, is_generator
 from parallelize.function import ParallelFunction
 from parallelize.options import DEFAULTS, CallOptions, Limit
 from parallelize.pools import Where, adapt
 from parallelize.settings import changed_options, changed_where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Literal, Never, TypedDict, Unpack
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Generator,
+        Iterator,
+    )
+    from typing import Literal, Never, Protocol, TypedDict, Unpack
 
     from parallelize.pools import AnyExecutor
+    from parallelize.streams.function import StreamFunction
+
+    class Closable(Protocol):
+        """What somebody opens and closes: a file, a cursor, a response.
+
+        Many of them are iterators, and they are the results of ordinary functions.
+        """
+
+        @property
+        def close(self) -> Callable[..., Any]: ...
+
+    K = TypeVar("K", bound=Closable)
 
     class FunctionOptions(TypedDict, total=False):
         """The options beside a function, for type checkers; `threaded` tells."""
@@ -29,10 +48,12 @@ if TYPE_CHECKING:
         initializer: Callable[..., object] | None
         initargs: tuple[Any, ...]
         name: str | None
+        buffersize: int | None
 
 
 P = ParamSpec("P")
 R = TypeVar("R")  # what the future holds
+T = TypeVar("T")  # what a generator yields
 
 __all__ = ("Decorator", "ParallelFunction", "parallelized", "processed", "threaded")
 
@@ -45,11 +66,31 @@ class Decorator:
         self._options = options
 
     @overload  # only functions that return Any (or never) match: keep Any
-    def __call__(self, fn: Callable[P, Never], /) -> ParallelFunction[P, Any, Any]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Never], /
+    ) -> ParallelFunction[P, Any, Any]: ...
     @overload
-    def __call__(
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
     ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, Generator[T, Any, Any]], /
+    ) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, AsyncGenerator[T, Any]], /
+    ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+    @overload  # a file or a cursor is an iterator, too, but nobody yields its items
+    def __call__(self, fn: Callable[P, K], /) -> ParallelFunction[P, K, K]: ...
+    @overload  # how most annotate their generator functions
+    def __call__(
+        self, fn: Callable[P, Iterator[T]], /
+    ) -> StreamFunction[P, T, Iterator[T]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, AsyncIterator[T]], /
+    ) -> StreamFunction[P, T, AsyncIterator[T]]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> ParallelFunction[P, R, R]: ...
     def __call__(self, fn: Callable[..., Any], /) -> ParallelFunction[..., Any, Any]:
@@ -62,19 +103,47 @@ class Decorator:
             )
             raise TypeError(msg)
         options = self._options
+        if options.buffersize is not None and not is_generator(fn):
+            msg = f"buffersize is for generator functions, which {fn!r} is not"
+            raise ValueError(msg)
         if options.limit is not None:  # each function has a limit of its own
             options = options._replace(limit=Limit(options.limit.count))
-        return ParallelFunction(fn, self._where, options)
+        if not is_generator(fn):
+            return ParallelFunction(fn, self._where, options)
+        from parallelize.streams.function import StreamFunction
+
+        stream: Any = StreamFunction(fn, self._where, options)
+        return stream  # type: ignore[no-any-return]
 
 
 @overload  # only functions that return Any (or never) match: keep Any
-def threaded(
+def threaded(  # type: ignore[overload-overlap]
     fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, Any, Any]: ...
 @overload
-def threaded(
+def threaded(  # pyright: ignore[reportOverlappingOverload]
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def threaded(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def threaded(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def threaded(
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
+@overload  # how most annotate their generator functions
+def threaded(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def threaded(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
 @overload
 def threaded(
     fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
@@ -92,6 +161,7 @@ def threaded(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator: ...
 def threaded(
     fn: Callable[..., Any] | None = None,
@@ -107,6 +177,7 @@ def threaded(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in threads.
 
@@ -133,6 +204,8 @@ def threaded(
             workers of its own.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         The decorated function; with options, what decorates it.
@@ -163,18 +236,39 @@ def threaded(
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
     return decorate if fn is None else decorate(fn)
 
 
 @overload  # only functions that return Any (or never) match: keep Any
-def processed(
+def processed(  # type: ignore[overload-overlap]
     fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, Any, Any]: ...
 @overload
-def processed(
+def processed(  # pyright: ignore[reportOverlappingOverload]
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def processed(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def processed(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def processed(
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
+@overload  # how most annotate their generator functions
+def processed(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def processed(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
 @overload
 def processed(
     fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
@@ -192,6 +286,7 @@ def processed(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator: ...
 def processed(
     fn: Callable[..., Any] | None = None,
@@ -207,6 +302,7 @@ def processed(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in processes.
 
@@ -234,6 +330,8 @@ def processed(
             workers of its own.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         The decorated function; with options, what decorates it.
@@ -262,6 +360,7 @@ def processed(
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
     return decorate if fn is None else decorate(fn)
 
@@ -279,6 +378,7 @@ def parallelized(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator:
     """Make the calls of a function run in the executor that is given.
 
@@ -296,6 +396,8 @@ def parallelized(
         initializer: Called in each worker when it starts; only with a word.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         What decorates the function.
@@ -327,6 +429,7 @@ def parallelized(
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
 
 

@@ -501,7 +501,7 @@ class ParallelFunction(Generic[P, R, W]):
         """Pickle by name where a name finds the function, else with its parts."""
         found, how = self._find_by_name()
         if found is None or found.__wrapped__ != self.__wrapped__:
-            return _blank, (), self._state()
+            return _blank, (type(self),), self._state()
         if found is self or (self._owner is not None and found == self):
             reference: str | tuple[Any, ...] = how
             return reference
@@ -553,10 +553,12 @@ def _parallel(found: object) -> ParallelFunction[..., Any, Any] | None:
     return found if isinstance(found, ParallelFunction) else None
 
 
-def _blank() -> ParallelFunction[..., Any, Any]:
+def _blank(
+    kind: type[ParallelFunction[..., Any, Any]],
+) -> ParallelFunction[..., Any, Any]:
     # A pickle makes this first and fills it last, so that a function may refer to
     # its decorated self (as a recursive one in __main__ does).
-    return object.__new__(ParallelFunction)
+    return object.__new__(kind)
 
 
 def _variant_of(

@@ -26,6 +26,8 @@ class CallOptions(NamedTuple):
         limit: Bounds how many calls run at once; None is no bound.
         cancel: What becomes of a call that has begun when a task that awaits it is
             cancelled: None lets it run on, "kill" kills it.
+        buffersize: How many items a generator may be ahead of its reader; None
+            leaves it to us.
     """
 
     name: str | None = None
@@ -34,6 +36,7 @@ class CallOptions(NamedTuple):
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     limit: Limit | None = None
     cancel: Literal["kill"] | None = None
+    buffersize: int | None = None
 
 
 DEFAULTS = CallOptions()

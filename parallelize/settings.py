@@ -101,6 +101,8 @@ def changed_options(options: CallOptions, **keywords: Any) -> CallOptions:
         given["limit"] = Limit(check_count(given["limit"], "limit", least=1))
     if "cancel" in given:
         given["cancel"] = check_cancel(given["cancel"])
+    if given.get("buffersize") is not None:
+        given["buffersize"] = check_count(given["buffersize"], "buffersize", least=1)
     if not isinstance(given.get("name"), (str, types.NoneType)):
         msg = f"name must be a string or None, not {given['name']!r}"
         raise TypeError(msg)

@@ -161,8 +161,9 @@ def test_everything_of_concurrent_futures_is_here():
 # its own room. Rooms in one line do not know each other.
 LAYERS = [
     ["decorators", "helpers"],
+    ["streams.function"],
     ["function"],
-    ["settings", "mapping"],
+    ["settings", "mapping", "streams.stream"],
     ["pools"],
     ["executors"],
     ["threads", "joining"],
@@ -171,7 +172,7 @@ LAYERS = [
     ["process.deadlines"],
     ["process.coroutines"],
     ["process.bundles"],
-    ["process.row_tasks", "process.starting"],
+    ["process.row_tasks", "process.starting", "process.stream_tasks"],
     ["process.tasks", "process.workers"],
     ["process.queue"],
     ["process.launch", "process.lending"],
@@ -179,7 +180,7 @@ LAYERS = [
     ["process.server"],
     ["process.worker"],
     ["process.worker_loop"],
-    ["process.rows", "process.exchange"],
+    ["process.rows", "process.exchange", "process.outlet"],
     ["process.sender"],
     ["sharing"],
     ["process.inheritance", "process.messages"],
@@ -190,6 +191,8 @@ LAYERS = [
     ["process.main_module"],
     ["insight", "proxies", "gathering", "groups"],
     ["members"],
+    ["streams.local", "streams.inline"],
+    ["streams.channel", "streams.pump", "streams"],
     ["calls", "callables", "cpus", "_died"],
     ["dependencies", "ended", "coroutines", "awaiting"],
     ["futures"],
@@ -221,6 +224,7 @@ LEAVES = {
     "loops",
     "sharing",
     "waiting",
+    "streams.pump",
 }
 WIRE = {
     "command",
@@ -230,6 +234,7 @@ WIRE = {
     "main_module",
     "memory",
     "messages",
+    "outlet",
     "page",
     "patience",
     "pickling",

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from parallelize.calls import Begun, Call, Rows, admit, name_of, run_retrying, run_rows
+from parallelize.errors import TaskTimeout
 from parallelize.executors.livemaps import LiveMaps
 from parallelize.futures import Failure
 from parallelize.options import DEFAULTS, CallOptions, check_callable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from parallelize.futures import Future
     from parallelize.mapping import MapIterator
+    from parallelize.streams.channel import Channel
+    from parallelize.streams.local import Watch
 
 __all__ = ("Call", "Executor", "Rows", "admit", "name_of", "run_retrying", "run_rows")
 
@@ -182,9 +185,31 @@ class Executor(concurrent.futures.Executor, ABC):
         """Whether this thread runs a loop of this executor."""
         return False
 
+    def _start_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> Future[Any] | None:
+        """Run a generator function and put its items into the channel.
+
+        Returns:
+            The future of the run; None if the reader is to run the generator.
+        """
+        from parallelize.streams.local import Producer
+
+        producer = Producer(fn, channel, _watch(fn, options))
+        return self._submit(producer, args, kwargs, options._replace(timeout=None))
+
+    def _runs_here(self) -> bool:
+        """Whether the running thread is a worker of this executor."""
+        return False
+
     @property
     def _maps(self) -> LiveMaps:
-        """The maps that run here; made by the first who asks, in any thread."""
+        """The maps and streams that run here; made by the first thread that asks."""
         maps: LiveMaps = vars(self).setdefault("_live_maps", LiveMaps())
         return maps
 
@@ -197,6 +222,18 @@ class Executor(concurrent.futures.Executor, ABC):
             self._maps.cancel()
         else:
             self._maps.finish()
+
+
+def _watch(fn: Callable[..., Any], options: CallOptions) -> Watch | None:
+    """What watches over the time that a generator takes for each item."""
+    timeout = options.timeout
+    if timeout is None:
+        return None
+    from parallelize.executors import deadlines
+    from parallelize.streams.local import Watch
+
+    name = name_of(fn, options)
+    return Watch(timeout, deadlines.after, lambda: TaskTimeout(name, timeout))
 
 
 def _opened(

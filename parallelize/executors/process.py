@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from parallelize.calls import Call, Rows
     from parallelize.futures import Future
     from parallelize.options import CallOptions
+    from parallelize.streams.channel import Channel
 
 #: Seconds after which an idle worker leaves.
 IDLE_TIMEOUT = 300.0
@@ -139,6 +140,18 @@ class ProcessPoolExecutor(Executor):
         else:
             pool.enqueue(call)
         return call.future
+
+    def _start_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> Future[Any]:
+        task = self._live_pool().prepare_stream(fn, args, kwargs, options, channel)
+        admit(task)
+        return task.future
 
     def _start_rows(self, rows: Rows) -> Begun:
         tasks = self._live_pool().prepare_rows(rows)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parallelize.options import CallOptions, Limit
+    from parallelize.streams.channel import Channel
 
 __all__ = ("SerialExecutor",)
 
@@ -76,6 +77,17 @@ class SerialExecutor(Executor):
         finally:
             self._gate.leave(call.future)
         return call.future
+
+    def _start_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> None:
+        """Let the reader run the generator, step by step."""
+        self._gate.refuse_if_closed()
 
     def _prepare(
         self,

@@ -21,6 +21,8 @@ from parallelize.options import (
 from parallelize.threads.engine import Engine, State
 from parallelize.threads.rows import RowsRun
 from parallelize.threads.tasks import Task, ThreadCall
+from parallelize.threads.workers import Worker
+from parallelize.waiting import here
 
 if TYPE_CHECKING:
     import threading
@@ -186,6 +188,10 @@ class ThreadPoolExecutor(Executor):
 
     def _start_rows(self, rows: Rows) -> Begun:
         return RowsRun(self._engine, rows).start()
+
+    def _runs_here(self) -> bool:
+        worker = here.worker
+        return isinstance(worker, Worker) and worker.engine is self._engine
 
 
 def _default_threads() -> int:

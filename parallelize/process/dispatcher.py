@@ -45,6 +45,8 @@ _ABOUT_COROUTINES = frozenset(
 )
 _ROW_ENDS = frozenset((messages.BLOCK, messages.ROW_DONE, messages.ROW_FAILED))
 
+_STREAMED = frozenset((messages.ITEMS, messages.ITEM, messages.ITEM_FAILED))
+
 #: How many parts a frame of each kind has, at the least and at the most.
 _PARTS = {
     messages.READY: (0, 0),
@@ -55,6 +57,9 @@ _PARTS = {
     messages.ROW_DONE: (1, MOST_PARTS),
     messages.ROW_FAILED: (1, 1),
     **dict.fromkeys(_ABOUT_COROUTINES, (1, 1)),
+    messages.ITEMS: (1, MOST_PARTS),
+    messages.ITEM: (1, MOST_PARTS),
+    messages.ITEM_FAILED: (1, 1),
 }
 
 
@@ -165,6 +170,7 @@ class Dispatcher:
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(64)
             self._pool.tell_of_segments()
+            self._pool.tell_of_streams()
             self._register()
             self._pool.feed_idle()  # what Ctrl-C has kept somebody from doing
 
@@ -337,6 +343,8 @@ class Dispatcher:
             return task
         if kind in _ABOUT_COROUTINES and isinstance(task, CoroutineTask):
             return self._pool.coroutines.told(worker, task, kind)
+        if kind in _STREAMED and task.is_stream:
+            return task
         self._about_none(worker, frame)
         return None
 
@@ -404,6 +412,8 @@ class Dispatcher:
         self, worker: Worker, rows_id: int, rows: int, ids: Sequence[int]
     ) -> None:
         pool = self._pool
+        for task in worker.tasks.values():
+            task.was_flushed()
         self._hear(worker)  # what it sent before it answered
         with pool.lock:
             returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]

@@ -6,6 +6,9 @@
 | CALL          | function, arguments, buffers …, values …  | DONE or FAILED        |
 | ROWS          | function, rows                            | BLOCK, ROW_DONE,      |
 |               |                                           | ROW_FAILED, in order  |
+| STREAM        | as CALL                                   | ITEMS, ITEM ..., then |
+|               |                                           | DONE or FAILED        |
+| CREDIT, CLOSE | (over the control socket)                 |                       |
 | GIVE_BACK     | (over the control socket)                 | GIVEN_BACK, likewise  |
 | COROUTINE     | as CALL                                   | ASYNC_BEGUN, and then |
 |               |                                           | DONE, FAILED or       |
@@ -26,11 +29,21 @@ GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
 is running (0: none is), how many of its rows are given up, then the ids of the
 tasks that are given back.
 
-To the kind of CALL, COROUTINE, DONE and ROW_DONE `BIG` is added if their buffers are
-in a segment: the last part of the arguments or of the result then says where.
+To the kind of CALL, COROUTINE, STREAM, DONE, ROW_DONE and ITEM `BIG` is added if their
+buffers are in a segment: the last part of the arguments or of the result then says
+where.
 
-``id`` names the task. ``extra`` is, in CALL, how many of the buffers belong to
-the arguments; in ROWS, the number of arguments of each row (0: each row is
+A stream runs a generator. ``micros`` of STREAM and ``extra`` of CREDIT say how many
+items (more) the pool takes; CLOSE that it wants none, so that the generator is closed.
+ITEMS has one part that is a list of numbers, if ``extra`` is 1; else each part is an
+item, pickled. ``micros`` is 1 in it if items come so fast that the worker may keep some
+for a moment, without sending them. ITEM is one item with its buffers.
+
+To the kind of CALL, STREAM, DONE, ROW_DONE and ITEM `BIG` is added if their buffers
+are in a segment: the last part of the arguments or of the result then says where.
+
+``id`` names the task. ``extra`` is, in CALL and STREAM, how many of the buffers belong
+to the arguments; in ROWS, the number of arguments of each row (0: each row is
 pickled on its own); in DONE, 1 if the result is of a type that unpickles without
 harm; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is how long it ran;
@@ -65,6 +78,9 @@ GIVE_BACK = 4
 ADOPT = 5
 FORGET = 6
 RELEASED = 7
+STREAM = 8  # a bit that no other kind of a task has
+CREDIT = 9
+CLOSE = 10
 
 ASYNC = 1 << 6  # this bit is set in the kinds to a worker that are about coroutines
 COROUTINE = ASYNC + 1
@@ -82,6 +98,9 @@ BLOCK = 15
 ROW_DONE = 16
 ROW_FAILED = 17
 GIVEN_BACK = 18
+ITEMS = 19
+ITEM = 20
+ITEM_FAILED = 21  # the pool's own note: the buffers of an ITEM are out of reach
 
 _NUMBER_SIZE = 8  # bytes of each number in GIVEN_BACK
 

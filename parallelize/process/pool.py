@@ -32,6 +32,7 @@ from parallelize.process.dispatcher import Dispatcher
 from parallelize.process.queue import COROUTINES, TaskQueue
 from parallelize.process.row_tasks import RowsTask, encode_rows
 from parallelize.process.starting import Starter
+from parallelize.process.stream_tasks import StreamTask
 from parallelize.process.tasks import CallTask, Task
 from parallelize.process.workers import Stage, Worker
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from parallelize.process.segments import Placed
     from parallelize.process.starting import Settings
     from parallelize.process.transport import Part
+    from parallelize.streams.channel import Channel
 
     class LiveMaps(Protocol):
         """The maps that run in this pool."""
@@ -98,6 +100,9 @@ class Pool:
         self.idle: list[Worker] = []
         self.coroutines: Coroutines = Coroutines(self)
         self.held: set[Task] = set()  # prepared; they wait for values or a limit
+        # How many workers there may be: one more for each that a reader holds back.
+        self.places: int = settings.max_workers
+        self._moved: deque[StreamTask] = deque()  # whose readers have come further
         self._endings: deque[Callable[[], object]] = deque()  # see `settle`
         self.lending: lending.Lending = lending.Lending(self._ring)
         self.starter: Starter = Starter(settings, self.lending)
@@ -122,6 +127,21 @@ class Pool:
         if options is not DEFAULTS and isinstance(fn, AsyncTarget):
             make = CoroutineTask
         task = make(self, fn, args, kwargs, options)
+        if task.waits_for or options.limit is not None:
+            self._hold(task)
+        return task
+
+    def prepare_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> StreamTask:
+        """Make a task of a generator; raise RuntimeError after shutdown."""
+        self._refuse_if_closed()
+        task = StreamTask(self, fn, args, kwargs, options, channel)
         if task.waits_for or options.limit is not None:
             self._hold(task)
         return task
@@ -176,7 +196,7 @@ class Pool:
                 self.queue.add(task)
                 if self.lending.collected:  # before it is sent: it may need the room
                     self.tell_of_segments()
-                if self.idle or len(self.workers) < self.settings.max_workers:
+                if self.idle or len(self.workers) < self.places:
                     self.feed_idle()
                 elif self.queue.coroutines:
                     self.coroutines.spread()
@@ -272,6 +292,28 @@ class Pool:
         self.lending.tell(self.workers)
         if self.lending.warm:
             self._cool_later()
+
+    # Streams.
+
+    def note_moved(self, task: StreamTask) -> None:
+        """The reader of a stream has come further, in whatever thread."""
+        self._moved.append(task)
+        self._ring()
+
+    def tell_of_streams(self) -> None:
+        """Tell workers how their readers stand; the caller holds the lock."""
+        while self._moved:
+            task = self._moved.popleft()
+            task.looked_at()
+            if task.worker is not None:
+                self.tell_of(task, task.worker)
+
+    def tell_of(self, task: StreamTask, worker: Worker) -> None:
+        """Tell a worker how its reader stands; the caller holds the lock."""
+        task.tell(worker)
+        task.settle_place()
+        if worker.owes:
+            self.at(PAY_AFTER, partial(self._pay, worker))
 
     def _ring(self) -> None:
         if self._dispatcher is not None:
@@ -403,7 +445,7 @@ class Pool:
 
     def _rest(self, worker: Worker) -> None:
         """A worker has nothing to do: let it go or keep it."""
-        if self._room(worker) <= 0:
+        if self._room(worker) <= 0 or len(self.workers) > self.places:
             self.let_go(worker)
         elif worker not in self.idle:
             self.idle.append(worker)
@@ -435,7 +477,7 @@ class Pool:
 
     def _may_start(self) -> bool:
         return (
-            len(self.workers) < self.settings.max_workers
+            len(self.workers) < self.places
             and self.state is not State.STOPPING
             and self.starter.may_start(others_serve=self._serves())
         )

@@ -11,6 +11,7 @@ single operations and may be a moment old.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -90,7 +91,8 @@ class TaskQueue:
         if not lane:
             return None
         task = lane[0]
-        seconds = self._seconds.get(task.key)
+        # Nobody knows how long a stream is read: nothing may stand behind it.
+        seconds = math.inf if task.is_stream else self._seconds.get(task.key)
         task.cost = 0.0 if seconds is None else seconds * task.size
         if ahead and (
             seconds is None or ahead >= MOST_AHEAD or load + task.cost > FILL

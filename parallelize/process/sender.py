@@ -33,24 +33,35 @@ def pickled_result(result: object, place: Place) -> list[Part]:
     try:
         return pickling.dumps_back(result, place)
     except BaseException as error:
-        raise _refusal(result, error) from error
+        raise _refusal(_RESULT, result, error) from error
 
 
-def _refusal(result: object, error: BaseException) -> BaseException:
+def pickled_item(item: object, place: Place) -> list[Part]:
+    """The same for an item of a stream."""
+    try:
+        return pickling.dumps_back(item, place)
+    except BaseException as error:
+        raise _refusal(_ITEM, item, error) from error
+
+
+def _refusal(what: str, result: object, error: BaseException) -> BaseException:
     from parallelize.errors import SerializationError
 
     kind = type(result).__qualname__
     advice = _ADVICE.get(kind, "")
     text = messages.text_of(error)
     why = f"{type(error).__name__}: {text}{advice}"
-    return SerializationError(f"the result, a {kind}, cannot be pickled: {why}")
+    return SerializationError(f"{what}, a {kind}, cannot be pickled: {why}")
 
 
 _ADVICE = {
-    "generator": "; return a list, or let the caller iterate over calls",
+    "generator": "; decorate the generator function itself, or return a list",
     "coroutine": "; decorate the async function itself, or await it in the call",
-    "async_generator": "; return a list, or let the caller iterate over calls",
+    "async_generator": "; decorate the generator function itself, or return a list",
 }
+
+_RESULT = "the result"
+_ITEM = "an item of the stream"
 
 
 class _Block(NamedTuple):

@@ -49,6 +49,7 @@ class Task(Call):
     """
 
     is_rows: ClassVar[bool] = False
+    is_stream: ClassVar[bool] = False
     lane: ClassVar[int] = CALLS
 
     # Defaults live in the class: most tasks never change most of them.
@@ -119,6 +120,9 @@ class Task(Call):
     def finish(self, frame: Frame) -> None:
         """End with the answer of the worker, unless it is to be tried again."""
         raise NotImplementedError
+
+    def was_flushed(self) -> None:
+        """Note that the worker has sent all there was, as it was asked."""
 
     def ended(self) -> None:
         """Note that nothing of it is left to run."""
@@ -320,12 +324,15 @@ def simple_value(pickled: Part) -> Any:
 
 
 class PickledValue(Outcome):
-    """A result as it travelled; its reader unpickles it."""
+    """A result (or an item) as it travelled; its reader unpickles it."""
 
-    __slots__ = ("_parts", "_shares", "_task")
+    __slots__ = ("_parts", "_shares", "_task", "_what")
 
-    def __init__(self, parts: Sequence[Part], task: Task) -> None:
+    def __init__(
+        self, parts: Sequence[Part], task: Task, what: str = "the result"
+    ) -> None:
         self._parts = parts
+        self._what = what
         self._task = task.fn, task.options
         self._shares = task.shares  # handles that may come back
 
@@ -335,15 +342,16 @@ class PickledValue(Outcome):
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            return None, _not_unpickled(name_of(*self._task), error)
+            what = f"{self._what} of {name_of(*self._task)}"
+            return None, _not_unpickled(what, error)
 
     @property
     def weight(self) -> int:
         return len(self._parts[0])
 
 
-def _not_unpickled(name: str, cause: BaseException) -> SerializationError:
-    text = f"the result of {name} cannot be unpickled: {_summary(cause)}"
+def _not_unpickled(what: str, cause: BaseException) -> SerializationError:
+    text = f"{what} cannot be unpickled: {_summary(cause)}"
     error = SerializationError(text)
     error.__cause__ = cause
     return error

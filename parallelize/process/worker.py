@@ -33,6 +33,7 @@ from parallelize import gaps
 from parallelize.process import inheritance, main_module, messages, pickling
 from parallelize.process.exchange import Exchange
 from parallelize.process.limits import cap_threads
+from parallelize.process.outlet import Credit, Outlet
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK, Page
 from parallelize.process.patience import Eye
 from parallelize.process.rows import Rows
@@ -114,6 +115,8 @@ class Worker:
         self._eye = Eye(sock)
         self._tasks: deque[Frame] = deque()
         self._run: Rows | None = None  # the rows that are running
+        self._outlet: Outlet | None = None  # of the generator that is running
+        self._credit = Credit()
         self._exchange = Exchange(control)
         self._sender = Sender(sock, page, self._exchange.place)
         self._loop: WorkerLoop | None = None  # from the first coroutine on
@@ -193,6 +196,8 @@ class Worker:
                 self._rows(frame)
             elif frame.kind & messages.ASYNC:
                 self._coroutine(frame)
+            elif frame.kind & messages.STREAM:
+                self._stream(frame)
             else:
                 self._call(frame)
 
@@ -224,10 +229,7 @@ class Worker:
     def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part], int]:
         """Run one call; return kind and parts of its answer, and 1 if it is simple."""
         try:
-            arguments = self._arguments_of(frame)  # first: so they are let go, too
-            fn = pickling.decode_function(bytes(frame.parts[0]))
-            args, kwargs = self._unpickled(frame, arguments)
-            del arguments
+            fn, args, kwargs = self._unpacked(frame)
             result = fn(*args, **kwargs)
             simple = pickling.dumps_if_simple(result)
             if simple is not None:
@@ -262,6 +264,38 @@ class Worker:
             args, kwargs = pickling.loads(arguments)
         return args, kwargs
 
+    # A generator.
+
+    def _stream(self, frame: Frame) -> None:
+        begun = monotonic_ns()
+        self._words[BEGUN] = begun
+        self._words[ROW] = 0
+        self._words[TASK] = frame.id
+        outlet = Outlet(
+            frame, self._words, self._sender, self._exchange.place, self._credit
+        )
+        self._outlet = outlet
+        kind, part = self._run_stream(frame, outlet)
+        self._outlet = None
+        outlet.flush()
+        self._sender.send(kind, frame.id, [part], int(kind == messages.DONE))
+        self._sender.flush()
+        if frame.kind & messages.BIG:
+            self._exchange.tell_if_urgent()
+
+    def _run_stream(self, frame: Frame, outlet: Outlet) -> tuple[int, bytes]:
+        from parallelize.streams.pump import pump
+
+        try:
+            fn, args, kwargs = self._unpacked(frame)
+            if not outlet.is_closed:
+                source = fn(*args, **kwargs)
+                del args, kwargs  # they are the generator's
+                pump(source, outlet)
+            return messages.DONE, pickle.dumps(None)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the stream
+            return messages.FAILED, messages.encode_failure(error)
+
     # Many calls of one function.
 
     def _rows(self, frame: Frame) -> None:
@@ -284,6 +318,8 @@ class Worker:
             for frame in frames:
                 if frame.kind == messages.GIVE_BACK:
                     self._give_back()
+                elif frame.kind in (messages.CREDIT, messages.CLOSE):
+                    self._credit.hear(frame)
                 else:
                     self._exchange.hear(frame, reader)
 
@@ -298,6 +334,9 @@ class Worker:
                 break
         run = self._run
         rows = (run.id, run.give_up()) if run is not None else (0, 0)
+        outlet = self._outlet
+        if outlet is not None:
+            outlet.flush_for_pool()
         self._sender.flush_copy()
         answer = messages.encode_given_back(*rows, returned)
         self._exchange.tell(messages.GIVEN_BACK, 0, [answer])
@@ -328,6 +367,8 @@ class Worker:
             self._sock.close()
             self._control.close()
             self._sender.forked()
+            if self._outlet is not None:
+                self._outlet.forked()
 
         os.register_at_fork(after_in_child=in_child)
 

@@ -45,6 +45,13 @@ SILENCE = 0.010
 #: Seconds between two looks at the memory of a worker.
 _WEIGHING = 0.005
 
+#: What an answer becomes whose buffers are out of reach.
+_FAILURES = {
+    messages.DONE: messages.FAILED,
+    messages.ROW_DONE: messages.ROW_FAILED,
+    messages.ITEM: messages.ITEM_FAILED,
+}
+
 
 class Stage(enum.Enum):
     """The life of a worker."""
@@ -227,11 +234,10 @@ class Worker:
         *parts, encoded = frame.parts
         kind = frame.kind - messages.BIG
         id, places, copied = decode_places(encoded)
-        if id in self._unmapped:
+        if id in self._unmapped and kind in _FAILURES:
             self.tell(messages.RELEASED, id, extra=0)  # may another have more luck
             failure = messages.encode_failure(self._unmapped.pop(id))
-            kind = messages.FAILED if kind == messages.DONE else messages.ROW_FAILED
-            return frame._replace(kind=kind, parts=[failure])
+            return frame._replace(kind=_FAILURES[kind], parts=[failure])
         views = self._results.views(id, places, copied=copied)
         return frame._replace(kind=kind, parts=[*parts, *views])
 

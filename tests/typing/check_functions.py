@@ -125,7 +125,8 @@ def never() -> NoReturn:
     raise SystemExit
 
 
-assert_type(anything(1), Future[Any])
+# (mypy gives up where overloads of several classes match.)
+assert_type(anything(1), Future[Any])  # type: ignore[assert-type]
 never()
 
 # Generic functions. (mypy does not manage those that return a bare type variable:
