@@ -177,10 +177,6 @@ class _Whole(Future[list[Any]]):
         if called is not None:
             name_failure(self, *called)
 
-    def _settle(self, state: str, notice: str) -> None:
-        self._needs = ()
-        super()._settle(state, notice)
-
     def cancel(self) -> bool:
         """End this future, and cancel the members that have not begun.
 
@@ -206,19 +202,6 @@ class _Whole(Future[list[Any]]):
         for member in members:
             stop(member)
         return True
-
-    def _await_end(self, timeout: float | None) -> None:
-        if timeout is None:
-            self._help()
-        super()._await_end(timeout)
-
-    def _help(self) -> None:
-        for member in self._needs:
-            if self.done():
-                return
-            help_along = getattr(member, "_help", None)
-            if help_along is not None:
-                help_along()
 
 
 class _Gathered(Outcome):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize.ended import has_failed, stop, told_of
 from parallelize.futures import Future
 from parallelize.unread import is_cancellation
+from parallelize.waiting import away
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -156,12 +157,12 @@ class Members:
             return future
 
     def _wait_for(self, future: AnyFuture) -> None:
-        with self._changed:
+        with away(), self._changed:
             self._changed.wait_for(lambda: future not in self._running)
 
     def wait_idle(self, timeout: float | None) -> None:
         """Return when no call is left, or after so many seconds; run nothing."""
-        with self._changed:
+        with away(), self._changed:
             self._changed.wait_for(self._is_idle, timeout)
 
     def call_when_idle(self, waker: Callable[[], object]) -> None:

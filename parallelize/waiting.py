@@ -10,6 +10,7 @@ thread's `Worker`, if it is one, does two things:
         ▼
  Worker.help(futures)   runs what of them stands in the queue of its own pool
  Worker.away(futures)   gives its place to others, while it really waits
+ Worker.held_back()     has the pool find others a place, while a reader is slow
 ```
 
 Which threads have a worker is the business of the pools. This file knows none.
@@ -18,7 +19,7 @@ Which threads have a worker is the business of the pools. This file knows none.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Worker(Protocol):
             RecursionError: So many wait for each other already that there is no
                 thread for another.
         """
+        ...
+
+    def held_back(self) -> AbstractContextManager[Any]:
+        """Within the block the thread waits for its reader, who may be anybody."""
         ...
 
     def keep_away(self, waiter: Any, future: Future[Any]) -> None:
@@ -74,6 +79,16 @@ def away(*futures: Future[Any]) -> Generator[None]:
         return
     with worker.away(futures):
         yield
+
+
+def held_back() -> AbstractContextManager[Any]:
+    """Within the block this thread waits for the reader of what it makes.
+
+    It may do so for as long as the program runs, and so does not count as one of the
+    pool's threads meanwhile.
+    """
+    worker = here.worker
+    return nullcontext() if worker is None else worker.held_back()
 
 
 class Patient:

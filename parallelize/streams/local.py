@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize.futures import Failure
 from parallelize.streams.channel import Life
 from parallelize.streams.pump import pump
-from parallelize.waiting import away
+from parallelize.waiting import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +131,7 @@ class Producer:
         if self.is_closed:
             return False
         self._stop_watching()
-        with away():
+        with held_back():
             wanted = self._channel.wait_for_room()
         if wanted and self._watch is not None:
             self._watch.start(self._channel)

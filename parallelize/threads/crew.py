@@ -29,12 +29,13 @@ import itertools
 import logging
 import threading
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from parallelize.threads.workers import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from parallelize.threads.tasks import Task
 
@@ -51,7 +52,7 @@ class Crew:
     """The threads of a pool and the queue from which they take calls.
 
     Attributes:
-        max_workers: How many may work at a time.
+        max_workers: How many may work at a time, and are not held back by a reader.
         threads: Those of which it is not known that they have left.
     """
 
@@ -158,6 +159,19 @@ class Crew:
             self._active += 1
             if self._active > self.max_workers:
                 self._crowded = True
+
+    @contextmanager
+    def one_more(self) -> Generator[None]:
+        """Within the block one thread more may work: one is held back by a reader."""
+        with self._lock:
+            self.max_workers += 1
+            self.relieve()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.max_workers -= 1
+                self._crowded = self._is_crowded()
 
     def want(self, tasks: Iterable[Task]) -> None:
         """Somebody waits for these calls, the first of them first."""

@@ -14,6 +14,7 @@ from parallelize.waiting import here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from parallelize.futures import Future
     from parallelize.options import Limit
@@ -120,6 +121,10 @@ class Worker(threading.Thread):
     def away(self, futures: Iterable[Future[Any]]) -> Absence:
         """Within the block the thread waits for these; others have its place."""
         return Absence(self, futures)
+
+    def held_back(self) -> AbstractContextManager[None]:
+        """Within the block the thread waits for its reader; others may work."""
+        return self.engine.one_more()
 
     def keep_away(self, waiter: Any, future: Future[Any]) -> None:
         """Note a waiter of the standard library, by which this thread waits."""
