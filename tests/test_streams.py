@@ -7,6 +7,7 @@ import copy
 import functools
 import gc
 import inspect
+import multiprocessing
 import pickle
 import threading
 import traceback
@@ -451,7 +452,7 @@ def test_the_shared_pools_come_back():
 
 
 @pytest.mark.parametrize("kind", ["thread", "process-default"])
-def test_the_timeout_is_for_each_item(make_executor, latch):
+def test_the_timeout_is_for_each_item(kind, make_executor, latch):
     fn = parallelized(make_executor())(generators.stuck).options(timeout=0.3)
     stream, got = fn(latch.folder, 5), []
     with pytest.raises(TaskTimeout, match="stuck ran longer than its timeout of 0.3"):
@@ -459,6 +460,9 @@ def test_the_timeout_is_for_each_item(make_executor, latch):
             got.append(number)
     assert got == list(range(5))
     assert list(stream) == []
+    if kind == "thread":  # which nobody can stop
+        latch.wait_begun()
+        latch.release()
 
 
 @pytest.mark.parametrize("kind", ["thread", "process-default"])
@@ -700,8 +704,17 @@ def test_a_foreign_pool_of_threads():
             assert next(endless) == 0
 
 
-def test_a_foreign_pool_of_processes_is_refused():
-    with concurrent.futures.ProcessPoolExecutor(1) as theirs:
+@pytest.fixture(scope="module")
+def the_standard_librarys_tracker():
+    """It lasts as long as the program, and so do its descriptors."""
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()
+
+
+def test_a_foreign_pool_of_processes_is_refused(the_standard_librarys_tracker):
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as theirs:
         stream = parallelized(theirs)(generators.numbers)(3)
         with pytest.raises(TypeError, match="no other executor's workers can give"):
             next(stream)

@@ -147,6 +147,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         return True
 
     def _raise_end(self) -> None:
+        self._future = None  # it holds the error, whose traceback holds this stream
         end = self._channel.take_end()
         error = None if end is None else end.open()[1]
         if error is None:

@@ -299,8 +299,8 @@ def test_ctrl_c_that_is_caught(decorator: str) -> None:
         path = os.path.join(tempfile.mkdtemp(), "go")
         os.mkfifo(path)
         stream = slow(path)
-        print(next(stream), flush=True)
         try:
+            print(next(stream), flush=True)
             next(stream)
         except KeyboardInterrupt:
             print("caught", flush=True)
