@@ -468,9 +468,9 @@ def test_the_timeout_is_for_each_item(kind, make_executor, latch):
 @pytest.mark.parametrize("kind", ["thread", "process-default"])
 @pytest.mark.parametrize("fn", [generators.numbers, generators.async_numbers])
 def test_the_readers_time_does_not_count(make_executor, fn):
-    stream = parallelized(make_executor())(fn).options(timeout=0.2, buffersize=1)(4)
+    stream = parallelized(make_executor())(fn).options(timeout=1, buffersize=1)(4)
     assert next(stream) == 0
-    threading.Event().wait(0.5)  # it is as slow as that
+    threading.Event().wait(1.5)  # it is as slow as that
     assert list(stream) == [1, 2, 3]
 
 
