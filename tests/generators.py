@@ -44,6 +44,13 @@ def held_between(folder):
     yield 2
 
 
+def held_twice(first, second):
+    yield 1
+    hold(first)
+    yield 2
+    hold(second)
+
+
 def burst(folder, count):
     """Many items as fast as can be, then nothing until the test says so."""
     yield from range(count)

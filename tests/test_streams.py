@@ -7,6 +7,7 @@ import copy
 import functools
 import gc
 import inspect
+import multiprocessing
 import pickle
 import threading
 import traceback
@@ -214,17 +215,38 @@ def test_more_streams_than_workers_are_read_in_turn(make_concurrent, workers):
         assert pool.submit(tasks.double, 2).result() == 4
 
 
-def test_places_that_were_given_away_come_back():
-    with ProcessPoolExecutor(1) as pool, ThreadPoolExecutor(1) as threads:
-        for executor in (pool, threads):
-            fn = parallelized(executor)(generators.numbers).options(buffersize=1)
-            streams = [fn(20) for _ in range(3)]
-            list(zip(*streams, strict=True))
-            del streams
-            # Nothing is submitted any more: so what there is too much may leave.
-            executor.submit(tasks.double, 1).result()
+def test_no_call_is_sent_behind_a_stream(make_latch):
+    first, second = make_latch(), make_latch()
+    with ProcessPoolExecutor(1) as pool:
+        for number in range(20):  # their duration is known then
+            assert pool.submit(tasks.double, number).result() == 2 * number
+        fn = parallelized(pool)(generators.held_twice)
+        stream = fn(first.folder, second.folder)
+        assert next(stream) == 1
+        waiting = pool.submit(tasks.double, 1)
+        first.wait_begun()
+        first.release()
+        assert next(stream) == 2  # when an item comes the worker may be given more
+        second.wait_begun()
+        assert waiting.cancel()
+        second.release()
+        assert list(stream) == []
+
+
+def test_places_that_were_given_away_come_back(make_latch):
+    with ProcessPoolExecutor(1) as pool:
+        fn = parallelized(pool)(generators.numbers).options(buffersize=1)
+        streams = [fn(20) for _ in range(3)]
+        list(zip(*streams, strict=True))
+        assert [list(stream) for stream in streams] == [[], [], []]
+        latch = make_latch()
+        held = pool.submit(tasks.hold, latch.folder)
+        latch.wait_begun()
+        waiting = pool.submit(tasks.double, 1)
+        assert waiting.cancel()  # as only one runs at a time
+        latch.release()
+        held.result()
         assert pool._pool.places == 1
-        assert threads._engine.max_workers == 1
 
 
 # --------------------------------------------------------------------------- errors
@@ -451,22 +473,27 @@ def test_the_shared_pools_come_back():
 
 
 @pytest.mark.parametrize("kind", ["thread", "process-default"])
-def test_the_timeout_is_for_each_item(make_executor, latch):
-    fn = parallelized(make_executor())(generators.stuck).options(timeout=0.3)
+@pytest.mark.parametrize("buffersize", [None, 1])
+def test_the_timeout_is_for_each_item(kind, make_executor, latch, buffersize):
+    fn = parallelized(make_executor())(generators.stuck)
+    fn = fn.options(timeout=0.3, buffersize=buffersize)
     stream, got = fn(latch.folder, 5), []
     with pytest.raises(TaskTimeout, match="stuck ran longer than its timeout of 0.3"):
         for number in stream:
             got.append(number)
     assert got == list(range(5))
     assert list(stream) == []
+    if kind == "thread":  # which nobody can stop
+        latch.wait_begun()
+        latch.release()
 
 
 @pytest.mark.parametrize("kind", ["thread", "process-default"])
 @pytest.mark.parametrize("fn", [generators.numbers, generators.async_numbers])
 def test_the_readers_time_does_not_count(make_executor, fn):
-    stream = parallelized(make_executor())(fn).options(timeout=0.2, buffersize=1)(4)
+    stream = parallelized(make_executor())(fn).options(timeout=1, buffersize=1)(4)
     assert next(stream) == 0
-    threading.Event().wait(0.5)  # it is as slow as that
+    threading.Event().wait(1.5)  # it is as slow as that
     assert list(stream) == [1, 2, 3]
 
 
@@ -700,8 +727,17 @@ def test_a_foreign_pool_of_threads():
             assert next(endless) == 0
 
 
-def test_a_foreign_pool_of_processes_is_refused():
-    with concurrent.futures.ProcessPoolExecutor(1) as theirs:
+@pytest.fixture(scope="module")
+def the_standard_librarys_tracker():
+    """It lasts as long as the program, and so do its descriptors."""
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()
+
+
+def test_a_foreign_pool_of_processes_is_refused(the_standard_librarys_tracker):
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as theirs:
         stream = parallelized(theirs)(generators.numbers)(3)
         with pytest.raises(TypeError, match="no other executor's workers can give"):
             next(stream)

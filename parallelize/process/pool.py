@@ -445,7 +445,7 @@ class Pool:
 
     def _rest(self, worker: Worker) -> None:
         """A worker has nothing to do: let it go or keep it."""
-        if self._room(worker) <= 0 or len(self.workers) > self.places:
+        if self._room(worker) <= 0 or self._are_too_many():
             self.let_go(worker)
         elif worker not in self.idle:
             self.idle.append(worker)
@@ -465,6 +465,17 @@ class Pool:
             self.lending.cool(self.workers)
         else:
             self._cool_later()
+
+    def let_go_of_surplus(self) -> None:
+        """Let idle workers go that had the places of others; the caller locks."""
+        while self.idle and self._are_too_many():
+            self.let_go(self.idle[0])
+
+    def _are_too_many(self) -> bool:
+        if len(self.workers) <= self.places:
+            return False
+        staying = [w for w in self.workers.values() if w.stage is not Stage.LEAVING]
+        return len(staying) > self.places
 
     def let_go(self, worker: Worker) -> None:
         """Have a worker end; it is killed if it does not within a grace."""

@@ -202,6 +202,7 @@ class StreamTask(CallTask):
             if self._is_held:
                 self._is_held = False
                 self.pool.places -= 1
+            self.pool.let_go_of_surplus()
 
 
 def _size(part: Part) -> int:

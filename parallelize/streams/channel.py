@@ -17,6 +17,7 @@ from __future__ import annotations
 import enum
 import threading
 from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from parallelize.futures import Failure, Outcome, error_of
@@ -155,23 +156,27 @@ class Channel:
 
     # The reader's.
 
-    def take(self) -> list[Any]:
-        """Take items, at most half of what there may be; none if there are none.
+    def take(self, hand: deque[Any]) -> bool:
+        """Put items into the reader's hand, at most half of what there may be.
 
         The first of them counts as given now, the others when more are taken: so that
         the generator is never further ahead of the reader than it may be.
+
+        Returns:
+            Whether there were any.
         """
         with self._news:
             count = min(len(self._items), max(1, self.buffersize // 2))
-            items = [self._items.popleft() for _ in range(count)]
-            given = self._lent + bool(items)
-            self._lent = len(items) - bool(items)
+            given = self._lent + (count > 0)
+            self._lent = max(count - 1, 0)
             self.taken += given
+            # One step of C: Ctrl-C does not come between, and no item is lost.
+            hand.extend(map(deque.popleft, repeat(self._items, count)))
             wakers = self._wake_producer() if given else []
         if given:
             _call_each(wakers)
             self.moved()
-        return items
+        return count > 0
 
     def wait(self) -> None:
         """Wait until there is something to be taken, or nothing more comes."""

@@ -126,12 +126,11 @@ class Stream(Iterator[T], AsyncIterator[T]):
 
     def _at_hand(self) -> Any:
         """Take what has come, and return the first of it; `_OVER` if there is none."""
-        items = self._channel.take()
-        if not items:
-            return _OVER
-        self._call = None  # it has begun: its arguments are not needed here
-        self._hand.extend(items[1:])
-        return items[0]
+        while self._channel.take(self._hand):
+            self._call = None  # it has begun: its arguments are not needed here
+            with contextlib.suppress(IndexError):  # another thread was quicker
+                return self._hand.popleft()
+        return _OVER
 
     def _run_here(self) -> bool:
         """Run the generator in this thread, if it would else wait for this thread."""
@@ -147,6 +146,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         return True
 
     def _raise_end(self) -> None:
+        self._future = None  # it holds the error, whose traceback holds this stream
         end = self._channel.take_end()
         error = None if end is None else end.open()[1]
         if error is None:
