@@ -17,7 +17,7 @@ from parallelize.waiting import away
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextvars import Context
     from types import TracebackType
     from typing import NoReturn, Self
@@ -120,7 +120,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
                 self._raise_end()
                 raise StopIteration
             if not self._run_here():
-                with away():
+                with away(*self._awaited()):
                     self._channel.wait()
         return item
 
@@ -131,6 +131,9 @@ class Stream(Iterator[T], AsyncIterator[T]):
             with contextlib.suppress(IndexError):  # another thread was quicker
                 return self._hand.popleft()
         return _OVER
+
+    def _awaited(self) -> Sequence[Future[Any]]:
+        return () if self._future is None else (self._future,)
 
     def _run_here(self) -> bool:
         """Run the generator in this thread, if it would else wait for this thread."""
