@@ -144,7 +144,7 @@ class ThreadPoolExecutor(Executor):
             self._engine.cancel_queued()
         if wait:
             self._engine.join()
-            if loops is not None:
+            if loops is not None and not self._engine.is_here():
                 loops.join()
 
     @property
@@ -715,10 +715,14 @@ class _Engine:
         for future in held:
             future.cancel()
 
+    def is_here(self) -> bool:
+        """Whether this is one of the pool's threads."""
+        worker = _here.worker
+        return worker is not None and worker.engine is self
+
     def join(self) -> None:
         """Return when all calls have ended and the threads of a closed pool too."""
-        worker = _here.worker
-        if worker is not None and worker.engine is self:
+        if self.is_here():
             return  # it would wait for itself, or two such for each other
         with self._nothing_held:
             self._nothing_held.wait_for(lambda: not self._held)
