@@ -27,6 +27,8 @@ from concurrent.futures import (
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from parallelize import locks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from typing import Literal, Protocol, overload
@@ -405,6 +407,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         call = self._call
         if call is not None:
             call.help(timeout)
+        locked = locks.depth(self._guard)
+        try:
+            self._sleep(until)
+        except BaseException:
+            locks.release_to(self._guard, locked)
+            raise
+
+    def _sleep(self, until: float | None) -> None:
         condition = self._condition
         with condition:
             if not self.done():

@@ -2,15 +2,21 @@
 
 import gc
 import os
+import sys
+import time
 
 import pytest
 
 import tasks
 from parallelize import ProcessPoolExecutor, processed
+from parallelize.process import lending
 
 np = pytest.importorskip("numpy")
 
 MIB = 1 << 20
+
+#: One beside others in a segment, and one alone in it.
+SIZES = pytest.mark.parametrize("size", [100_000, 2 * MIB])
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="they go by socket")
 
@@ -28,7 +34,14 @@ def one_worker():
 
 
 def segments_of(executor):
-    return list(executor._pool.segments._all.values())
+    return list(executor._pool.lending.segments._all.values())
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def same(got, expected):
@@ -87,8 +100,9 @@ def test_rows_of_a_map_have_them_too(pool):
         same(got, expected)
 
 
-def test_what_is_changed_after_the_call_does_not_arrive(pool):
-    array = np.zeros(2 * MIB, dtype=np.uint8)
+@SIZES
+def test_what_is_changed_after_the_call_does_not_arrive(pool, size):
+    array = np.zeros(size, dtype=np.uint8)
     futures = []
     for n in range(8):
         array[:] = n
@@ -103,16 +117,18 @@ def add_one(array):
     return array
 
 
-def test_an_argument_may_be_written_to(pool):
-    array = np.zeros(2 * MIB, dtype=np.uint8)
+@SIZES
+def test_an_argument_may_be_written_to(pool, size):
+    array = np.zeros(size, dtype=np.uint8)
     for _ in range(3):
         result = pool.submit(add_one, array).result()
         assert result.min() == result.max() == 1
         assert array.max() == 0
 
 
-def test_a_result_may_be_written_to_and_outlives_the_pool(pool):
-    results = [pool.submit(np.full, 2 * MIB, n).result() for n in range(4)]
+@SIZES
+def test_a_result_may_be_written_to_and_outlives_the_pool(pool, size):
+    results = [pool.submit(np.full, size, n).result() for n in range(4)]
     pool.shutdown()
     for n, result in enumerate(results):
         assert result.min() == result.max() == n
@@ -135,10 +151,11 @@ def add_one_and_die_at_first(array, folder):
         os._exit(1)
 
 
+@SIZES
 @pytest.mark.parametrize("fn", [add_one_and_fail_at_first, add_one_and_die_at_first])
-def test_a_retry_gets_what_was_passed(fn, tmp_path):
+def test_a_retry_gets_what_was_passed(fn, tmp_path, size):
     retried = processed(retries=1, retry_on=LookupError, max_workers=1)(fn)
-    array = np.zeros(2 * MIB, dtype=np.uint8)
+    array = np.zeros(size, dtype=np.uint8)
     assert retried(array, str(tmp_path)).result() == 1
 
 
@@ -153,9 +170,10 @@ def kept_values():
     return [(int(array.min()), int(array.max())) for array in kept]
 
 
-def test_what_a_worker_keeps_stays_as_it_is(one_worker):
+@SIZES
+def test_what_a_worker_keeps_stays_as_it_is(one_worker, size):
     for n in range(5):
-        one_worker.submit(keep, np.full(2 * MIB, n, dtype=np.uint8)).result()
+        one_worker.submit(keep, np.full(size, n, dtype=np.uint8)).result()
     assert one_worker.submit(kept_values).result() == [(n, n) for n in range(5)]
 
 
@@ -178,13 +196,83 @@ def test_results_that_are_kept_beyond_the_last_segment(one_worker):
     assert [int(r.min()) for r in results] == list(range(80))
 
 
+def test_small_ones_share_a_segment(one_worker):
+    for n in range(30):
+        futures = [
+            one_worker.submit(np.sum, np.full(40_000 + n * k, k, dtype=np.uint8))
+            for k in range(30)
+        ]
+        assert [f.result() for f in futures] == [
+            k * (40_000 + n * k) for k in range(30)
+        ]
+    assert len(segments_of(one_worker)) <= 2
+
+
+def test_small_results_that_are_kept(one_worker):
+    results = [one_worker.submit(np.full, 5_000 + n, n).result() for n in range(300)]
+    assert [int(r.max()) for r in results] == list(range(300))
+    assert [int(r.min()) for r in results] == list(range(300))
+    del results[::2]
+    more = [one_worker.submit(np.full, 50_000, -n).result() for n in range(300)]
+    assert [int(r.max()) for r in results] == list(range(1, 300, 2))
+    assert [int(r.min()) for r in more] == [-n for n in range(300)]
+
+
+def write_past_the_end(array):
+    """Spoil all that follows in the same mapping, as wrong C code might."""
+    import ctypes
+
+    end = array.ctypes.data + array.nbytes
+    ctypes.memset(end, 255, 1 << 20)
+    return int(array.sum())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages can't be dropped there")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_writes_past_its_array_harms_no_other(workers, make_latch):
+    latch = make_latch()
+    arrays = [np.full(50_000, n, dtype=np.uint8) for n in range(12)]
+    with ProcessPoolExecutor(workers) as executor:
+        held = [executor.submit(tasks.hold, latch.folder, n) for n in range(workers)]
+        for _ in held:
+            latch.wait_begun()
+        wrong = executor.submit(write_past_the_end, np.ones(50_000, dtype=np.uint8))
+        futures = [executor.submit(np.sum, array) for array in arrays]
+        latch.release()
+        assert wrong.result() == 50_000
+        assert [f.result() for f in futures] == [n * 50_000 for n in range(12)]
+
+
+def fork_once(array):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    array[:] = 1
+    return int(array.sum())
+
+
+def test_what_comes_after_a_fork_arrives(one_worker):
+    """The fork made the worker's pages its own; what is put beside them shows."""
+    arrays = [np.full(40_000 + n, n % 7, dtype=np.uint8) for n in range(60)]
+    for _ in range(3):
+        futures = [one_worker.submit(np.sum, array) for array in arrays]
+        forked = one_worker.submit(fork_once, arrays[0])
+        assert [f.result() for f in futures] == [int(a.sum()) for a in arrays]
+        assert forked.result() == 40_000
+        assert [one_worker.submit(np.sum, array).result() for array in arrays] == [
+            int(a.sum()) for a in arrays
+        ]
+
+
 def test_more_calls_than_segments(one_worker):
     futures = [one_worker.submit(np.sum, np.full(MIB // 8, n)) for n in range(80)]
     assert [f.result() for f in futures] == [n * MIB // 8 for n in range(80)]
 
 
 def free(executor):
-    return all(not segment.holders for segment in segments_of(executor))
+    still_open = executor._pool.lending.segments._open
+    return all(each.holders == (each is still_open) for each in segments_of(executor))
 
 
 def wait_until_free(executor):
@@ -220,7 +308,7 @@ def test_calls_that_never_run_let_go(one_worker, make_latch):
 
 
 def test_without_segments_they_go_by_socket(one_worker):
-    one_worker._pool.segments.most = 0
+    one_worker._pool.lending.segments.most = 0
     array = np.arange(MIB)
     same(one_worker.submit(tasks.identity, array).result(), array)
     assert not segments_of(one_worker)
@@ -252,20 +340,23 @@ def fork_and_write(array):
     return int(array[:5].max()), status
 
 
+@SIZES
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # threads and os.fork
-def test_a_fork_shares_no_result(pool):
-    array = pool.submit(np.zeros, 2 * MIB, dtype=np.uint8).result()
+def test_a_fork_shares_no_result(pool, size):
+    array = pool.submit(np.zeros, size, dtype=np.uint8).result()
     assert fork_and_write(array) == (0, 0)
 
 
-def test_a_fork_in_a_worker_shares_no_argument(pool):
-    array = np.zeros(2 * MIB, dtype=np.uint8)
+@SIZES
+def test_a_fork_in_a_worker_shares_no_argument(pool, size):
+    array = np.zeros(size, dtype=np.uint8)
     assert pool.submit(fork_and_write, array).result() == (0, 0)
 
 
+@SIZES
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_childs_view_stays_as_it_is(one_worker):
-    array = one_worker.submit(np.zeros, 2 * MIB, dtype=np.uint8).result()
+def test_a_childs_view_stays_as_it_is(one_worker, size):
+    array = one_worker.submit(np.zeros, size, dtype=np.uint8).result()
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -273,8 +364,25 @@ def test_a_childs_view_stays_as_it_is(one_worker):
         os._exit(int(array.max()))
     del array
     for _ in range(3):  # it would come to lie where the first one was
-        assert one_worker.submit(np.ones, 2 * MIB, dtype=np.uint8).result().max() == 1
+        assert one_worker.submit(np.ones, size, dtype=np.uint8).result().max() == 1
     os.write(theirs, b"!")
     assert os.waitpid(pid, 0)[1] == 0
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.parametrize("size", [50_000, MIB])
+def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
+    monkeypatch.setattr(lending, "KEEP_WARM", 0.05)
+    with ProcessPoolExecutor(1) as executor:
+        for _ in range(2):
+            result = executor.submit(tasks.identity, np.ones(size)).result()
+            (worker,) = executor._pool.workers.values()
+            assert segments_of(executor)
+            assert len(worker._results)
+            held = result[:5]
+            time.sleep(0.2)  # not for the result: while it lives, it stays
+            assert (held == 1).all()
+            del result, held
+            executor.submit(abs, 1).result()
+            wait_for(lambda: not segments_of(executor) and not len(worker._results))

@@ -170,10 +170,10 @@ LAYERS = [
     ["process.deadlines"],
     ["process.coroutines"],
     ["process.bundles"],
-    ["process.row_tasks"],
+    ["process.row_tasks", "process.starting"],
     ["process.tasks", "process.workers"],
     ["process.queue"],
-    ["process.launch"],
+    ["process.launch", "process.lending"],
     ["process.windows"],
     ["process.server"],
     ["process.worker"],
@@ -182,6 +182,7 @@ LAYERS = [
     ["process.sender"],
     ["sharing"],
     ["process.inheritance", "process.messages"],
+    ["process.views"],
     ["process.segments"],
     ["process.command", "process.page", "process.pickling", "process.transport"],
     ["process.limits", "process.memory", "process.patience"],
@@ -190,7 +191,7 @@ LAYERS = [
     ["calls", "callables", "cpus", "_died"],
     ["dependencies", "coroutines", "awaiting"],
     ["futures"],
-    ["errors", "gaps", "lifecycle", "options", "loops"],
+    ["errors", "gaps", "lifecycle", "locks", "loops", "options"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
@@ -211,6 +212,7 @@ LEAVES = {
     "dependencies",
     "gaps",
     "lifecycle",
+    "locks",
     "loops",
     "sharing",
 }
@@ -227,6 +229,7 @@ WIRE = {
     "pickling",
     "rows",
     "segments",
+    "views",
     "sender",
     "transport",
     "worker",

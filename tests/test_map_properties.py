@@ -174,7 +174,7 @@ def test_sizes_shrink_near_the_end():
     sizes = MeasuredSize(2, 10**6, alone_above=1)
     for _ in range(20):
         sizes.measured(sizes.next(None), sizes.next(None) * 0.0005)
-    assert sizes.next(1000) == 10
+    assert sizes.next(1000) == MeasuredSize.TARGET / 0.0005
     assert [sizes.next(left) for left in (20, 9, 4, 1)] == [5, 3, 1, 1]
 
 

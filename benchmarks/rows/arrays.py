@@ -13,6 +13,8 @@ from benchmarks.rows.maps import read
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from benchmarks.peers.base import Peer
+
 COPY = "copy into a warm buffer"
 MIB = 100
 
@@ -81,13 +83,17 @@ def copying() -> Iterator[float]:
 def arrays(bench: Bench) -> Found:
     """Submit many different arrays of 100 KiB; only a number comes back."""
     count = bench.pick(2_000, 400)
-    many = [tasks.made(100 / 1_024) for _ in range(count)]
+    many = [tasks.made(100 / 1_024) for _ in range(2 * count)]
     with bench.peer as peer:
-        begun = time.perf_counter()
-        gets = [peer.submit(tasks.first, array) for array in many]
-        for get in gets:
-            get()
-        return {VALUE: count / (time.perf_counter() - begun)}
+        passed(peer, many[:count])  # whatever it keeps for the next, it has now
+        return {VALUE: count / seconds(lambda: passed(peer, many[count:]))}
+
+
+def passed(peer: Peer, many: list[tasks.Array]) -> None:
+    """Submit arrays, then wait for all."""
+    gets = [peer.submit(tasks.first, array) for array in many]
+    for get in gets:
+        get()
 
 
 ROWS = {

@@ -39,7 +39,7 @@ class MeasuredSize:
     together.
     """
 
-    TARGET = 0.005
+    TARGET = 0.008
     GROWTH = 4
     MOST = 8192
     #: Chunks shorter than this cost more than ending together gains.

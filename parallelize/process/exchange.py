@@ -7,14 +7,16 @@ run, the thread of their loop does so, too.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
 from parallelize import sharing
 from parallelize.process import messages
-from parallelize.process.segments import Received, Segments, decode_places
+from parallelize.process.segments import Segments, decode_places
 from parallelize.process.transport import NoDescriptorError, pack
+from parallelize.process.views import Received, Release, Releases
 
 if TYPE_CHECKING:
     import socket
@@ -32,9 +34,9 @@ class Exchange:
         # Held while writing to the control socket. Nothing is locked under it.
         self._telling = threading.RLock()
         # Views are collected, and segments given up, at any moment: only noted then.
-        self._released: deque[tuple[int, bool]] = deque()
+        self._released = Releases()
         self._closed: deque[int] = deque()
-        self._received = Received(self._note_released)
+        self._received = Received(self._released.add, with_others=True)
         self._segments = Segments(self._closed.append)
         self._failed: dict[int, Exception] = {}  # segments that could not be mapped
         self._sent: set[int] = set()  # ids of segments that the pool has
@@ -49,9 +51,6 @@ class Exchange:
         with self._telling:
             self._control.sendall(b"".join(pack(kind, id, parts, extra)))
 
-    def _note_released(self, id: int, reusable: bool) -> None:
-        self._released.append((id, reusable))
-
     # The main thread's.
 
     def views(self, encoded: Part) -> list[memoryview | bytearray]:
@@ -60,7 +59,8 @@ class Exchange:
         with self._news:
             self._news.wait_for(lambda: id in self._received or id in self._failed)
             if id in self._failed:
-                self._released.append((id, False))  # may another have more luck
+                # May another have more luck.
+                self._released.add(Release(id, reusable=False, large=True))
                 raise self._failed.pop(id)
             return self._received.views(id, places, copied=copied)
 
@@ -76,11 +76,15 @@ class Exchange:
             return None
         return placed
 
+    def _tell_closed(self) -> None:
+        with contextlib.suppress(IndexError):  # the other thread may take some
+            while self._closed:
+                id = self._closed.popleft()
+                self._sent.discard(id)
+                self.tell(messages.FORGET, id)
+
     def _introduce(self, placed: Placed) -> None:
-        while self._closed:
-            id = self._closed.popleft()
-            self._sent.discard(id)
-            self.tell(messages.FORGET, id)
+        self._tell_closed()
         segment = placed.segment
         if segment.id in self._sent:
             return
@@ -93,12 +97,18 @@ class Exchange:
 
     def tell_released(self) -> None:
         """Tell the pool of what has been collected since."""
-        while self._released:
-            try:
-                id, reusable = self._released.popleft()
-            except IndexError:  # another thread has told of it
-                return
-            self.tell(messages.RELEASED, id, extra=int(reusable))
+        told = [
+            b"".join(pack(messages.RELEASED, each.id, extra=int(each.reusable)))
+            for each in self._released.take()
+        ]
+        if told:
+            with self._telling:
+                self._control.sendall(b"".join(told))
+
+    def tell_if_urgent(self) -> None:
+        """Tell it of that now, before the next call, if it may need the memory."""
+        if self._released.are_urgent:
+            self.tell_released()
 
     # The watcher's.
 
@@ -111,6 +121,10 @@ class Exchange:
             return
         if frame.extra:
             _take_shared(frame, reader)
+            return
+        if frame.id == messages.UNUSED:
+            self._segments.trim()
+            self._tell_closed()
             return
         with self._news:
             if frame.kind == messages.ADOPT:

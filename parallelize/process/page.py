@@ -47,7 +47,6 @@ import os
 import pickle
 import struct
 import sys
-import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -267,7 +266,7 @@ def make_page_file() -> int | str:
         OSError: No descriptor or no memory is to be had.
     """
     if sys.platform == "win32":
-        return f"parallelize-{uuid.uuid4().hex}"
+        return f"parallelize-{os.urandom(16).hex()}"
     fd = _nameless_file()
     try:
         _reserve(fd)

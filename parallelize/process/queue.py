@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Seconds of work that a worker is given ahead; it covers the time the parent
 #: needs to answer, which may be a whole switch interval of its interpreter.
-FILL = 0.010
+FILL = 0.015
 
 #: Tasks that a worker is given ahead at the most.
 MOST_AHEAD = 1000

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 #: Nanoseconds that rows may take between two looks at the clock.
 CLOCK_EVERY = 100_000
 
+#: Nanoseconds that results of rows wait for more, beyond what all results do. Each
+#: message takes the processors from the workers for a moment.
+WAIT_FOR_MORE = 4_000_000
+
 #: The most rows between two looks at the clock.
 MOST_UNSEEN = 2048
 
@@ -162,7 +166,7 @@ class Rows:
         """Note that a row begins now; return how many to run until the next look."""
         now = monotonic_ns()
         took = now - self._begun
-        if now >= self._sender.due:
+        if now >= self._sender.due + WAIT_FOR_MORE:
             self._sender.flush()
             now = monotonic_ns()
         self._words[BEGUN] = self._begun = now

@@ -1,5 +1,7 @@
 """Large buffers travel through memory that both processes have mapped.
 
+This is the end of who sends them; `views` is the other one.
+
 ```
  the one who sends                       the one who receives
  array ── one copy ──▶ segment ═════════ the same pages: views of them
@@ -7,16 +9,13 @@
                           └──── RELEASED ─────┘
 ```
 
-A segment carries the buffers of one message at a time, and its receiver has them
-for itself: it may write to the views, as the sender only keeps what it may want to
-send once more if it says that these are to be copied. When the last view is
-collected, and the message is done with, the segment carries another message.
-Recycled memory is warm, and mapped at both ends: to copy into it costs a fraction
-of what copying into new pages does.
-
-A process that forks would share its views with the child, both ways. So before a
-fork they are made its own: the same pages at the same addresses, of which the first
-to write to one gets a copy. Such a segment is not used again.
+A large message has a segment to itself; smaller ones stand one behind the other in
+one that they share, on pages of their own, until it is full. The receiver has the
+buffers for itself: it may write to the views, as the sender only keeps what it may
+want to send once more if it says that these are to be copied. When the last view is
+collected, and the messages are done with, the segment carries others. Recycled
+memory is warm, and mapped at both ends: to copy into it costs a fraction of what
+copying into new pages does.
 
 The descriptor of a segment goes ahead, over the control socket; the message
 itself says where in the segment its buffers are.
@@ -24,16 +23,13 @@ itself says where in the segment its buffers are.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import struct
 import sys
 import threading
-import weakref
-from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parallelize.process.memory import nameless_memory
 from parallelize.process.transport import ProtocolError
@@ -45,7 +41,13 @@ if TYPE_CHECKING:
 
 #: Messages with buffers of so many bytes in all use a segment. What is smaller
 #: goes through the socket quickly enough.
-LEAST = 1 << 20
+LEAST = 1 << 15
+
+#: From so many bytes on a message has a segment of its own.
+LEAST_ALONE = 1 << 20
+
+#: Bytes of a segment that smaller ones share.
+SHARED_SIZE = 4 << 20
 
 #: Bytes of segments without a message that one sender keeps for the next.
 MOST_KEPT = 512 << 20
@@ -55,11 +57,10 @@ MOST_SEGMENTS = 64
 
 _ALIGNMENT = 64
 
-_MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python has no name for it
+# Maps the pages all at once and not one by one when they are first touched.
+_POPULATE = getattr(mmap, "MAP_POPULATE", 0)
+
 _NUMBER = struct.Struct("=Q")
-
-
-# -- Who sends ---------------------------------------------------------------------
 
 
 class Placed(bytes):
@@ -82,8 +83,9 @@ class Segment:
     """A segment as its sender has it; its `Segments` guard it.
 
     Attributes:
-        holders: How many need what is in it: the task that is to be sent, and who
-            has views of it.
+        holders: How many need what is in it: the tasks that are to be sent, who
+            has views of it, and for as long as it takes more messages one more.
+        filled: Up to where smaller messages stand in it.
         reusable: False once the receiver has been forked: its copy has the views, too.
     """
 
@@ -92,18 +94,18 @@ class Segment:
         self.size: int = size
         self.fd: int = nameless_memory(size)
         self.holders: int = 0
+        self.filled: int = 0
         self.reusable: bool = True
         try:
-            self._map = mmap.mmap(self.fd, size)
+            self._map = mapping(self.fd, size)
         except BaseException:
             os.close(self.fd)
             raise
         self._view = memoryview(self._map)
 
-    def fill(self, buffers: Sequence[memoryview]) -> list[Place]:
-        """Copy buffers into it; return where they are."""
+    def fill(self, start: int, buffers: Sequence[memoryview]) -> list[Place]:
+        """Copy buffers into it, from ``start`` on; return where they are."""
         places: list[Place] = []
-        start = 0
         for buffer in buffers:
             end = start + buffer.nbytes
             self._view[start:end] = buffer
@@ -148,11 +150,12 @@ class Segments:
         self._lock = threading.RLock()
         self._all: dict[int, Segment] = {}
         self._free: list[Segment] = []  # the one used last stands last
+        self._open: Segment | None = None  # takes smaller messages
 
     def place(
         self, buffers: Sequence[memoryview], *, copied: bool = False
     ) -> Placed | None:
-        """Copy buffers into a segment, which has one holder then.
+        """Copy buffers into a segment, which has one holder more then.
 
         Args:
             buffers: Contiguous, of single bytes.
@@ -165,26 +168,51 @@ class Segments:
         total = sum(each.nbytes + _ALIGNMENT for each in buffers)
         if total < LEAST or sys.platform == "win32":  # cannot pass descriptors
             return None
-        segment = self._take(total)
-        if segment is None:
+        with self._lock:
+            found = self._alone(total) if total >= LEAST_ALONE else self._beside(total)
+        if found is None:
             return None
-        places = segment.fill(buffers)
+        segment, start = found
+        places = segment.fill(start, buffers)
         placed = Placed(encode_places(segment.id, places, copied=copied))
         placed.segment, placed.places = segment, places
         return placed
 
-    def _take(self, size: int) -> Segment | None:
-        with self._lock:
-            fitting = [each for each in self._free if size <= each.size <= 2 * size]
-            if fitting:
-                segment = min(fitting, key=lambda each: each.size)
-                self._free.remove(segment)
-            elif (made := self._new(_rounded(size))) is not None:
-                segment = made
-            else:
+    # The caller holds the lock.
+
+    def _alone(self, size: int) -> tuple[Segment, int] | None:
+        segment = self._take(size)
+        return None if segment is None else (segment, 0)
+
+    def _beside(self, size: int) -> tuple[Segment, int] | None:
+        segment = self._open
+        if segment is None or segment.filled + size > segment.size:
+            self._close_open()
+            segment = self._open = self._take(SHARED_SIZE)
+            if segment is None:
                 return None
-            segment.holders, segment.reusable = 1, True
-            return segment
+        start = segment.filled
+        # A page that the receiver has written to may become its own by a fork.
+        segment.filled = -(-(start + size) // mmap.PAGESIZE) * mmap.PAGESIZE
+        segment.holders += 1
+        return segment, start
+
+    def _close_open(self) -> None:
+        segment, self._open = self._open, None
+        if segment is not None:
+            self.let_go(segment)
+
+    def _take(self, size: int) -> Segment | None:
+        fitting = [each for each in self._free if size <= each.size <= 2 * size]
+        if fitting:
+            segment = min(fitting, key=lambda each: each.size)
+            self._free.remove(segment)
+        elif (made := self._new(_rounded(size))) is not None:
+            segment = made
+        else:
+            return None
+        segment.holders, segment.filled, segment.reusable = 1, 0, True
+        return segment
 
     def _new(self, size: int) -> Segment | None:
         if len(self._all) >= self.most and self._free:
@@ -213,6 +241,8 @@ class Segments:
         with self._lock:
             segment.holders -= 1
             segment.reusable = segment.reusable and reusable
+            if segment is self._open and segment.holders == 1:
+                self._begin_anew(segment)
             if segment.holders or segment.id not in self._all:
                 return
             if not segment.reusable:
@@ -221,6 +251,21 @@ class Segments:
             self._free.append(segment)
             while sum(each.size for each in self._free) > self.most_kept:
                 self._give_up(self._free.pop(0))
+
+    def _begin_anew(self, segment: Segment) -> None:
+        """No message is left in the open segment: fill it from the start."""
+        segment.filled = 0
+        if not segment.reusable:
+            self._open = None
+            segment.holders = 0
+
+    def trim(self) -> None:
+        """Give up what carries nothing just now."""
+        with self._lock:
+            if self._open is not None and self._open.holders == 1:
+                self._close_open()
+            while self._free:
+                self._give_up(self._free.pop())
 
     def find(self, id: int) -> Segment | None:
         """The segment of this id, if it carries a message."""
@@ -236,6 +281,7 @@ class Segments:
         """Give up all of them; the receivers' views stay as they are."""
         with self._lock:
             every, self._all, self._free = list(self._all.values()), {}, []
+            self._open = None
         for segment in every:
             segment.close()
 
@@ -245,156 +291,19 @@ class Segments:
         self.close()
 
 
+def mapping(fd: int, size: int) -> mmap.mmap:
+    """Map the memory, for whoever sends or receives."""
+    if size > SHARED_SIZE or not _POPULATE:
+        return mmap.mmap(fd, size)
+    return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | _POPULATE)
+
+
 def _rounded(size: int) -> int:
     """A little more than asked for, so that what is nearly as large fits, too."""
+    if size == SHARED_SIZE:
+        return size
     step = max(1 << (size.bit_length() - 4), mmap.PAGESIZE)
     return -(-size // step) * step
-
-
-# -- Who receives ------------------------------------------------------------------
-
-
-class Received:
-    """The segments of one sender, at the receiver's end.
-
-    Args:
-        released: Called with the id of a segment when the last view of a message
-            in it is collected, and whether it may be used again: at any moment, in
-            any thread.
-    """
-
-    def __init__(self, released: Callable[[int, bool], object]) -> None:
-        self._released = released
-        self._mapped: dict[int, _Mapped] = {}
-
-    def __contains__(self, id: int) -> bool:
-        return id in self._mapped
-
-    def add(self, id: int, fd: int) -> None:
-        """Map a segment; the descriptor is ours from now on.
-
-        Raises:
-            MemoryError: The system lets no more be mapped.
-        """
-        self._mapped[id] = _Mapped(fd)
-
-    def drop(self, id: int) -> None:
-        """The sender has given the segment up; views stay as they are."""
-        self._mapped.pop(id, None)
-
-    def views(
-        self, id: int, places: Sequence[Place], *, copied: bool
-    ) -> list[memoryview | bytearray]:
-        """Return the buffers of one message.
-
-        Args:
-            id: The segment.
-            places: Where the buffers are in it.
-            copied: Whether they are to be copied, so that the segment keeps them.
-
-        Raises:
-            ProtocolError: There is no such segment, or a place is not within it.
-        """
-        mapped = self._mapped.get(id)
-        end = max((start + length for start, length in places), default=0)
-        if mapped is None or not 0 < end <= len(mapped.pages):
-            msg = f"buffers up to {end} of segment {id}"
-            raise ProtocolError(msg)
-        lease = _Lease(mapped, partial(self._released, id))
-        views = [lease.view(*place) for place in places]
-        return [*map(bytearray, views)] if copied else [*views]
-
-    def close(self) -> None:
-        """Drop all of them."""
-        self._mapped.clear()
-
-
-class _Mapped:
-    """A segment's memory in this process."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        size = os.fstat(fd).st_size
-        try:
-            self.pages = mmap.mmap(fd, size)
-        except (OSError, ValueError) as error:
-            msg = f"{size} bytes do not fit into memory: {error}"
-            raise MemoryError(msg) from error
-
-    def __del__(self) -> None:
-        os.close(self.fd)
-
-
-class _Lease:
-    """The views of one message; each of them keeps this object."""
-
-    def __init__(self, mapped: _Mapped, released: Callable[[bool], object]) -> None:
-        self._mapped = mapped
-        self._released = released
-        self._reusable = True
-        with _forking:  # a fork waits, and sees it
-            _live_leases().add(self)
-
-    def view(self, start: int, length: int) -> memoryview:
-        import ctypes
-
-        # Whatever is made of the view holds this array, and so the lease.
-        array = (ctypes.c_ubyte * length).from_buffer(self._mapped.pages, start)
-        array.lease = self  # type: ignore[attr-defined]
-        return memoryview(array).cast("B")
-
-    def keep_from_child(self) -> None:
-        """Map the same pages at the same place once more, for this process alone."""
-        import ctypes
-
-        self._reusable = False
-        pages = self._mapped.pages
-        address = ctypes.addressof(ctypes.c_ubyte.from_buffer(pages))
-        libc_mmap = ctypes.CDLL(None).mmap
-        libc_mmap.argtypes = _mmap_arguments(ctypes)
-        flags = mmap.MAP_PRIVATE | _MAP_FIXED
-        rights = mmap.PROT_READ | mmap.PROT_WRITE
-        libc_mmap(address, len(pages), rights, flags, self._mapped.fd, 0)
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # modules may be gone at exit
-            self._released(self._reusable)
-
-
-_live: weakref.WeakSet[_Lease] | None = None
-
-# Held while a lease is noted, and by who forks, until the fork is done. The hooks
-# and finalisers run under it; nothing else is locked then.
-_forking = threading.RLock()
-
-
-def _live_leases() -> weakref.WeakSet[_Lease]:
-    global _live
-    if _live is None:
-        _live = weakref.WeakSet()
-        os.register_at_fork(
-            before=_before_fork,
-            after_in_parent=_forking.release,
-            after_in_child=_after_fork_in_child,
-        )
-    return _live
-
-
-def _before_fork() -> None:
-    _forking.acquire()
-    for lease in list(_live or ()):
-        with contextlib.suppress(Exception):  # the fork takes place all the same
-            lease.keep_from_child()
-
-
-def _after_fork_in_child() -> None:
-    global _forking
-    _forking = threading.RLock()
-
-
-def _mmap_arguments(ctypes: Any) -> list[type]:
-    number = ctypes.c_int
-    return [ctypes.c_void_p, ctypes.c_size_t, number, number, number, ctypes.c_long]
 
 
 # -- How places are written ----------------------------------------------------------

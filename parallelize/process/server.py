@@ -175,7 +175,17 @@ class Server:
                 self._reap()
             if self._sock.fileno() in ready and not self._obey():
                 break
+            if self._workers:
+                self._learn_to_work()
         self._see_off()
+
+    def _learn_to_work(self) -> None:
+        """Load what a worker needs, so that the next ones find it there.
+
+        The first worker is not to wait for it, and loads it by itself meanwhile.
+        """
+        if self._launch is _be_worker:
+            _load(["parallelize.process.worker"], sys.path)
 
     def _obey(self) -> bool:
         """Do what the pool asks; False if it is gone."""

@@ -219,7 +219,7 @@ class Worker:
         self._sender.send(kind, frame.id, parts, simple, took)
         self._sender.flush_if_due(now)
         if frame.kind & messages.BIG:
-            self._exchange.tell_released()
+            self._exchange.tell_if_urgent()
 
     def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part], int]:
         """Run one call; return kind and parts of its answer, and 1 if it is simple."""

@@ -1,0 +1,27 @@
+"""Locks that Ctrl-C has left taken.
+
+From Python 3.14 on an error that a signal handler raises, as Ctrl-C does, may come
+after ``with lock:`` has taken the lock and before the block has begun, so that
+nobody lets it go again. Who may be interrupted there notes how often his thread has
+taken the lock before, and goes back to that when an error comes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+
+
+def depth(lock: threading.RLock) -> int:
+    """How often the running thread has taken the lock and not let it go."""
+    # What `threading.Condition` asks of its lock, too; there is no public name.
+    count: int = lock._recursion_count()  # type: ignore[attr-defined]
+    return count
+
+
+def release_to(lock: threading.RLock, before: int) -> None:
+    """Let the lock go until the running thread has taken it ``before`` times."""
+    while depth(lock) > before:
+        lock.release()
