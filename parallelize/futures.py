@@ -187,10 +187,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     # For the caller.
 
     def cancel(self) -> bool:
-        """Cancel the call unless it has begun.
+        """Cancel the call unless it has begun; an async call until it has ended.
 
         Returns:
-            True if the call will never run, False if it runs or has ended.
+            True if the call was cancelled, False if it runs or has ended.
         """
         with self._guard:
             if self._state == CANCELLED:
@@ -217,7 +217,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return call is not None and call.kill()
 
     def cancelled(self) -> bool:
-        """Return True if the call was cancelled before it began."""
+        """Return True if the call was cancelled."""
         return self._state == CANCELLED
 
     def running(self) -> bool:
@@ -566,6 +566,11 @@ def unended(futures: Iterable[Any]) -> list[Future[Any]]:
         waiting.extend(future._needs)
     found.reverse()
     return found
+
+    @property
+    def weight(self) -> int:
+        sealed = [getattr(future, "_sealed", None) for future in self.futures]
+        return sum(each.weight for each in sealed if each is not None)
 
 
 def error_of(future: concurrent.futures.Future[Any]) -> BaseException | None:

@@ -49,6 +49,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None  # the loop thread's alone
         self._prepare: Callable[[], bool] = lambda: True
+        self._context = Context()  # else a loop takes that of whoever posts
         # From 3.14 on a thread may start in a copy of its maker's context and would
         # hold what is in it.
         own = {"context": Context()} if sys.version_info >= (3, 14) else {}
@@ -94,7 +95,7 @@ class LoopThread:
             self._posted.append(action)
             if self._loop is not None and not self._woken:
                 self._woken = True
-                self._loop.call_soon_threadsafe(self._take)
+                self._loop.call_soon_threadsafe(self._take, context=self._context)
 
     def stop(self) -> None:
         """Have the loop end; what still runs on it is cancelled."""
@@ -139,7 +140,7 @@ class LoopThread:
             self._stage, self._loop = _Stage.RUNNING, loop
             if self._posted:
                 self._woken = True
-                loop.call_soon(self._take)
+                loop.call_soon(self._take, context=self._context)
 
     def _close(self) -> None:
         with self._lock:

@@ -546,6 +546,36 @@ def test_neither_kind_starves_the_other(process):
     assert flood[-1].result() == 3998
 
 
+def test_coroutines_make_way_for_calls_that_wait(process, latch):
+    held = parallelized(process)(async_tasks.hold)(latch.folder)
+    latch.wait_begun()
+    beside = parallelized(process)(async_tasks.double)(1)
+    assert beside.running()  # nothing else waits
+    assert beside.result() == 2
+    other = process.submit(tasks.double, 2)
+    late = parallelized(process)(async_tasks.double)(3)
+    assert not other.running()
+    assert not late.running()  # or `other` might wait for ever
+    latch.release()
+    assert (held.result(), other.result(), late.result()) == (None, 4, 6)
+
+
+def test_and_the_other_way_round(process, latch):
+    for _ in range(20):  # it is known for short: it would be sent ahead
+        process.submit(tasks.double, 1).result()
+    held = process.submit(tasks.hold, latch.folder)
+    latch.wait_begun()
+    ahead = process.submit(tasks.double, 1)
+    assert ahead.running()
+    coroutine = parallelized(process)(async_tasks.double)(2)
+    late = process.submit(tasks.double, 3)
+    assert not coroutine.running()
+    assert not late.running()
+    latch.release()
+    assert held.result() is None
+    assert (ahead.result(), coroutine.result(), late.result()) == (2, 4, 6)
+
+
 @pytest.mark.parametrize("how", ["timeout", "kill"])
 def test_a_loop_that_hears_nothing_is_killed(process, latch, how):
     timeout = 0.1 if how == "timeout" else None

@@ -147,12 +147,13 @@ class LoopCall(Call):
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._task = None
+        # First: so the owner, when the future ends, does not think that it runs on.
+        self._owner.left(self)
         if task.cancelled():
             self.future.withdraw()
         else:
             error = task.exception()
             _settle(self.future, task.result() if error is None else Failure(error))
-        self._owner.left(self)
 
     # In the thread of a loop that somebody blocks by waiting for this call.
 

@@ -112,7 +112,7 @@ class ThreadPoolExecutor(Executor):
             self._engine.cancel_queued()
         if wait:
             self._engine.join()
-            if loops is not None:
+            if loops is not None and not self._engine.is_here():
                 loops.join()
 
     @property
