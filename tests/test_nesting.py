@@ -323,6 +323,50 @@ def test_a_chain_of_arguments_is_not_kept(make_pool):
 # ------------------------------------------------------ helping, in detail
 
 
+IN_PLACE = {
+    name: WAYS[name]
+    for name in (
+        "result",
+        "last first",
+        "exception",
+        "wait",
+        "gather",
+        "gather of gathers",
+        "proxy",
+    )
+}
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_very_call_is_run_in_the_waiting_thread(make_pool, name, limit):
+    pool = make_pool(1)
+    options = CallOptions(limit=None if limit is None else Limit(limit))
+
+    def outer(n):
+        inner = [
+            pool._submit(outer, (n - 1,), {}, options) for _ in range(2 if n else 0)
+        ]
+        here = threading.get_ident()
+        return here if all(each == here for each in IN_PLACE[name](inner)) else 0
+
+    assert pool._submit(outer, (4,), {}, options).result(20) != 0
+    assert len(pool._threads) == 1
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_the_rows_of_a_map_are_run_in_the_waiting_thread(make_pool, ordered):
+    pool = make_pool(1)
+
+    def outer(n):
+        if n == 0:
+            return {threading.get_ident()}
+        return set().union(*pool.map(outer, [n - 1] * 3, ordered=ordered))
+
+    assert len(pool.submit(outer, 3).result(20)) == 1
+    assert len(pool._threads) == 1
+
+
 def test_husks_do_not_pile_up(make_pool):
     pool = make_pool(1)
     queued = []
@@ -527,6 +571,18 @@ def test_a_pool_of_one_runs_one_at_a_time_when_nobody_waits(make_pool):
     for future in [pool.submit(work, n) for n in range(50)]:
         future.result(20)
     assert gauge.most == 1
+
+
+def test_who_comes_back_finds_its_place_taken_and_then_rests(make_pool):
+    pool, open_future = make_pool(1), Future()
+    waiting = pool.submit(open_future.result)
+    held = Held(pool)  # in the place of the one that waits
+    quick = pool.submit(held._go.is_set)
+    open_future.set_result(None)
+    waiting.result(20)
+    wait_until(lambda: pool._engine._idle or quick.done())
+    held.release()
+    assert quick.result(20)  # it ran when the held call had ended, not beside it
 
 
 def test_how_many_threads_there_may_be(make_pool):
