@@ -3,6 +3,8 @@
 import concurrent.futures
 import contextvars
 import functools
+import os
+import signal
 import threading
 import time
 
@@ -510,6 +512,46 @@ def test_a_reader_of_a_map_that_runs_elsewhere(make_pool):
     assert pool.submit(tasks.double, 4).result(20) == 8
     held.release()
     assert waiting.result(20) == [0, 2, 4]
+
+
+def test_readers_that_wait_for_the_one_that_reads(make_pool):
+    pool, other = make_pool(2), make_pool(1)
+    held = Held(other)
+    results = other.map(tasks.double, range(30))
+    readers = [pool.submit(list, results) for _ in range(3)]
+    assert pool.submit(tasks.double, 4).result(20) == 8
+    held.release()
+    assert sorted(sum((one.result(20) for one in readers), [])) == [*range(0, 60, 2)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_in_the_middle_of_waits(make_pool):
+    pool, other, open_future = make_pool(1), make_pool(1), Future()
+
+    def inner():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            try:
+                found = pool.submit(tasks.double, 4).result(10)
+                found += other.submit(tasks.double, 4).result(10)
+                found += sum(pool.map(tasks.double, range(5)))
+                found += sum(f.result() for f in as_completed([pool.submit(abs, -1)]))
+                os._exit(0 if found == 8 + 8 + 20 + 1 else 1)
+            finally:
+                os._exit(2)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def outer():
+        done = pool.submit(tasks.double, 1)
+        waiting = as_completed([done, open_future])
+        assert next(waiting) is done
+        return other.submit(inner).result(), pool.submit(inner).result()
+
+    assert pool.submit(outer).result(40) == (0, 0)
+    assert pool.submit(tasks.double, 4).result(20) == 8
+    open_future.set_result(None)
 
 
 def test_shutting_another_pool_down(make_pool):
