@@ -567,11 +567,6 @@ def unended(futures: Iterable[Any]) -> list[Future[Any]]:
     found.reverse()
     return found
 
-    @property
-    def weight(self) -> int:
-        sealed = [getattr(future, "_sealed", None) for future in self.futures]
-        return sum(each.weight for each in sealed if each is not None)
-
 
 def error_of(future: concurrent.futures.Future[Any]) -> BaseException | None:
     """Return the error of a future, be it a cancellation, or None; it may wait."""

@@ -217,6 +217,11 @@ class _Gathered(Outcome):
         self._members = members
         self._return_exceptions = return_exceptions
 
+    @property
+    def weight(self) -> int:
+        sealed = [getattr(member, "_sealed", None) for member in self._members]
+        return sum(each.weight for each in sealed if each is not None)
+
     def open(self) -> tuple[Any, BaseException | None]:
         results: list[Any] = []
         for member in self._members:

@@ -3,6 +3,8 @@
 import concurrent.futures
 import contextvars
 import functools
+import os
+import signal
 import threading
 import time
 
@@ -323,6 +325,50 @@ def test_a_chain_of_arguments_is_not_kept(make_pool):
 # ------------------------------------------------------ helping, in detail
 
 
+IN_PLACE = {
+    name: WAYS[name]
+    for name in (
+        "result",
+        "last first",
+        "exception",
+        "wait",
+        "gather",
+        "gather of gathers",
+        "proxy",
+    )
+}
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_very_call_is_run_in_the_waiting_thread(make_pool, name, limit):
+    pool = make_pool(1)
+    options = CallOptions(limit=None if limit is None else Limit(limit))
+
+    def outer(n):
+        inner = [
+            pool._submit(outer, (n - 1,), {}, options) for _ in range(2 if n else 0)
+        ]
+        here = threading.get_ident()
+        return here if all(each == here for each in IN_PLACE[name](inner)) else 0
+
+    assert pool._submit(outer, (4,), {}, options).result(20) != 0
+    assert len(pool._threads) == 1
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_the_rows_of_a_map_are_run_in_the_waiting_thread(make_pool, ordered):
+    pool = make_pool(1)
+
+    def outer(n):
+        if n == 0:
+            return {threading.get_ident()}
+        return set().union(*pool.map(outer, [n - 1] * 3, ordered=ordered))
+
+    assert len(pool.submit(outer, 3).result(20)) == 1
+    assert len(pool._threads) == 1
+
+
 def test_husks_do_not_pile_up(make_pool):
     pool = make_pool(1)
     queued = []
@@ -468,6 +514,46 @@ def test_a_reader_of_a_map_that_runs_elsewhere(make_pool):
     assert waiting.result(20) == [0, 2, 4]
 
 
+def test_readers_that_wait_for_the_one_that_reads(make_pool):
+    pool, other = make_pool(2), make_pool(1)
+    held = Held(other)
+    results = other.map(tasks.double, range(30))
+    readers = [pool.submit(list, results) for _ in range(3)]
+    assert pool.submit(tasks.double, 4).result(20) == 8
+    held.release()
+    assert sorted(sum((one.result(20) for one in readers), [])) == [*range(0, 60, 2)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_in_the_middle_of_waits(make_pool):
+    pool, other, open_future = make_pool(1), make_pool(1), Future()
+
+    def inner():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            try:
+                found = pool.submit(tasks.double, 4).result(10)
+                found += other.submit(tasks.double, 4).result(10)
+                found += sum(pool.map(tasks.double, range(5)))
+                found += sum(f.result() for f in as_completed([pool.submit(abs, -1)]))
+                os._exit(0 if found == 8 + 8 + 20 + 1 else 1)
+            finally:
+                os._exit(2)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def outer():
+        done = pool.submit(tasks.double, 1)
+        waiting = as_completed([done, open_future])
+        assert next(waiting) is done
+        return other.submit(inner).result(), pool.submit(inner).result()
+
+    assert pool.submit(outer).result(40) == (0, 0)
+    assert pool.submit(tasks.double, 4).result(20) == 8
+    open_future.set_result(None)
+
+
 def test_shutting_another_pool_down(make_pool):
     pool, other = make_pool(1), make_pool(1)
     needs = other.submit(lambda: pool.submit(tasks.double, 4).result())
@@ -527,6 +613,18 @@ def test_a_pool_of_one_runs_one_at_a_time_when_nobody_waits(make_pool):
     for future in [pool.submit(work, n) for n in range(50)]:
         future.result(20)
     assert gauge.most == 1
+
+
+def test_who_comes_back_finds_its_place_taken_and_then_rests(make_pool):
+    pool, open_future = make_pool(1), Future()
+    waiting = pool.submit(open_future.result)
+    held = Held(pool)  # in the place of the one that waits
+    quick = pool.submit(held._go.is_set)
+    open_future.set_result(None)
+    waiting.result(20)
+    wait_until(lambda: pool._engine._idle or quick.done())
+    held.release()
+    assert quick.result(20)  # it ran when the held call had ended, not beside it
 
 
 def test_how_many_threads_there_may_be(make_pool):

@@ -447,10 +447,11 @@ def test_errors_of_rows_keep_nothing_alive(make_pool, in_context):
     try:
         arguments = [Argument() for _ in range(50)]
         alive = [weakref.ref(argument) for argument in arguments]
-        results = in_context(
-            lambda: pool.map(row, iter(arguments), chunksize=10, return_exceptions=True)
-        )
+        given = iter(arguments)
         del arguments
+        results = in_context(
+            lambda: pool.map(row, given, chunksize=10, return_exceptions=True)
+        )
         for outcome in results:
             assert type(outcome) is ValueError
             del outcome

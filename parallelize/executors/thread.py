@@ -21,8 +21,6 @@ from parallelize.options import (
 from parallelize.threads.engine import Engine, State
 from parallelize.threads.rows import RowsRun
 from parallelize.threads.tasks import Task, ThreadCall
-from parallelize.threads.workers import Worker
-from parallelize.waiting import here
 
 if TYPE_CHECKING:
     import threading
@@ -190,8 +188,7 @@ class ThreadPoolExecutor(Executor):
         return RowsRun(self._engine, rows).start()
 
     def _runs_here(self) -> bool:
-        worker = here.worker
-        return isinstance(worker, Worker) and worker.engine is self._engine
+        return self._engine.is_here()
 
 
 def _default_threads() -> int:

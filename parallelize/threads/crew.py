@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import threading
 from collections import deque
 from contextlib import contextmanager
@@ -61,9 +62,7 @@ class Crew:
     ) -> None:
         self.max_workers: int = max_workers
         self._prefix = prefix
-        # A lock waits so long at most, which is centuries.
-        longest = threading.TIMEOUT_MAX
-        self._idle_timeout = longest if idle_timeout is None else idle_timeout
+        self._idle_timeout = math.inf if idle_timeout is None else idle_timeout
         self._names = itertools.count()
         self._short_of_threads = False
         self._reset()
@@ -289,7 +288,7 @@ class Crew:
 
     def _rested(self, worker: Worker) -> bool:
         """Rest until there is a call, then return True, or for too long."""
-        while not worker.wake.acquire(timeout=(longest := self._longest_rest())):
+        while not _acquired(worker.wake, longest := self._longest_rest()):
             with self._lock:
                 # Else it was woken in that very moment.
                 if worker in self._idle and longest >= self._longest_rest():
@@ -334,3 +333,7 @@ class Crew:
             return self._queue.popleft()
         except IndexError:
             return None
+
+
+def _acquired(lock: threading.Lock, seconds: float) -> bool:
+    return lock.acquire(timeout=-1 if seconds > threading.TIMEOUT_MAX else seconds)

@@ -204,10 +204,14 @@ class Engine(Crew):
         for future in held:
             future.cancel()
 
+    def is_here(self) -> bool:
+        """Whether this is one of the pool's threads."""
+        worker = waiting.here.worker
+        return isinstance(worker, Worker) and worker.engine is self
+
     def join(self) -> None:
         """Return when all calls have ended and the threads of a closed pool too."""
-        worker = waiting.here.worker
-        if isinstance(worker, Worker) and worker.engine is self:
+        if self.is_here():
             return  # it would wait for itself, or two such for each other
         with waiting.away():
             with self._nothing_held:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from parallelize.futures import Future
+    from parallelize.options import CallOptions
     from parallelize.threads.engine import Engine
 
     #: Runs rows until there are no more, or it is told to stop.
@@ -121,8 +122,8 @@ class RowsRun:
         fn, options = self._rows.fn, self._rows.options
         one = isinstance(self._rows.rows, Column)
         if options.retries:
-            alone = (lambda row: (row,)) if one else tuple
-            return partial(_retried, fn, alone, options), _values_apart
+            retried = _retried_value if one else _retried_row
+            return partial(retried, fn, options), _values_apart
         if len(here):
             return fn, _values_apart if one else _tuples_apart
         return fn, _values_together if one else _tuples_together
@@ -302,10 +303,11 @@ def _tuples_apart(
         del append, outcomes
 
 
-def _retried(
-    fn: Callable[..., Any],
-    row_of: Callable[[Any], tuple[Any, ...]],
-    options: Any,
-    value: Any,
+def _retried_value(fn: Callable[..., Any], options: CallOptions, value: Any) -> Any:
+    return run_retrying(fn, (value,), {}, options)
+
+
+def _retried_row(
+    fn: Callable[..., Any], options: CallOptions, row: tuple[Any, ...]
 ) -> Any:
-    return run_retrying(fn, row_of(value), {}, options)
+    return run_retrying(fn, row, {}, options)

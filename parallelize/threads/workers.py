@@ -77,6 +77,10 @@ class Worker(threading.Thread):
         That is the very thing this thread would otherwise wait for. Anything else
         might want a lock that is held further down its stack.
         """
+        if isinstance(future, Task) and future.waits_in_queue:  # as most do
+            if future.engine is self.engine:
+                self._run_here(future)
+            return
         while self._help_once(future):
             pass
 
