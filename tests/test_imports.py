@@ -180,6 +180,7 @@ LAYERS = [
     ["sharing"],
     ["process.inheritance", "process.messages"],
     ["process.segments"],
+    ["process.culprit"],
     ["process.command", "process.page", "process.pickling", "process.transport"],
     ["process.limits", "process.memory", "process.patience"],
     ["process.main_module"],
@@ -211,6 +212,7 @@ LEAVES = {
 }
 WIRE = {
     "command",
+    "culprit",
     "exchange",
     "inheritance",
     "limits",

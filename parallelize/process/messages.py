@@ -96,7 +96,15 @@ def encode_failure(error: BaseException) -> bytes:
     error.__traceback__ = tb.tb_next if tb is not None else None  # without our frame
     text = _traceback_text(error)
     name = f"{type(error).__module__}.{type(error).__qualname__}"
-    return pickle.dumps((_pickled(error), name, text_of(error), text), 5)
+    pickled = _pickled(error)
+    why = "" if pickled is not None else _why_not(error)
+    return pickle.dumps((pickled, name, text_of(error), text, why), 5)
+
+
+def _why_not(error: BaseException) -> str:
+    from parallelize.process import culprit
+
+    return f"stands for the error itself: {culprit.why_not_rebuilt(error)}"
 
 
 def _pickled(error: BaseException) -> bytes | None:
@@ -132,10 +140,12 @@ def decode_failure(encoded: bytes) -> BaseException:
     from parallelize.errors import RemoteError, RemoteTraceback
 
     try:
-        pickled, name, message, text = pickle.loads(encoded)
+        pickled, name, message, text, why = pickle.loads(encoded)
     except Exception as cause:  # noqa: BLE001 - a task wrote to the worker's socket
         return RemoteError("an error", f"what the worker sent is none: {cause}")
     error = _unpickled(pickled) or RemoteError(name, message)
+    if why:
+        error.add_note(why)
     error.__cause__ = RemoteTraceback(text)
     return error
 

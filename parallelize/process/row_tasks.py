@@ -8,9 +8,10 @@ from itertools import chain
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls import Column
+from parallelize.calls import Column, name_of
 from parallelize.futures import Failure, Future, Outcome, error_of
 from parallelize.gaps import leaving_gaps
+from parallelize.locks import is_interrupt
 from parallelize.process import messages, pickling
 from parallelize.process.page import RAW
 from parallelize.process.tasks import (
@@ -18,7 +19,7 @@ from parallelize.process.tasks import (
     PickledFailure,
     PickledValue,
     Task,
-    is_interrupt,
+    refusal,
 )
 from parallelize.process.transport import ProtocolError, pack
 from parallelize.sharing import noting_shared
@@ -244,7 +245,11 @@ def _encoded(pool: Pool, source: Rows) -> list[Task]:
     fn = source.fn
     if isinstance(fn, MethodType):
         fn = pickling.bound(fn)
-    key = pickling.encode_function(fn)
+    try:
+        key = pickling.encode_function(fn)
+    except Exception as error:
+        name = name_of(source.fn, source.options)
+        raise refusal(fn, name, (), {}, error) from error
     flat, kinds, arity = _flattened(source.rows)
     if arity and _all_plain(flat, kinds):
         return [RowsTask(pool, source, key, flat, arity)]

@@ -40,10 +40,16 @@ def _refusal(result: object, error: BaseException) -> BaseException:
     from parallelize.errors import SerializationError
 
     kind = type(result).__qualname__
-    advice = _ADVICE.get(kind, "")
+    advice = _ADVICE.get(kind) or _way_to_culprit(result)
     text = messages.text_of(error)
     why = f"{type(error).__name__}: {text}{advice}"
     return SerializationError(f"the result, a {kind}, cannot be pickled: {why}")
+
+
+def _way_to_culprit(result: object) -> str:
+    from parallelize.process import culprit
+
+    return f": {culprit.in_result(result).text()}"
 
 
 _ADVICE = {

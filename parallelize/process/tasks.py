@@ -14,6 +14,7 @@ from parallelize.calls import Call, name_of
 from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
+from parallelize.locks import is_interrupt
 from parallelize.process import messages, pickling
 from parallelize.process.page import TASK
 from parallelize.process.segments import Placed
@@ -157,7 +158,7 @@ class CallTask(Task):
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            self._refuse(error)
+            self._refuse(error, args, kwargs)
 
     def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         fn: Any = self.fn  # a method has more than a callable
@@ -191,24 +192,32 @@ class CallTask(Task):
         # For a retry what was passed is needed once more, as it was.
         return self.pool.place(buffers, copied=self.options.retries > 0)
 
-    def _refuse(self, error: BaseException) -> None:
+    def _refuse(
+        self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.future.set_exception(refusal(self.fn, self.name(), args, kwargs, error))
+
+    def _refuse_values(self, error: BaseException, values: Sequence[Any]) -> None:
+        from parallelize.process import culprit
+
         text = f"the arguments of {self.name()} cannot be pickled: {_summary(error)}"
-        refusal = SerializationError(text)
-        refusal.__cause__ = error
-        self.future.set_exception(refusal)
+        with noting_shared():
+            found = culprit.in_values(values).text()
+        self.future.set_exception(_caused(f"{text}: {found}", error))
 
     def start(self) -> None:
         """Put the task into the pool's queue, with the values it waited for."""
         if self.future.done():
             return
         if self.waits_for:
+            values: Sequence[Any] = ()
             try:
                 values = [future.result() for future in self.waits_for]
                 with noting_shared() as shares:
                     self._values = pickling.dumps(values)
                 self.shares = [*self.shares, *shares]
             except BaseException as error:  # noqa: BLE001 - it belongs to the call
-                self._refuse(error)
+                self._refuse_values(error, values)
                 return
             self.waits_for = ()
         self.pool.enqueue(self)
@@ -321,6 +330,30 @@ class PickledValue(Outcome):
 
 def _not_unpickled(name: str, cause: BaseException) -> SerializationError:
     text = f"the result of {name} cannot be unpickled: {_summary(cause)}"
+    return _caused(text, cause)
+
+
+def refusal(
+    fn: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    error: BaseException,
+) -> SerializationError:
+    """The error of a call that cannot be pickled: what of it, and where that is."""
+    from parallelize.process import culprit
+
+    called: Any = fn  # a method has more than a callable
+    if type(called) is MethodType:
+        called, args = called.__func__, (called.__self__, *args)
+    with noting_shared():
+        what, found = culprit.in_call(called, args, kwargs)
+    text = f"the {what} of {name}" if what == "arguments" else f"the {what} {name}"
+    way = f"{_summary(error)}: {found.text()}"
+    return _caused(f"{text} cannot be pickled: {way}", error)
+
+
+def _caused(text: str, cause: BaseException) -> SerializationError:
     error = SerializationError(text)
     error.__cause__ = cause
     return error
@@ -342,23 +375,6 @@ class PickledFailure(Outcome):
 
     def open(self) -> tuple[None, BaseException]:
         return None, self.error()
-
-
-def is_interrupt(error: BaseException) -> bool:
-    """Whether it is a Ctrl-C that arrived just now, not an error of the user's code.
-
-    Pickling runs the user's code, which may raise KeyboardInterrupt itself, and
-    that is an error of the call like any other. One that a ``raise`` statement
-    raised is such an error; the signal arrives at any other instruction.
-    """
-    if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
-        return False
-    from opcode import opname
-
-    tb = error.__traceback__
-    while tb.tb_next is not None:
-        tb = tb.tb_next
-    return opname[tb.tb_frame.f_code.co_code[tb.tb_lasti]] != "RAISE_VARARGS"
 
 
 def _is_death(error: BaseException) -> bool:
