@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         wait,
     )
     from parallelize.helpers import parallel_map, process_map, thread_map
+    from parallelize.insight.dump import dump, dump_on_signal
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown, use
     from parallelize.sharing import Shared, share
@@ -99,6 +100,8 @@ __all__ = (
     "WorkerStartError",
     "as_completed",
     "cpu_count",
+    "dump",
+    "dump_on_signal",
     "gather",
     "parallel_map",
     "parallelized",
@@ -145,6 +148,7 @@ _HOMES = {
         "gather",
         "wait",
     ),
+    "parallelize.insight.dump": ("dump", "dump_on_signal"),
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.pools": ("shutdown", "use"),

@@ -160,6 +160,7 @@ def test_everything_of_concurrent_futures_is_here():
 # The rooms, from top to bottom: a file imports from rooms in lines below, or from
 # its own room. Rooms in one line do not know each other.
 LAYERS = [
+    ["insight.dump"],
     ["decorators", "helpers"],
     ["function"],
     ["settings", "mapping"],
@@ -182,8 +183,15 @@ LAYERS = [
     ["process.segments"],
     ["process.culprit"],
     ["process.command", "process.page", "process.pickling", "process.transport"],
-    ["process.limits", "process.memory", "process.patience"],
+    [
+        "process.limits",
+        "process.memory",
+        "process.patience",
+        "process.signals",
+        "process.stacks",
+    ],
     ["process.main_module"],
+    ["insight.names"],
     ["insight", "proxies"],
     ["calls", "callables", "cpus", "_died"],
     ["dependencies"],
@@ -225,6 +233,8 @@ WIRE = {
     "rows",
     "segments",
     "sender",
+    "signals",
+    "stacks",
     "transport",
     "worker",
 }

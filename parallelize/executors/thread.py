@@ -29,7 +29,7 @@ import threading
 import weakref
 from collections import deque
 from contextvars import Context, copy_context
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import dependencies, lifecycle
@@ -414,6 +414,7 @@ class _Worker(threading.Thread):
         self.engine = engine
         # What it runs, and what it runs within that; only this thread changes them.
         self.running: _Task | None = None
+        self.since = 0.0  # when it began that, by the monotonic clock
         self.helping: list[_Task] = []
         self.strayed = False  # forked away from its pool
         # Held while the worker works or rests; released, once, to wake it.
@@ -588,6 +589,7 @@ class _Engine:
                     return
                 continue
             worker.running = task
+            worker.since = monotonic()
             task.run()
             del task
 

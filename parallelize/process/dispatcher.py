@@ -380,6 +380,10 @@ class Dispatcher:
         self._unregister(worker.control)
 
     def _told(self, worker: Worker, frame: Frame) -> None:
+        if frame.kind == messages.SHOWN:
+            with self._pool.lock:
+                worker.shown(frame)
+            return
         if frame.kind not in _ABOUT_SEGMENTS:
             worker.answers.append(_given_back_in(frame))
             return

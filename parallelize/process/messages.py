@@ -7,6 +7,7 @@
 | ROWS          | function, rows                            | BLOCK, ROW_DONE,      |
 |               |                                           | ROW_FAILED, in order  |
 | GIVE_BACK     | (over the control socket)                 | GIVEN_BACK, likewise  |
+| SHOW          | (over the control socket)                 | SHOWN, likewise       |
 
 Either side tells the other over the control socket of the segments by which it
 sends large buffers (see `segments`); ``id`` is then that of a segment:
@@ -16,6 +17,9 @@ sends large buffers (see `segments`); ``id`` is then that of a segment:
 |          | (``extra`` is 1 in both where it is memory of `sharing` instead)    |
 | RELEASED | nobody has views of the segment's message any more; ``extra`` is 1 |
 |          | if it may be used again                                            |
+
+SHOWN has one part: where the worker's threads are, as text. Its ``id`` is that of
+the question.
 
 GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
 is running (0: none is), how many of its rows are given up, then the ids of the
@@ -55,6 +59,7 @@ GIVE_BACK = 4
 ADOPT = 5
 FORGET = 6
 RELEASED = 7
+SHOW = 8
 
 READY = 11
 START_FAILED = 12
@@ -64,6 +69,7 @@ BLOCK = 15
 ROW_DONE = 16
 ROW_FAILED = 17
 GIVEN_BACK = 18
+SHOWN = 19
 
 _NUMBER_SIZE = 8  # bytes of each number in GIVEN_BACK
 
