@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     )
     from parallelize.helpers import parallel_map, process_map, thread_map
     from parallelize.insight.dump import dump, dump_on_signal
+    from parallelize.insight.trace import trace
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown, use
     from parallelize.sharing import Shared, share
@@ -111,6 +112,7 @@ __all__ = (
     "shutdown",
     "thread_map",
     "threaded",
+    "trace",
     "use",
     "wait",
 )
@@ -149,6 +151,7 @@ _HOMES = {
         "wait",
     ),
     "parallelize.insight.dump": ("dump", "dump_on_signal"),
+    "parallelize.insight.trace": ("trace",),
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.pools": ("shutdown", "use"),

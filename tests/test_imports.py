@@ -160,7 +160,9 @@ def test_everything_of_concurrent_futures_is_here():
 # The rooms, from top to bottom: a file imports from rooms in lines below, or from
 # its own room. Rooms in one line do not know each other.
 LAYERS = [
-    ["insight.dump"],
+    ["insight.dump", "insight.trace"],
+    ["insight.chrome", "insight.page"],
+    ["insight.report"],
     ["decorators", "helpers"],
     ["function"],
     ["settings", "mapping"],
@@ -169,6 +171,7 @@ LAYERS = [
     ["process.pool"],
     ["process.dispatcher"],
     ["process.deadlines"],
+    ["process.traced"],
     ["process.bundles"],
     ["process.row_tasks"],
     ["process.tasks", "process.workers", "process.queue"],
@@ -191,6 +194,7 @@ LAYERS = [
         "process.stacks",
     ],
     ["process.main_module"],
+    ["insight.recording"],
     ["insight.names"],
     ["insight", "proxies"],
     ["calls", "callables", "cpus", "_died"],

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 from parallelize.calls import Call, Rows, admit, name_of, run_retrying, run_rows
 from parallelize.executors.livemaps import LiveMaps
 from parallelize.futures import Failure
+from parallelize.insight import recording
 from parallelize.options import DEFAULTS, CallOptions, check_callable
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ class Executor(concurrent.futures.Executor, ABC):
     ) -> Future[Any]:
         """Start one call: the road of every call but a map's."""
         call = self._prepare(fn, args, kwargs, options)
+        if recording.active is not None:
+            recording.active.elsewhere(self.kind, fn, call.future, options)
         admit(call)
         return call.future
 

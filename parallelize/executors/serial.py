@@ -16,6 +16,7 @@ from parallelize.calls import Call, admit, run_retrying
 from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
 from parallelize.futures import Failure, Future, InvalidStateError
+from parallelize.insight import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,8 @@ class SerialExecutor(Executor):
         options: CallOptions,
     ) -> _SerialCall:
         call = _SerialCall(fn, args, kwargs, options)
+        if recording.active is not None:
+            call.fn = recording.active.timed("serial", fn, call.future, options)
         self._gate.enter(call.future)
         return call
 

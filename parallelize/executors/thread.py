@@ -44,6 +44,7 @@ from parallelize.futures import (
     InvalidStateError,
     error_of,
 )
+from parallelize.insight import recording
 from parallelize.options import (
     DEFAULTS,
     CallOptions,
@@ -202,6 +203,8 @@ class _Task(Future[Any]):
     ) -> None:
         self._guard = threading.RLock()  # all that Future.__init__ does
         self._engine = engine
+        if recording.active is not None:
+            fn = recording.active.timed("thread", fn, self)
         self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
 
     def run(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from parallelize.calls import name_of, run_rows
+from parallelize.calls import Call, Rows, name_of, run_rows
 from parallelize.options import DEFAULTS
 
 if TYPE_CHECKING:
@@ -19,15 +19,21 @@ def label_of(
 ) -> tuple[str, int]:
     """The name of what a worker was given to call, and how many calls that makes.
 
-    What executors wrap round the user's function is looked through.
+    What executors and traces wrap round the user's function is looked through.
     """
+    fn = getattr(fn, "traced_fn", fn)
     if isinstance(fn, partial) and fn.func is run_rows:  # rows of a map
-        inner, inner_rows, inner_options = fn.args
-        return name_of(inner, inner_options), len(inner_rows)
+        inner, rows, inner_options = fn.args
+        return name_of(inner, inner_options), len(rows)
     holder: Any = getattr(fn, "__self__", None)
-    rows: Any = getattr(holder, "_rows", None)
-    if hasattr(rows, "deliver"):  # rows of a map, in a thread
-        return name_of(rows.fn, rows.options), len(rows.rows)
-    if hasattr(holder, "waits_for"):  # a call with options, in a thread
-        return name_of(holder.fn, holder.options), 1
+    if is_rows(fn):
+        return name_of(holder._rows.fn, holder._rows.options), len(holder._rows.rows)
+    if isinstance(holder, Call):  # one with options, in a thread
+        call: Any = holder
+        return name_of(call.fn, call.options), 1
     return name_of(fn, options), 1
+
+
+def is_rows(fn: Callable[..., Any]) -> bool:
+    """Whether it runs rows of a map in a thread: from a first one to an end."""
+    return isinstance(getattr(getattr(fn, "__self__", None), "_rows", None), Rows)

@@ -44,6 +44,7 @@ _ROW_ENDS = frozenset((messages.BLOCK, messages.ROW_DONE, messages.ROW_FAILED))
 #: How many parts a frame of each kind has, at the least and at the most.
 _PARTS = {
     messages.READY: (0, 0),
+    messages.BEGAN: (0, 0),
     messages.START_FAILED: (1, 1),
     messages.DONE: (1, MOST_PARTS),
     messages.FAILED: (1, 1),
@@ -336,7 +337,10 @@ class Dispatcher:
         if not least <= len(frame.parts) <= most:
             msg = f"a frame of kind {frame.kind} with {len(frame.parts)} parts"
             raise ProtocolError(msg)
-        if worker.stage is Stage.STARTING and frame.kind == messages.READY:
+        task = worker.tasks.get(frame.id)
+        if task is not None and frame.kind == messages.BEGAN:
+            task.began(frame.extra)
+        elif worker.stage is Stage.STARTING and frame.kind == messages.READY:
             worker.stage = Stage.SERVING
         elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
             worker.reason = messages.decode_failure(bytes(frame.parts[0]))

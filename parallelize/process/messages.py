@@ -18,6 +18,9 @@ sends large buffers (see `segments`); ``id`` is then that of a segment:
 | RELEASED | nobody has views of the segment's message any more; ``extra`` is 1 |
 |          | if it may be used again                                            |
 
+While a trace is recorded CALL and ROWS are answered with BEGAN first, whose ``extra``
+is when it began: see `moment`.
+
 SHOWN has one part: where the worker's threads are, as text. Its ``id`` is that of
 the question.
 
@@ -33,7 +36,7 @@ the arguments; in ROWS, the number of arguments of each row (0: each row is
 pickled on its own); in DONE, 1 if the result is of a type that unpickles without
 harm; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is how long it ran;
-in ROWS it says whether the pool watches how long each row runs (0: it does not).
+in CALL and ROWS it says what the pool wants to know besides: `TIMED` and `TRACED`.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ GIVE_BACK = 4
 ADOPT = 5
 FORGET = 6
 RELEASED = 7
-SHOW = 8
+SHOW = 50
 
 READY = 11
 START_FAILED = 12
@@ -69,7 +72,12 @@ BLOCK = 15
 ROW_DONE = 16
 ROW_FAILED = 17
 GIVEN_BACK = 18
-SHOWN = 19
+SHOWN = 51
+BEGAN = 52
+
+# What the pool wants to know of a task, in `micros` of its frame: how long each row
+# runs, and when it began.
+TIMED, TRACED = 1, 2
 
 _NUMBER_SIZE = 8  # bytes of each number in GIVEN_BACK
 
@@ -79,6 +87,20 @@ _LONGEST = (1 << 32) - 1
 def micros(nanoseconds: int) -> int:
     """How long a run took, as it fits into a frame."""
     return min(nanoseconds // 1000, _LONGEST)
+
+
+def moment(nanoseconds: int) -> int:
+    """A moment of the monotonic clock, which all processes have in common, as it fits.
+
+    `moment_near` turns it back.
+    """
+    return nanoseconds // 1000 & _LONGEST
+
+
+def moment_near(encoded: int, now: int) -> int:
+    """The moment in nanoseconds, the last one before ``now`` that it may be."""
+    micros = now // 1000
+    return (micros - ((micros - encoded) & _LONGEST)) * 1000
 
 
 def encode_given_back(rows_id: int, rows: int, ids: Sequence[int]) -> bytes:

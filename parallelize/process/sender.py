@@ -113,6 +113,10 @@ class Sender:
                 self._sock.sendall(buffer)
                 self._words[BASE] += memoryview(buffer).nbytes
 
+    def tell_begun(self, id: int, begun: int) -> None:
+        """Tell when a task began, before anything else of it."""
+        self.send(messages.BEGAN, id, (), messages.moment(begun))
+
     # Rows; the main thread alone runs them.
 
     def open_group(

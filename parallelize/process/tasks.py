@@ -116,6 +116,9 @@ class Task(Call):
         """End with the answer of the worker, unless it is to be tried again."""
         raise NotImplementedError
 
+    def began(self, moment: int) -> None:
+        """Take when its worker began it, if that was asked for."""
+
     def ended(self) -> None:
         """Note that nothing of it is left to run."""
 
@@ -128,6 +131,7 @@ class CallTask(Task):
     """One call.
 
     Attributes:
+        timed: What the pool wants to know besides, see `messages`.
         given_up: It was killed before it began; it must not begin.
         simple: Its arguments, if they are plain values: these are their own snapshot,
             and are pickled when they are sent.
@@ -139,6 +143,7 @@ class CallTask(Task):
     placed: Placed | None = None
     shares: Sequence[Shared[Any]] = ()
     given_up: bool = False
+    timed: int = 0
     simple: tuple[Any, ...] | None = None
     bundle: Bundle | None = None
     _values: Sequence[Part] = ()
@@ -264,14 +269,14 @@ class CallTask(Task):
     def buffers(self, *, inline: bool = False) -> list[Part]:
         if self.simple is not None:
             parts = [self.key, *pickling.dumps_simple(self.simple)]
-            return pack(messages.CALL, self.id, parts, extra=1)
+            return pack(messages.CALL, self.id, parts, 1, self.timed)
         kind, arguments = messages.CALL, self._parts
         if self.placed is not None and inline:
             arguments = [*arguments[:-1], *self.placed.buffers()]
         elif self.placed is not None:
             kind += messages.BIG
         parts = [self.key, *arguments, *self._values]
-        return pack(kind, self.id, parts, extra=len(arguments))
+        return pack(kind, self.id, parts, len(arguments), self.timed)
 
     def kill(self) -> bool:
         """Stop the call while it runs."""

@@ -198,6 +198,8 @@ class Worker:
         self._words[BEGUN] = begun
         self._words[ROW] = 0
         self._words[TASK] = frame.id
+        if frame.micros:
+            self._sender.tell_begun(frame.id, begun)
         kind, parts, simple = self._run_call(frame)
         now = monotonic_ns()
         took = messages.micros(now - begun)
