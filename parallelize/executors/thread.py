@@ -582,7 +582,7 @@ class _Engine:
             return
         # A deque's popleft is atomic by contract; the lock is needed only to find
         # the queue empty and to rest in one step.
-        popleft = self._queue.popleft
+        popleft, clock = self._queue.popleft, monotonic
         while not worker.strayed:
             try:
                 task = popleft()
@@ -592,7 +592,7 @@ class _Engine:
                     return
                 continue
             worker.running = task
-            worker.since = monotonic()
+            worker.since = clock()
             task.run()
             del task
 

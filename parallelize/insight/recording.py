@@ -17,7 +17,7 @@ from parallelize.options import DEFAULTS
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from parallelize.options import CallOptions
 
@@ -196,6 +196,22 @@ class Sink:
             self.records.append(record)
         else:
             self.dropped += 1
+
+
+def untangle(records: Sequence[Record]) -> None:
+    """Let no task of a process end after the next has begun there.
+
+    When rows ended is known from when their last message came, a little later.
+    """
+    last: dict[Lane, Record] = {}
+    for record in sorted(records, key=lambda each: each.started):
+        lane = record.lane
+        if lane is None or not record.started or lane.kind != "process":
+            continue
+        before = last.get(lane)
+        if before is not None and before.ended > record.started:
+            before.ended = record.started
+        last[lane] = record
 
 
 class _Here(threading.local):

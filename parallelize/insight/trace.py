@@ -80,6 +80,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
         """Note no more tasks, and write the file."""
         self._ended = monotonic_ns()
         _stop(self._sink)
+        recording.untangle(self._sink.records)
         if self._path is not None:
             self.to_json(self._path)
 

@@ -136,7 +136,7 @@ class TracedRows(RowsTask):
     timed: int = messages.TRACED
     record: Record | None = None
     _on: Worker | None = None
-    _busy: int = 0  # microseconds that they ran
+    _blocks: dict[int, int] | None = None  # microseconds of those from a first row on
 
     def __init__(
         self,
@@ -153,14 +153,15 @@ class TracedRows(RowsTask):
 
     def _known(self) -> Record:
         if self.record is None:  # part of others: those were split
-            self.record = _new_record(self.fn, self.options)
+            record = self.record = _new_record(self.fn, self.options)
+            record.pickled = record.queued = record.submitted  # with the others
         return self.record
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
         if self._known().started:  # a worker died under them
             self._end("failed")
             self.record = _kept(self._known().again())
-        self._on, self._busy = self.worker, 0
+        self._on, self._blocks = self.worker, {}
         buffers = super().buffers(inline=inline)
         record = self._known()
         record.count, record.size = self.size, _size(buffers)
@@ -172,7 +173,10 @@ class TracedRows(RowsTask):
 
     def advance(self, frame: Frame) -> bool:
         record = self._known()
-        self._busy += frame.micros
+        if self._blocks is not None and frame.kind == messages.BLOCK:
+            self._blocks[frame.extra] = frame.micros  # it may come twice, and longer
+        else:
+            self._blocks = None  # when a row ended, that travels alone, is not told
         record.answer += _size(frame.parts)
         if frame.kind == messages.ROW_FAILED:
             record.outcome = "failed"
@@ -186,8 +190,8 @@ class TracedRows(RowsTask):
         record, now = self._known(), monotonic_ns()
         record.count = self.done or self.size
         if record.started:
-            busy = record.started + self._busy * 1000
-            record.ended = min(now, busy) if self._busy else now
+            ran = sum((self._blocks or {}).values()) * 1000
+            record.ended = min(now, record.started + ran) if ran else now
             record.lane = _lane(self._on)
         record.close(outcome)
 
