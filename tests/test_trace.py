@@ -581,6 +581,13 @@ def test_advice_workers_idle():
     assert "begin long calls first" in text
 
 
+def test_advice_is_about_the_workers_that_matter():
+    """Threads that wait for what processes do are idle, and that is right."""
+    records = [made(submitted=0, started=20 * n, ended=20 * n + 19) for n in range(10)]
+    records.append(made(submitted=0, started=0, ended=5, kind="thread", lane=2))
+    assert "there is little to gain" in advice(records)
+
+
 def test_advice_none():
     records = [
         made(submitted=0, started=20 * n, ended=20 * n + 19, lane=lane)

@@ -136,6 +136,15 @@ class Report:
         """The share of the time in which the workers ran something."""
         return min(self.busy / (self.wall * max(len(self.lanes), 1)), 1.0)
 
+    def _busy_share(self) -> float:
+        """The same of the workers that matter: those of the kind that ran longest."""
+        busy: dict[str, int] = defaultdict(int)
+        for lane, ran in self.lanes.items():
+            busy[lane.kind] += ran
+        kind = max(busy, key=lambda each: busy[each])
+        count = sum(lane.kind == kind for lane in self.lanes)
+        return min(busy[kind] / (self.wall * count), 1.0)
+
     # As text.
 
     def text(self) -> str:
@@ -175,7 +184,7 @@ class Report:
         for rule in rules:
             if text := rule():
                 return text
-        share = f"{self.utilisation:.0%}"
+        share = f"{self._busy_share():.0%}"
         return f"the workers were busy {share} of the time, there is little to gain"
 
     def _too_large(self) -> str:
@@ -214,7 +223,7 @@ class Report:
 
     def _starved(self) -> str:
         missing = self._without_input()
-        if self.utilisation >= BUSY_ENOUGH or missing < NOTABLE * self.wall:
+        if self._busy_share() >= BUSY_ENOUGH or missing < NOTABLE * self.wall:
             return ""
         return (
             f"input the bottleneck: for {duration(missing)} of {duration(self.wall)} "
@@ -245,11 +254,11 @@ class Report:
                 yield self._end(record), -1, 0
 
     def _idle(self) -> str:
-        if self.utilisation >= BUSY_ENOUGH or len(self.lanes) < 2:
+        if self._busy_share() >= BUSY_ENOUGH or len(self.lanes) < 2:
             return ""
         last_begun = max(record.started for record in self._records)
         tail = self._last - last_begun
-        text = f"workers idle: they were busy {self.utilisation:.0%} of the time"
+        text = f"workers idle: they were busy {self._busy_share():.0%} of the time"
         if tail > NOTABLE * self.wall:
             return (
                 f"{text}; for the last {duration(tail)} there was nothing left to "
