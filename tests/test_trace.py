@@ -102,6 +102,23 @@ def test_begin_and_end_are_those_in_the_worker():
     assert before < a.started < a.ended <= b.started < b.ended <= c.started < after
 
 
+def clock_at_begin():
+    """The clock when it begins, to the microsecond, and then be busy."""
+    now = time.monotonic_ns()
+    spin(0.002)
+    return now
+
+
+def test_the_begin_is_told_by_the_worker_itself():
+    """What the pool could reckon from when it heard of the end would be later."""
+    with ProcessPoolExecutor(1) as executor:
+        executor.submit(clock_at_begin).result(30)
+        with trace() as t:
+            times = [executor.submit(clock_at_begin).result(30) for _ in range(5)]
+    for record, at in zip(t.records, times, strict=True):
+        assert record.started <= at <= record.ended
+
+
 def test_a_moment_survives_the_wire():
     now = 987_654_321_987_654_321
     for age in (0, 5, 10**9, 3600 * 10**9):
