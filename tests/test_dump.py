@@ -39,7 +39,7 @@ def test_it_shows_what_each_worker_runs_for_how_long_and_where(concurrent, latch
     text = dumped()
     latch.release()
     future.result(30)
-    assert re.search(r"runs test_dump.hold_and_stop for \d+\.\d s", text)
+    assert re.search(r"runs test_dump.hold_and_stop for (at most )?\d+\.\d s", text)
     assert "in hold_and_stop\n" in text
     assert "in hold\n" in text
     assert "thread MainThread of the program, which asks" in text
@@ -361,3 +361,23 @@ def test_a_long_stack_is_cut(monkeypatch):
     assert len(stacks.of_worker()) <= 100
     event.set()
     thread.join()
+
+
+# For how long.
+
+
+@pytest.mark.parametrize("kind", ["process", "thread"])
+def test_the_seconds_are_counted_from_when_it_began(kind, latch, monkeypatch):
+    make = {"process": ProcessPoolExecutor, "thread": ThreadPoolExecutor}[kind]
+    with make(1) as executor:
+        executor.submit(come_here).result(30)
+        future = executor.submit(hold_and_stop, latch.folder)
+        latch.wait_begun()
+        now = time.monotonic()
+        monkeypatch.setattr(dump_module, "monotonic", lambda: now + 100)
+        text = dumped()
+        monkeypatch.undo()
+        latch.release()
+        future.result(30)
+    [seconds] = re.findall(r"hold_and_stop for (?:at most )?(\d+\.\d) s", text)
+    assert 100 <= float(seconds) < 110

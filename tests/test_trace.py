@@ -662,3 +662,29 @@ def test_without_a_trace_nothing_of_it_is_loaded():
         "parallelize.insight.names",
         "parallelize.insight.recording",
     ]
+
+
+def test_traces_come_and_go_while_calls_are_made():
+    """A call that is made in the very moment in which a trace closes loses nothing."""
+    stop = threading.Event()
+
+    def come_and_go():
+        while not stop.is_set():
+            with trace():
+                pass
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(1) as processes:
+            for executor in (threads, processes, SerialExecutor()):
+                futures = [executor.submit(tasks.double, n) for n in range(500)]
+                assert [f.result(30) for f in futures] == [2 * n for n in range(500)]
+                assert list(executor.map(tasks.double, range(500)))[-1] == 998
+    finally:
+        stop.set()
+        other.join()
+        sys.setswitchinterval(before)
+    assert recording.active is None

@@ -147,8 +147,9 @@ class Executor(concurrent.futures.Executor, ABC):
     ) -> Future[Any]:
         """Start one call: the road of every call but a map's."""
         call = self._prepare(fn, args, kwargs, options)
-        if recording.active is not None:
-            recording.active.elsewhere(self.kind, fn, call.future, options)
+        recorder = recording.active
+        if recorder is not None:
+            recorder.elsewhere(self.kind, fn, call.future, options)
         admit(call)
         return call.future
 

@@ -85,8 +85,9 @@ class SerialExecutor(Executor):
         options: CallOptions,
     ) -> _SerialCall:
         call = _SerialCall(fn, args, kwargs, options)
-        if recording.active is not None:
-            call.fn = recording.active.timed("serial", fn, call.future, options)
+        recorder = recording.active
+        if recorder is not None:
+            call.fn = recorder.timed("serial", fn, call.future, options)
         self._gate.enter(call.future)
         return call
 

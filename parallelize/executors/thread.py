@@ -203,8 +203,9 @@ class _Task(Future[Any]):
     ) -> None:
         self._guard = threading.RLock()  # all that Future.__init__ does
         self._engine = engine
-        if recording.active is not None:
-            fn = recording.active.timed("thread", fn, self)
+        recorder = recording.active
+        if recorder is not None:
+            fn = recorder.timed("thread", fn, self)
         self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
 
     def run(self) -> bool:
@@ -417,7 +418,7 @@ class _Worker(threading.Thread):
         self.engine = engine
         # What it runs, and what it runs within that; only this thread changes them.
         self.running: _Task | None = None
-        self.since = 0.0  # when it began that, by the monotonic clock
+        self.since = monotonic()  # when it rested last, or was made
         self.helping: list[_Task] = []
         self.strayed = False  # forked away from its pool
         # Held while the worker works or rests; released, once, to wake it.
@@ -582,7 +583,7 @@ class _Engine:
             return
         # A deque's popleft is atomic by contract; the lock is needed only to find
         # the queue empty and to rest in one step.
-        popleft, clock = self._queue.popleft, monotonic
+        popleft = self._queue.popleft
         while not worker.strayed:
             try:
                 task = popleft()
@@ -590,9 +591,9 @@ class _Engine:
                 worker.running = None  # a resting thread must hold nothing
                 if not self._rest(worker):
                     return
+                worker.since = monotonic()
                 continue
             worker.running = task
-            worker.since = clock()
             task.run()
             del task
 

@@ -241,7 +241,8 @@ def _of_thread(worker: _Worker, frame: FrameType | None) -> Iterator[str]:
         return
     seconds = max(monotonic() - worker.since, 0)
     name = _name_in(frame) or "a call"
-    yield f"  thread {worker.name} runs {name} for {seconds:.1f} s\n"
+    # When each call begins nobody notes: that would be paid for by every call.
+    yield f"  thread {worker.name} runs {name} for at most {seconds:.1f} s\n"
     yield _indented(stacks.text_of(frame))
     del frame
 

@@ -1,7 +1,8 @@
 """What is noted of each task while somebody traces the program.
 
 Executors ask one thing of this room, whether `active` is None; and it is, unless a
-`parallelize.trace` is open. Moments are nanoseconds of the monotonic clock, which
+`parallelize.trace` is open. (They look once: another thread may close it meanwhile.)
+Moments are nanoseconds of the monotonic clock, which
 all processes of a machine have in common; 0 stands for what has not happened.
 """
 
