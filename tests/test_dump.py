@@ -72,6 +72,27 @@ def test_the_row_of_a_map_that_runs(make_latch):
     assert "runs test_dump.hold_at_two (call 3 of 4) for" in text
 
 
+def descend(levels, folder):
+    if levels:  # in two places, as lines that repeat are counted, not shown
+        return descend(levels - 1, folder) if levels % 2 else rise(levels - 1, folder)
+    return tasks.hold(folder)
+
+
+def rise(levels, folder):
+    return descend(levels, folder)
+
+
+def test_a_deep_stack(latch):
+    with ProcessPoolExecutor(1) as executor:
+        future = executor.submit(descend, 400, latch.folder)
+        latch.wait_begun()
+        text = dumped()
+        latch.release()
+        future.result(30)
+    assert stacks.LONGEST_STACK < len(text) < 3 * stacks.LONGEST_STACK
+    assert "in hold\n" in text
+
+
 def hold_at_two(number, folder):
     if number == 2:
         tasks.hold(folder)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-#: A text of stacks has at most so many characters: the outermost frames go first.
+#: The text of a stack has at most so many characters: the outermost frames go first.
+LONGEST_STACK = 20_000
+
+#: And that of all stacks: threads that a task has started go first.
 LONGEST = 60_000
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -32,7 +35,7 @@ def of_worker() -> str:
             parts.insert(0, text_of(frame))
         elif thread.ident != asking:
             parts.append(f"in its thread {thread.name}:\n{text_of(frame)}")
-    return "".join(parts)[-LONGEST:]
+    return "".join(parts)[:LONGEST]
 
 
 def frames() -> Iterator[tuple[threading.Thread, FrameType]]:
@@ -48,7 +51,8 @@ def text_of(frame: FrameType) -> str:
     """A stack as a traceback shows it, without what is ours at its outer end."""
     lines = traceback.StackSummary.extract(traceback.walk_stack(frame))
     lines.reverse()
-    return "".join(traceback.StackSummary.from_list(_without_ours(lines)).format())
+    shown = traceback.StackSummary.from_list(_without_ours(lines)).format()
+    return "".join(shown)[-LONGEST_STACK:]
 
 
 def _without_ours(lines: list[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
