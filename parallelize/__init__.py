@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from parallelize.gathering import gather
     from parallelize.groups import TaskGroup
     from parallelize.helpers import parallel_map, process_map, thread_map
+    from parallelize.insight.dump import dump, dump_on_signal
+    from parallelize.insight.trace import trace
     from parallelize.joining import wait
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown, use
@@ -107,6 +109,8 @@ __all__ = (
     "WorkerStartError",
     "as_completed",
     "cpu_count",
+    "dump",
+    "dump_on_signal",
     "gather",
     "parallel_map",
     "parallelized",
@@ -116,6 +120,7 @@ __all__ = (
     "shutdown",
     "thread_map",
     "threaded",
+    "trace",
     "use",
     "wait",
 )
@@ -153,6 +158,8 @@ _HOMES = {
     ),
     "parallelize.gathering": ("gather",),
     "parallelize.groups": ("TaskGroup",),
+    "parallelize.insight.dump": ("dump", "dump_on_signal"),
+    "parallelize.insight.trace": ("trace",),
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
     "parallelize.joining": ("wait",),
     "parallelize.mapping": ("MapIterator",),

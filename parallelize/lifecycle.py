@@ -62,6 +62,17 @@ def register(owner: Owner) -> None:
             _stage = _Stage.WATCHING
 
 
+def owners() -> list[Owner]:
+    """Those that are registered and alive; none if it cannot be told just now."""
+    # Whoever wants to see where a program hangs must not hang there, too.
+    if not _lock.acquire(timeout=1):
+        return []
+    try:
+        return list(_owners)
+    finally:
+        _lock.release()
+
+
 def is_ending() -> bool:
     """Whether the interpreter has begun to end."""
     if _stage in (_Stage.ENDING, _Stage.ABANDONING):

@@ -19,6 +19,7 @@ from parallelize.calls import Begun, Call, Rows, admit, name_of, run_retrying, r
 from parallelize.errors import TaskTimeout
 from parallelize.executors.livemaps import LiveMaps
 from parallelize.futures import Failure
+from parallelize.insight import recording
 from parallelize.options import DEFAULTS, CallOptions, check_callable
 
 if TYPE_CHECKING:
@@ -150,6 +151,9 @@ class Executor(concurrent.futures.Executor, ABC):
     ) -> Future[Any]:
         """Start one call: the road of every call but a map's."""
         call = self._prepare(fn, args, kwargs, options)
+        recorder = recording.active
+        if recorder is not None:
+            recorder.elsewhere(self.kind, fn, call.future, options)
         admit(call)
         return call.future
 

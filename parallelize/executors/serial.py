@@ -17,6 +17,7 @@ from parallelize.ended import look_at, name_failure
 from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
 from parallelize.futures import Failure, Future, InvalidStateError
+from parallelize.insight import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +98,9 @@ class SerialExecutor(Executor):
         options: CallOptions,
     ) -> _SerialCall:
         call = _SerialCall(fn, args, kwargs, options)
+        recorder = recording.active
+        if recorder is not None:
+            call.fn = recorder.timed("serial", fn, call.future, options)
         self._gate.enter(call.future)
         return call
 

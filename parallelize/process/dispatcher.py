@@ -50,6 +50,7 @@ _STREAMED = frozenset((messages.ITEMS, messages.ITEM, messages.ITEM_FAILED))
 #: How many parts a frame of each kind has, at the least and at the most.
 _PARTS = {
     messages.READY: (0, 0),
+    messages.BEGAN: (0, 0),
     messages.START_FAILED: (1, 1),
     messages.DONE: (1, MOST_PARTS),
     messages.FAILED: (1, 1),
@@ -353,7 +354,10 @@ class Dispatcher:
         if not least <= len(frame.parts) <= most:
             msg = f"a frame of kind {frame.kind} with {len(frame.parts)} parts"
             raise ProtocolError(msg)
-        if worker.stage is Stage.STARTING and frame.kind == messages.READY:
+        task = worker.tasks.get(frame.id)
+        if task is not None and frame.kind == messages.BEGAN:
+            task.began(frame.extra)
+        elif worker.stage is Stage.STARTING and frame.kind == messages.READY:
             worker.stage = Stage.SERVING
         elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
             worker.reason = messages.decode_failure(bytes(frame.parts[0]))
@@ -397,6 +401,10 @@ class Dispatcher:
         self._unregister(worker.control)
 
     def _told(self, worker: Worker, frame: Frame) -> None:
+        if frame.kind == messages.SHOWN:
+            with self._pool.lock:
+                worker.shown(frame)
+            return
         if frame.kind not in _ABOUT_SEGMENTS:
             worker.answers.append(_given_back_in(frame))
             return

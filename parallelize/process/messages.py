@@ -14,6 +14,7 @@
 |               |                                           | DONE, FAILED or       |
 |               |                                           | ASYNC_CANCELLED       |
 | CANCEL        | one, empty: the coroutine is cancelled    | CANCEL_HEARD          |
+| SHOW          | (over the control socket)                 | SHOWN, likewise       |
 
 Either side tells the other over the control socket of the segments by which it
 sends large buffers (see `segments`); ``id`` is then that of a segment:
@@ -24,6 +25,12 @@ sends large buffers (see `segments`); ``id`` is then that of a segment:
 |          | (``extra`` is 1 in both where it is memory of `sharing` instead)    |
 | RELEASED | nobody has views of the segment's message any more; ``extra`` is 1 |
 |          | if it may be used again                                            |
+
+While a trace is recorded CALL and ROWS are answered with BEGAN first, whose ``extra``
+is when it began: see `moment`.
+
+SHOWN has one part: where the worker's threads are, as text. Its ``id`` is that of
+the question.
 
 GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
 is running (0: none is), how many of its rows are given up, then the ids of the
@@ -47,8 +54,8 @@ to the arguments; in ROWS, the number of arguments of each row (0: each row is
 pickled on its own); in DONE, 1 if the result is of a type that unpickles without
 harm; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is how long it ran;
-in ROWS it says whether the pool watches how long each row runs (0: it does not),
-and in COROUTINE whether it wants to hear at once that it has begun.
+in CALL and ROWS it says what the pool wants to know besides: `TIMED` and `TRACED`;
+in COROUTINE whether it wants to hear at once that it has begun.
 """
 
 from __future__ import annotations
@@ -89,6 +96,7 @@ CANCEL = ASYNC + 2
 ASYNC_BEGUN = 42
 ASYNC_CANCELLED = 43
 CANCEL_HEARD = 44
+SHOW = 50
 
 READY = 11
 START_FAILED = 12
@@ -101,6 +109,12 @@ GIVEN_BACK = 18
 ITEMS = 19
 ITEM = 20
 ITEM_FAILED = 21  # the pool's own note: the buffers of an ITEM are out of reach
+SHOWN = 51
+BEGAN = 52
+
+# What the pool wants to know of a task, in `micros` of its frame: how long each row
+# runs, and when it began.
+TIMED, TRACED = 1, 2
 
 _NUMBER_SIZE = 8  # bytes of each number in GIVEN_BACK
 
@@ -110,6 +124,20 @@ _LONGEST = (1 << 32) - 1
 def micros(nanoseconds: int) -> int:
     """How long a run took, as it fits into a frame."""
     return min(nanoseconds // 1000, _LONGEST)
+
+
+def moment(nanoseconds: int) -> int:
+    """A moment of the monotonic clock, which all processes have in common, as it fits.
+
+    `moment_near` turns it back.
+    """
+    return nanoseconds // 1000 & _LONGEST
+
+
+def moment_near(encoded: int, now: int) -> int:
+    """The moment in nanoseconds, the last one before ``now`` that it may be."""
+    micros = now // 1000
+    return (micros - ((micros - encoded) & _LONGEST)) * 1000
 
 
 def encode_given_back(rows_id: int, rows: int, ids: Sequence[int]) -> bytes:
@@ -133,7 +161,15 @@ def encode_failure(error: BaseException) -> bytes:
     error.__traceback__ = tb.tb_next if tb is not None else None  # without our frame
     text = _traceback_text(error)
     name = f"{type(error).__module__}.{type(error).__qualname__}"
-    return pickle.dumps((_pickled(error), name, text_of(error), text), 5)
+    pickled = _pickled(error)
+    why = "" if pickled is not None else _why_not(error)
+    return pickle.dumps((pickled, name, text_of(error), text, why), 5)
+
+
+def _why_not(error: BaseException) -> str:
+    from parallelize.process import culprit
+
+    return f"stands for the error itself: {culprit.why_not_rebuilt(error)}"
 
 
 def _pickled(error: BaseException) -> bytes | None:
@@ -169,10 +205,12 @@ def decode_failure(encoded: bytes) -> BaseException:
     from parallelize.errors import RemoteError, RemoteTraceback
 
     try:
-        pickled, name, message, text = pickle.loads(encoded)
+        pickled, name, message, text, why = pickle.loads(encoded)
     except Exception as cause:  # noqa: BLE001 - a task wrote to the worker's socket
         return RemoteError("an error", f"what the worker sent is none: {cause}")
     error = _unpickled(pickled) or RemoteError(name, message)
+    if why:
+        error.add_note(why)
     error.__cause__ = RemoteTraceback(text)
     return error
 

@@ -83,7 +83,15 @@ _ENDING = (State.CLOSING, State.STOPPING)
 
 
 class Pool:
-    """Runs tasks on worker processes."""
+    """Runs tasks on worker processes.
+
+    Attributes:
+        call_task: What becomes of a call; `insight.trace` puts its own here.
+        rows_task: And of rows of calls.
+    """
+
+    call_task: type[CallTask] = CallTask
+    rows_task: type[RowsTask] = RowsTask
 
     def __init__(self, settings: Settings, maps: LiveMaps) -> None:
         self.settings: Settings = settings
@@ -123,7 +131,7 @@ class Pool:
         if self.state is not State.OPEN:
             self._refuse_if_closed()
         # What is asynchronous comes with its name, so never with the defaults.
-        make = CallTask
+        make = self.call_task
         if options is not DEFAULTS and isinstance(fn, AsyncTarget):
             make = CoroutineTask
         task = make(self, fn, args, kwargs, options)

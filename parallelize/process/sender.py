@@ -48,10 +48,16 @@ def _refusal(what: str, result: object, error: BaseException) -> BaseException:
     from parallelize.errors import SerializationError
 
     kind = type(result).__qualname__
-    advice = _ADVICE.get(kind, "")
+    advice = _ADVICE.get(kind) or _way_to_culprit(result)
     text = messages.text_of(error)
     why = f"{type(error).__name__}: {text}{advice}"
     return SerializationError(f"{what}, a {kind}, cannot be pickled: {why}")
+
+
+def _way_to_culprit(result: object) -> str:
+    from parallelize.process import culprit
+
+    return f": {culprit.in_result(result).text()}"
 
 
 _ADVICE = {
@@ -117,6 +123,10 @@ class Sender:
             for buffer in buffers:
                 self._sock.sendall(buffer)
                 self._words[BASE] += memoryview(buffer).nbytes
+
+    def tell_begun(self, id: int, begun: int) -> None:
+        """Tell when a task began, before anything else of it."""
+        self.send(messages.BEGAN, id, (), messages.moment(begun))
 
     # Rows; the main thread alone runs them.
 

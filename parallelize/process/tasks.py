@@ -15,6 +15,7 @@ from parallelize.ended import look_at, name_failure
 from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
+from parallelize.locks import is_interrupt
 from parallelize.process import messages, pickling
 from parallelize.process.page import TASK
 from parallelize.process.queue import CALLS
@@ -124,6 +125,9 @@ class Task(Call):
     def was_flushed(self) -> None:
         """Note that the worker has sent all there was, as it was asked."""
 
+    def began(self, moment: int) -> None:
+        """Take when its worker began it, if that was asked for."""
+
     def ended(self) -> None:
         """Note that nothing of it is left to run."""
 
@@ -136,6 +140,7 @@ class CallTask(Task):
     """One call.
 
     Attributes:
+        timed: What the pool wants to know besides, see `messages`.
         given_up: It was killed before it began; it must not begin.
         simple: Its arguments, if they are plain values: these are their own snapshot,
             and are pickled when they are sent.
@@ -171,7 +176,7 @@ class CallTask(Task):
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            self._refuse(error)
+            self._refuse(error, args, kwargs)
 
     def _new_future(self) -> Future[Any]:
         return Future()
@@ -210,11 +215,19 @@ class CallTask(Task):
         # For a retry what was passed is needed once more, as it was.
         return self.pool.place(buffers, copied=self.options.retries > 0)
 
-    def _refuse(self, error: BaseException) -> None:
+    def _refuse(
+        self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.future.set_exception(refusal(self.fn, self.name(), args, kwargs, error))
+        name_failure(self.future, self.fn, self.options)
+
+    def _refuse_values(self, error: BaseException, values: Sequence[Any]) -> None:
+        from parallelize.process import culprit
+
         text = f"the arguments of {self.name()} cannot be pickled: {_summary(error)}"
-        refusal = SerializationError(text)
-        refusal.__cause__ = error
-        self.future.set_exception(refusal)
+        with noting_shared():
+            found = culprit.in_values(values).text()
+        self.future.set_exception(_caused(f"{text}: {found}", error))
         name_failure(self.future, self.fn, self.options)
 
     def start(self) -> None:
@@ -222,13 +235,14 @@ class CallTask(Task):
         if self.future.done():
             return
         if self.waits_for:
+            values: Sequence[Any] = ()
             try:
                 values = [future.result() for future in self.waits_for]
                 with noting_shared() as shares:
                     self._values = pickling.dumps(values)
                 self.shares = [*self.shares, *shares]
             except BaseException as error:  # noqa: BLE001 - it belongs to the call
-                self._refuse(error)
+                self._refuse_values(error, values)
                 return
             self.waits_for = ()
         self.pool.enqueue(self)
@@ -351,7 +365,30 @@ class PickledValue(Outcome):
 
 
 def _not_unpickled(what: str, cause: BaseException) -> SerializationError:
-    text = f"{what} cannot be unpickled: {_summary(cause)}"
+    return _caused(f"{what} cannot be unpickled: {_summary(cause)}", cause)
+
+
+def refusal(
+    fn: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    error: BaseException,
+) -> SerializationError:
+    """The error of a call that cannot be pickled: what of it, and where that is."""
+    from parallelize.process import culprit
+
+    called: Any = fn  # a method has more than a callable
+    if type(called) is MethodType:
+        called, args = called.__func__, (called.__self__, *args)
+    with noting_shared():
+        what, found = culprit.in_call(called, args, kwargs)
+    text = f"the {what} of {name}" if what == "arguments" else f"the {what} {name}"
+    way = f"{_summary(error)}: {found.text()}"
+    return _caused(f"{text} cannot be pickled: {way}", error)
+
+
+def _caused(text: str, cause: BaseException) -> SerializationError:
     error = SerializationError(text)
     error.__cause__ = cause
     return error
@@ -383,23 +420,6 @@ class PickledFailure(Outcome):
 
     def open(self) -> tuple[None, BaseException]:
         return None, self.error()
-
-
-def is_interrupt(error: BaseException) -> bool:
-    """Whether it is a Ctrl-C that arrived just now, not an error of the user's code.
-
-    Pickling runs the user's code, which may raise KeyboardInterrupt itself, and
-    that is an error of the call like any other. One that a ``raise`` statement
-    raised is such an error; the signal arrives at any other instruction.
-    """
-    if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
-        return False
-    from opcode import opname
-
-    tb = error.__traceback__
-    while tb.tb_next is not None:
-        tb = tb.tb_next
-    return opname[tb.tb_frame.f_code.co_code[tb.tb_lasti]] != "RAISE_VARARGS"
 
 
 def _is_death(error: BaseException) -> bool:

@@ -38,6 +38,7 @@ from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK, Page
 from parallelize.process.patience import Eye
 from parallelize.process.rows import Rows
 from parallelize.process.sender import Sender, pickled_result
+from parallelize.process.signals import show_at_signal
 from parallelize.process.transport import (
     DoesNotFitError,
     FdReader,
@@ -89,6 +90,7 @@ def serve(tasks: socket.socket, control: socket.socket, page: Page) -> NoReturn:
     global _inside
     _inside = True
     signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is the program's affair
+    show_at_signal()
     code = 1
     try:
         code = Worker(tasks, control, page).run()
@@ -218,6 +220,8 @@ class Worker:
         self._words[BEGUN] = begun
         self._words[ROW] = 0
         self._words[TASK] = frame.id
+        if frame.micros:
+            self._sender.tell_begun(frame.id, begun)
         kind, parts, simple = self._run_call(frame)
         now = monotonic_ns()
         took = messages.micros(now - begun)
@@ -320,6 +324,8 @@ class Worker:
                     self._give_back()
                 elif frame.kind in (messages.CREDIT, messages.CLOSE):
                     self._credit.hear(frame)
+                elif frame.kind == messages.SHOW:
+                    self._show(frame.id)
                 else:
                     self._exchange.hear(frame, reader)
 
@@ -340,6 +346,16 @@ class Worker:
         self._sender.flush_copy()
         answer = messages.encode_given_back(*rows, returned)
         self._exchange.tell(messages.GIVEN_BACK, 0, [answer])
+
+    def _show(self, question: int) -> None:
+        """Tell where the threads of this process are."""
+        from parallelize.process import stacks
+
+        try:
+            text = stacks.of_worker().encode(errors="replace")
+        except Exception as error:  # noqa: BLE001 - the pool waits for an answer
+            text = f"it cannot tell where it is: {error!r}\n".encode()
+        self._exchange.tell(messages.SHOWN, question, [text])
 
     def _take_in(self) -> None:
         """Read what has arrived while the main thread runs something long."""

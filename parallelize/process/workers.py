@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import enum
+import itertools
 import os
 import socket
 from collections import deque
@@ -18,6 +19,7 @@ from parallelize.process.launch import KILL, RESUME
 from parallelize.process.page import Page, close_page_file, make_page_file
 from parallelize.process.queue import COROUTINES
 from parallelize.process.segments import decode_places
+from parallelize.process.signals import SHOW
 from parallelize.process.transport import (
     FdReader,
     FrameReader,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 #: Seconds of silence after which a worker that holds more than it runs is asked
 #: to give the rest back.
 SILENCE = 0.010
+
+_questions = itertools.count(1)
 
 #: Seconds between two looks at the memory of a worker.
 _WEIGHING = 0.005
@@ -125,6 +129,7 @@ class Worker:
         self._owed: deque[tuple[bytes, Shared[Any] | None]] = deque()
         self._shares: set[int] = set()  # ids of handles whose memory it has
         self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
+        self._questions: dict[int, Callable[[str], object]] = {}
         self._open(launcher, more_fds)
 
     def _open(self, launcher: Launcher, more_fds: Sequence[int]) -> None:
@@ -347,6 +352,30 @@ class Worker:
             return
         self._asked = True
         self.tell(messages.GIVE_BACK, 0)
+
+    # Where it is.
+
+    def show(self, then: Callable[[str], object]) -> None:
+        """Ask it where it is; ``then`` is called with the text, if it answers.
+
+        It is called in the dispatcher's thread, under the pool's lock.
+        """
+        question = next(_questions)
+        self._questions[question] = then
+        self.tell(messages.SHOW, question)
+
+    def shown(self, frame: Frame) -> None:
+        """Take an answer to that."""
+        then = self._questions.pop(frame.id, None)
+        if then is not None and frame.parts:
+            then(bytes(frame.parts[0]).decode(errors="replace"))
+
+    def show_by_signal(self) -> bool:
+        """Have it write where it is to its standard error; False if it cannot."""
+        if SHOW is None or self.stage is Stage.STARTING:
+            return False
+        self.signal(SHOW)
+        return True
 
     # Its end.
 

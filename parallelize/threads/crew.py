@@ -31,6 +31,7 @@ import math
 import threading
 from collections import deque
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from parallelize.threads.workers import Worker
@@ -215,6 +216,7 @@ class Crew:
                 worker.running = None  # a resting thread must hold nothing
                 if not self._rest(worker):
                     return
+                worker.since = monotonic()
                 continue
             worker.running = task
             task.run()

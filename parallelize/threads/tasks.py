@@ -23,6 +23,7 @@ from parallelize.futures import (
     Future,
     InvalidStateError,
 )
+from parallelize.insight import recording
 from parallelize.options import DEFAULTS
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class Task(Future[Any]):
     ) -> None:
         self._guard = threading.RLock()  # all that Future.__init__ does
         self.engine: Engine = engine
+        recorder = recording.active
+        if recorder is not None:
+            fn = recorder.timed("thread", fn, self)
         self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
 
     def run(self) -> bool:

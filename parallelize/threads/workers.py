@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextvars import Context
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from parallelize.futures import unended
@@ -29,6 +30,7 @@ class Worker(threading.Thread):
 
     Attributes:
         engine: The pool.
+        since: When it rested last, or was made, in seconds of the monotonic clock.
         running: What it runs; only this thread changes it, and the next two.
         helping: What it runs within that, as that waits for it.
         absences: What it waits for just now, the innermost last.
@@ -45,6 +47,7 @@ class Worker(threading.Thread):
         super().__init__(name=name, daemon=True, **context)  # type: ignore[arg-type]
         self.engine: Crew = engine
         self.running: Task | None = None
+        self.since: float = monotonic()
         self.helping: list[Task] = []
         self.absences: list[Absence] = []
         self.first: Task | None = first
