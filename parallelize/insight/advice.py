@@ -31,6 +31,8 @@ LARGE = 1 << 18
 #: The share of the time from which on moving or missing input is worth a word.
 NOTABLE = 0.3
 
+_PLURALS = {"process": "processes", "thread": "threads"}
+
 _LEAST_CALLS = 10  # of fewer nothing can be said
 
 
@@ -42,6 +44,7 @@ class Advice:
         for lane, ran in report.lanes.items():
             busy[lane.kind] += ran
         self._kind = max(busy, key=lambda each: busy[each])
+        self._workers = _PLURALS.get(self._kind, "workers")
         self._busy = busy[self._kind]
         self._lanes = sum(lane.kind == self._kind for lane in report.lanes)
         self._share = min(self._busy / (report.wall * self._lanes), 1.0)
@@ -60,8 +63,10 @@ class Advice:
         for rule in rules:
             if text := rule():
                 return text
-        share = f"{self._share:.0%}"
-        return f"the workers were busy {share} of the time, there is little to gain"
+        return (
+            f"the {self._workers} were busy {self._share:.0%} of the time, there is "
+            "little to gain"
+        )
 
     def _is_notable(self, nanoseconds: int) -> bool:
         return nanoseconds >= NOTABLE * self._report.wall
@@ -90,9 +95,8 @@ class Advice:
         wall = self._report.wall
         if calls < _LEAST_CALLS or self._busy >= min(calls * SMALL, wall):
             return ""
-        workers = "processes" if self._kind == "process" else "threads"
         return (
-            f"tasks too small: {workers} cost more than they gain, as a call runs "
+            f"tasks too small: {self._workers} cost more than they gain, as a call runs "
             f"for {duration(self._busy // calls)}. A plain loop takes "
             f"{duration(self._busy)}, this took {duration(wall)}; let each call do more"
         )
