@@ -96,8 +96,8 @@ class Advice:
         if calls < _LEAST_CALLS or self._busy >= min(calls * SMALL, wall):
             return ""
         return (
-            f"tasks too small: {self._workers} cost more than they gain, as a call runs "
-            f"for {duration(self._busy // calls)}. A plain loop takes "
+            f"tasks too small: {self._workers} cost more than they gain, as a call "
+            f"runs for {duration(self._busy // calls)}. A plain loop takes "
             f"{duration(self._busy)}, this took {duration(wall)}; let each call do more"
         )
 
