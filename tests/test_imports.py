@@ -164,6 +164,8 @@ LAYERS = [
     ["insight.doctor", "insight.dump", "insight.trace"],
     ["insight.chrome", "insight.page"],
     ["insight.report"],
+    ["insight.advice"],
+    ["insight.units"],
     ["decorators", "helpers"],
     ["streams.function"],
     ["function"],

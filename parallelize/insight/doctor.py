@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize import cpus
-from parallelize.insight.report import duration, size
+from parallelize.insight.units import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

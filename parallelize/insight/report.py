@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from parallelize.insight.advice import NOTHING_RAN, Advice
+from parallelize.insight.units import duration, size
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from parallelize.insight.recording import Lane, Record
-
-#: A run in which the workers are busy for so much of the time needs no advice.
-BUSY_ENOUGH = 0.7
-
-#: A call that runs for less nanoseconds than this may cost more than it gains.
-SMALL = 1_000_000
-
-#: A call that moves more bytes than this may spend its time with that.
-LARGE = 1 << 18
-
-#: The share of the time from which on moving or missing input is worth a word.
-NOTABLE = 0.3
-
-_LEAST_CALLS = 10  # of fewer nothing can be said
 
 
 class Times(NamedTuple):
@@ -72,30 +61,35 @@ class Report:
     """What there is to say of a run.
 
     Attributes:
+        records: What was noted.
+        now: When the trace ended, in nanoseconds as all moments are.
         functions: The totals of each function, the longest first.
         lanes: How long each worker ran, in nanoseconds.
-        wall: From the first submit to the last result, in nanoseconds.
+        first: When the first task was submitted.
+        last: When the last one returned.
+        wall: How long that is, in nanoseconds.
     """
 
     def __init__(
         self, records: Sequence[Record], span: tuple[int, int], dropped: int = 0
     ) -> None:
-        self._records = records
+        self.records: Sequence[Record] = records
         self._dropped = dropped
-        self._now = span[1]
+        self.now: int = span[1]
         self.lanes: dict[Lane, int] = defaultdict(int)
         self.functions: list[Totals] = self._totals()
-        self._first = min((r.submitted for r in records), default=span[0])
-        self._last = max((self._end(r) for r in records), default=span[1])
-        self.wall: int = max(self._last - self._first, 1)
+        self.first: int = min((r.submitted for r in records), default=span[0])
+        self.last: int = max((self.end_of(r) for r in records), default=span[1])
+        self.wall: int = max(self.last - self.first, 1)
 
-    def _end(self, record: Record) -> int:
-        return record.returned or record.ended or self._now
+    def end_of(self, record: Record) -> int:
+        """When a task returned, or what comes nearest to that."""
+        return record.returned or record.ended or self.now
 
     def _totals(self) -> list[Totals]:
         found: dict[tuple[str, str], Totals] = {}
         free_at: dict[Lane, int] = defaultdict(int)
-        for record in sorted(self._records, key=lambda each: each.started):
+        for record in sorted(self.records, key=lambda each: each.started):
             key = record.kind, record.name
             total = found.setdefault(key, Totals(*key))
             times = self._times(record, free_at)
@@ -110,13 +104,13 @@ class Report:
         ready = record.pickled or record.submitted
         held = max(record.queued - ready, 0)
         if not record.started:
-            waited = (record.returned or self._now) - record.queued
+            waited = (record.returned or self.now) - record.queued
             return Times(pickling, held, max(waited, 0), 0, 0)
         # What is sent ahead waits in the worker until that is free.
         sent = record.sent or record.started
         begins = max(sent, free_at[record.lane] if record.lane else 0)
         begins = min(begins, record.started)
-        ended = record.ended or self._now
+        ended = record.ended or self.now
         back = max(record.returned - ended, 0) if record.returned else 0
         return Times(
             pickling,
@@ -135,15 +129,6 @@ class Report:
     def utilisation(self) -> float:
         """The share of the time in which the workers ran something."""
         return min(self.busy / (self.wall * max(len(self.lanes), 1)), 1.0)
-
-    def _busy_share(self) -> float:
-        """The same of the workers that matter: those of the kind that ran longest."""
-        busy: dict[str, int] = defaultdict(int)
-        for lane, ran in self.lanes.items():
-            busy[lane.kind] += ran
-        kind = max(busy, key=lambda each: busy[each])
-        count = sum(lane.kind == kind for lane in self.lanes)
-        return min(busy[kind] / (self.wall * count), 1.0)
 
     # As text.
 
@@ -169,102 +154,9 @@ class Report:
             name = f"{lane.name} (pid {lane.number})" if lane.kind == "process" else ""
             yield name or lane.name, duration(busy), f"{share:.0%}"
 
-    # Advice.
-
     def advice(self) -> str:
         """One line: what to change first, if anything."""
-        if not self.lanes:
-            return "no task ran while the trace was open"
-        rules: Sequence[Callable[[], str]] = (
-            self._too_large,
-            self._too_small,
-            self._starved,
-            self._idle,
-        )
-        for rule in rules:
-            if text := rule():
-                return text
-        share = f"{self._busy_share():.0%}"
-        return f"the workers were busy {share} of the time, there is little to gain"
-
-    def _too_large(self) -> str:
-        for each in self.functions:
-            bytes_each = (each.size + each.answer) // max(each.calls, 1)
-            moving = each.times.pickling + each.times.moved
-            if bytes_each < LARGE or moving < NOTABLE * each.times.ran:
-                continue
-            what, way = "arguments", "share() what is the same in all, or pass a path"
-            if each.answer > each.size:
-                what, way = (
-                    "results",
-                    "return less, or write a file and return its path",
-                )
-            return (
-                f"{what} too large: {each.name} moves {size(bytes_each)} a call, "
-                f"which took {duration(moving)} beside {duration(each.times.ran)} of "
-                f"running; {way}"
-            )
-        return ""
-
-    def _too_small(self) -> str:
-        calls = sum(each.calls for each in self.functions if each.times.ran)
-        if calls < _LEAST_CALLS or self.busy >= min(calls * SMALL, self.wall):
-            return ""
-        workers = "processes" if self._has("process") else "threads"
-        return (
-            f"tasks too small: {workers} cost more than they gain, as a call runs "
-            f"for {duration(self.busy // calls)}. A plain loop takes "
-            f"{duration(self.busy)}, this took {duration(self.wall)}; let each "
-            "call do more"
-        )
-
-    def _has(self, kind: str) -> bool:
-        return any(lane.kind == kind for lane in self.lanes)
-
-    def _starved(self) -> str:
-        missing = self._without_input()
-        if self._busy_share() >= BUSY_ENOUGH or missing < NOTABLE * self.wall:
-            return ""
-        return (
-            f"input the bottleneck: for {duration(missing)} of {duration(self.wall)} "
-            "workers were free and nothing waited for them; what makes the arguments, "
-            "or reads the results, is slower than the calls"
-        )
-
-    def _without_input(self) -> int:
-        """How long workers were free, nothing waited, and there was more to come."""
-        last_submit = max(record.submitted for record in self._records)
-        missing, running, waiting, before = 0, 0, 0, self._first
-        for moment, more_waiting, more_running in sorted(self._changes()):
-            until = min(moment, last_submit)
-            if not waiting and running < len(self.lanes) and until > before:
-                missing += until - before
-            before = max(until, before)
-            waiting += more_waiting
-            running += more_running
-        return missing
-
-    def _changes(self) -> Iterable[tuple[int, int, int]]:
-        for record in self._records:
-            yield record.submitted, 1, 0
-            if record.started:
-                yield record.started, -1, 1
-                yield record.ended or self._now, 0, -1
-            else:
-                yield self._end(record), -1, 0
-
-    def _idle(self) -> str:
-        if self._busy_share() >= BUSY_ENOUGH or len(self.lanes) < 2:
-            return ""
-        last_begun = max(record.started for record in self._records)
-        tail = self._last - last_begun
-        text = f"workers idle: they were busy {self._busy_share():.0%} of the time"
-        if tail > NOTABLE * self.wall:
-            return (
-                f"{text}; for the last {duration(tail)} there was nothing left to "
-                "begin: begin long calls first, or make them shorter"
-            )
-        return f"{text}; fewer workers would do as well"
+        return Advice(self).text() if self.lanes else NOTHING_RAN
 
 
 _HEADS = (
@@ -314,22 +206,3 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         ).rstrip()
         for line in lines
     )
-
-
-_ROUNDED_UP = 0.9995  # of a unit is shown as one, with three digits
-
-
-def duration(nanoseconds: float) -> str:
-    """A duration as people read it."""
-    for unit, name in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
-        if nanoseconds >= unit * _ROUNDED_UP:
-            return f"{nanoseconds / unit:.3g} {name}"
-    return f"{nanoseconds:.0f} ns" if nanoseconds else "0"
-
-
-def size(count: float) -> str:
-    """A number of bytes as people read it."""
-    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if count >= unit * _ROUNDED_UP:
-            return f"{count / unit:.3g} {name}"
-    return f"{count:.0f} B"
