@@ -171,12 +171,13 @@ LAYERS = [
     ["process.bundles"],
     ["process.row_tasks"],
     ["process.tasks", "process.workers", "process.queue"],
+    ["insight.logs"],
     ["process.launch"],
     ["process.windows"],
     ["process.server"],
     ["process.worker"],
-    ["process.rows", "process.exchange"],
-    ["process.sender"],
+    ["process.rows", "process.exchange", "process.records"],
+    ["process.sender", "process.reports"],
     ["sharing"],
     ["process.inheritance", "process.messages"],
     ["process.segments"],
@@ -195,6 +196,7 @@ EXCEPTIONS = {
     ("futures", "proxies"),  # Future.proxy makes one
     ("errors", "_died"),  # loads multiprocessing, and only when it is named
     ("executors.base", "mapping"),  # Executor.map is the one map
+    ("process.reports", "process.records"),  # when the worker has loaded logging
     ("process.windows", "process.launch"),  # its data, for one system alone
 }
 
@@ -220,6 +222,8 @@ WIRE = {
     "page",
     "patience",
     "pickling",
+    "records",
+    "reports",
     "rows",
     "segments",
     "sender",

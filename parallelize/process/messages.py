@@ -8,6 +8,9 @@
 |               |                                           | ROW_FAILED, in order  |
 | GIVE_BACK     | (over the control socket)                 | GIVEN_BACK, likewise  |
 
+REPORT comes from a worker at any time: a log record or a warning (``extra`` says
+which), see `reports`.
+
 Either side tells the other over the control socket of the segments by which it
 sends large buffers (see `segments`); ``id`` is then that of a segment:
 
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from parallelize.process.transport import Part
 
 BIG = 1 << 8
+REPORT = 1 << 9  # above BIG: one look tells that there is either among frames
 
 START = 1
 CALL = 2

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from parallelize import lifecycle, locks
 from parallelize.errors import SerializationError
+from parallelize.insight import logs
 from parallelize.process import launch, messages, pickling
 from parallelize.process.bundles import Bundle
 from parallelize.process.dispatcher import Dispatcher
@@ -766,6 +767,7 @@ class Pool:
             "threads": self._threads_each,
             "segments": max(2, MOST_SEGMENTS // self.settings.max_workers),
             "kept": MOST_KEPT // self.settings.max_workers,
+            "reports": logs.settings(self._name_of(worker)),
         }
         return pack(messages.START, 0, [pickle.dumps(settings, 5)])
 
@@ -774,14 +776,17 @@ class Pool:
         process = sys.modules.get("multiprocessing.process")
         if process is None or not hasattr(process, "current_process"):
             return None  # not loaded, or half so by another thread
-        kind = _PROCESS_NAMES[self.settings.method]
         parent = process.current_process()
         return (
-            f"{kind}Process-{worker.id}",
+            self._name_of(worker),
             bytes(parent.authkey),
             parent.name,
             os.getpid(),
         )
+
+    def _name_of(self, worker: Worker) -> str:
+        """What a worker is called, as multiprocessing calls its own."""
+        return f"{_PROCESS_NAMES[self.settings.method]}Process-{worker.id}"
 
 
 def _holds(task: Task, taken: list[Task]) -> bool:
