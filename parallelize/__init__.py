@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from concurrent.futures import BrokenExecutor
 
     from parallelize.cpus import cpu_count
-    from parallelize.decorators import parallelized, processed, threaded
+    from parallelize.decorators import interpreted, parallelized, processed, threaded
     from parallelize.errors import (
         MissingExtraError,
         ParallelizeError,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         WorkerStartError,
     )
     from parallelize.executors.base import Executor
+    from parallelize.executors.interpreter import InterpreterPoolExecutor
     from parallelize.executors.process import ProcessPoolExecutor
     from parallelize.executors.serial import SerialExecutor
     from parallelize.executors.thread import ThreadPoolExecutor
@@ -80,6 +81,7 @@ __all__ = (
     "CancelledError",
     "Executor",
     "Future",
+    "InterpreterPoolExecutor",
     "InvalidStateError",
     "MapIterator",
     "MissingExtraError",
@@ -100,6 +102,7 @@ __all__ = (
     "as_completed",
     "cpu_count",
     "gather",
+    "interpreted",
     "parallel_map",
     "parallelized",
     "process_map",
@@ -117,7 +120,7 @@ _HOMES = {
     "builtins": ("TimeoutError",),  # which the standard library's package has, too
     "concurrent.futures": ("BrokenExecutor",),
     "parallelize.cpus": ("cpu_count",),
-    "parallelize.decorators": ("parallelized", "processed", "threaded"),
+    "parallelize.decorators": ("interpreted", "parallelized", "processed", "threaded"),
     "parallelize.errors": (
         "MissingExtraError",
         "ParallelizeError",
@@ -130,6 +133,7 @@ _HOMES = {
         "WorkerStartError",
     ),
     "parallelize.executors.base": ("Executor",),
+    "parallelize.executors.interpreter": ("InterpreterPoolExecutor",),
     "parallelize.executors.process": ("ProcessPoolExecutor",),
     "parallelize.executors.serial": ("SerialExecutor",),
     "parallelize.executors.thread": ("ThreadPoolExecutor",),

@@ -143,8 +143,7 @@ def test_everything_of_concurrent_futures_is_here():
     import concurrent.futures
 
     for name in concurrent.futures.__all__:
-        if name != "InterpreterPoolExecutor":
-            assert hasattr(parallelize, name), name
+        assert hasattr(parallelize, name), name
     for same in (
         "BrokenExecutor",
         "CancelledError",
@@ -165,6 +164,7 @@ LAYERS = [
     ["settings", "mapping"],
     ["pools"],
     ["executors"],
+    ["interpreters"],
     ["process.pool"],
     ["process.dispatcher"],
     ["process.deadlines"],
