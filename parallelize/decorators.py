@@ -304,7 +304,7 @@ def interpreted(
 
     For Python 3.14 and later. Right for functions that compute in Python and need
     only modules that such an interpreter can load: each has a CPU to itself, and
-    takes less memory than a process. Arguments and results travel as copies, and
+    no process is started. Arguments and results travel as copies, and
     functions by name or by value, as they do to processes. A decorated function
     that is called inside such a call runs in place.
 

@@ -42,9 +42,9 @@ LEAST_SHARED = 1 << 20
 _sources: dict[int, Source] = {}
 
 
-class ParallelizeBackend(  # type: ignore[misc]  # pyright: ignore[reportUntypedBaseClass]
-    _joblib.AutoBatchingMixin,
-    _joblib.ParallelBackendBase,
+class ParallelizeBackend(  # pyright: ignore[reportUntypedBaseClass]
+    _joblib.AutoBatchingMixin,  # type: ignore[misc]
+    _joblib.ParallelBackendBase,  # type: ignore[misc]
 ):
     """Runs joblib's batches in processes.
 
@@ -143,7 +143,7 @@ class ParallelizeBackend(  # type: ignore[misc]  # pyright: ignore[reportUntyped
         self._executor = None
         self.reset_batch_stats()
 
-    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT001, FBT002 - joblib's
+    def abort_everything(self, ensure_ready: bool = True) -> None:
         """Stop what runs: one of the calls has failed, or the time is up."""
         for future in list(self._running):
             if not future.cancel():

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
 #: Seconds that what has been told to end has for it.
 PATIENCE = 5.0
@@ -50,7 +50,7 @@ def parallelize_serial() -> Iterator[None]:
 
 
 @contextmanager
-def _serially() -> Iterator[None]:
+def _serially() -> Generator[None]:
     """Have every source of executors answer with a serial one."""
     from parallelize import pools
     from parallelize.executors.serial import SerialExecutor
@@ -89,7 +89,7 @@ def parallelize_no_leaks() -> Iterator[None]:
 
 
 @contextmanager
-def _no_leaks() -> Iterator[None]:
+def _no_leaks() -> Generator[None]:
     import parallelize
 
     parallelize.shutdown()

@@ -168,6 +168,7 @@ def test_retries_and_timeouts_hold(tmp_path, make_latch):
     latch = make_latch()
     held = interpreted(tasks.hold, timeout=0.3, max_workers=1)
     future = held(latch.folder)
+    latch.wait_begun()
     with pytest.raises(TaskTimeout, match="tasks.hold"):
         future.result()
     latch.release()
