@@ -59,7 +59,8 @@ class InterpreterPoolExecutor(Executor):
     """Runs calls in interpreters of their own, in threads of this process.
 
     Each interpreter has its own modules and its own lock, so that computing in
-    Python runs in parallel, as in processes, but in this process. Like there, functions travel by name or by value, arguments and results as copies.
+    Python runs in parallel, as in processes, but in this process. Like there,
+    functions travel by name or by value, arguments and results as copies.
     Modules that cannot be loaded beside the main interpreter (numpy, for one) raise
     ImportError in a call that needs them. A call cannot be stopped.
 
