@@ -298,16 +298,20 @@ class _Crew:
         self._maps = maps
         self._here = _Stations()
         self._hosts: set[Host] = set()
-        self._lock = threading.Lock()  # guards the hosts; nothing is taken under it
+        self._abandoned = False  # the program ends: no interpreter may be made
+        self._lock = threading.Lock()  # guards these two; nothing is taken under it
 
     def begin(self) -> None:
         """Make the interpreter of this worker thread, and initialise it."""
         lifecycle.register(self)
         station = Station(self._name)
         with self._lock:
+            if self._abandoned:
+                lifecycle.refuse_when_ending()
             self._hosts = {host for host in self._hosts if host.is_alive()}
             self._hosts.add(station.host)
-        station.start()
+            station.host.start()
+        station.await_start()
         self._here.station = station
         if self._start is not None:
             try:
@@ -366,13 +370,15 @@ class _Crew:
     def abandon(self) -> None:
         """Drop what has not begun; those that run something cannot be stopped."""
         self._maps.cancel()
+        with self._lock:
+            self._abandoned = lifecycle.is_ending()
         pool = self.pool()
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
         for host in self._live():
             if not host.busy:
                 host.join(_GRACE)
-        if any(host.is_alive() for host in self._live()):
+        if self._abandoned and any(host.is_alive() for host in self._live()):
             atexit.register(_leave_at_once)
 
     def forget(self) -> None:

@@ -47,13 +47,12 @@ class Station:
         self._closed = False
         self.host: Host = Host(name, theirs, answers)
 
-    def start(self) -> None:
-        """Start the interpreter, once, and wait until it can be asked.
+    def await_start(self) -> None:
+        """Return when the interpreter, whose host was started, can be asked.
 
         Raises:
             RuntimeError: It cannot be started.
         """
-        self.host.start()
         try:
             receive(self._answers)
         except EOFError:
