@@ -166,6 +166,11 @@ def data():
     joblib.externals.loky.get_reusable_executor().shutdown(kill_workers=True)
 
 
+#: The same code computes in both; 5 % is what one run differs from the next at best.
+ENOUGH = 1.05
+LEAST_ROUNDS, MOST_ROUNDS = 3, 20
+
+
 def search(X, y):
     from sklearn.model_selection import GridSearchCV
     from sklearn.svm import SVC
@@ -178,23 +183,24 @@ def search(X, y):
 def forest(X, y):
     from sklearn.ensemble import RandomForestClassifier
 
-    model = RandomForestClassifier(40, random_state=0, n_jobs=2)
+    model = RandomForestClassifier(100, random_state=0, n_jobs=2)
     return model.fit(X, y).predict_proba(X)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("work", [search, forest])
 def test_scikit_learn_gets_the_same_and_not_slower_than_by_loky(data, work):
-    times = {"loky": [], "parallelize": []}
+    best = {"loky": float("inf"), "parallelize": float("inf")}
     results = []
-    for _ in range(5):  # by turns: the machine may be busy for a while
-        for backend, taken in times.items():
+    for _ in range(MOST_ROUNDS):
+        for backend, before in list(best.items()):  # by turns: others work here, too
             with joblib.parallel_config(backend, n_jobs=2):
                 begun = time.perf_counter()
                 results.append(work(*data))
-                taken.append(time.perf_counter() - begun)
-    assert all((result == results[0]).all() for result in results)
-    ratio = min(times["parallelize"]) / min(times["loky"])
+                best[backend] = min(before, time.perf_counter() - begun)
+        ratio = best["parallelize"] / best["loky"]
+        if len(results) >= 2 * LEAST_ROUNDS and ratio <= ENOUGH:
+            break
     print(f"{work.__name__}: {ratio:.2f} of loky's time")
-    # The same code runs in both: what differs is noise, and what we add.
-    assert ratio < 1.25
+    assert all((result == results[0]).all() for result in results)
+    assert ratio <= ENOUGH
