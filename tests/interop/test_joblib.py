@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-import helpers
+import interop_tasks
 import pytest
 
 import parallelize
@@ -24,7 +24,7 @@ def pools_end():
 def test_results_in_order_from_workers():
     with joblib.parallel_config("parallelize", n_jobs=2):
         results = joblib.Parallel()(
-            delayed(helpers.pid_and_square)(x) for x in range(100)
+            delayed(interop_tasks.pid_and_square)(x) for x in range(100)
         )
     assert [square for _, square in results] == [x * x for x in range(100)]
     assert os.getpid() not in {pid for pid, _ in results}
@@ -55,7 +55,7 @@ def test_closures_and_errors():
             delayed(lambda x: x + offset)(x) for x in range(3)
         ) == [3, 4, 5]
         with pytest.raises(LookupError, match="1"):
-            joblib.Parallel()(delayed(helpers.refuse)(x) for x in [1, 1])
+            joblib.Parallel()(delayed(interop_tasks.refuse)(x) for x in [1, 1])
         # The pool lives on.
         assert joblib.Parallel()(delayed(abs)(x) for x in [-1, -2]) == [1, 2]
 
@@ -67,7 +67,7 @@ def test_an_error_stops_what_runs():
         pytest.raises(LookupError),
     ):
         joblib.Parallel(batch_size=1)(
-            [delayed(time.sleep)(40), delayed(helpers.refuse)(1)]
+            [delayed(time.sleep)(40), delayed(interop_tasks.refuse)(1)]
         )
     assert time.monotonic() - begun < 20
 
@@ -85,7 +85,7 @@ def test_a_timeout_of_joblib_stops_what_runs():
 def test_results_as_they_come():
     with joblib.parallel_config("parallelize", n_jobs=2):
         results = joblib.Parallel(return_as="generator_unordered")(
-            delayed(helpers.square)(x) for x in range(50)
+            delayed(interop_tasks.square)(x) for x in range(50)
         )
         assert sorted(results) == sorted(x * x for x in range(50))
 
