@@ -42,10 +42,23 @@ LEAST_SHARED = 1 << 20
 _sources: dict[int, Source] = {}
 
 
-class ParallelizeBackend(  # pyright: ignore[reportUntypedBaseClass]
-    _joblib.AutoBatchingMixin,  # type: ignore[misc]
-    _joblib.ParallelBackendBase,  # type: ignore[misc]
-):
+if TYPE_CHECKING:
+
+    class _Base:
+        """What is used here of joblib's classes."""
+
+        nesting_level: int | None
+
+        def __init__(self, **options: Any) -> None: ...
+        def reset_batch_stats(self) -> None: ...
+
+else:
+
+    class _Base(_joblib.AutoBatchingMixin, _joblib.ParallelBackendBase):
+        """joblib's own: it sizes batches by measured time."""
+
+
+class ParallelizeBackend(_Base):
     """Runs joblib's batches in processes.
 
     With as many jobs as the shared pool has workers it is that pool (or what
