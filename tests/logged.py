@@ -2,6 +2,7 @@
 
 import logging
 import os
+import select
 import threading
 import warnings
 
@@ -97,6 +98,19 @@ def log_and_hold(name, folder):
 
     logging.getLogger(name).warning("under way")
     return hold(folder)
+
+
+def log_until(folder):
+    """Log all the time until the latch is released; without one, do nothing."""
+    if folder is None:
+        return None
+    with open(os.path.join(folder, "begun"), "w"):
+        pass
+    go = os.open(os.path.join(folder, "go"), os.O_RDONLY | os.O_NONBLOCK)
+    while not select.select([go], [], [], 0.001)[0]:
+        logging.getLogger("parallel").warning("still here")
+    os.close(go)
+    return folder
 
 
 def log_in_fork(name):

@@ -320,16 +320,16 @@ def test_a_handler_that_fails_hurts_no_call(make_pool, kept, capfd):
     assert "a handler's own" in capfd.readouterr().err
 
 
-def test_a_long_call_that_logs_gives_back_what_waits_behind_it(kept, make_latch):
+def test_a_call_that_logs_on_and_on_gives_back_what_waits_behind_it(kept, latch):
     # Its records are no news of what else the worker was given.
-    latch = make_latch()
+    rows = [latch.folder, *[None] * 19]
     with ProcessPoolExecutor(2) as pool:
-        first = pool.submit(logged.log_and_hold, "parallel", latch.folder)
+        results = pool.map(logged.log_until, rows, chunksize=20, ordered=False)
         latch.wait_begun()
-        others = [pool.submit(tasks.pid_of) for _ in range(20)]
-        assert all(each.result() for each in others)
+        assert [next(results) for _ in range(19)] == [None] * 19
         latch.release()
-        first.result()
+        assert list(results) == [latch.folder]
+    assert len(kept.records) > 5
 
 
 # -------------------------------------------------------------- it costs nothing
