@@ -2,11 +2,14 @@
 
 import gc
 import os
+import sys
+import time
 
 import pytest
 
 import tasks
 from parallelize import ProcessPoolExecutor, processed
+from parallelize.process import lending
 
 np = pytest.importorskip("numpy")
 
@@ -31,7 +34,14 @@ def one_worker():
 
 
 def segments_of(executor):
-    return list(executor._pool.segments._all.values())
+    return list(executor._pool.lending.segments._all.values())
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def same(got, expected):
@@ -208,6 +218,31 @@ def test_small_results_that_are_kept(one_worker):
     assert [int(r.min()) for r in more] == [-n for n in range(300)]
 
 
+def write_past_the_end(array):
+    """Spoil all that follows in the same mapping, as wrong C code might."""
+    import ctypes
+
+    end = array.ctypes.data + array.nbytes
+    ctypes.memset(end, 255, 1 << 20)
+    return int(array.sum())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages can't be dropped there")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_writes_past_its_array_harms_no_other(workers, make_latch):
+    latch = make_latch()
+    arrays = [np.full(50_000, n, dtype=np.uint8) for n in range(12)]
+    with ProcessPoolExecutor(workers) as executor:
+        held = [executor.submit(tasks.hold, latch.folder, n) for n in range(workers)]
+        for _ in held:
+            latch.wait_begun()
+        wrong = executor.submit(write_past_the_end, np.ones(50_000, dtype=np.uint8))
+        futures = [executor.submit(np.sum, array) for array in arrays]
+        latch.release()
+        assert wrong.result() == 50_000
+        assert [f.result() for f in futures] == [n * 50_000 for n in range(12)]
+
+
 def fork_once(array):
     pid = os.fork()
     if pid == 0:
@@ -236,7 +271,7 @@ def test_more_calls_than_segments(one_worker):
 
 
 def free(executor):
-    still_open = executor._pool.segments._open
+    still_open = executor._pool.lending.segments._open
     return all(each.holders == (each is still_open) for each in segments_of(executor))
 
 
@@ -273,7 +308,7 @@ def test_calls_that_never_run_let_go(one_worker, make_latch):
 
 
 def test_without_segments_they_go_by_socket(one_worker):
-    one_worker._pool.segments.most = 0
+    one_worker._pool.lending.segments.most = 0
     array = np.arange(MIB)
     same(one_worker.submit(tasks.identity, array).result(), array)
     assert not segments_of(one_worker)
@@ -334,3 +369,20 @@ def test_a_childs_view_stays_as_it_is(one_worker, size):
     assert os.waitpid(pid, 0)[1] == 0
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.parametrize("size", [50_000, MIB])
+def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
+    monkeypatch.setattr(lending, "KEEP_WARM", 0.05)
+    with ProcessPoolExecutor(1) as executor:
+        for _ in range(2):
+            result = executor.submit(tasks.identity, np.ones(size)).result()
+            (worker,) = executor._pool.workers.values()
+            assert segments_of(executor)
+            assert len(worker._results)
+            held = result[:5]
+            time.sleep(0.2)  # not for the result: while it lives, it stays
+            assert (held == 1).all()
+            del result, held
+            executor.submit(abs, 1).result()
+            wait_for(lambda: not segments_of(executor) and not len(worker._results))

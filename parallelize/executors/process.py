@@ -17,7 +17,8 @@ from parallelize.options import (
     check_workers,
 )
 from parallelize.process import launch
-from parallelize.process.pool import Pool, Settings
+from parallelize.process.pool import Pool
+from parallelize.process.starting import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

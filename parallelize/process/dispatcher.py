@@ -166,10 +166,10 @@ class Dispatcher:
 
     def _register(self) -> None:
         """Wait on what is new: a server, workers, sockets that took too little."""
-        for lost in self._pool.lost_launchers:
+        for lost in self._pool.starter.lost_launchers:
             self._server_lost(lost)
-        self._pool.lost_launchers.clear()
-        launcher = self._pool.launcher
+        self._pool.starter.lost_launchers.clear()
+        launcher = self._pool.starter.launcher
         if launcher is not None and launcher is not self._launcher:
             self._launcher = launcher
             self._selector.register(
@@ -281,7 +281,7 @@ class Dispatcher:
             worker.heard()
             ends = self._sort(worker, frames)
             if ends:
-                pool.start_failures = 0
+                pool.starter.succeeded()
             pool.feed(worker)
             self._share(worker)
         return ends
@@ -461,8 +461,8 @@ class Dispatcher:
             self._unregister(launcher)
             self._launcher = None
         with pool.lock:
-            if pool.launcher is launcher:
-                pool.launcher = None
+            if pool.starter.launcher is launcher:
+                pool.starter.launcher = None
             workers = [w for w in pool.workers.values() if w.is_from(launcher)]
         launcher.close()
         for worker in workers:

@@ -6,20 +6,16 @@ that is still on its way there, and tells of what it has done with.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
 from parallelize import sharing
 from parallelize.process import messages
-from parallelize.process.segments import (
-    Received,
-    Release,
-    Releases,
-    Segments,
-    decode_places,
-)
+from parallelize.process.segments import Segments, decode_places
 from parallelize.process.transport import NoDescriptorError, pack
+from parallelize.process.views import Received, Release, Releases
 
 if TYPE_CHECKING:
     import socket
@@ -39,7 +35,7 @@ class Exchange:
         # Views are collected, and segments given up, at any moment: only noted then.
         self._released = Releases()
         self._closed: deque[int] = deque()
-        self._received = Received(self._released.add)
+        self._received = Received(self._released.add, with_others=True)
         self._segments = Segments(self._closed.append)
         self._failed: dict[int, Exception] = {}  # segments that could not be mapped
         self._sent: set[int] = set()  # ids of segments that the pool has
@@ -79,11 +75,15 @@ class Exchange:
             return None
         return placed
 
+    def _tell_closed(self) -> None:
+        with contextlib.suppress(IndexError):  # the other thread may take some
+            while self._closed:
+                id = self._closed.popleft()
+                self._sent.discard(id)
+                self.tell(messages.FORGET, id)
+
     def _introduce(self, placed: Placed) -> None:
-        while self._closed:
-            id = self._closed.popleft()
-            self._sent.discard(id)
-            self.tell(messages.FORGET, id)
+        self._tell_closed()
         segment = placed.segment
         if segment.id in self._sent:
             return
@@ -120,6 +120,10 @@ class Exchange:
             return
         if frame.extra:
             _take_shared(frame, reader)
+            return
+        if frame.id == messages.UNUSED:
+            self._segments.trim()
+            self._tell_closed()
             return
         with self._news:
             if frame.kind == messages.ADOPT:

@@ -15,7 +15,8 @@ Either side tells the other over the control socket of the segments by which it
 sends large buffers (see `segments`); ``id`` is then that of a segment:
 
 | ADOPT    | a new segment; its descriptor comes along                          |
-| FORGET   | the segment is given up                                            |
+| FORGET   | the segment is given up; from the pool, with the id `UNUSED`:       |
+|          | the worker is to give up those of its own that carry nothing       |
 |          | (``extra`` is 1 in both where it is memory of `sharing` instead)    |
 | RELEASED | nobody has views of the segment's message any more; ``extra`` is 1 |
 |          | if it may be used again                                            |
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
 BIG = 1 << 8
 REPORT = 1 << 9  # above BIG: one look tells that there is either among frames
+
+#: No segment has this id.
+UNUSED = 0
 
 START = 1
 CALL = 2

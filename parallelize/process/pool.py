@@ -16,43 +16,30 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import os
-import pickle
 import sys
 import threading
 from collections import deque
 from functools import partial
-from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from parallelize import lifecycle, locks
-from parallelize.errors import SerializationError
-from parallelize.insight import logs
-from parallelize.process import launch, messages, pickling
+from parallelize.process import lending
 from parallelize.process.bundles import Bundle
 from parallelize.process.dispatcher import Dispatcher
-from parallelize.process.inheritance import Inheritance
 from parallelize.process.queue import TaskQueue
 from parallelize.process.row_tasks import RowsTask, encode_rows
-from parallelize.process.segments import (
-    MOST_KEPT,
-    MOST_SEGMENTS,
-    RELEASES_AT_ONCE,
-    Segments,
-)
+from parallelize.process.starting import Starter
 from parallelize.process.tasks import CallTask, Task
-from parallelize.process.transport import pack
 from parallelize.process.workers import Stage, Worker
-from parallelize.sharing import noting_shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from parallelize.calls import Rows
     from parallelize.options import CallOptions
-    from parallelize.process.segments import Placed, Release
+    from parallelize.process.segments import Placed
+    from parallelize.process.starting import Settings
     from parallelize.process.transport import Part
-    from parallelize.sharing import Shared
 
     class LiveMaps(Protocol):
         """The maps that run in this pool."""
@@ -61,12 +48,6 @@ if TYPE_CHECKING:
         def cancel(self) -> None: ...
         def forget(self) -> None: ...
 
-
-#: How often in a row a worker may fail to start before waiting calls fail.
-MOST_START_FAILURES = 3
-
-#: Seconds in which no worker is started after that, while others serve.
-START_PAUSE = 10.0
 
 #: Seconds that running calls have when the program ends by an error.
 ABANDON_GRACE = 0.5
@@ -79,20 +60,6 @@ PAY_AFTER = 0.005
 
 #: Seconds that a worker has to end when it is let go, before it is killed.
 LEAVE_GRACE = 3.0
-
-_PROCESS_NAMES = {"forkserver": "ForkServer", "spawn": "Spawn", "fork": "Fork"}
-
-
-class Settings(NamedTuple):
-    """How a pool is to be; checked by whoever makes it."""
-
-    max_workers: int
-    method: str
-    initializer: Callable[..., object] | None
-    initargs: tuple[Any, ...]
-    max_tasks_per_child: int | None
-    max_memory_per_child: int | None
-    idle_timeout: float | None
 
 
 class State(enum.Enum):
@@ -126,24 +93,12 @@ class Pool:
         self.workers: dict[int, Worker] = {}
         self.idle: list[Worker] = []
         self.held: set[Task] = set()  # prepared; they wait for values or a limit
-        self.start_failures: int = 0
-        self._no_start_before = 0.0
         self._endings: deque[Callable[[], object]] = deque()  # see `settle`
-        # What large arguments travel in, and what has to be told of it: a garbage
-        # collection may do so at any moment, so it is only noted then.
-        self._given_up: deque[int] = deque()
-        self._collected: deque[tuple[int, Release]] = deque()
-        self._unshared: deque[tuple[int, int]] = deque()
-        self.segments: Segments = Segments(self._given_up.append)
-        self.launcher: launch.Launcher | None = None
-        self.lost_launchers: list[launch.Launcher] = []
+        self.lending: lending.Lending = lending.Lending(self._ring)
+        self.starter: Starter = Starter(settings, self.lending)
         self._dispatcher: Dispatcher | None = None
-        self._start_frame: list[Part] = []
-        self._start_shares: Sequence[Shared[Any]] = ()  # among the initargs
-        self._inheritance = Inheritance()
-        self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
+        self._cools = False  # whether that is due at some moment
         self._last_id = 0
-        self._last_worker = 0
 
     # Taking calls.
 
@@ -210,7 +165,7 @@ class Pool:
                 if self.held:
                     self.held.discard(task)
                 self.queue.add(task, rows=task.is_rows)
-                if self._collected:  # before it is sent: it may need their room
+                if self.lending.collected:  # before it is sent: it may need the room
                     self.tell_of_segments()
                 if self.idle or len(self.workers) < self.settings.max_workers:
                     self.feed_idle()
@@ -275,15 +230,12 @@ class Pool:
         if self.state is not State.FRESH:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
-        from parallelize.cpus import cpu_count
-
         lifecycle.register(self)
-        self._start_frame = self._encoded_start()
-        self._threads_each = max(1, cpu_count() // self.settings.max_workers)
+        self.starter.prepare()
         with contextlib.ExitStack() as undo:
             if self.settings.method == "fork":  # before there is a thread of ours
-                self.launcher = self._new_launcher()
-                undo.callback(self._close_launcher)
+                self.starter.start_server()
+                undo.callback(self.starter.close_servers)
             dispatcher = Dispatcher(self)
             undo.callback(dispatcher.forget)
             self.state, self._dispatcher = State.OPEN, dispatcher
@@ -294,52 +246,23 @@ class Pool:
     def _unopen(self) -> None:
         self.state, self._dispatcher = State.FRESH, None
 
-    def _close_launcher(self) -> None:
-        launcher, self.launcher = self.launcher, None
-        for each in (launcher, *self.lost_launchers):
-            if each is not None:
-                each.close()
-        self.lost_launchers.clear()
-
     # Large buffers.
 
     def place(self, buffers: Sequence[memoryview], *, copied: bool) -> Placed | None:
         """Copy large buffers of a call to where a worker can read them."""
-        placed = self.segments.place(buffers, copied=copied)
-        if self._given_up:
+        placed = self.lending.place(buffers, copied=copied)
+        if self.lending.has_news:
             with self.lock:
                 self.tell_of_segments()
         return placed
 
     def tell_of_segments(self) -> None:
         """Tell workers what became of segments; the caller holds the lock."""
-        while self._given_up:
-            id = self._given_up.popleft()
-            for worker in self.workers.values():
-                worker.forget_segment(id)
-        while self._collected:
-            worker_id, release = self._collected.popleft()
-            owner = self.workers.get(worker_id)
-            if owner is not None:
-                owner.tell(messages.RELEASED, release.id, int(release.reusable))
-        while self._unshared:
-            worker_id, id = self._unshared.popleft()
-            owner = self.workers.get(worker_id)
-            if owner is not None:
-                owner.forget_share(id)
+        self.lending.tell(self.workers)
+        if self.lending.warm:
+            self._cool_later()
 
-    def _view_gone(self, worker_id: int, release: Release) -> None:
-        """The last view of a result was collected, in whatever thread."""
-        self._collected.append((worker_id, release))
-        if self._dispatcher is None:
-            return
-        # The next call tells of it, too.
-        if release.large or len(self._collected) >= RELEASES_AT_ONCE:
-            self._dispatcher.ring()
-
-    def _share_gone(self, worker_id: int, id: int) -> None:
-        """A handle was collected, in whatever thread, that a worker has."""
-        self._unshared.append((worker_id, id))
+    def _ring(self) -> None:
         if self._dispatcher is not None:
             self._dispatcher.ring()
 
@@ -469,6 +392,21 @@ class Pool:
         elif worker not in self.idle:
             self.idle.append(worker)
             self._watch_idleness(worker)
+            if self.lending.warm:
+                self._cool_later()
+
+    def _cool_later(self) -> None:
+        """Let go of memory that is kept warm if there are no calls for a while."""
+        if not self._cools:
+            self._cools = True
+            self._at(lending.KEEP_WARM, partial(self._cool, self._last_id))
+
+    def _cool(self, last_id: int) -> None:
+        self._cools = False
+        if self._last_id == last_id:
+            self.lending.cool(self.workers)
+        else:
+            self._cool_later()
 
     def let_go(self, worker: Worker) -> None:
         """Have a worker end; it is killed if it does not within a grace."""
@@ -480,74 +418,31 @@ class Pool:
         self._at(LEAVE_GRACE, worker.kill)
 
     def _may_start(self) -> bool:
-        if len(self.workers) >= self.settings.max_workers:
-            return False
-        if monotonic() >= self._no_start_before:
-            return self.state is not State.STOPPING
-        return not self._serves()
+        return (
+            len(self.workers) < self.settings.max_workers
+            and self.state is not State.STOPPING
+            and self.starter.may_start(others_serve=self._serves())
+        )
 
     def _serves(self) -> bool:
         return any(w.stage is Stage.SERVING for w in self.workers.values())
 
     def _start_worker(self) -> None:
         try:
-            worker = self._new_worker()
+            worker = self.starter.new_worker()
         except Exception as error:  # noqa: BLE001 - of whatever kind: no worker
-            self._cannot_start(error)
+            if not self.workers:  # else others serve the queue
+                self.fail_queue(f"{type(error).__name__}: {error}")
             return
         self.workers[worker.id] = worker
         self.wake()
         self.feed(worker)
 
-    def _new_worker(self) -> Worker:
-        worker = self._bare_worker()
-        worker.hand(self._start_shares)
-        worker.write(self._start_frame_of(worker))
-        return worker
-
-    def _bare_worker(self) -> Worker:
-        self._last_worker += 1
-        if self.launcher is not None:
-            try:
-                return self._worker_from(self.launcher)
-            except ConnectionError:  # the server is gone; the dispatcher closes it
-                self.lost_launchers.append(self.launcher)
-        self.launcher = self._new_launcher()
-        return self._worker_from(self.launcher)
-
-    def _worker_from(self, launcher: launch.Launcher) -> Worker:
-        return Worker(
-            self._last_worker,
-            launcher,
-            self._inheritance.fds,
-            self.segments,
-            self._view_gone,
-            self._share_gone,
-        )
-
-    def _new_launcher(self) -> launch.Launcher:
-        settings = self.settings
-        if settings.method == "fork" and settings.initializer is not None:
-            inherited = settings.initializer, settings.initargs
-            return launch.launcher(settings.method, inherited)
-        return launch.launcher(settings.method)
-
-    def _cannot_start(self, error: Exception) -> None:
-        if self.workers:
-            return  # there are others: they serve the queue
-        self.fail_queue(f"{type(error).__name__}: {error}")
-
     def start_failed(self, reason: str) -> None:
         """A worker ended before it could serve; give up after some."""
         if self.state is State.STOPPING:
             return
-        self.start_failures += 1
-        if self.start_failures < MOST_START_FAILURES:
-            return
-        self.start_failures = 0
-        if self._serves():
-            self._no_start_before = monotonic() + START_PAUSE
-        else:
+        if self.starter.gives_up(others_serve=self._serves()):
             self.fail_queue(reason)
 
     def fail_queue(self, reason: str) -> None:
@@ -557,16 +452,8 @@ class Pool:
         for task in self.queue.drain():
             error = WorkerStartError(task.name(), reason)
             self.end_later(partial(task.abort, error))
-        self._drop_server()
-
-    def _drop_server(self) -> None:
-        """Let the next worker come from a new server.
-
-        This one may have been started under limits that do not hold any more.
-        """
-        if self.launcher is not None and not self.workers:
-            self.lost_launchers.append(self.launcher)
-            self.launcher = None
+        if not self.workers:
+            self.starter.drop_server()
             self.wake()
 
     # Deadlines; the caller holds the lock.
@@ -709,9 +596,8 @@ class Pool:
         """The dispatcher has let every worker go."""
         with self.lock:
             self.state = State.CLOSED
-        self._close_launcher()
-        self._inheritance.close()
-        self.segments.close()
+        self.starter.close()
+        self.lending.segments.close()
 
     def forget(self) -> None:
         """In a forked child: close our copies, fail the parent's futures."""
@@ -722,11 +608,8 @@ class Pool:
         for worker in self.workers.values():
             tasks += worker.tasks.values()
             worker.close()
-        for launcher in (self.launcher, *self.lost_launchers):
-            if launcher is not None:
-                launcher.forget()
-        self._inheritance.close()
-        self.segments.forget()
+        self.starter.forget()
+        self.lending.segments.forget()
         if self._dispatcher is not None:
             self._dispatcher.forget()
         for task in tasks:
@@ -742,63 +625,10 @@ class Pool:
         if self.state in _ENDING:
             self.wake()
 
-    # What a worker is told when it starts.
-
-    def _encoded_start(self) -> list[Part]:
-        initializer, initargs = self.settings.initializer, self.settings.initargs
-        if initializer is None or self.settings.method == "fork":
-            return []
-        try:
-            with noting_shared() as self._start_shares:
-                encoded = pickling.encode_function(initializer)
-                return [encoded, *self._inheritance.dumps(initargs)]
-        except Exception as error:
-            msg = f"initializer and initargs cannot be pickled: {error}"
-            raise SerializationError(msg) from error
-
-    def _start_frame_of(self, worker: Worker) -> list[Part]:
-        settings = {
-            "path": sys.path,
-            "argv": sys.argv,
-            "copy": self.settings.method == "fork",
-            "cwd": _folder(),
-            "multiprocessing": self._process_names(worker),
-            "initializer": self._start_frame or None,
-            "threads": self._threads_each,
-            "segments": max(2, MOST_SEGMENTS // self.settings.max_workers),
-            "kept": MOST_KEPT // self.settings.max_workers,
-            "reports": logs.settings(self._name_of(worker)),
-        }
-        return pack(messages.START, 0, [pickle.dumps(settings, 5)])
-
-    def _process_names(self, worker: Worker) -> tuple[str, bytes, str, int] | None:
-        """What multiprocessing in the worker is to say of it and of its parent."""
-        process = sys.modules.get("multiprocessing.process")
-        if process is None or not hasattr(process, "current_process"):
-            return None  # not loaded, or half so by another thread
-        parent = process.current_process()
-        return (
-            self._name_of(worker),
-            bytes(parent.authkey),
-            parent.name,
-            os.getpid(),
-        )
-
-    def _name_of(self, worker: Worker) -> str:
-        """What a worker is called, as multiprocessing calls its own."""
-        return f"{_PROCESS_NAMES[self.settings.method]}Process-{worker.id}"
-
 
 def _holds(task: Task, taken: list[Task]) -> bool:
     """Whether a task is made of some that were taken."""
     return isinstance(task, Bundle) and task.is_of(taken)
-
-
-def _folder() -> str | None:
-    try:
-        return os.getcwd()
-    except OSError:  # it was removed
-        return None
 
 
 def _fail_in_child(task: Task) -> None:

@@ -1,5 +1,7 @@
 """Large buffers travel through memory that both processes have mapped.
 
+This is the end of who sends them; `views` is the other one.
+
 ```
  the one who sends                       the one who receives
  array ── one copy ──▶ segment ═════════ the same pages: views of them
@@ -15,26 +17,19 @@ collected, and the messages are done with, the segment carries others. Recycled
 memory is warm, and mapped at both ends: to copy into it costs a fraction of what
 copying into new pages does.
 
-A process that forks would share its views with the child, both ways. So before a
-fork they are made its own: the same pages at the same addresses, of which the first
-to write to one gets a copy. Such a segment is not used again.
-
 The descriptor of a segment goes ahead, over the control socket; the message
 itself says where in the segment its buffers are.
 """
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import struct
 import sys
 import threading
-import weakref
-from collections import deque
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from parallelize.process.memory import nameless_memory
 from parallelize.process.transport import ProtocolError
@@ -65,11 +60,7 @@ _ALIGNMENT = 64
 # Maps the pages all at once and not one by one when they are first touched.
 _POPULATE = getattr(mmap, "MAP_POPULATE", 0)
 
-_MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python has no name for it
 _NUMBER = struct.Struct("=Q")
-
-
-# -- Who sends ---------------------------------------------------------------------
 
 
 class Placed(bytes):
@@ -106,7 +97,7 @@ class Segment:
         self.filled: int = 0
         self.reusable: bool = True
         try:
-            self._map = _mapping(self.fd, size)
+            self._map = mapping(self.fd, size)
         except BaseException:
             os.close(self.fd)
             raise
@@ -268,6 +259,14 @@ class Segments:
             self._open = None
             segment.holders = 0
 
+    def trim(self) -> None:
+        """Give up what carries nothing just now."""
+        with self._lock:
+            if self._open is not None and self._open.holders == 1:
+                self._close_open()
+            while self._free:
+                self._give_up(self._free.pop())
+
     def find(self, id: int) -> Segment | None:
         """The segment of this id, if it carries a message."""
         segment = self._all.get(id)
@@ -292,7 +291,8 @@ class Segments:
         self.close()
 
 
-def _mapping(fd: int, size: int) -> mmap.mmap:
+def mapping(fd: int, size: int) -> mmap.mmap:
+    """Map the memory, for whoever sends or receives."""
     if size > SHARED_SIZE or not _POPULATE:
         return mmap.mmap(fd, size)
     return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | _POPULATE)
@@ -304,207 +304,6 @@ def _rounded(size: int) -> int:
         return size
     step = max(1 << (size.bit_length() - 4), mmap.PAGESIZE)
     return -(-size // step) * step
-
-
-# -- Who receives ------------------------------------------------------------------
-
-
-class Release(NamedTuple):
-    """The views of one message are gone.
-
-    Attributes:
-        id: The segment in which it was.
-        reusable: False if a forked child may have the views still.
-        large: Whether much memory waits for this to be told.
-    """
-
-    id: int
-    reusable: bool
-    large: bool
-
-
-#: So many small releases are told at once; the sender has other pages meanwhile.
-RELEASES_AT_ONCE = 16
-
-
-class Releases:
-    """What has to be told to a sender; told by whoever has the time."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Release] = deque()
-        self._large = False
-
-    def add(self, release: Release) -> None:
-        """Note one, at any moment, in any thread."""
-        self._waiting.append(release)
-        if release.large:
-            self._large = True
-
-    @property
-    def are_urgent(self) -> bool:
-        """Whether the sender should get to know now."""
-        return self._large or len(self._waiting) >= RELEASES_AT_ONCE
-
-    def take(self) -> list[Release]:
-        """Those that were noted, once."""
-        self._large = False
-        taken: list[Release] = []
-        with contextlib.suppress(IndexError):  # also when another thread takes some
-            while True:
-                taken.append(self._waiting.popleft())
-        return taken
-
-
-class Received:
-    """The segments of one sender, at the receiver's end.
-
-    Args:
-        released: Called with a `Release` when the last view of a message is
-            collected: at any moment, in any thread.
-    """
-
-    def __init__(self, released: Callable[[Release], object]) -> None:
-        self._released = released
-        self._mapped: dict[int, _Mapped] = {}
-
-    def __contains__(self, id: int) -> bool:
-        return id in self._mapped
-
-    def add(self, id: int, fd: int) -> None:
-        """Map a segment; the descriptor is ours from now on.
-
-        Raises:
-            MemoryError: The system lets no more be mapped.
-        """
-        self._mapped[id] = _Mapped(fd)
-
-    def drop(self, id: int) -> None:
-        """The sender has given the segment up; views stay as they are."""
-        self._mapped.pop(id, None)
-
-    def views(
-        self, id: int, places: Sequence[Place], *, copied: bool
-    ) -> list[memoryview | bytearray]:
-        """Return the buffers of one message.
-
-        Args:
-            id: The segment.
-            places: Where the buffers are in it.
-            copied: Whether they are to be copied, so that the segment keeps them.
-
-        Raises:
-            ProtocolError: There is no such segment, or a place is not within it.
-        """
-        mapped = self._mapped.get(id)
-        end = max((start + length for start, length in places), default=0)
-        if mapped is None or not 0 < end <= len(mapped.pages):
-            msg = f"buffers up to {end} of segment {id}"
-            raise ProtocolError(msg)
-        if mapped.private:
-            mapped = self._mapped[id] = _Mapped(os.dup(mapped.fd))
-        lease = _Lease(id, mapped, self._released)
-        views = [lease.view(*place) for place in places]
-        return [*map(bytearray, views)] if copied else [*views]
-
-    def close(self) -> None:
-        """Drop all of them."""
-        self._mapped.clear()
-
-
-class _Mapped:
-    """A segment's memory in this process."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.private = False  # a fork has made it ours: what is sent does not show
-        size = os.fstat(fd).st_size
-        try:
-            self.pages = _mapping(fd, size)
-        except (OSError, ValueError) as error:
-            msg = f"{size} bytes do not fit into memory: {error}"
-            raise MemoryError(msg) from error
-
-    def __del__(self) -> None:
-        os.close(self.fd)
-
-
-class _Lease:
-    """The views of one message; each of them keeps this object."""
-
-    def __init__(
-        self, id: int, mapped: _Mapped, released: Callable[[Release], object]
-    ) -> None:
-        self._id = id
-        self._mapped = mapped
-        self._released = released
-        self._reusable = True
-        with _forking:  # a fork waits, and sees it
-            _live_leases().add(self)
-
-    def view(self, start: int, length: int) -> memoryview:
-        import ctypes
-
-        # Whatever is made of the view holds this array, and so the lease.
-        array = (ctypes.c_ubyte * length).from_buffer(self._mapped.pages, start)
-        array.lease = self  # type: ignore[attr-defined]
-        return memoryview(array).cast("B")
-
-    def keep_from_child(self) -> None:
-        """Map the same pages at the same place once more, for this process alone."""
-        import ctypes
-
-        self._reusable = False
-        if self._mapped.private:
-            return
-        self._mapped.private = True
-        pages = self._mapped.pages
-        address = ctypes.addressof(ctypes.c_ubyte.from_buffer(pages))
-        libc_mmap = ctypes.CDLL(None).mmap
-        libc_mmap.argtypes = _mmap_arguments(ctypes)
-        flags = mmap.MAP_PRIVATE | _MAP_FIXED
-        rights = mmap.PROT_READ | mmap.PROT_WRITE
-        libc_mmap(address, len(pages), rights, flags, self._mapped.fd, 0)
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # modules may be gone at exit
-            large = len(self._mapped.pages) > SHARED_SIZE
-            self._released(Release(self._id, self._reusable, large))
-
-
-_live: weakref.WeakSet[_Lease] | None = None
-
-# Held while a lease is noted, and by who forks, until the fork is done. The hooks
-# and finalisers run under it; nothing else is locked then.
-_forking = threading.RLock()
-
-
-def _live_leases() -> weakref.WeakSet[_Lease]:
-    global _live
-    if _live is None:
-        _live = weakref.WeakSet()
-        os.register_at_fork(
-            before=_before_fork,
-            after_in_parent=_forking.release,
-            after_in_child=_after_fork_in_child,
-        )
-    return _live
-
-
-def _before_fork() -> None:
-    _forking.acquire()
-    for lease in list(_live or ()):
-        with contextlib.suppress(Exception):  # the fork takes place all the same
-            lease.keep_from_child()
-
-
-def _after_fork_in_child() -> None:
-    global _forking
-    _forking = threading.RLock()
-
-
-def _mmap_arguments(ctypes: Any) -> list[type]:
-    number = ctypes.c_int
-    return [ctypes.c_void_p, ctypes.c_size_t, number, number, number, ctypes.c_long]
 
 
 # -- How places are written ----------------------------------------------------------

@@ -185,7 +185,7 @@ class Server:
         The first worker is not to wait for it, and loads it by itself meanwhile.
         """
         if self._launch is _be_worker:
-            from parallelize.process import worker  # noqa: F401
+            _load(["parallelize.process.worker"], sys.path)
 
     def _obey(self) -> bool:
         """Do what the pool asks; False if it is gone."""

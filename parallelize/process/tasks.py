@@ -185,7 +185,9 @@ class CallTask(Task):
         if type(last) is Placed:
             self.placed = last
             segment = last.segment
-            self.future.add_done_callback(lambda _: self.pool.segments.let_go(segment))
+            self.future.add_done_callback(
+                lambda _: self.pool.lending.segments.let_go(segment)
+            )
 
     def _place(self, buffers: Sequence[memoryview]) -> Placed | None:
         # For a retry what was passed is needed once more, as it was.

@@ -16,7 +16,7 @@ from parallelize.errors import ParallelizeError
 from parallelize.process import messages
 from parallelize.process.launch import KILL, RESUME
 from parallelize.process.page import Page, close_page_file, make_page_file
-from parallelize.process.segments import Received, decode_places
+from parallelize.process.segments import decode_places
 from parallelize.process.transport import (
     FdReader,
     FrameReader,
@@ -25,12 +25,14 @@ from parallelize.process.transport import (
     ProtocolError,
     pack,
 )
+from parallelize.process.views import Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from parallelize.process.launch import Launcher
-    from parallelize.process.segments import Release, Segment, Segments
+    from parallelize.process.lending import Lending
+    from parallelize.process.segments import Segment
     from parallelize.process.tasks import Task
     from parallelize.process.transport import DoesNotFitError, Frame, Part
     from parallelize.sharing import Shared
@@ -85,9 +87,7 @@ class Worker:
         id: int,
         launcher: Launcher,
         more_fds: Sequence[int],
-        segments: Segments,
-        view_gone: Callable[[int, Release], object],
-        share_gone: Callable[[int, int], object],
+        lending: Lending,
     ) -> None:
         self.id: int = id
         self.pid: int | None = None
@@ -105,11 +105,11 @@ class Worker:
         self._last_news = 0.0
         self._weighed_at = 0.0
         self._heavy = False
-        self._segments = segments
-        self._share_gone = share_gone
+        self._lending = lending
+        self._segments = lending.segments
         self._told: set[int] = set()  # ids of segments of ours that it has
         self._lent: collections.Counter[int] = collections.Counter()  # and may read
-        self._results = Received(partial(view_gone, id))
+        self._results = Received(partial(lending.view_gone, id))
         self._unmapped: dict[int, Exception] = {}
         # What the control socket did not take: frames, some with a descriptor.
         self._owed: deque[tuple[bytes, Shared[Any] | None]] = deque()
@@ -184,6 +184,7 @@ class Worker:
         segment = self._segments.find(id)
         if segment is not None and self._lent[id] > 0:
             self._lent[id] -= 1
+            self._lending.warm = True
             self._segments.let_go(segment, reusable=reusable)
 
     def forget_segment(self, id: int) -> None:
@@ -196,6 +197,7 @@ class Worker:
     def adopt(self, frame: Frame) -> None:
         """Take what it says of its own segments, or of ours."""
         if frame.kind == messages.ADOPT:
+            self._lending.warm = True
             try:
                 self._results.add(frame.id, self.control_reader.fd())
             except (MemoryError, NoDescriptorError) as error:
@@ -204,6 +206,11 @@ class Worker:
             self._results.drop(frame.id)
         else:
             self.released(frame.id, reusable=bool(frame.extra))
+
+    def cool(self) -> None:
+        """Have it give up segments that carry nothing."""
+        if len(self._results):
+            self.tell(messages.FORGET, messages.UNUSED)
 
     def with_views(self, frame: Frame) -> Frame:
         """Put views of the buffers in place of what says where they are."""
@@ -226,7 +233,7 @@ class Worker:
         for shared in shares:
             if shared.id not in self._shares and shared.descriptor() >= 0:
                 self._shares.add(shared.id)
-                shared.when_gone(partial(self._share_gone, self.id))
+                shared.when_gone(partial(self._lending.share_gone, self.id))
                 self.tell(messages.ADOPT, shared.id, 1, shared)
 
     def forget_share(self, id: int) -> None:

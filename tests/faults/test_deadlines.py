@@ -509,7 +509,7 @@ def test_timeout_and_server_gone(counted) -> None:
         with executor(1) as ex:
             future = processed(timeout=0.5, executor=ex)(task)(1)
             until(1)
-            os.kill(ex._pool.launcher._pid, 9)
+            os.kill(ex._pool.starter.launcher._pid, 9)
             print(name(future), outcome(ex.submit(abs, -1)), runs())
         """
     )

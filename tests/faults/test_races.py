@@ -284,7 +284,7 @@ for _ in range(8):
     outcome(ex.submit(m.f, a))
 time.sleep(0.3)
 ex.submit(len, a).result()
-print(len(ex._pool.segments._all) <= 2)
+print(len(ex._pool.lending.segments._all) <= 2)
 ex.shutdown()
 """
     assert lines(program) == ["True"]
@@ -317,27 +317,27 @@ ex.shutdown()
 def test_fork_while_results_come() -> None:
     """Every view is kept from the child, though others appear meanwhile."""
     program = """
-from parallelize.process import segments
+from parallelize.process import views
 sys.setswitchinterval(1e-6)
 fd = os.memfd_create("x")
 os.ftruncate(fd, 1 << 16)
-mapped = segments._Mapped(fd)
-kept = [segments._Lease(mapped, lambda r: None) for _ in range(60)]
+mapped = views._Mapped(fd, with_others=False)
+kept = [views._Lease(1, mapped, lambda r: None) for _ in range(60)]
 stop = []
 def come():
     some = []
     while not stop:
-        some.append(segments._Lease(mapped, lambda r: None))
+        some.append(views._Lease(1, mapped, lambda r: None))
         if len(some) > 50: some.clear()
 threads = [threading.Thread(target=come) for _ in range(2)]
 for t in threads: t.start()
-segments._Lease.keep_from_child = lambda self: None
+views._Lease.keep_from_child = lambda self: None
 end = time.monotonic() + 3
 failed = 0
 while time.monotonic() < end:
-    try: segments._before_fork()
+    try: views._before_fork()
     except RuntimeError: failed += 1
-    finally: segments._forking.release()
+    finally: views._forking.release()
 stop.append(1)
 for t in threads: t.join()
 print(failed)

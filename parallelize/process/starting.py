@@ -1,0 +1,217 @@
+"""How a pool gets its workers: from one server, and what each is told first.
+
+A worker that cannot start is tried again a few times. After that nothing more is
+started for a while, or if no worker serves, the waiting calls fail with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parallelize.errors import SerializationError
+from parallelize.insight import logs
+from parallelize.process import launch, messages, pickling
+from parallelize.process.inheritance import Inheritance
+from parallelize.process.segments import MOST_KEPT, MOST_SEGMENTS
+from parallelize.process.transport import pack
+from parallelize.process.workers import Worker
+from parallelize.sharing import noting_shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.process.lending import Lending
+    from parallelize.process.transport import Part
+    from parallelize.sharing import Shared
+
+#: How often in a row a worker may fail to start before waiting calls fail.
+MOST_FAILURES = 3
+
+#: Seconds in which no worker is started after that, while others serve.
+PAUSE = 10.0
+
+_PROCESS_NAMES = {"forkserver": "ForkServer", "spawn": "Spawn", "fork": "Fork"}
+
+
+class Settings(NamedTuple):
+    """How a pool is to be; checked by whoever makes it."""
+
+    max_workers: int
+    method: str
+    initializer: Callable[..., object] | None
+    initargs: tuple[Any, ...]
+    max_tasks_per_child: int | None
+    max_memory_per_child: int | None
+    idle_timeout: float | None
+
+
+class Starter:
+    """Starts the workers of one pool; the pool's lock guards it.
+
+    Attributes:
+        launcher: Where the next worker comes from; None before the first one.
+        lost_launchers: Those that are of no use any more; the dispatcher closes them.
+    """
+
+    def __init__(self, settings: Settings, lending: Lending) -> None:
+        self.launcher: launch.Launcher | None = None
+        self.lost_launchers: list[launch.Launcher] = []
+        self._settings = settings
+        self._lending = lending
+        self._failures = 0
+        self._none_before = 0.0
+        self._inheritance = Inheritance()
+        self._initializer: list[Part] = []  # it and its arguments, pickled
+        self._shares: Sequence[Shared[Any]] = ()  # among the arguments
+        self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
+        self._last_worker = 0
+
+    def prepare(self) -> None:
+        """Note what workers are told; called once, before the first is started.
+
+        Raises:
+            SerializationError: The initializer or its arguments cannot be pickled.
+        """
+        from parallelize.cpus import cpu_count
+
+        self._initializer = self._encoded_initializer()
+        self._threads_each = max(1, cpu_count() // self._settings.max_workers)
+
+    def _encoded_initializer(self) -> list[Part]:
+        initializer, initargs = self._settings.initializer, self._settings.initargs
+        if initializer is None or self._settings.method == "fork":
+            return []
+        try:
+            with noting_shared() as self._shares:
+                encoded = pickling.encode_function(initializer)
+                return [encoded, *self._inheritance.dumps(initargs)]
+        except Exception as error:
+            msg = f"initializer and initargs cannot be pickled: {error}"
+            raise SerializationError(msg) from error
+
+    # Starting one.
+
+    def new_worker(self) -> Worker:
+        """Start a worker and tell it how it is to be."""
+        worker = self._bare_worker()
+        worker.hand(self._shares)
+        worker.write(self._start_frame(worker))
+        return worker
+
+    def _bare_worker(self) -> Worker:
+        self._last_worker += 1
+        if self.launcher is not None:
+            try:
+                return self._worker_from(self.launcher)
+            except ConnectionError:  # the server is gone; the dispatcher closes it
+                self.lost_launchers.append(self.launcher)
+        return self._worker_from(self.start_server())
+
+    def _worker_from(self, launcher: launch.Launcher) -> Worker:
+        return Worker(self._last_worker, launcher, self._inheritance.fds, self._lending)
+
+    def start_server(self) -> launch.Launcher:
+        """Start what the next workers come from."""
+        settings = self._settings
+        if settings.method == "fork" and settings.initializer is not None:
+            inherited = settings.initializer, settings.initargs
+            self.launcher = launch.launcher(settings.method, inherited)
+        else:
+            self.launcher = launch.launcher(settings.method)
+        return self.launcher
+
+    def _start_frame(self, worker: Worker) -> list[Part]:
+        settings = {
+            "path": sys.path,
+            "argv": sys.argv,
+            "copy": self._settings.method == "fork",
+            "cwd": _folder(),
+            "multiprocessing": self._process_names(worker),
+            "initializer": self._initializer or None,
+            "threads": self._threads_each,
+            "segments": max(2, MOST_SEGMENTS // self._settings.max_workers),
+            "kept": MOST_KEPT // self._settings.max_workers,
+            "reports": logs.settings(self._name_of(worker)),
+        }
+        return pack(messages.START, 0, [pickle.dumps(settings, 5)])
+
+    def _process_names(self, worker: Worker) -> tuple[str, bytes, str, int] | None:
+        """What multiprocessing in the worker is to say of it and of its parent."""
+        process = sys.modules.get("multiprocessing.process")
+        if process is None or not hasattr(process, "current_process"):
+            return None  # not loaded, or half so by another thread
+        parent = process.current_process()
+        return (
+            self._name_of(worker),
+            bytes(parent.authkey),
+            parent.name,
+            os.getpid(),
+        )
+
+    def _name_of(self, worker: Worker) -> str:
+        """What a worker is called, as multiprocessing calls its own."""
+        return f"{_PROCESS_NAMES[self._settings.method]}Process-{worker.id}"
+
+    # Failing to.
+
+    def may_start(self, *, others_serve: bool) -> bool:
+        """Whether to start one now, or to leave it to those that serve."""
+        return monotonic() >= self._none_before or not others_serve
+
+    def succeeded(self) -> None:
+        """A worker has served: failures before that do not count."""
+        self._failures = 0
+
+    def gives_up(self, *, others_serve: bool) -> bool:
+        """Note a failure; return True if the calls that wait are to fail of it."""
+        self._failures += 1
+        if self._failures < MOST_FAILURES:
+            return False
+        self._failures = 0
+        if others_serve:
+            self._none_before = monotonic() + PAUSE
+        return not others_serve
+
+    def drop_server(self) -> None:
+        """Let the next worker come from a new server.
+
+        This one may have been started under limits that do not hold any more.
+        """
+        if self.launcher is not None:
+            self.lost_launchers.append(self.launcher)
+            self.launcher = None
+
+    # The end.
+
+    def close_servers(self) -> None:
+        """Close every server; its workers end, if there are any."""
+        for each in self._servers():
+            each.close()
+        self.launcher = None
+        self.lost_launchers.clear()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.close_servers()
+        self._inheritance.close()
+
+    def forget(self) -> None:
+        """In a forked child: the servers are the parent's."""
+        for each in self._servers():
+            each.forget()
+        self._inheritance.close()
+
+    def _servers(self) -> list[launch.Launcher]:
+        every = (self.launcher, *self.lost_launchers)
+        return [each for each in every if each is not None]
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return None
