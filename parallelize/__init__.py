@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from concurrent.futures import BrokenExecutor
 
     from parallelize.cpus import cpu_count
-    from parallelize.decorators import parallelized, processed, threaded
+    from parallelize.decorators import interpreted, parallelized, processed, threaded
     from parallelize.errors import (
         MissingExtraError,
         ParallelizeError,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         WorkerStartError,
     )
     from parallelize.executors.base import Executor
+    from parallelize.executors.interpreter import InterpreterPoolExecutor
     from parallelize.executors.process import ProcessPoolExecutor
     from parallelize.executors.serial import SerialExecutor
     from parallelize.executors.thread import ThreadPoolExecutor
@@ -87,6 +88,7 @@ __all__ = (
     "CancelledError",
     "Executor",
     "Future",
+    "InterpreterPoolExecutor",
     "InvalidStateError",
     "MapIterator",
     "MissingExtraError",
@@ -112,6 +114,7 @@ __all__ = (
     "dump",
     "dump_on_signal",
     "gather",
+    "interpreted",
     "parallel_map",
     "parallelized",
     "process_map",
@@ -130,7 +133,7 @@ _HOMES = {
     "builtins": ("TimeoutError",),  # which the standard library's package has, too
     "concurrent.futures": ("BrokenExecutor",),
     "parallelize.cpus": ("cpu_count",),
-    "parallelize.decorators": ("parallelized", "processed", "threaded"),
+    "parallelize.decorators": ("interpreted", "parallelized", "processed", "threaded"),
     "parallelize.errors": (
         "MissingExtraError",
         "ParallelizeError",
@@ -143,6 +146,7 @@ _HOMES = {
         "WorkerStartError",
     ),
     "parallelize.executors.base": ("Executor",),
+    "parallelize.executors.interpreter": ("InterpreterPoolExecutor",),
     "parallelize.executors.process": ("ProcessPoolExecutor",),
     "parallelize.executors.serial": ("SerialExecutor",),
     "parallelize.executors.thread": ("ThreadPoolExecutor",),

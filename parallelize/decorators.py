@@ -55,7 +55,14 @@ P = ParamSpec("P")
 R = TypeVar("R")  # what the future holds
 T = TypeVar("T")  # what a generator yields
 
-__all__ = ("Decorator", "ParallelFunction", "parallelized", "processed", "threaded")
+__all__ = (
+    "Decorator",
+    "ParallelFunction",
+    "interpreted",
+    "parallelized",
+    "processed",
+    "threaded",
+)
 
 
 class Decorator:
@@ -365,6 +372,108 @@ def processed(
     return decorate if fn is None else decorate(fn)
 
 
+@overload  # only functions that return Any (or never) match: keep Any
+def interpreted(
+    fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, Any, Any]: ...
+@overload
+def interpreted(
+    fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, R]: ...
+@overload
+def interpreted(
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+    buffersize: int | None = None,
+) -> Decorator: ...
+def interpreted(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+    buffersize: int | None = None,
+) -> ParallelFunction[..., Any, Any] | Decorator:
+    """Make the calls of a function run in interpreters beside the main one.
+
+    For Python 3.14 and later. Right for functions that compute in Python and need
+    only modules that such an interpreter can load: each has a CPU to itself, and
+    no process is started. Arguments and results travel as copies, and
+    functions by name or by value, as they do to processes. A decorated function
+    that is called inside such a call runs in place.
+
+    Args:
+        fn: The function; without it, what decorates one is returned.
+        max_workers: So many interpreters for this function alone, instead of those
+            that all share.
+        executor: The executor for the calls, any of PEP 3148, or the word for a
+            kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
+        timeout: Seconds a call may run; then it fails with `TaskTimeout`. The call
+            itself cannot be stopped: it runs on.
+        retries: How many times more a failed call is started.
+        retry_on: The error class, or a tuple of them, after which it is.
+        limit: How many calls of this function run at once, at most.
+        cancel: As in `processed`; what runs in an interpreter cannot be killed.
+        initializer: Called in each interpreter when it starts; the function gets
+            interpreters of its own.
+        initargs: The arguments of ``initializer``.
+        name: What errors call the function, instead of its own name.
+        buffersize: None; generator functions cannot run there.
+
+    Returns:
+        The decorated function; with options, what decorates it. On an older Python
+        its calls raise NotImplementedError, unless `use` sends them elsewhere.
+
+    Raises:
+        TypeError: An option, or what is decorated, is of the wrong type.
+        ValueError: An option has a value that cannot be.
+
+    Example:
+        >>> from parallelize import interpreted
+        >>> @interpreted
+        ... def count_primes(end: int) -> int:
+        ...     return sum(all(n % d for d in range(2, n)) for n in range(2, end))
+        >>> list(count_primes.map([10, 100]))  # doctest: +SKIP
+        [4, 25]
+    """
+    decorate = _decorator(
+        "interpreter",
+        max_workers=max_workers,
+        executor=executor,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        limit=limit,
+        cancel=cancel,
+        initializer=initializer,
+        initargs=initargs,
+        name=name,
+        buffersize=buffersize,
+    )
+    return decorate if fn is None else decorate(fn)
+
+
 def parallelized(
     executor: AnyExecutor,
     /,
@@ -384,8 +493,8 @@ def parallelized(
 
     Args:
         executor: An executor of parallelize, any other PEP 3148 executor, or the
-            word for a kind: "threads", "processes", "serial". `use` and
-            ``PARALLELIZE_EXECUTOR`` do not redirect it.
+            word for a kind: "threads", "processes", "interpreters", "serial". `use`
+            and ``PARALLELIZE_EXECUTOR`` do not redirect it.
         max_workers: So many workers for this function alone; only with a word.
         timeout: Seconds a call may run; then it fails with `TaskTimeout`.
         retries: How many times more a failed call is started.

@@ -37,7 +37,15 @@ if TYPE_CHECKING:
 
     from parallelize.executors.base import Executor
 
-    Kind: TypeAlias = Literal["thread", "threads", "process", "processes", "serial"]
+    Kind: TypeAlias = Literal[
+        "thread",
+        "threads",
+        "process",
+        "processes",
+        "interpreter",
+        "interpreters",
+        "serial",
+    ]
     AnyExecutor: TypeAlias = concurrent.futures.Executor | Kind
 
 __all__ = ("Where", "adapt", "executor_for", "make_executor", "shutdown", "use")
@@ -50,6 +58,8 @@ _KINDS = {
     "threads": "thread",
     "process": "process",
     "processes": "process",
+    "interpreter": "interpreter",
+    "interpreters": "interpreter",
     "serial": "serial",
 }
 
@@ -234,10 +244,14 @@ def make_executor(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
 ) -> Executor:
-    """Make a new executor of a kind; inside a worker process, not one of processes."""
+    """Make a new executor of a kind; inside a worker process, not one of processes.
+
+    Inside an interpreter beside the main one all is serial: it may have no threads
+    that end with the program.
+    """
     from parallelize.cpus import workers_from_environment
 
-    if kind == "serial":
+    if kind == "serial" or _inside_interpreter():
         from parallelize.executors.serial import SerialExecutor
 
         return SerialExecutor()
@@ -250,6 +264,10 @@ def make_executor(
         from parallelize.executors.thread import ThreadPoolExecutor
 
         return ThreadPoolExecutor(workers, "parallelize", initializer, initargs)
+    if kind == "interpreter":
+        from parallelize.executors.interpreter import InterpreterPoolExecutor
+
+        return InterpreterPoolExecutor(workers, "parallelize", initializer, initargs)
     from parallelize.executors.process import ProcessPoolExecutor
 
     return ProcessPoolExecutor(workers, None, initializer, initargs)
@@ -258,6 +276,11 @@ def make_executor(
 def _inside_worker() -> bool:
     worker = sys.modules.get("parallelize.process.worker")
     return worker is not None and worker.inside_worker()
+
+
+def _inside_interpreter() -> bool:
+    serving = sys.modules.get("parallelize.interpreters.serving")
+    return serving is not None and serving.inside_interpreter()
 
 
 # ------------------------------------------------------- what the user may name
@@ -534,8 +557,9 @@ def use(executor: AnyExecutor | None) -> Use:
 
     Args:
         executor: An executor of parallelize, any other PEP 3148 executor, or
-            one of the words "serial", "threads" and "processes", which stand for
-            the global pools; None takes the choice back.
+            one of the words "serial", "threads", "processes" and (from Python 3.14
+            on) "interpreters", which stand for the global pools; None takes the
+            choice back.
 
     Returns:
         A context manager; it may be dropped.

@@ -6,6 +6,7 @@ one in `tests/faults` too, and whichever was loaded first answers to that name.
 
 import contextlib
 import os
+import sys
 
 CONCURRENT = [
     "thread",
@@ -14,6 +15,8 @@ CONCURRENT = [
     "process-fork",
     "process-default",
 ]
+if sys.version_info >= (3, 14):
+    CONCURRENT.append("interpreter")
 KINDS = ["serial", *CONCURRENT]
 
 
@@ -27,6 +30,10 @@ def make(kind, max_workers=2, **options):
         from parallelize.executors.thread import ThreadPoolExecutor
 
         return ThreadPoolExecutor(max_workers, **options)
+    if kind == "interpreter":
+        from parallelize.executors.interpreter import InterpreterPoolExecutor
+
+        return InterpreterPoolExecutor(max_workers, **options)
     from parallelize.executors.process import ProcessPoolExecutor
 
     method = kind.partition("-")[2]

@@ -18,6 +18,10 @@ def echo(*args, **kwargs):
     return args, kwargs
 
 
+def run(fn, args):
+    return fn(*args)
+
+
 def identity(value):
     return value
 

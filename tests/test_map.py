@@ -11,7 +11,6 @@ import pickle
 import sys
 import threading
 import time
-import tracemalloc
 import weakref
 
 import pytest
@@ -87,8 +86,7 @@ def test_as_completed_does_not_wait_for_a_slow_one(concurrent, latch):
     assert set(results) | set(first) == {"slow"} | {2 * n for n in range(50)}
 
 
-def run(fn, args):
-    return fn(*args)
+run = tasks.run
 
 
 @pytest.mark.parametrize("chunksize", [1, 3, 1000])
@@ -368,6 +366,8 @@ def test_only_the_reader_reads_the_input(make_executor):
 
 
 def test_an_endless_input_in_constant_memory(threads):
+    import tracemalloc  # which interpreters beside the main one cannot load
+
     executor = threads()
     with executor.map(bytes, itertools.repeat(100_000), buffersize=4) as results:
         for _ in itertools.islice(results, 20):

@@ -8,6 +8,7 @@ import pickle
 import pytest
 
 import tasks
+from factories import CONCURRENT, KINDS
 from parallelize import (
     ProcessPoolExecutor,
     SerializationError,
@@ -17,6 +18,17 @@ from parallelize import (
 )
 
 np = pytest.importorskip("numpy")
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind != "interpreter"])
+def kind(request):
+    """The kinds that can load numpy."""
+    return request.param
+
+
+@pytest.fixture(params=[kind for kind in CONCURRENT if kind != "interpreter"])
+def concurrent_kind(request):
+    return request.param
 
 
 def item(handle, index):

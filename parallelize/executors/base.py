@@ -114,7 +114,7 @@ class Executor(concurrent.futures.Executor, ABC):
         from parallelize.mapping import start_map
 
         return start_map(
-            self,
+            self._watched() if "submit" in vars(self) else self,
             fn,
             iterables or ((),),  # as the standard library has it
             options=DEFAULTS,
@@ -125,6 +125,15 @@ class Executor(concurrent.futures.Executor, ABC):
             return_exceptions=return_exceptions,
             progress=progress,
         )
+
+    def _watched(self) -> Executor:
+        """This executor, by its `submit` alone: somebody has put another in its place.
+
+        So tqdm does, to see each call of a map.
+        """
+        from parallelize.executors.foreign import ForeignExecutor
+
+        return ForeignExecutor(self)
 
     def __exit__(
         self,

@@ -16,6 +16,7 @@ from functools import partial
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
+from parallelize.insight import logs
 from parallelize.process import messages
 from parallelize.process.coroutines import CoroutineTask
 from parallelize.process.deadlines import TICK, Deadlines
@@ -239,7 +240,7 @@ class Dispatcher:
         """Read once; None if the worker will not send any more that is of use."""
         try:
             frames = worker.reader.read(worker.sock)
-            if frames and any(frame.kind & messages.BIG for frame in frames):
+            if frames and any(frame.kind >= messages.BIG for frame in frames):
                 frames = self._opened(worker, frames)
         except BlockingIOError:
             return []
@@ -254,7 +255,10 @@ class Dispatcher:
         return frames
 
     def _opened(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
-        """Give frames the buffers that are in segments."""
+        """Deliver reports, and give frames the buffers that are in segments."""
+        frames = _without_reports(worker, frames)
+        if not any(frame.kind & messages.BIG for frame in frames):
+            return frames
         self._read_control(worker)  # the segments went ahead, over that socket
         return self._with_views(worker, frames)
 
@@ -500,8 +504,9 @@ class Dispatcher:
         for sock in (worker.sock, worker.control):
             self._unregister(sock)
         self._read_control(worker)
+        frames = self._last_frames(worker)
         with pool.lock:
-            ends = self._sort(worker, self._last_frames(worker))
+            ends = self._sort(worker, frames)
             last_stage, worker.stage = worker.stage, Stage.GONE
             del pool.workers[worker.id]
             self._known.discard(worker.id)
@@ -522,7 +527,7 @@ class Dispatcher:
         pool.settle()
 
     def _last_frames(self, worker: Worker) -> list[Frame]:
-        frames = worker.last_frames()
+        frames = _without_reports(worker, worker.last_frames())
         with contextlib.suppress(ProtocolError):
             return self._with_views(worker, frames)
         return frames
@@ -577,6 +582,15 @@ class Dispatcher:
     def _close(self) -> None:
         self._pool.closed()
         self.forget()
+
+
+def _without_reports(worker: Worker, frames: list[Frame]) -> list[Frame]:
+    """Deliver what workers report, before what their calls came to; give the rest."""
+    reports = [frame for frame in frames if frame.kind == messages.REPORT]
+    if not reports:
+        return frames
+    logs.deliver(reports, worker.pid)
+    return [frame for frame in frames if frame.kind != messages.REPORT]
 
 
 def _given_back_in(frame: Frame) -> tuple[int, int, Sequence[int]]:

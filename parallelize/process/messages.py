@@ -16,6 +16,9 @@
 | CANCEL        | one, empty: the coroutine is cancelled    | CANCEL_HEARD          |
 | SHOW          | (over the control socket)                 | SHOWN, likewise       |
 
+REPORT comes from a worker at any time: a log record or a warning (``extra`` says
+which), see `reports`.
+
 Either side tells the other over the control socket of the segments by which it
 sends large buffers (see `segments`); ``id`` is then that of a segment:
 
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     from parallelize.process.transport import Part
 
 BIG = 1 << 8
+REPORT = 1 << 9  # above BIG: one look tells that there is either among frames
 
 #: No segment has this id.
 UNUSED = 0

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize.locks import depth
 from parallelize.process import messages, pickling
 from parallelize.process.page import BASE, COUNT, FIRST, JOURNAL_SIZE, Page
 from parallelize.process.segments import Placed
@@ -94,6 +96,7 @@ class Sender:
         self._block = _Block(0, 0, 0)
         page.choose_mark()
         self._forked = False
+        self._reports: deque[Part] = deque()  # frames that are not in the stream yet
         # Guards the stream (outbox and socket) between the main thread and the
         # watcher. The journal is the main thread's: the watcher only copies, and
         # its count is set back under the lock. Nothing is locked under it.
@@ -127,6 +130,22 @@ class Sender:
     def tell_begun(self, id: int, begun: int) -> None:
         """Tell when a task began, before anything else of it."""
         self.send(messages.BEGAN, id, (), messages.moment(begun))
+
+    def report(self, kind: int, parts: Sequence[Part]) -> bool:
+        """Send a log record or a warning now, from any thread.
+
+        Returns:
+            False in a copy of the worker that a task has forked.
+        """
+        if self._forked:
+            return False
+        self._reports.append(b"".join(pack(messages.REPORT, 0, parts, kind)))
+        # A finaliser or a signal handler may have come between the steps of who
+        # sends just now: then that one sends this, too, before long.
+        if not depth(self._lock):
+            with self._lock:
+                self._flush()
+        return True
 
     # Rows; the main thread alone runs them.
 
@@ -232,8 +251,21 @@ class Sender:
             self._flush()
 
     def _flush(self) -> None:
+        while self._reports:
+            self._add_report(self._reports.popleft())
+        self._send_outbox()
+        self.due = monotonic_ns() + SEND_AFTER
+
+    def _send_outbox(self) -> None:
         unsent = self._page.unsent()
         if len(unsent):
             self._sock.sendall(unsent)
             self._page.sent()
-        self.due = monotonic_ns() + SEND_AFTER
+
+    def _add_report(self, report: Part) -> None:
+        if self._page.append(report):
+            return
+        self._send_outbox()
+        if not self._page.append(report):
+            self._sock.sendall(report)
+            self._words[BASE] += len(report)

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.errors import SerializationError
+from parallelize.insight import logs
 from parallelize.process import launch, messages, pickling
 from parallelize.process.inheritance import Inheritance
 from parallelize.process.segments import MOST_KEPT, MOST_SEGMENTS
@@ -137,6 +138,7 @@ class Starter:
             "threads": self._threads_each,
             "segments": max(2, MOST_SEGMENTS // self._settings.max_workers),
             "kept": MOST_KEPT // self._settings.max_workers,
+            "reports": logs.settings(self._name_of(worker)),
         }
         return pack(messages.START, 0, [pickle.dumps(settings, 5)])
 
@@ -145,14 +147,17 @@ class Starter:
         process = sys.modules.get("multiprocessing.process")
         if process is None or not hasattr(process, "current_process"):
             return None  # not loaded, or half so by another thread
-        kind = _PROCESS_NAMES[self._settings.method]
         parent = process.current_process()
         return (
-            f"{kind}Process-{worker.id}",
+            self._name_of(worker),
             bytes(parent.authkey),
             parent.name,
             os.getpid(),
         )
+
+    def _name_of(self, worker: Worker) -> str:
+        """What a worker is called, as multiprocessing calls its own."""
+        return f"{_PROCESS_NAMES[self._settings.method]}Process-{worker.id}"
 
     # Failing to.
 

@@ -30,7 +30,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from parallelize import gaps
-from parallelize.process import inheritance, main_module, messages, pickling
+from parallelize.process import inheritance, main_module, messages, pickling, reports
 from parallelize.process.exchange import Exchange
 from parallelize.process.limits import cap_threads
 from parallelize.process.outlet import Credit, Outlet
@@ -140,6 +140,7 @@ class Worker:
         try:
             settings = pickle.loads(frame.parts[0])
             self._exchange.at_most(settings["segments"], settings["kept"])
+            reports.begin(settings["reports"], self._sender.report)
             _settle_in(settings, self._control.fileno())
             threading.Thread(target=self._watch, name="watcher", daemon=True).start()
         except BaseException as error:  # noqa: BLE001 - it is sent to the pool

@@ -15,6 +15,7 @@ from parallelize import (
     Future,
     ParallelFunction,
     SerialExecutor,
+    interpreted,
     parallelized,
     processed,
     threaded,
@@ -52,6 +53,16 @@ def half(x: int) -> float:
 
 assert_type(half(3), Future[float])
 half("3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@interpreted(timeout=3)
+def third(x: int) -> float:
+    return x / 3
+
+
+assert_type(third(3), Future[float])
+assert_type(interpreted(str.upper)("a"), Future[str])
+third("3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @processed

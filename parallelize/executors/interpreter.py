@@ -1,0 +1,424 @@
+"""`InterpreterPoolExecutor`: calls in interpreters beside this one (Python 3.14+).
+
+The pool is one of threads, of which each has an interpreter for itself, that runs
+beside the others: see `parallelize.interpreters.station`. Calls travel as they
+do to processes, by pickling.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import os
+import signal
+import sys
+import threading
+import weakref
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize import lifecycle
+from parallelize.calls import Begun, admit, name_of
+from parallelize.errors import SerializationError
+from parallelize.executors.base import Executor
+from parallelize.executors.thread import ThreadPoolExecutor
+from parallelize.futures import Failure
+from parallelize.gaps import leaving_gaps
+from parallelize.interpreters.serving import CALL, ROWS
+from parallelize.interpreters.station import Host, Station
+from parallelize.options import (
+    DEFAULTS,
+    CallOptions,
+    check_callable,
+    check_initargs,
+    check_text,
+    check_workers,
+)
+from parallelize.process import messages, pickling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.calls import Call, Rows
+    from parallelize.executors.livemaps import LiveMaps
+    from parallelize.futures import Future
+    from parallelize.process.transport import Part
+    from parallelize.streams.channel import Channel
+
+__all__ = ("InterpreterPoolExecutor",)
+
+_FIRST_PYTHON = (3, 14)
+
+#: Seconds that idle interpreters have to end when the program ends by an error.
+_GRACE = 1.0
+
+_numbers = itertools.count()
+
+
+class InterpreterPoolExecutor(Executor):
+    """Runs calls in interpreters of their own, in threads of this process.
+
+    Each interpreter has its own modules and its own lock, so that computing in
+    Python runs in parallel, as in processes, but in this process. Like there,
+    functions travel by name or by value, arguments and results as copies.
+    Modules that cannot be loaded beside the main interpreter (numpy, for one) raise
+    ImportError in a call that needs them. A call cannot be stopped.
+
+    Names and parameters are those of `concurrent.futures.InterpreterPoolExecutor`.
+
+    Args:
+        max_workers: The most interpreters; by default one for each CPU.
+        thread_name_prefix: How the names of the threads begin.
+        initializer: Called first in each interpreter, as ``initializer(*initargs)``.
+            If it fails the pool is broken.
+        initargs: Its arguments.
+        idle_timeout: Seconds after which an interpreter without work ends; None
+            keeps it.
+
+    Raises:
+        NotImplementedError: This Python is older than 3.14.
+        SerializationError: ``initializer`` or ``initargs`` cannot be pickled.
+
+    Example:
+        >>> from parallelize import InterpreterPoolExecutor
+        >>> with InterpreterPoolExecutor(max_workers=2) as executor:
+        ...     executor.submit(pow, 2, 5).result()
+        32
+    """
+
+    kind: ClassVar[str] = "interpreter"
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        idle_timeout: float | None = 60.0,
+    ) -> None:
+        _check_python()
+        check_text(thread_name_prefix or "", "thread_name_prefix")
+        if initializer is not None:
+            check_callable(initializer, "initializer")
+        self._max_workers = check_workers(max_workers) or _default_workers()
+        name = thread_name_prefix or f"InterpreterPoolExecutor-{next(_numbers)}"
+        start = _encoded_start(initializer, check_initargs(initargs))
+        self._crew = _Crew(name, start, self._maps)
+        self._pool = ThreadPoolExecutor(
+            self._max_workers, name, self._crew.begin, idle_timeout=idle_timeout
+        )
+        self._crew.pool = weakref.ref(self._pool)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls, and end when those submitted have run.
+
+        Args:
+            wait: Return when all has ended.
+            cancel_futures: Cancel the calls that have not begun.
+        """
+        self._finish_maps(cancel=cancel_futures)
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+        if wait:
+            self._crew.join()
+
+    @property
+    def _closed(self) -> bool:
+        return self._pool._closed
+
+    def _abandon(self) -> None:
+        self._crew.abandon()
+
+    def _prepare(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Call:
+        name = name_of(fn, options)
+        try:
+            request, futures = _encoded_call(fn, args, kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever pickling raised
+            text = f"the arguments of {name} cannot be pickled: {_summary(error)}"
+            refusal = SerializationError(text)
+            refusal.__cause__ = error
+            return self._pool._prepare(_raise, (refusal,), {}, DEFAULTS)
+        if options is not DEFAULTS:
+            options = options._replace(name=name)
+        # The futures stand among the arguments: so they are waited for.
+        task = (name, *request, futures)
+        return self._pool._prepare(self._crew.call, task, {}, options)
+
+    def _start_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> Future[Any] | None:
+        msg = (
+            f"{name_of(fn, options)} is a generator function: its items can travel from "
+            "threads and processes, not from interpreters"
+        )
+        raise TypeError(msg)
+
+    # Rows of a map.
+
+    def _start_rows(self, rows: Rows) -> Begun:
+        try:
+            fn = _plain_function(rows.fn)
+            parts = _bytes(pickling.dumps(list(rows.rows)))
+        except Exception:  # noqa: BLE001 - one by one it is seen which cannot travel
+            return self._start_one_by_one(rows)
+        retrying = rows.options._replace(limit=None, timeout=None)
+        again = pickling.dumps(retrying)[0] if retrying.retries else b""
+        task = name_of(rows.fn, rows.options), fn, parts, again
+        future = self._pool._submit(self._crew.rows, task, {}, DEFAULTS)
+
+        def deliver(done: Future[Any]) -> None:
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is None:
+                rows.deliver(0, *done.result())
+            else:
+                rows.deliver(0, [Failure(error)] * len(rows.rows), 0.0)
+
+        future.add_done_callback(deliver)
+        return Begun(future.cancel, lambda: (future,))
+
+    def _start_one_by_one(self, rows: Rows) -> Begun:
+        futures = [self._start_one(rows, at) for at in range(len(rows.rows))]
+
+        def cancel() -> None:
+            for future in futures:
+                future.cancel()
+
+        return Begun(cancel, lambda: futures)
+
+    def _start_one(self, rows: Rows, at: int) -> Future[Any]:
+        call = self._prepare(rows.fn, rows.rows[at], {}, rows.options)
+        admit(call)
+
+        def deliver(done: Future[Any]) -> None:
+            if not done.cancelled():
+                error = done.exception()
+                outcome = done.result() if error is None else Failure(error)
+                rows.deliver(at, [outcome], 0.0)
+
+        call.future.add_done_callback(deliver)
+        return call.future
+
+
+def _check_python() -> None:
+    if sys.version_info < _FIRST_PYTHON:
+        needed = ".".join(map(str, _FIRST_PYTHON))
+        here = ".".join(map(str, sys.version_info[:2]))
+        msg = (
+            f"interpreters for calls need Python {needed} or later, this is {here}: "
+            "take processes instead"
+        )
+        raise NotImplementedError(msg)
+
+
+def _default_workers() -> int:
+    from parallelize.cpus import default_workers
+
+    return default_workers()
+
+
+# ------------------------------------------------------------------- how calls travel
+
+
+def _encoded_call(
+    fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[bytes, Sequence[bytes]], tuple[Future[Any], ...]]:
+    if type(fn) is MethodType:
+        # By name a method is found on its class; the instance is an argument.
+        fn, args = fn.__func__, (fn.__self__, *args)
+    with leaving_gaps() as futures:
+        parts = pickling.dumps((args, kwargs))
+    return (pickling.encode_function(fn), _bytes(parts)), tuple(futures)
+
+
+def _plain_function(fn: Callable[..., Any]) -> bytes:
+    return pickling.encode_function(
+        pickling.bound(fn) if isinstance(fn, MethodType) else fn
+    )
+
+
+def _bytes(parts: Sequence[Part]) -> Sequence[bytes]:
+    return list(map(bytes, parts))
+
+
+def _encoded_start(
+    initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+) -> tuple[bytes, Sequence[bytes]] | None:
+    if initializer is None:
+        return None
+    try:
+        return _encoded_call(initializer, initargs, {})[0]
+    except Exception as error:
+        msg = f"initializer and initargs cannot be pickled: {error}"
+        raise SerializationError(msg) from error
+
+
+def _summary(error: BaseException) -> str:
+    return f"{type(error).__name__}: {messages.text_of(error)}"
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+# ----------------------------------------------------------------- who has interpreters
+
+
+def _leave_at_once() -> None:
+    """End the process: Python itself would crash while an interpreter runs a call."""
+    atexit.unregister(_leave_at_once)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # None, or closed
+            stream.flush()
+    error = getattr(sys, "last_value", None)
+    if error is None or isinstance(error, KeyboardInterrupt):  # Ctrl-C, while ending
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+    os._exit(1)
+
+
+class _Stations(threading.local):
+    """The station of each worker thread; collected when the thread ends."""
+
+    station: Station | None = None
+
+
+class _Crew:
+    """The interpreters of a pool, each reached from a thread of its own.
+
+    Attributes:
+        pool: The threads. They hold this, so it must not hold them.
+    """
+
+    def __init__(
+        self, name: str, start: tuple[bytes, Sequence[bytes]] | None, maps: LiveMaps
+    ) -> None:
+        self.pool: Callable[[], ThreadPoolExecutor | None] = lambda: None
+        self._name = name
+        self._start = start
+        self._maps = maps
+        self._here = _Stations()
+        self._hosts: set[Host] = set()
+        self._abandoned = False  # the program ends: no interpreter may be made
+        self._lock = threading.Lock()  # guards these two; nothing is taken under it
+
+    def begin(self) -> None:
+        """Make the interpreter of this worker thread, and initialise it."""
+        lifecycle.register(self)
+        station = Station(self._name)
+        with self._lock:
+            if self._abandoned:
+                lifecycle.refuse_when_ending()
+            self._hosts = {host for host in self._hosts if host.is_alive()}
+            self._hosts.add(station.host)
+            station.host.start()
+        station.await_start()
+        self._here.station = station
+        if self._start is not None:
+            try:
+                self.call("the initializer", *self._start, ())
+            except BaseException:
+                station.close()  # the error holds this frame
+                raise
+
+    def _station(self) -> Station:
+        station = self._here.station
+        if station is None or not station.host.is_alive():
+            self.begin()
+            station = self._here.station
+        assert station is not None  # begin has just made it
+        return station
+
+    def call(
+        self,
+        name: str,
+        fn: bytes,
+        arguments: Sequence[bytes],
+        values: tuple[Any, ...],
+    ) -> Any:
+        """Run a call in this thread's interpreter."""
+        encoded = _bytes(pickling.dumps(values)) if values else ()
+        done, parts = self._station().ask(CALL, fn, arguments, encoded)
+        if not done:
+            raise messages.decode_failure(parts[0])
+        return _value_of(parts, name)
+
+    def rows(
+        self, name: str, fn: bytes, rows: Sequence[bytes], options: bytes
+    ) -> tuple[list[Any], float]:
+        """Run rows of calls there; return what each came to, and the seconds."""
+        whole, outcomes, seconds = self._station().ask(ROWS, fn, rows, options)
+        if whole is not None:
+            return whole, seconds
+        return [_outcome(done, parts, name) for done, parts in outcomes], seconds
+
+    def join(self) -> None:
+        """Wait for the interpreters to end; their threads have been told to."""
+        if self._here.station is None:  # else it would wait for itself
+            for host in self._live():
+                host.join()
+
+    # The ends of a program, see `lifecycle`.
+
+    def finish(self) -> None:
+        """Run what was submitted, then see the interpreters off."""
+        self._maps.finish(unread_only=True)
+        pool = self.pool()
+        if pool is not None:
+            pool.shutdown(wait=True)
+        self.join()
+
+    def abandon(self) -> None:
+        """Drop what has not begun; those that run something cannot be stopped."""
+        self._maps.cancel()
+        with self._lock:
+            self._abandoned = lifecycle.is_ending()
+        pool = self.pool()
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+        for host in self._live():
+            if not host.busy:
+                host.join(_GRACE)
+        if self._abandoned and any(host.is_alive() for host in self._live()):
+            atexit.register(_leave_at_once)
+
+    def forget(self) -> None:
+        """In a forked child: the interpreters are the parent's."""
+        self._lock = threading.Lock()
+        self._hosts = set()
+        self._maps.forget()
+
+    def _live(self) -> list[Host]:
+        with self._lock:
+            return list(self._hosts)
+
+
+def _value_of(parts: Sequence[bytes], name: str) -> Any:
+    try:
+        return pickling.loads(parts)
+    except Exception as error:
+        text = f"the result of {name} cannot be unpickled: {_summary(error)}"
+        raise SerializationError(text) from error
+
+
+def _outcome(done: bool, parts: Sequence[bytes], name: str) -> Any:
+    if not done:
+        return Failure(messages.decode_failure(parts[0]))
+    try:
+        return _value_of(parts, name)
+    except SerializationError as error:
+        return Failure(error)

@@ -1,0 +1,186 @@
+"""Fixtures for pytest, which finds them when parallelize is installed.
+
+| fixture                | what it does for the test that asks for it              |
+|------------------------|---------------------------------------------------------|
+| `parallelize_serial`   | every decorated call runs in the test's own thread      |
+| `parallelize_no_leaks` | the test fails if it leaves something of ours behind    |
+
+pytest loads this in every run, so nothing else of parallelize is loaded here
+before a test asks for a fixture.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+#: Seconds that what has been told to end has for it.
+PATIENCE = 5.0
+
+#: Threads of which a program has one, for good.
+_LASTING = "parallelize-deadlines"
+
+
+@pytest.fixture
+def parallelize_serial() -> Iterator[None]:
+    """Run every decorated call of the test in the caller.
+
+    Breakpoints, mocks and coverage see plain calls. It holds for functions that
+    have an executor or workers of their own, too, for the helpers, and in every
+    thread of the test. What is handed to an executor directly, by its ``submit``
+    or ``map``, runs there.
+
+    Example:
+        ```
+        def test_report(parallelize_serial):
+            assert report() == "..."
+        ```
+    """
+    with _serially():
+        yield
+
+
+@contextmanager
+def _serially() -> Generator[None]:
+    """Have every source of executors answer with a serial one."""
+    from parallelize import pools
+    from parallelize.executors.serial import SerialExecutor
+
+    serial = SerialExecutor()
+
+    def executor(_: object) -> SerialExecutor:
+        return serial
+
+    kinds = pools.Global, pools.Redirected, pools.Given, pools.Own
+    names = [(each, "executor") for each in kinds] + [(pools.Where, "make")]
+    with ExitStack() as undo:
+        for owner, name in names:
+            undo.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, executor)
+        yield
+
+
+@pytest.fixture
+def parallelize_no_leaks() -> Iterator[None]:
+    """Fail the test if it leaves threads, processes or memory of parallelize.
+
+    The shared pools are shut down when the test has ended, as they are meant to
+    last; an executor of the test's own that is not shut down is a leak. Processes,
+    descriptors and shared memory are looked for where there is a ``/proc``.
+
+    Example:
+        ```
+        def test_service(parallelize_no_leaks):
+            with Service() as service:
+                ...
+        ```
+    """
+    with _no_leaks():
+        yield
+
+
+@contextmanager
+def _no_leaks() -> Generator[None]:
+    import parallelize
+
+    parallelize.shutdown()
+    before = {what: look() for what, look in _LOOKS.items()}
+    yield
+    parallelize.shutdown()
+    until = time.monotonic() + PATIENCE
+    while (left := _left(before)) and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)  # nothing tells when a process or thread is gone for good
+    if left:
+        text = "; ".join(f"{what}: {', '.join(each)}" for what, each in left.items())
+        pytest.fail(f"parallelize has left {text}", pytrace=False)
+
+
+def _left(before: Mapping[str, Mapping[object, str]]) -> dict[str, list[str]]:
+    left: dict[str, list[str]] = {}
+    for what, look in _LOOKS.items():
+        now = look()
+        more = sorted(now[each] for each in now.keys() - before[what].keys())
+        if more:
+            left[what] = more
+    # Sockets and pipes have no names: they are ours if a pool of ours is there.
+    if left.keys() == {"descriptors"}:
+        return {}
+    return left
+
+
+# What there is, each by what tells it apart, with the words for it.
+
+
+def _threads() -> dict[object, str]:
+    return {
+        thread: thread.name
+        for thread in threading.enumerate()
+        if type(thread).__module__.startswith("parallelize.")
+        or (thread.name.startswith("parallelize-") and thread.name != _LASTING)
+    }
+
+
+def _processes() -> dict[object, str]:
+    found: dict[object, str] = {}
+    for pid in _children():
+        with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = file.read()
+            if b"parallelize.process" in command:
+                found[pid] = f"process {pid}"
+    return found
+
+
+def _children() -> set[int]:
+    found: set[int] = set()
+    with suppress(OSError):
+        for task in os.listdir("/proc/self/task"):
+            with (
+                suppress(OSError),  # the thread has just ended
+                open(f"/proc/self/task/{task}/children") as file,
+            ):
+                found.update(map(int, file.read().split()))
+    return found
+
+
+def _descriptors() -> dict[object, str]:
+    return {
+        (fd, target): f"{fd} ({target})"
+        for fd, target in _open_files()
+        if target.startswith(("socket:", "pipe:"))
+    }
+
+
+def _memory() -> dict[object, str]:
+    return {
+        (fd, target): f"{fd} ({target})"
+        for fd, target in _open_files()
+        if target.startswith("/memfd:parallelize")
+    }
+
+
+def _open_files() -> Iterator[tuple[str, str]]:
+    if not os.path.isdir("/proc/self/fd"):
+        return
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of listdir itself
+            yield fd, os.readlink(f"/proc/self/fd/{fd}")
+
+
+_LOOKS: dict[str, Callable[[], dict[object, str]]] = {
+    "threads": _threads,
+    "processes": _processes,
+    "shared memory": _memory,
+    "descriptors": _descriptors,
+}
+
+__all__ = ("parallelize_no_leaks", "parallelize_serial")
