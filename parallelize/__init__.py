@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from parallelize.cpus import cpu_count
     from parallelize.decorators import parallelized, processed, threaded
     from parallelize.errors import (
+        ClusterLost,
         MissingExtraError,
         ParallelizeError,
         RemoteError,
@@ -52,7 +53,9 @@ if TYPE_CHECKING:
         WorkerStartError,
     )
     from parallelize.executors.base import Executor
+    from parallelize.executors.dask import DaskExecutor
     from parallelize.executors.process import ProcessPoolExecutor
+    from parallelize.executors.ray import RayExecutor
     from parallelize.executors.serial import SerialExecutor
     from parallelize.executors.thread import ThreadPoolExecutor
     from parallelize.function import ParallelFunction
@@ -78,6 +81,8 @@ __all__ = (
     "FIRST_EXCEPTION",
     "BrokenExecutor",
     "CancelledError",
+    "ClusterLost",
+    "DaskExecutor",
     "Executor",
     "Future",
     "InvalidStateError",
@@ -86,6 +91,7 @@ __all__ = (
     "ParallelFunction",
     "ParallelizeError",
     "ProcessPoolExecutor",
+    "RayExecutor",
     "RemoteError",
     "RemoteTraceback",
     "SerialExecutor",
@@ -119,6 +125,7 @@ _HOMES = {
     "parallelize.cpus": ("cpu_count",),
     "parallelize.decorators": ("parallelized", "processed", "threaded"),
     "parallelize.errors": (
+        "ClusterLost",
         "MissingExtraError",
         "ParallelizeError",
         "RemoteError",
@@ -130,7 +137,9 @@ _HOMES = {
         "WorkerStartError",
     ),
     "parallelize.executors.base": ("Executor",),
+    "parallelize.executors.dask": ("DaskExecutor",),
     "parallelize.executors.process": ("ProcessPoolExecutor",),
+    "parallelize.executors.ray": ("RayExecutor",),
     "parallelize.executors.serial": ("SerialExecutor",),
     "parallelize.executors.thread": ("ThreadPoolExecutor",),
     "parallelize.function": ("ParallelFunction",),

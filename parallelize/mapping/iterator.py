@@ -216,7 +216,7 @@ def _plan(
         executor=executor,
         fn=fn,
         options=options,
-        sizes=_sizes(kind, workers, chunksize, buffersize),
+        sizes=_sizes(executor, workers, chunksize, buffersize),
         least_ahead=buffersize or least_ahead,
         chunks_ahead=None if buffersize else 0 if lazy else CHUNKS_AHEAD * workers,
         one_by_one=lazy or alone,
@@ -229,12 +229,16 @@ def _has_limits(options: CallOptions) -> bool:
 
 
 def _sizes(
-    kind: str, workers: int, chunksize: int | None, buffersize: int | None
+    executor: Executor, workers: int, chunksize: int | None, buffersize: int | None
 ) -> Sizes:
     if chunksize is not None:
         return FixedSize(min(chunksize, buffersize or chunksize))
     most = MeasuredSize.MOST if buffersize is None else buffersize // (2 * workers)
-    return MeasuredSize(workers, most, math.inf if kind == "process" else ALONE_ABOVE)
+    alone_above = math.inf if executor.kind == "process" else ALONE_ABOVE
+    target = executor.chunk_seconds
+    if target is None:
+        return MeasuredSize(workers, most, alone_above)
+    return MeasuredSize(workers, most, target / 2, target)
 
 
 def _check_size(size: int | None, argument: str) -> int | None:
