@@ -12,7 +12,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.errors import MissingExtraError, SerializationError
+from parallelize.errors import MissingExtraError
 from parallelize.executors.engine import EngineExecutor, Remote
 from parallelize.executors.parcels import LargeParcel, Parcel
 from parallelize.options import check_workers
@@ -84,36 +84,34 @@ class DaskExecutor(EngineExecutor):
         *,
         max_workers: int | None = None,
     ) -> None:
-        distributed = _distributed()
         max_workers = check_workers(max_workers)
         if client_or_address is not None and max_workers is not None:
             msg = "max_workers must not be given for a cluster that is there already"
             raise ValueError(msg)
         self._cluster: Cluster | None = None
-        if isinstance(client_or_address, distributed.Client):
-            self._client, self._owns_client = client_or_address, False
-            _check_client(self._client)
-        else:
-            self._client, self._owns_client = self._connect(
-                client_or_address, max_workers
-            ), True
-        end = partial(_end, self._client if self._owns_client else None, self._cluster)
+        self._client: distributed.Client = self._connected(
+            client_or_address, max_workers
+        )
+        theirs = self._client is client_or_address
+        end = partial(_end, None if theirs else self._client, self._cluster)
         self._finalizer = weakref.finalize(self, end)
         self._topic: str | None = None
         super().__init__()
 
-    def _connect(self, given: object, max_workers: int | None) -> distributed.Client:
-        if given is None:
-            from parallelize.cpus import cpu_count
-            from parallelize.executors.dask_cluster import Cluster
+    def _connected(self, given: Any, max_workers: int | None) -> distributed.Client:
+        if isinstance(given, _distributed().Client):
+            return _checked(given)
+        if given is not None:
+            return _client_of(_target(given), direct=None)
+        from parallelize.cpus import cpu_count
+        from parallelize.executors.dask_cluster import Cluster
 
-            self._cluster = Cluster(max_workers or cpu_count())
-            try:
-                return _client_of(self._cluster.address, direct=True)
-            except BaseException:
-                self._cluster.close()
-                raise
-        return _client_of(_target(given), direct=None)
+        self._cluster = Cluster(max_workers or cpu_count())
+        try:
+            return _client_of(self._cluster.address, direct=True)
+        except BaseException:
+            self._cluster.close()
+            raise
 
     @property
     def client(self) -> distributed.Client:
@@ -237,13 +235,14 @@ def _distributed() -> Any:
     return distributed
 
 
-def _check_client(client: distributed.Client) -> None:
+def _checked(client: distributed.Client) -> distributed.Client:
     if client.asynchronous:
         msg = "client_or_address must be a client that is not asynchronous"
         raise ValueError(msg)
     if client.status != "running":
         msg = f"client_or_address must be a client that is connected, not {client!r}"
         raise ValueError(msg)
+    return client
 
 
 def _target(given: Any) -> Any:
@@ -297,7 +296,7 @@ def _translated(
         return None
     if isinstance(error, (OSError, RuntimeError)):
         return _caused(ClusterLost(name, str(error)), error)
-    return error if isinstance(error, SerializationError) else error
+    return error
 
 
 def _why(error: BaseException, client: distributed.Client) -> str:

@@ -21,7 +21,7 @@ from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from parallelize.calls import Call, name_of
+from parallelize.calls import Call, Rows, name_of
 from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
 from parallelize.executors import deadlines, parcels
 from parallelize.executors.base import Executor
@@ -40,7 +40,6 @@ from parallelize.futures import Failure, Future, Outcome, error_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from parallelize.calls import Rows
     from parallelize.executors.deadlines import Deadline
     from parallelize.options import CallOptions
 
@@ -280,7 +279,7 @@ class _Answers:
         while (action := self._queue.get()) is not None:
             try:
                 action()
-            except Exception:
+            except Exception:  # noqa: BLE001 - the other calls must end
                 _log.exception("an answer could not be delivered")
             del action  # it holds the call
 
@@ -336,9 +335,15 @@ class EngineFuture(Future[T]):
 class EngineCall(Call):
     """One call on its way to another engine."""
 
-    __slots__ = ("_deadline", "_packed", "_puts", "executor", "fn", "upstream")
-
-    future: EngineFuture[Any]
+    __slots__ = (
+        "_deadline",
+        "_packed",
+        "_puts",
+        "executor",
+        "fn",
+        "handle",
+        "upstream",
+    )
 
     run: ClassVar[Callable[..., Any]] = staticmethod(parcels.run_call)
 
@@ -351,8 +356,10 @@ class EngineCall(Call):
         self.waits_for: Sequence[Future[Any]] = ()
         #: The futures among the arguments.
         self.upstream: Sequence[Future[Any]] = ()
-        self.future: EngineFuture[Any] = EngineFuture()
-        self.future.executor = executor
+        #: The future, as what it is.
+        self.handle: EngineFuture[Any] = EngineFuture()
+        self.handle.executor = executor
+        self.future = self.handle
         self._packed: Packed | None = None
         self._puts: list[Put] = []  # what must stay in the cluster for this call
         self._deadline: Deadline | None = None
@@ -411,9 +418,9 @@ class EngineCall(Call):
             None if self.options.timeout is None else self.executor._watched(self),
         )
         self.future._call = self
-        self.future.ref = self.executor._hand_over(self, self.run, order, objects)
+        self.handle.ref = self.executor._hand_over(self, self.run, order, objects)
         if self.future.cancelled():
-            self.executor._drop([self.future.ref])
+            self.executor._drop([self.handle.ref])
 
     def _value_of(self, future: Future[Any]) -> Any:
         ref = self._reference(future)
@@ -442,13 +449,13 @@ class EngineCall(Call):
         self._stop(TaskTimeout(self.name(), self.options.timeout))
 
     def kill(self) -> bool:
-        ref = self.future.ref
+        ref = self.handle.ref
         if ref is None or self.future.done() or not self.executor._can_kill:
             return False
         return self._stop(TaskKilled(self.name()))
 
     def _stop(self, error: BaseException) -> bool:
-        ref = self.future.ref
+        ref = self.handle.ref
         if not self.future.set_outcome(Failure(error), failed=True):
             return False
         if not self.executor._kill(ref):
@@ -463,14 +470,14 @@ class EngineCall(Call):
             self._deadline.cancel()
         if type(answer) is Remote:
             outcome: Outcome = _InCluster(self, answer.ref)
-            self.future.ref = answer.ref
+            self.handle.ref = answer.ref
             self.future.set_outcome(outcome, failed=False)
         elif isinstance(answer, Parcel):
             self.future.set_outcome(_Arrived(self, answer), failed=False)
-            self.future.ref = None
+            self.handle.ref = None
         else:
             self._fail(answer)
-            self.future.ref = None
+            self.handle.ref = None
         self._puts = []
 
     def _fail(self, answer: object) -> None:
@@ -522,7 +529,7 @@ class _InCluster(Outcome):
         try:
             parcel = call.executor._fetch(self._ref)
         except Exception as error:  # noqa: BLE001 - it belongs to the reader
-            call.future.ref = None
+            call.handle.ref = None
             return None, call.executor._translated(error, call.name()) or error
         return _opened(parcel, call.name())
 
@@ -532,7 +539,9 @@ def _opened(parcel: Parcel, name: str) -> tuple[Any, BaseException | None]:
         return parcel.open(), None
     except Exception as error:  # noqa: BLE001 - it belongs to the call
         text = f"{type(error).__name__}: {error}"
-        refusal = SerializationError(f"the result of {name} cannot be unpickled: {text}")
+        refusal = SerializationError(
+            f"the result of {name} cannot be unpickled: {text}"
+        )
         refusal.__cause__ = error
         return None, refusal
 

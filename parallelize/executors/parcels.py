@@ -211,7 +211,7 @@ class Packed(NamedTuple):
 
 
 def pack_call(
-    fn: Callable[..., Any],
+    fn: Any,  # a method has more than a callable
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     options: CallOptions,
@@ -291,7 +291,9 @@ def _opened(order: Order, objects: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     values = [_value(each) for each in objects[shares:]]
     handles = [
         stand_in(id, parcel.look, parcel.nbytes)
-        for id, parcel in zip(order.shares, objects[order.buffers : shares], strict=True)
+        for id, parcel in zip(
+            order.shares, objects[order.buffers : shares], strict=True
+        )
     ]
     data, *buffers = order.data, *(each.buffers[0] for each in objects[: order.buffers])
     if not data:

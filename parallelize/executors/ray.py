@@ -130,9 +130,11 @@ class RayExecutor(EngineExecutor):
             retry_exceptions=[Carried],
             **self._takes,
         ).remote(run, order, *objects)
-        head.future().add_done_callback(
-            lambda ended: self.answer(call, _answer(ended, value))
-        )
+
+        def came(ended: Any) -> None:
+            self.answer(call, _answer(ended, value))
+
+        head.future().add_done_callback(came)
         return value
 
     def _started_teller(self, number: int) -> Callable[[], object]:
@@ -300,13 +302,15 @@ def _answer(ended: Any, value: Any) -> object:
 
 
 #: The names of Ray's errors after which a worker, a node or a result is gone.
-_DEATHS = frozenset((
-    "LocalRayletDiedError",
-    "NodeDiedError",
-    "ObjectLostError",
-    "OutOfMemoryError",
-    "WorkerCrashedError",
-))
+_DEATHS = frozenset(
+    (
+        "LocalRayletDiedError",
+        "NodeDiedError",
+        "ObjectLostError",
+        "OutOfMemoryError",
+        "WorkerCrashedError",
+    )
+)
 _NO_STARTS = frozenset(("RuntimeEnvSetupError", "TaskUnschedulableError"))
 
 
@@ -321,11 +325,14 @@ def _translated(error: BaseException, name: str, ray: Any) -> BaseException | No
         ours: WorkerDied = WorkerDied(name)
     elif classes & _NO_STARTS:
         ours = WorkerStartError(name, str(error))
-    elif isinstance(error, _LostError) or not ray.is_initialized():
-        ours = ClusterLost(name, str(error))
-    elif isinstance(error, ConnectionError) or "RaySystemError" in classes:
+    elif _is_lost(error, classes) or not ray.is_initialized():
         ours = ClusterLost(name, str(error))
     else:
         return error
     ours.__cause__ = error
     return ours
+
+
+def _is_lost(error: BaseException, classes: set[str]) -> bool:
+    lost = isinstance(error, (_LostError, ConnectionError))
+    return lost or "RaySystemError" in classes

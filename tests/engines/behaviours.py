@@ -8,7 +8,6 @@ import time
 import pytest
 
 import tasks
-from factories import Latch
 from parallelize import (
     Future,
     RemoteTraceback,
@@ -82,15 +81,6 @@ def nested(number):
     return tasks.double(number), processed(tasks.pid_of)().result() == os.getpid()
 
 
-@pytest.fixture
-def latch(tmp_path):
-    folder = tmp_path / "latch"
-    folder.mkdir()
-    one = Latch(folder)
-    yield one
-    one.force()
-
-
 class EngineTests:
     """Needs a fixture ``executor`` (which lasts) and ``make`` (a fresh one)."""
 
@@ -124,7 +114,10 @@ class EngineTests:
 
     def test_it_can_be_awaited(self, executor):
         async def several():
-            small, large = executor.submit(tasks.double, 1), executor.submit(ones, LARGE)
+            small, large = (
+                executor.submit(tasks.double, 1),
+                executor.submit(ones, LARGE),
+            )
             await asyncio.wrap_future(small)
             return await asyncio.gather(small, large, large)
 
@@ -168,7 +161,9 @@ class EngineTests:
 
     def test_errors_of_rows(self, executor):
         results = list(
-            executor.map(tasks.refuse_odd, range(6), chunksize=3, return_exceptions=True)
+            executor.map(
+                tasks.refuse_odd, range(6), chunksize=3, return_exceptions=True
+            )
         )
         assert [type(each) for each in results] == [int, tasks.Refusal] * 3
         assert isinstance(results[1].__cause__, RemoteTraceback)
@@ -299,7 +294,9 @@ class EngineTests:
     def test_no_detour_through_the_program(self, executor, monkeypatch):
         fetched = []
         monkeypatch.setattr(
-            executor, "_fetch", lambda ref, fetch=executor._fetch: fetched.append(ref) or fetch(ref)
+            executor,
+            "_fetch",
+            lambda ref, fetch=executor._fetch: fetched.append(ref) or fetch(ref),
         )
         array = executor.submit(ones, LARGE)
         again = executor.submit(tasks.identity, array)
@@ -326,7 +323,9 @@ class EngineTests:
     def test_large_arguments_are_put_once(self, executor, monkeypatch):
         put = []
         monkeypatch.setattr(
-            executor._puts, "_put", lambda parcel, put_=executor._puts._put: put.append(parcel) or put_(parcel)
+            executor._puts,
+            "_put",
+            lambda parcel, put_=executor._puts._put: put.append(parcel) or put_(parcel),
         )
         array = np.arange(LARGE, dtype=float)
         expected = float(array.sum())
@@ -392,7 +391,7 @@ class EngineTests:
     def test_use_and_the_helpers(self, executor):
         fn = processed(tasks.pid_of)
         with use(executor):
-            assert fn().result() not in (os.getpid(),)
+            assert fn().result() != os.getpid()
             assert list(parallel_map(tasks.double, [1, 2])) == [2, 4]
         assert list(parallel_map(tasks.double, [1, 2], executor=executor)) == [2, 4]
 

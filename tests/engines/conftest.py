@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from factories import Latch
+
+pytest.register_assert_rewrite("behaviours")
+
 TESTS = Path(__file__).parent.parent
 
 
@@ -51,7 +55,9 @@ def listening():
             inodes.add(os.readlink(f"/proc/self/fd/{name}"))
         except OSError:
             continue
-    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()]
+    rows = [
+        line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()
+    ]
     return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
 
 
@@ -94,3 +100,12 @@ def run_script(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def latch(tmp_path):
+    folder = tmp_path / "latch"
+    folder.mkdir()
+    one = Latch(folder)
+    yield one
+    one.force()

@@ -9,13 +9,13 @@ import sys
 import threading
 
 import pytest
-
-distributed = pytest.importorskip("distributed")
+from behaviours import EngineTests, die_at, total
 
 import parallelize
 import tasks
-from behaviours import EngineTests, die_at, latch, total
 from parallelize import ClusterLost, DaskExecutor, WorkerDied, parallelized, use
+
+distributed = pytest.importorskip("distributed")
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,6 @@ def test_no_scheduler_answers():
 
 def test_use_an_address(cluster):
     address = cluster.scheduler_address.replace("tcp://", "dask://")
-    pids = set(cluster.workers) and set()
     with use(address):
         fn = parallelize.processed(tasks.pid_of)
         pids = {fn().result(), *parallelize.thread_map(tasks.pid_of, range(3))}
@@ -243,13 +242,13 @@ def test_a_script_needs_no_guard(run_script):
 
 def test_the_cluster_ends_with_a_program_that_is_killed(tmp_path):
     code = (
-        "import sys; sys.path[:] = {path!r}\n"
+        f"import sys; sys.path[:] = {sys.path!r}\n"
         "import tasks, time\n"
         "from parallelize import DaskExecutor\n"
         "executor = DaskExecutor(max_workers=1)\n"
         "print(executor._cluster.pid, executor.submit(tasks.pid_of).result(), flush=True)\n"
         "time.sleep(60)\n"
-    ).format(path=sys.path)
+    )
     program = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
     )
@@ -260,17 +259,20 @@ def test_the_cluster_ends_with_a_program_that_is_killed(tmp_path):
     waiter = threading.Thread(target=program.stdout.read, daemon=True)
     waiter.start()
     waiter.join(30)
-    program.stdout.close() if not waiter.is_alive() else None
     assert len(pids) == 2
     assert not waiter.is_alive()
+    program.stdout.close()
 
 
 def test_threads_of_dask_see_snapshots_too(tmp_path):
     import numpy as np
 
-    with distributed.LocalCluster(
-        processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None
-    ) as inproc, DaskExecutor(inproc) as executor:
+    with (
+        distributed.LocalCluster(
+            processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None
+        ) as inproc,
+        DaskExecutor(inproc) as executor,
+    ):
         array = np.ones(1 << 18)
         future = executor.submit(total, array)
         array[:] = 3

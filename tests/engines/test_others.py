@@ -25,7 +25,9 @@ def all_three_ways(theirs):
     assert list(parallel_map(tasks.double, range(50), executor=theirs)) == [
         2 * n for n in range(50)
     ]
-    assert isinstance(parallelized(theirs)(tasks.refuse)(1).exception(60), tasks.Refusal)
+    assert isinstance(
+        parallelized(theirs)(tasks.refuse)(1).exception(60), tasks.Refusal
+    )
 
 
 def test_loky():

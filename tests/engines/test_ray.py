@@ -5,12 +5,10 @@ import sys
 import time
 
 import pytest
-
-ray = pytest.importorskip("ray")
+from behaviours import EngineTests, die_at
 
 import parallelize
 import tasks
-from behaviours import EngineTests, die_at, latch
 from parallelize import (
     ClusterLost,
     RayExecutor,
@@ -19,6 +17,8 @@ from parallelize import (
     parallelized,
     use,
 )
+
+ray = pytest.importorskip("ray")
 
 
 def start():
