@@ -56,11 +56,13 @@ class Engine(EngineExecutor):
             for each in objects
         ]
         try:
-            return run(order, *pickle.loads(pickle.dumps(seen, 5)))
-        except parcels.Carried as error:
-            if isinstance(error.error(), Death):
-                raise Death from None
-            raise
+            answer = run(order, *pickle.loads(pickle.dumps(seen, 5)))
+            outcomes = answer.open()[0] if run is parcels.run_rows else ()
+            if any(
+                type(each) is parcels.Failed and is_death(each) for each in outcomes
+            ):
+                raise Death
+            return answer
         finally:
             parcels._has_run = False
 
@@ -103,6 +105,10 @@ class Engine(EngineExecutor):
 
 class Death(Exception):
     pass
+
+
+def is_death(failed):
+    return isinstance(failed.carried.error(), Death)
 
 
 def die_at(number, fatal):
@@ -267,6 +273,7 @@ def test_one_row_that_kills_harms_no_other():
 
 def test_rows_are_not_run_again_unasked(engine):
     results = engine.map(die_at, range(4), [3] * 4, chunksize=4, return_exceptions=True)
+    results = list(results)
     assert [type(each) for each in results] == [WorkerDied] * 4
 
 

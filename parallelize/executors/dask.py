@@ -249,7 +249,7 @@ def _target(given: Any) -> Any:
     """What a client connects to: an address, or a cluster of Dask."""
     if isinstance(given, str):
         address = given.removeprefix(SCHEME)
-        if not address or "/" in address.partition("://")[2] or address[-1] == ":":
+        if address.rpartition("://")[2].strip("/") == "" or address.endswith(":"):
             msg = f"client_or_address must be as 'tcp://host:8786', not {given!r}"
             raise ValueError(msg)
         return address

@@ -114,7 +114,9 @@ def _keep(report: int, workers: int, folder: str) -> None:
         threads_per_worker=1,
         host="127.0.0.1",
         dashboard_address=None,
-        worker_dashboard_address=None,
+        # It has a small HTTP server all the same, which would ask for port 8787 on
+        # every interface.
+        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         local_directory=folder,
         silence_logs=logging.CRITICAL,
     ) as cluster:

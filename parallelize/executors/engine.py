@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from abc import abstractmethod
 from itertools import count
 from queue import SimpleQueue
@@ -65,7 +66,7 @@ class EngineExecutor(Executor):
     def __init__(self) -> None:
         parcels.this_is_the_program()
         self._pid = os.getpid()
-        self._gate = Gate(self._maps)
+        self._gate: Gate = _Gate(self)
         self._answers = _Answers()
         self._puts = Puts(self._put, self._is_there)
         # Calls with a timeout that have not ended, by the numbers of their tellers.
@@ -122,6 +123,10 @@ class EngineExecutor(Executor):
     @abstractmethod
     def _translated(self, error: BaseException, name: str) -> BaseException | None:
         """Return an error of the engine in a class of ours; None: it was cancelled."""
+
+    def _loss(self) -> str | None:
+        """Why the cluster is lost, where the engine ends no call for that itself."""
+        return None
 
     @abstractmethod
     def _leave(self) -> None:
@@ -197,6 +202,18 @@ class EngineExecutor(Executor):
         call.future.add_done_callback(lambda _: self._timed.pop(number, None))
         return self._started_teller(number)
 
+    def fail_if_lost(self) -> None:
+        """End all calls if the cluster is gone: nobody else would."""
+        reason = self._loss()
+        if reason is None:
+            return
+        from parallelize._died import ClusterLost
+
+        for future in self._gate.inside():
+            call = future._call
+            name = call.name() if isinstance(call, EngineCall) else "a call"
+            future.set_outcome(Failure(ClusterLost(name, reason)), failed=True)
+
     # The end.
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -229,6 +246,7 @@ class EngineExecutor(Executor):
     def _close(self) -> None:
         if self._pid != os.getpid():
             return  # what there is belongs to the parent
+        self.fail_if_lost()
         self._gate.wait_empty()
         with self._closing:
             if not self._is_open:
@@ -241,6 +259,20 @@ class EngineExecutor(Executor):
     @property
     def _closed(self) -> bool:
         return self._gate.closed
+
+
+class _Gate(Gate):
+    """The gate of an engine, which looks whether that is still there."""
+
+    def __init__(self, executor: EngineExecutor) -> None:
+        self._executor = weakref.ref(executor)
+        super().__init__(executor._maps)
+
+    def finish(self) -> None:
+        executor = self._executor()
+        if executor is not None:
+            executor.fail_if_lost()
+        super().finish()
 
 
 class Remote(NamedTuple):
@@ -447,6 +479,9 @@ class EngineCall(Call):
     def _expire(self) -> None:
         assert self.options.timeout is not None
         self._stop(TaskTimeout(self.name(), self.options.timeout))
+
+    def help(self, timeout: float | None) -> None:
+        self.executor.fail_if_lost()
 
     def kill(self) -> bool:
         ref = self.handle.ref

@@ -94,6 +94,7 @@ class RayExecutor(EngineExecutor):
         else:
             _connect(ray, address)
         self._run = ray.remote(_run)
+        self._node = _node(ray)
         self._clock: Any = None  # the actor that hears which calls have begun
         super().__init__()
 
@@ -111,9 +112,16 @@ class RayExecutor(EngineExecutor):
 
     def _connected(self) -> Any:
         """Ray; it would start a cluster by itself where there is none any more."""
-        if not self._ray.is_initialized():
-            raise _LostError
+        reason = self._loss()
+        if reason is not None:
+            raise _LostError(reason)
         return self._ray
+
+    def _loss(self) -> str | None:
+        # Ray forgets its calls without a word, and a new one knows nothing of them.
+        if self._ray.is_initialized() and _node(self._ray) == self._node:
+            return None
+        return "ray was shut down"
 
     def _hand_over(
         self,
@@ -184,7 +192,7 @@ class RayExecutor(EngineExecutor):
         return _translated(error, name, self._ray)
 
     def _leave(self) -> None:
-        if not self._ray.is_initialized():
+        if self._loss() is not None:
             return
         if self._clock is not None:
             self._ray.kill(self._clock)
@@ -193,10 +201,7 @@ class RayExecutor(EngineExecutor):
 
 
 class _LostError(Exception):
-    """Ray was shut down."""
-
-    def __str__(self) -> str:
-        return "ray was shut down"
+    """Ray is not there any more."""
 
 
 # ----------------------------------------------------------------- in the workers
@@ -278,6 +283,11 @@ def _connect(ray: Any, address: str) -> None:
         raise ConnectionError(msg) from error
 
 
+def _node(ray: Any) -> str:
+    """By what one cluster is told from another."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
 def _amount(amount: object, argument: str) -> float:
     if isinstance(amount, (int, float)) and not isinstance(amount, bool):
         if 0 <= amount < float("inf"):
@@ -295,6 +305,7 @@ def _answer(ended: Any, value: Any) -> object:
     """What a call came to, by the future of its head."""
     error = ended.exception()
     if error is not None:
+        value.future()  # or Ray would print that nobody has looked at the error
         cause = getattr(error, "cause", None)
         return cause if isinstance(cause, Carried) else error
     head = ended.result()

@@ -65,7 +65,7 @@ class LocalCluster(AbstractContextManager[LocalCluster]):
         threads_per_worker: int | None = ...,
         host: str | None = ...,
         dashboard_address: str | None = ...,
-        worker_dashboard_address: str | None = ...,
+        scheduler_kwargs: dict[str, Any] | None = ...,
         local_directory: str | None = ...,
         silence_logs: int = ...,
     ) -> None: ...

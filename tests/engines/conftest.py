@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import descendants
 
 from factories import Latch
 
@@ -26,25 +27,6 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def nothing_is_left():
     """A test may leave what its engine keeps running; see `nothing_of_an_engine`."""
-
-
-def descendants():
-    """The processes that this one has started, and those that they have."""
-    found, parents = {}, {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            stat = Path("/proc", name, "stat").read_text()
-            command = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ")
-        except OSError:
-            continue  # it has just ended
-        state, parent = stat.rpartition(")")[2].split()[:2]
-        if state != "Z" and b"resource_tracker" not in command:
-            parents[int(name)] = int(parent)
-            found[int(name)] = command[:200]
-    ours = {os.getpid()}
-    while more := {pid for pid, parent in parents.items() if parent in ours} - ours:
-        ours |= more
-    return {pid: found[pid] for pid in ours - {os.getpid()}}
 
 
 def listening():
