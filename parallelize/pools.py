@@ -268,8 +268,12 @@ def _make_engine(
     if kind.startswith("dask"):
         from parallelize.executors.dask import DaskExecutor
 
-        address = kind if kind != "dask" else None
-        return DaskExecutor(address, max_workers=max_workers)
+        if kind != "dask":
+            return DaskExecutor(kind)
+        from parallelize.cpus import workers_from_environment
+
+        workers = workers_from_environment() if max_workers is None else max_workers
+        return DaskExecutor(max_workers=workers)
     from parallelize.executors.ray import RayExecutor
 
     return RayExecutor(kind if kind != "ray" else None)

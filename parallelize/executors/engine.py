@@ -391,7 +391,7 @@ class EngineCall(Call):
         #: The future, as what it is.
         self.handle: EngineFuture[Any] = EngineFuture()
         self.handle.executor = executor
-        self.future = self.handle
+        self.future: Future[Any] = self.handle
         self._packed: Packed | None = None
         self._puts: list[Put] = []  # what must stay in the cluster for this call
         self._deadline: Deadline | None = None

@@ -235,11 +235,10 @@ def test_use_an_address(cluster):
 
 PROGRAM = """
 from parallelize import processed
-import os
 
 @processed
 def double(x):
-    return os.getpid() != {pid} and 2 * x
+    return 2 * x
 
 def main():
     print(double(4).result(), sum(double.map(range(100))))
@@ -250,15 +249,20 @@ main()
 
 def test_the_environment_redirects_an_unchanged_program(cluster, run_script):
     address = cluster.scheduler_address.replace("tcp://", "dask://")
-    done = run_script(PROGRAM.format(pid=0), env={"PARALLELIZE_EXECUTOR": address})
+    done = run_script(PROGRAM, env={"PARALLELIZE_EXECUTOR": address})
     assert done.stderr == ""
     assert done.stdout == "8 9900\n"
 
 
 def test_a_script_needs_no_guard(run_script):
-    done = run_script(PROGRAM.format(pid=0), env={"PARALLELIZE_EXECUTOR": "dask"})
+    more = "from parallelize.pools import executor_for\n"
+    more += "print(executor_for('process')._max_workers)\n"
+    done = run_script(
+        PROGRAM + more,
+        env={"PARALLELIZE_EXECUTOR": "dask", "PARALLELIZE_MAX_WORKERS": "3"},
+    )
     assert done.stderr == ""
-    assert done.stdout == "8 9900\n"
+    assert done.stdout == "8 9900\n3\n"
 
 
 def test_the_cluster_ends_with_a_program_that_is_killed(tmp_path):

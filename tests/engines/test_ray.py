@@ -1,6 +1,8 @@
 """`RayExecutor` on a real Ray of this machine."""
 
 import os
+import socket
+import subprocess
 import sys
 import time
 
@@ -184,7 +186,6 @@ def test_wrong_arguments(initialised):
 
 
 def test_connecting_to_a_cluster_by_its_address(initialised, run_script):
-    """Programs of their own: one connects, one is redirected, one names nothing."""
     address = ray.get_runtime_context().gcs_address
     done = run_script(
         "import ray\n"
@@ -194,17 +195,65 @@ def test_connecting_to_a_cluster_by_its_address(initialised, run_script):
         "print(ray.is_initialized())\n"
     )
     assert done.stdout == "2 36\nFalse\n", done.stderr
-    done = run_script(
-        "from parallelize import processed\n"
-        "@processed\n"
-        "def double(x):\n"
-        "    return 2 * x\n"
-        "print(double(4).result(), sum(double.map(range(100))))\n",
-        env={"PARALLELIZE_EXECUTOR": f"ray://{address}", "RAY_ADDRESS": ""},
-    )
-    assert "8 9900" in done.stdout or "ray[client]" in done.stderr, done.stderr
     assert ray.is_initialized()
     assert ray.get(ray.remote(abs).remote(-1)) == 1
+
+
+PROGRAM = """
+import numpy, os, time
+from parallelize import TaskTimeout, WorkerDied, processed
+
+@processed
+def double(x):
+    return 2 * x
+
+@processed(timeout=2)
+def sleep(seconds):
+    time.sleep(seconds)
+
+@processed
+def ones(count):
+    return numpy.ones(count)
+
+@processed
+def total(array):
+    return int(array.sum())
+
+@processed
+def die():
+    os._exit(1)
+
+print(double(4).result(), sum(double.map(range(100))))
+print(total(ones(1 << 18)).result(), ones(1 << 18).result().shape)
+print(type(sleep(60).exception()).__name__, type(die().exception()).__name__)
+held = sleep.options(timeout=None)(60)
+print(held.kill(), type(held.exception()).__name__)
+"""
+
+
+@pytest.fixture
+def ray_address(initialised):
+    """Where Ray takes clients: ray://..."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    line = [sys.executable, "-m", "ray.util.client.server", "--host", "127.0.0.1"]
+    line += ["--port", str(port), "--mode", "legacy"]
+    line += ["--address", ray.get_runtime_context().gcs_address]
+    server = subprocess.Popen(line, stderr=subprocess.DEVNULL)
+    yield f"ray://127.0.0.1:{port}"
+    server.kill()
+    server.wait()
+
+
+def test_an_unchanged_program_on_a_cluster(ray_address, run_script):
+    done = run_script(PROGRAM, env={"PARALLELIZE_EXECUTOR": ray_address})
+    assert done.stdout.splitlines() == [
+        "8 9900",
+        "262144 (262144,)",
+        "TaskTimeout WorkerDied",
+        "True TaskKilled",
+    ], done.stderr
 
 
 def test_ray_is_shut_down_under_its_calls(initialised, latch):
