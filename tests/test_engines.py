@@ -24,7 +24,8 @@ from parallelize import (
     use,
 )
 from parallelize.executors import parcels
-from parallelize.executors.engine import EngineExecutor, Remote
+from parallelize.executors.engine import EngineExecutor
+from parallelize.executors.engine_calls import Remote
 from parallelize.executors.parcels import LargeParcel, Parcel
 from parallelize.mapping import start_map
 from parallelize.options import CallOptions

@@ -13,7 +13,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.errors import MissingExtraError
-from parallelize.executors.engine import EngineExecutor, Remote
+from parallelize.executors.engine import EngineExecutor
+from parallelize.executors.engine_calls import Remote
 from parallelize.executors.parcels import LargeParcel, Parcel
 from parallelize.options import check_workers
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import distributed
 
     from parallelize.executors.dask_cluster import Cluster
-    from parallelize.executors.engine import EngineCall
+    from parallelize.executors.engine_calls import EngineCall
     from parallelize.executors.parcels import Order
 
 __all__ = ("DaskExecutor",)

@@ -16,14 +16,15 @@ import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.errors import MissingExtraError
-from parallelize.executors.engine import EngineExecutor, Remote
+from parallelize.executors.engine import EngineExecutor
+from parallelize.executors.engine_calls import Remote
 from parallelize.executors.parcels import Carried, LargeParcel, Order, Parcel
 from parallelize.options import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from parallelize.executors.engine import EngineCall
+    from parallelize.executors.engine_calls import EngineCall
 
 __all__ = ("RayExecutor",)
 
