@@ -179,6 +179,10 @@ class EngineExecutor(Executor):
         """
         self._answers.put(lambda: call.settle(answer))
 
+    def later(self, action: Callable[[], object]) -> None:
+        """Do something in the thread of the answers, which may wait for the engine."""
+        self._answers.put(action)
+
     def begun(self, number: int) -> None:
         """A worker tells that the function of a call with a timeout has begun."""
         call = self._timed.get(number)

@@ -140,8 +140,8 @@ class RayExecutor(EngineExecutor):
             **self._takes,
         ).remote(run, order, *objects)
 
-        def came(ended: Any) -> None:
-            self.answer(call, _answer(ended, value))
+        def came(ended: Any) -> None:  # in a thread that must not wait for Ray
+            self.later(lambda: self.answer(call, _answer(ended, value)))
 
         head.future().add_done_callback(came)
         return value
@@ -162,7 +162,10 @@ class RayExecutor(EngineExecutor):
                     self.begun(number)
                 self._listen(clock)
 
-        clock.news.remote().future().add_done_callback(heard)
+        def came(answer: Any) -> None:  # in a thread that must not wait for Ray
+            self.later(lambda: heard(answer))
+
+        clock.news.remote().future().add_done_callback(came)
 
     def _put(self, parcel: Parcel) -> Any:
         return self._connected().put(parcel)
