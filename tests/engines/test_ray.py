@@ -196,7 +196,7 @@ def test_connecting_to_a_cluster_by_its_address(initialised, run_script):
     )
     assert done.stdout == "2 36\nFalse\n", done.stderr
     assert ray.is_initialized()
-    assert ray.get(ray.remote(abs).remote(-1)) == 1
+    assert ray.get(ray.remote(tasks.double).remote(1)) == 2
 
 
 PROGRAM = """
