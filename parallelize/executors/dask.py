@@ -123,9 +123,10 @@ class DaskExecutor(EngineExecutor):
 
         @property
         def _max_workers(self) -> int:
-            # Clusters grow and shrink.
-            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-            return max(1, sum(worker["nthreads"] for worker in workers))
+            # Clusters grow and shrink, and one that is lost the calls will tell of.
+            with contextlib.suppress(Exception):
+                return max(1, sum(self._client.nthreads().values()))
+            return 1
 
     # The road of a call.
 

@@ -192,6 +192,8 @@ def test_the_client_is_closed_under_its_calls(cluster, latch):
         held.result(60)
     with pytest.raises(ClusterLost):
         executor.submit(tasks.double, 1).result(60)
+    with pytest.raises(ClusterLost):
+        list(executor.map(tasks.double, range(9)))
     executor.shutdown()
     latch.release()
 
