@@ -27,7 +27,7 @@ from parallelize.executors import parcels
 from parallelize.executors.engine import EngineExecutor
 from parallelize.executors.engine_calls import Remote
 from parallelize.executors.parcels import LargeParcel, Parcel
-from parallelize.mapping import start_map
+from parallelize.mapping import iterator, start_map
 from parallelize.options import CallOptions
 
 LARGE = 2 << 20
@@ -296,14 +296,14 @@ def test_rows_keep_their_errors_apart(engine):
     assert results[3] == bytes(LARGE)
 
 
-def test_chunks_are_longer_than_on_this_machine(engine, monkeypatch):
-    handed = []
-    start = engine._start_rows
-    monkeypatch.setattr(
-        engine, "_start_rows", lambda rows: handed.append(len(rows.rows)) or start(rows)
-    )
-    assert sum(engine.map(tasks.double, range(20_000)))
-    assert max(handed) > 500
+@pytest.mark.parametrize(("row", "size"), [(0.001, 200), (0.01, 20), (0.15, 1)])
+def test_chunks_are_longer_than_on_this_machine(engine, row, size):
+    sizes = iterator._sizes(engine, 2, None, None)
+    assert sizes.next(None) == 1
+    for _ in range(10):
+        rows = sizes.next(None)
+        sizes.measured(rows, rows * row)
+    assert sizes.next(None) == pytest.approx(size, abs=1)
 
 
 def test_cancel_asks_the_engine(engine, tmp_path):
