@@ -240,14 +240,14 @@ def make_executor(
     initargs: tuple[Any, ...] = (),
 ) -> Executor:
     """Make a new executor of a kind; inside a worker process, not one of processes."""
+    if _is_engine(kind):
+        return _make_engine(kind, max_workers, initializer)
     from parallelize.cpus import workers_from_environment
 
-    if kind == "serial" or (kind != "thread" and _inside_worker()):
+    if kind == "serial" or (kind == "process" and _inside_worker()):
         from parallelize.executors.serial import SerialExecutor
 
         return SerialExecutor()
-    if _is_engine(kind):
-        return _make_engine(kind, max_workers, initializer)
     workers = workers_from_environment() if max_workers is None else max_workers
     if kind == "thread":
         from parallelize.executors.thread import ThreadPoolExecutor
@@ -261,6 +261,8 @@ def make_executor(
 def _make_engine(
     kind: str, max_workers: int | None, initializer: Callable[..., object] | None
 ) -> Executor:
+    if _inside_worker():  # whose program has the cluster for itself
+        return make_executor("process")
     if initializer is not None or (max_workers is not None and kind != "dask"):
         argument = "max_workers" if initializer is None else "initializer"
         msg = f"{argument} must not be given for {kind!r}, whose workers are there"

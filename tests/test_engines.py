@@ -36,7 +36,7 @@ LARGE = 2 << 20
 class Engine(EngineExecutor):
     """An engine of threads, that knows a grave error: a worker dies of `Death`."""
 
-    kind = "fake"
+    kind = "dask"  # one of those whose chunks are long
     _max_workers = 2
 
     def __init__(self, *, again=False):
@@ -298,7 +298,7 @@ def test_rows_keep_their_errors_apart(engine):
 
 @pytest.mark.parametrize(("row", "size"), [(0.001, 200), (0.01, 20), (0.15, 1)])
 def test_chunks_are_longer_than_on_this_machine(engine, row, size):
-    sizes = iterator._sizes(engine, 2, None, None)
+    sizes = iterator._sizes(engine.kind, 2, None, None)
     assert sizes.next(None) == 1
     for _ in range(10):
         rows = sizes.next(None)

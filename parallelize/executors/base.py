@@ -44,9 +44,6 @@ class Executor(concurrent.futures.Executor, ABC):
     #: The word that `use()` and the ``executor`` option know this kind by.
     kind: ClassVar[str]
 
-    #: How many seconds a chunk of a map should run; None is what suits this machine.
-    chunk_seconds: ClassVar[float | None] = None
-
     #: How many calls run at once. Other libraries read it under this name.
     _max_workers: int
 

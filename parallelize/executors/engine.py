@@ -44,9 +44,6 @@ __all__ = ("EngineExecutor",)
 class EngineExecutor(Executor):
     """Runs calls on an engine that others have written; a backend derives from it."""
 
-    #: A chunk costs the engine milliseconds, so it should run much longer.
-    chunk_seconds: ClassVar[float | None] = 0.2
-
     #: Whether the engine can stop a call that runs.
     _can_kill: ClassVar[bool] = False
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from parallelize.mapping.core import Core, Plan
 from parallelize.mapping.reader import Reader
-from parallelize.mapping.sizes import FixedSize, MeasuredSize, Sizes
+from parallelize.mapping.sizes import FarSize, FixedSize, MeasuredSize, Sizes
 from parallelize.mapping.source import Source
 from parallelize.options import check_callable, check_count, check_wait
 
@@ -32,6 +32,9 @@ ROWS_AHEAD = 16
 #: In threads and strangers' workers longer rows than this (seconds) go alone:
 #: handing one over costs them little, and they cannot give rows back.
 ALONE_ABOVE = 0.001
+
+#: The kinds to which handing a chunk over costs milliseconds.
+_FAR = ("dask", "ray")
 
 
 class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
@@ -216,7 +219,7 @@ def _plan(
         executor=executor,
         fn=fn,
         options=options,
-        sizes=_sizes(executor, workers, chunksize, buffersize),
+        sizes=_sizes(kind, workers, chunksize, buffersize),
         least_ahead=buffersize or least_ahead,
         chunks_ahead=None if buffersize else 0 if lazy else CHUNKS_AHEAD * workers,
         one_by_one=lazy or alone,
@@ -229,16 +232,15 @@ def _has_limits(options: CallOptions) -> bool:
 
 
 def _sizes(
-    executor: Executor, workers: int, chunksize: int | None, buffersize: int | None
+    kind: str, workers: int, chunksize: int | None, buffersize: int | None
 ) -> Sizes:
+    if kind in _FAR and chunksize is None:
+        far = FarSize.MOST if buffersize is None else buffersize // (2 * workers)
+        return FarSize(workers, far)
     if chunksize is not None:
         return FixedSize(min(chunksize, buffersize or chunksize))
     most = MeasuredSize.MOST if buffersize is None else buffersize // (2 * workers)
-    alone_above = math.inf if executor.kind == "process" else ALONE_ABOVE
-    target = executor.chunk_seconds
-    if target is None:
-        return MeasuredSize(workers, most, alone_above)
-    return MeasuredSize(workers, most, target / 2, target)
+    return MeasuredSize(workers, most, math.inf if kind == "process" else ALONE_ABOVE)
 
 
 def _check_size(size: int | None, argument: str) -> int | None:

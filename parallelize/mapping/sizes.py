@@ -31,7 +31,7 @@ class FixedSize:
 
 
 class MeasuredSize:
-    """Chunks that run for about a target of seconds, by what chunks before them took.
+    """Chunks that run for about `TARGET` seconds, by what chunks before them took.
 
     The first rows go alone. A chunk is never more than `GROWTH` times as large as
     one that has been measured, so that one misleading row does little harm. Near
@@ -45,18 +45,14 @@ class MeasuredSize:
     #: Chunks shorter than this cost more than ending together gains.
     LEAST_SECONDS = 0.0005
 
-    def __init__(
-        self, workers: int, most: int, alone_above: float, target: float = TARGET
-    ) -> None:
+    def __init__(self, workers: int, most: int, alone_above: float) -> None:
         """Begin with chunks of one row.
 
         Args:
             workers: How many chunks run at once.
             most: The largest chunk.
             alone_above: Rows that run longer than so many seconds go alone.
-            target: How many seconds a chunk should run.
         """
-        self._target = target
         self._workers = workers
         self._most = max(1, min(most, self.MOST))
         self._alone_above = alone_above
@@ -73,8 +69,7 @@ class MeasuredSize:
     def _least(self) -> int:
         if not self._seconds:
             return 1
-        least = self.LEAST_SECONDS * self._target / self.TARGET
-        return int(min(self._most, least / self._seconds))
+        return int(min(self._most, self.LEAST_SECONDS / self._seconds))
 
     def measured(self, rows: int, seconds: float) -> None:
         """Learn from a chunk."""
@@ -93,4 +88,15 @@ class MeasuredSize:
             return self._most
         if self._seconds > self._alone_above:
             return 1
-        return int(min(self._most, self._target / self._seconds))
+        return int(min(self._most, self.TARGET / self._seconds))
+
+
+class FarSize(MeasuredSize):
+    """The same for the engines of others, to which a chunk costs milliseconds."""
+
+    TARGET = 0.2
+    LEAST_SECONDS = 0.0125
+
+    def __init__(self, workers: int, most: int) -> None:
+        """Begin with chunks of one row; see `MeasuredSize`."""
+        super().__init__(workers, most, self.TARGET / 2)
