@@ -13,6 +13,7 @@ nothing of the engine; the engine only ever sees bytes and a few classes of this
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from time import perf_counter
 from types import MethodType
@@ -142,7 +143,7 @@ class Carried(Exception):
 
     def error(self) -> BaseException:
         """The error in its own class, with the worker's traceback as its cause."""
-        return messages.decode_failure(self.encoded)
+        return decode_failure(self.encoded)
 
 
 class Failed(NamedTuple):
@@ -162,6 +163,21 @@ def encode_failure(error: BaseException) -> bytes:
     text = messages._traceback_text(error)
     name = f"{type(error).__module__}.{type(error).__qualname__}"
     return pickle.dumps((_pickled(error), name, messages.text_of(error), text), 5)
+
+
+def decode_failure(encoded: bytes) -> BaseException:
+    """Return the error that `encode_failure` put into bytes, in its own class."""
+    from parallelize.errors import RemoteError, RemoteTraceback
+
+    pickled, name, message, text = pickle.loads(encoded)
+    error: BaseException | None = None
+    if pickled is not None:
+        with contextlib.suppress(Exception):  # its class may not be here
+            error = pickle.loads(pickled)
+    if not isinstance(error, BaseException):
+        error = RemoteError(name, message)
+    error.__cause__ = RemoteTraceback(text)
+    return error
 
 
 def _pickled(error: BaseException) -> bytes | None:
