@@ -210,6 +210,10 @@ class DaskExecutor(EngineExecutor):
     def _translated(self, error: BaseException, name: str) -> BaseException | None:
         return _translated(error, name, self._client)
 
+    def _hurry(self) -> None:
+        if self._cluster is not None:
+            self._cluster.hurry = True
+
     def _leave(self) -> None:
         if self._topic is not None and self._client.status == "running":
             with contextlib.suppress(ValueError):

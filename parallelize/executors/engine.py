@@ -234,6 +234,19 @@ class EngineExecutor(Executor):
         dropped = [f for f in waiting if f not in begun and Future.cancel(f)]
         self._drop([f.ref for f in handed if f in dropped])
 
+    def _abandon(self) -> None:
+        self._finish_maps(cancel=True)
+        inside = self._gate.close()
+        refs = [f.ref for f in inside if isinstance(f, EngineFuture) and f.ref]
+        for future in inside:
+            future.withdraw()
+        self._drop(refs)
+        self._hurry()
+        self._close()
+
+    def _hurry(self) -> None:
+        """Be ready to end a cluster that this executor made without waiting for it."""
+
     def _close(self) -> None:
         if self._pid != os.getpid():
             return  # what there is belongs to the parent
@@ -264,6 +277,11 @@ class _Gate(Gate):
         if executor is not None:
             executor.fail_if_lost()
         super().finish()
+
+    def abandon(self) -> None:
+        executor = self._executor()
+        if executor is not None:
+            executor._abandon()
 
 
 class _Answers:

@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -289,6 +291,36 @@ def test_the_cluster_ends_with_a_program_that_is_killed(tmp_path):
     assert len(pids) == 2
     assert not waiter.is_alive()
     program.stdout.close()
+
+
+def folders():
+    return set(Path(tempfile.gettempdir()).glob("parallelize-dask-*"))
+
+
+def test_ctrl_c_ends_program_and_cluster(tmp_path, latch):
+    before = folders()
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "import tasks\n"
+        "from parallelize import DaskExecutor\n"
+        "with DaskExecutor(max_workers=1) as executor:\n"
+        f"    held = executor.submit(tasks.hold, {latch.folder!r})\n"
+        "    behind = executor.submit(tasks.double, 1)\n"
+        "    held.result()\n"
+    )
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
+    )
+    latch.wait_begun()
+    begun = time.monotonic()
+    program.send_signal(signal.SIGINT)
+    errors = program.stderr.read()  # until the last of its processes has ended
+    took = time.monotonic() - begun
+    program.stderr.close()
+    assert program.wait(30) != 0
+    assert "KeyboardInterrupt" in errors
+    assert took < 8  # of a call that would run for ever
+    assert folders() <= before
 
 
 def test_threads_of_dask_see_snapshots_too(tmp_path):
