@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from parallelize.cpus import cpu_count
     from parallelize.decorators import interpreted, parallelized, processed, threaded
     from parallelize.errors import (
+        ClusterLost,
         MissingExtraError,
         ParallelizeError,
         RemoteError,
@@ -54,8 +55,10 @@ if TYPE_CHECKING:
         WorkerStartError,
     )
     from parallelize.executors.base import Executor
+    from parallelize.executors.dask import DaskExecutor
     from parallelize.executors.interpreter import InterpreterPoolExecutor
     from parallelize.executors.process import ProcessPoolExecutor
+    from parallelize.executors.ray import RayExecutor
     from parallelize.executors.serial import SerialExecutor
     from parallelize.executors.thread import ThreadPoolExecutor
     from parallelize.function import ParallelFunction
@@ -86,6 +89,8 @@ __all__ = (
     "FIRST_EXCEPTION",
     "BrokenExecutor",
     "CancelledError",
+    "ClusterLost",
+    "DaskExecutor",
     "Executor",
     "Future",
     "InterpreterPoolExecutor",
@@ -95,6 +100,7 @@ __all__ = (
     "ParallelFunction",
     "ParallelizeError",
     "ProcessPoolExecutor",
+    "RayExecutor",
     "RemoteError",
     "RemoteTraceback",
     "SerialExecutor",
@@ -135,6 +141,7 @@ _HOMES = {
     "parallelize.cpus": ("cpu_count",),
     "parallelize.decorators": ("interpreted", "parallelized", "processed", "threaded"),
     "parallelize.errors": (
+        "ClusterLost",
         "MissingExtraError",
         "ParallelizeError",
         "RemoteError",
@@ -146,8 +153,10 @@ _HOMES = {
         "WorkerStartError",
     ),
     "parallelize.executors.base": ("Executor",),
+    "parallelize.executors.dask": ("DaskExecutor",),
     "parallelize.executors.interpreter": ("InterpreterPoolExecutor",),
     "parallelize.executors.process": ("ProcessPoolExecutor",),
+    "parallelize.executors.ray": ("RayExecutor",),
     "parallelize.executors.serial": ("SerialExecutor",),
     "parallelize.executors.thread": ("ThreadPoolExecutor",),
     "parallelize.function": ("ParallelFunction",),

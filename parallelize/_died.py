@@ -38,6 +38,8 @@ class WorkerDied(ParallelizeError, BrokenProcessPool):
         self.exitcode = exitcode
 
     def __str__(self) -> str:
+        if self.pid is None:  # a worker of another engine, see the cause
+            return f"the worker of {self.task} died under it{_cause_text(self)}"
         end = end_text(self.exitcode)
         return f"worker {self.pid} died while it ran {self.task}: {end}"
 
@@ -52,6 +54,25 @@ class WorkerStartError(WorkerDied):
 
     def __str__(self) -> str:
         return f"{self.task} was not run, no worker could be started: {self.reason}"
+
+
+class ClusterLost(WorkerDied):
+    """The cluster that a call was on is gone, or cannot be reached any more.
+
+    Whether the call has run, and how far, is not known.
+    """
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(task)
+        self.args: tuple[Any, ...] = (task, reason)  # Any, as in BaseException
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the cluster of {self.task} was lost: {self.reason}"
+
+
+def _cause_text(error: BaseException) -> str:
+    return f": {error.__cause__}" if error.__cause__ is not None else ""
 
 
 def end_text(exitcode: int | None) -> str:

@@ -3,7 +3,8 @@
 ```
 ParallelizeError
 ├── WorkerDied          (also BrokenProcessPool)  the worker ended under the call
-│   └── WorkerStartError                          no worker could be started
+│   ├── WorkerStartError                          no worker could be started
+│   └── ClusterLost                               the cluster under the call is gone
 ├── TaskTimeout         (also TimeoutError)       it ran longer than its timeout
 ├── TaskKilled                                    Future.kill() stopped it
 ├── SerializationError  (also PicklingError)      arguments or result cannot travel
@@ -24,9 +25,10 @@ import pickle
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from parallelize._died import WorkerDied, WorkerStartError
+    from parallelize._died import ClusterLost, WorkerDied, WorkerStartError
 
 __all__ = (
+    "ClusterLost",
     "MissingExtraError",
     "ParallelizeError",
     "RemoteError",
@@ -131,7 +133,7 @@ class MissingExtraError(ParallelizeError, ImportError):
 
 
 def __getattr__(name: str) -> type[ParallelizeError]:
-    if name not in ("WorkerDied", "WorkerStartError"):
+    if name not in ("ClusterLost", "WorkerDied", "WorkerStartError"):
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
     from parallelize import _died

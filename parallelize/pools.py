@@ -45,6 +45,8 @@ if TYPE_CHECKING:
         "interpreter",
         "interpreters",
         "serial",
+        "dask",
+        "ray",
     ]
     AnyExecutor: TypeAlias = concurrent.futures.Executor | Kind
 
@@ -52,6 +54,9 @@ __all__ = ("Where", "adapt", "executor_for", "make_executor", "shutdown", "use")
 
 #: The environment variable that redirects the calls of a whole program.
 KIND_VARIABLE = "PARALLELIZE_EXECUTOR"
+
+#: The engines of others: the word alone, or with the address of a cluster behind it.
+_ENGINES = ("dask", "ray")
 
 _KINDS = {
     "thread": "thread",
@@ -249,6 +254,8 @@ def make_executor(
     Inside an interpreter beside the main one all is serial: it may have no threads
     that end with the program.
     """
+    if _is_engine(kind):
+        return _make_engine(kind, max_workers, initializer)
     from parallelize.cpus import workers_from_environment
 
     if kind == "serial" or _inside_interpreter():
@@ -273,9 +280,38 @@ def make_executor(
     return ProcessPoolExecutor(workers, None, initializer, initargs)
 
 
+def _make_engine(
+    kind: str, max_workers: int | None, initializer: Callable[..., object] | None
+) -> Executor:
+    if _inside_worker():  # whose program has the cluster for itself
+        return make_executor("process")
+    if initializer is not None or (max_workers is not None and kind != "dask"):
+        argument = "max_workers" if initializer is None else "initializer"
+        msg = f"{argument} must not be given for {kind!r}, whose workers are there"
+        raise ValueError(msg)
+    if kind.startswith("dask"):
+        from parallelize.executors.dask import DaskExecutor
+
+        if kind != "dask":
+            return DaskExecutor(kind)
+        from parallelize.cpus import workers_from_environment
+
+        workers = workers_from_environment() if max_workers is None else max_workers
+        return DaskExecutor(max_workers=workers)
+    from parallelize.executors.ray import RayExecutor
+
+    return RayExecutor(kind if kind != "ray" else None)
+
+
 def _inside_worker() -> bool:
-    worker = sys.modules.get("parallelize.process.worker")
-    return worker is not None and worker.inside_worker()
+    """Whether this is a worker process, of ours or of another engine."""
+    return any(
+        module is not None and module.inside_worker()
+        for module in map(sys.modules.get, _WORKERS)
+    )
+
+
+_WORKERS = ("parallelize.process.worker", "parallelize.executors.parcels")
 
 
 def _inside_interpreter() -> bool:
@@ -306,16 +342,25 @@ def adapt(executor: object, argument: str = "executor") -> Executor | str:
 
 
 def kind_named(word: str, argument: str) -> str:
-    """Return the plain word for a kind, or raise naming the argument."""
-    kind = _KINDS.get(word)
+    """Return the plain word for a kind, or raise naming the argument.
+
+    An engine's word, with or without an address, is that itself.
+    """
+    kind = word if _is_engine(word) else _KINDS.get(word)
     if kind is None:
         msg = f"{argument} must be an executor or one of {_words()}, not {word!r}"
         raise ValueError(msg)
     return kind
 
 
+def _is_engine(word: str) -> bool:
+    name, scheme, address = word.partition("://")
+    return name in _ENGINES and bool(scheme) == bool(address)
+
+
 def _words() -> str:
-    return ", ".join(map(repr, _KINDS))
+    addresses = (f"'{name}://host:port'" for name in _ENGINES)
+    return ", ".join([*map(repr, (*_KINDS, *_ENGINES)), *addresses])
 
 
 # The wrapper of each foreign executor that is in use, by the executor's id; as
@@ -470,13 +515,13 @@ class _Environment:
         word = os.environ.get(KIND_VARIABLE, "").strip()
         if not word:
             return None
-        if word not in _KINDS:
+        if word not in _KINDS and not _is_engine(word):
             msg = (
                 f"the environment variable {KIND_VARIABLE} must be one of "
                 f"{_words()}, not {word!r}"
             )
             raise ValueError(msg)
-        return Global(_KINDS[word])
+        return Global(_KINDS.get(word, word))
 
 
 _environment = _Environment()
@@ -534,7 +579,8 @@ def _settle_program() -> None:
     _programs_choice = _program[-1][1] if _program else None
 
 
-def use(executor: AnyExecutor | None) -> Use:
+# A string, for the address of a cluster is one.
+def use(executor: AnyExecutor | str | None) -> Use:
     """Choose the executor for decorated calls and helpers that were given none.
 
     Called plainly, it holds for the whole program from now on::
@@ -558,7 +604,9 @@ def use(executor: AnyExecutor | None) -> Use:
     Args:
         executor: An executor of parallelize, any other PEP 3148 executor, or
             one of the words "serial", "threads", "processes" and (from Python 3.14
-            on) "interpreters", which stand for the global pools; None takes the
+            on) "interpreters", which stand for the global pools;
+            "dask://host:8786" and "ray://host:10001" for that cluster, "dask" for a
+            local one and "ray" for what the program has initialised; None takes the
             choice back.
 
     Returns:

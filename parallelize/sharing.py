@@ -69,7 +69,7 @@ class Shared(Generic[T]):
         with _arrived:
             _arrived.wait_for(lambda: self._memory is not None)
         assert self._memory is not None
-        return pickling.loads(self._memory.parts())
+        return self._memory.made()
 
     @property
     def nbytes(self) -> int:
@@ -197,8 +197,24 @@ class _Memory:
         places = zip(numbers[::2], numbers[1::2], strict=True)
         return [self._view[start : start + length] for start, length in places]
 
+    def made(self) -> Any:
+        """Make the object upon the parts."""
+        return pickling.loads(self.parts())
+
     def __del__(self) -> None:
         os.close(self.fd)
+
+
+class _Elsewhere(_Memory):
+    """Nothing here: another engine has brought the object."""
+
+    def __init__(self, make: Callable[[], Any], size: int) -> None:
+        self.made = make  # type: ignore[method-assign]
+        self.fd: int = -1
+        self.size: int = size
+
+    def __del__(self) -> None:
+        """There is nothing to close."""
 
 
 class _Copies(_Memory):
@@ -293,6 +309,25 @@ def _copy_of(id: int, parts: list[bytes]) -> Shared[Any]:
 def _awaited(id: int) -> Shared[Any]:
     handle: Shared[Any] = Shared.__new__(Shared)
     handle.id, handle._memory, handle._value, handle._at_end = id, None, _NOT_MADE, []
+    return handle
+
+
+def stand_in(id: int, make: Callable[[], T], nbytes: int) -> Shared[T]:
+    """Where the object comes by another way: a handle that makes it when asked.
+
+    It is found by its number as long as it lives. In the program, which has the
+    object already, this is the handle of the program.
+
+    Args:
+        id: The number by which the handle travels.
+        make: Makes the object.
+        nbytes: How large it is.
+    """
+    known = _known.get(id)
+    if known is not None:
+        return known
+    handle: Shared[T] = Shared(id, _Elsewhere(make, nbytes))
+    _known[id] = handle
     return handle
 
 

@@ -61,8 +61,13 @@ def test_metadata_of_the_wheel():
     assert about["Version"] == PROJECT["project"]["version"]
     assert about["License-Expression"] == "MIT"
     assert about["Requires-Python"] == ">=3.11"
-    needs = {need.split(">")[0].strip() for need in DISTRIBUTION.requires}
+    needs = {
+        need.split(">")[0].strip()
+        for need in DISTRIBUTION.requires
+        if "extra ==" not in need
+    }
     assert needs == {"cloudpickle", "tqdm", "typing-extensions", "wrapt"}
+    assert set(about.get_all("Provides-Extra")) >= {"dask", "ray"}
 
 
 @installed

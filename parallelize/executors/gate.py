@@ -50,6 +50,11 @@ class Gate:
             if not self._inside:
                 self._changed.notify_all()
 
+    def inside(self) -> list[Future[Any]]:
+        """Who is inside now."""
+        with self._changed:
+            return list(self._inside)
+
     def close(self) -> list[Future[Any]]:
         """Let nobody in any more; return who is inside."""
         with self._changed:

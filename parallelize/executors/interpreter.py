@@ -160,8 +160,8 @@ class InterpreterPoolExecutor(Executor):
         channel: Channel,
     ) -> Future[Any] | None:
         msg = (
-            f"{name_of(fn, options)} is a generator function: its items can travel from "
-            "threads and processes, not from interpreters"
+            f"{name_of(fn, options)} is a generator function: its items can travel "
+            "from threads and processes, not from interpreters"
         )
         raise TypeError(msg)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from parallelize.callables import AsyncTarget
 from parallelize.mapping.core import Core, Plan
 from parallelize.mapping.reader import Reader
-from parallelize.mapping.sizes import FixedSize, MeasuredSize, Sizes
+from parallelize.mapping.sizes import FarSize, FixedSize, MeasuredSize, Sizes
 from parallelize.mapping.source import Source
 from parallelize.options import check_callable, check_count, check_wait
 
@@ -35,6 +35,9 @@ ASYNC_AHEAD = 100
 #: In threads and strangers' workers longer rows than this (seconds) go alone:
 #: handing one over costs them little, and they cannot give rows back.
 ALONE_ABOVE = 0.001
+
+#: The kinds to which handing a chunk over costs milliseconds.
+_FAR = ("dask", "ray")
 
 
 class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
@@ -254,6 +257,9 @@ def _has_limits(options: CallOptions) -> bool:
 def _sizes(
     kind: str, workers: int, chunksize: int | None, buffersize: int | None
 ) -> Sizes:
+    if kind in _FAR and chunksize is None:
+        far = FarSize.MOST if buffersize is None else buffersize // (2 * workers)
+        return FarSize(workers, far)
     if chunksize is not None:
         return FixedSize(min(chunksize, buffersize or chunksize))
     most = MeasuredSize.MOST if buffersize is None else buffersize // (2 * workers)

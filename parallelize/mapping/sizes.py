@@ -95,3 +95,14 @@ class MeasuredSize:
         if self._seconds > self._alone_above:
             return 1
         return int(min(self._most, self.TARGET / self._seconds))
+
+
+class FarSize(MeasuredSize):
+    """The same for the engines of others, to which a chunk costs milliseconds."""
+
+    TARGET = 0.2
+    LEAST_SECONDS = 0.0125
+
+    def __init__(self, workers: int, most: int) -> None:
+        """Begin with chunks of one row; see `MeasuredSize`."""
+        super().__init__(workers, most, self.TARGET / 2)

@@ -76,6 +76,7 @@ with use("serial"):
 use(SerialExecutor())
 use(concurrent.futures.ThreadPoolExecutor())
 use(None)
-use("seriell")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+use("dask://host:8786")
+use(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 shutdown(wait=False, cancel_futures=True)
 assert_type(cpu_count(), int)

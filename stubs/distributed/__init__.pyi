@@ -1,0 +1,75 @@
+# What parallelize uses of dask.distributed, which has annotations for little of it.
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+class Future:
+    key: str
+    status: str
+    type: type | None
+    def result(self) -> Any: ...
+
+class _Loop:
+    def add_callback(
+        self, callback: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None: ...
+
+class _Scheduler:
+    address: str
+
+class Client:
+    id: str
+    status: str
+    loop: _Loop
+    scheduler: _Scheduler
+    @property
+    def asynchronous(self) -> bool: ...
+    def __init__(
+        self,
+        address: Any = ...,
+        *,
+        set_as_default: bool = ...,
+        direct_to_workers: bool | None = ...,
+    ) -> None: ...
+    def submit(
+        self,
+        func: Callable[..., Any],
+        *args: Any,
+        key: str | None = ...,
+        retries: int | None = ...,
+        pure: bool = ...,
+    ) -> Future: ...
+    def gather(self, futures: Any, *, asynchronous: bool) -> Awaitable[Any]: ...
+    def scatter(self, data: Any, *, hash: bool = ...) -> Future: ...
+    def cancel(
+        self, futures: Sequence[Future], asynchronous: bool | None = ...
+    ) -> Any: ...
+    def call_stack(self, *, keys: Iterable[str]) -> dict[str, dict[str, Any]]: ...
+    def nthreads(self) -> dict[str, int]: ...
+    def subscribe_topic(
+        self, topic: str, handler: Callable[[tuple[float, Any]], object]
+    ) -> None: ...
+    def unsubscribe_topic(self, topic: str) -> None: ...
+    def as_current(self) -> AbstractContextManager[Any]: ...
+    def close(self) -> None: ...
+
+class Worker:
+    def log_event(self, topic: str | Collection[str], msg: Any) -> None: ...
+
+class LocalCluster(AbstractContextManager[LocalCluster]):
+    scheduler_address: str
+    def __init__(
+        self,
+        *,
+        n_workers: int | None = ...,
+        threads_per_worker: int | None = ...,
+        host: str | None = ...,
+        dashboard_address: str | None = ...,
+        scheduler_kwargs: dict[str, Any] | None = ...,
+        local_directory: str | None = ...,
+        silence_logs: int = ...,
+    ) -> None: ...
+    def __exit__(self, *args: object) -> None: ...
+
+def get_worker() -> Worker: ...
+def wait(fs: Iterable[Future]) -> Awaitable[Any]: ...

@@ -1,0 +1,80 @@
+"""Executors of others that come as packages: loky's and mpi4py's."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import parallelize
+import tasks
+from parallelize import Future, parallel_map, parallelized, processed, use
+
+
+def all_three_ways(theirs):
+    """`parallelized(ex)`, `use(ex)` and `parallel_map(executor=ex)`."""
+    fn = parallelized(theirs)(tasks.double)
+    future = fn(3)
+    assert isinstance(future, Future)
+    assert future.result(60) == 6
+    assert list(fn.map(range(50))) == [2 * n for n in range(50)]
+    with use(theirs):
+        assert processed(tasks.pid_of)().result(60) != os.getpid()
+    assert list(parallel_map(tasks.double, range(50), executor=theirs)) == [
+        2 * n for n in range(50)
+    ]
+    assert isinstance(
+        parallelized(theirs)(tasks.refuse)(1).exception(60), tasks.Refusal
+    )
+
+
+def test_loky():
+    loky = pytest.importorskip("loky")
+    theirs = loky.ProcessPoolExecutor(2)
+    try:
+        all_three_ways(theirs)
+        assert parallelize.use(None) is not None
+    finally:
+        theirs.shutdown(wait=True)
+
+
+def test_lokys_reusable_executor():
+    loky = pytest.importorskip("loky")
+    theirs = loky.get_reusable_executor(max_workers=2)
+    try:
+        all_three_ways(theirs)
+    finally:
+        theirs.shutdown(wait=True)
+
+
+PROGRAM = """
+import sys
+sys.path[:] = {path!r}
+from mpi4py.futures import MPIPoolExecutor
+from test_others import all_three_ways
+
+if __name__ == "__main__":
+    with MPIPoolExecutor() as theirs:
+        all_three_ways(theirs)
+    print("all three")
+"""
+
+
+def test_mpi4py(tmp_path):
+    pytest.importorskip("mpi4py")
+    beside = Path(sys.executable).with_name("mpiexec")
+    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if mpiexec is None:
+        pytest.skip("there is no mpiexec")
+    script = tmp_path / "script.py"
+    script.write_text(PROGRAM.format(path=sys.path))
+    done = subprocess.run(
+        [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.stdout == "all three\n", done.stderr

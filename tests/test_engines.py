@@ -1,0 +1,336 @@
+"""What is true of the executors on other engines where none of these is installed.
+
+The calls themselves are tested on real clusters, in the folder `engines`.
+"""
+
+import concurrent.futures
+import os
+import pickle
+import sys
+import threading
+
+import pytest
+
+import parallelize
+import tasks
+from parallelize import (
+    ClusterLost,
+    MissingExtraError,
+    SerializationError,
+    WorkerDied,
+    parallelized,
+    pools,
+    processed,
+    use,
+)
+from parallelize.executors import parcels
+from parallelize.executors.engine import EngineExecutor
+from parallelize.executors.engine_calls import Remote
+from parallelize.executors.parcels import LargeParcel, Parcel
+from parallelize.mapping import iterator, start_map
+from parallelize.options import CallOptions
+
+LARGE = 2 << 20
+
+
+class Engine(EngineExecutor):
+    """An engine of threads, that knows a grave error: a worker dies of `Death`."""
+
+    kind = "dask"  # one of those whose chunks are long
+    _max_workers = 2
+
+    def __init__(self, *, again=False):
+        super().__init__()
+        self._starts_again = again
+        self.pool = concurrent.futures.ThreadPoolExecutor(2)
+        self.put = []
+
+    def _hand_over(self, call, run, order, objects):
+        theirs = self.pool.submit(self._work, run, order, objects)
+        theirs.add_done_callback(lambda done: self.answer(call, self._come(done)))
+        return theirs
+
+    def _work(self, run, order, objects):
+        order, run = pickle.loads(pickle.dumps((order, run)))
+        seen = [
+            each.result() if isinstance(each, concurrent.futures.Future) else each
+            for each in objects
+        ]
+        try:
+            answer = run(order, *pickle.loads(pickle.dumps(seen, 5)))
+            outcomes = answer.open()[0] if run is parcels.run_rows else ()
+            if any(
+                type(each) is parcels.Failed and is_death(each) for each in outcomes
+            ):
+                raise Death
+            return answer
+        finally:
+            parcels._has_run = False
+
+    def _come(self, done):
+        error = done.exception()
+        if error is not None:
+            return error
+        return Remote(done) if type(done.result()) is LargeParcel else done.result()
+
+    def _started_teller(self, number):
+        raise NotImplementedError
+
+    def _put(self, parcel):
+        self.put.append(parcel)
+        ref = concurrent.futures.Future()
+        ref.set_result(pickle.loads(pickle.dumps(parcel, 5)))
+        return ref
+
+    def _is_there(self, ref):
+        return True
+
+    def _fetch(self, ref):
+        return ref.result()
+
+    def _running(self, refs):
+        return [ref.running() for ref in refs]
+
+    def _drop(self, refs):
+        for ref in refs:
+            ref.cancel()
+
+    def _translated(self, error, name):
+        if isinstance(error, concurrent.futures.CancelledError):
+            return None
+        return WorkerDied(name) if isinstance(error, Death) else error
+
+    def _leave(self):
+        self.pool.shutdown()
+
+
+class Death(Exception):
+    pass
+
+
+def is_death(failed):
+    return isinstance(failed.carried.error(), Death)
+
+
+def die_at(number, fatal):
+    if number == fatal:
+        raise Death
+    return number
+
+
+@pytest.fixture
+def engine():
+    with Engine() as made:
+        yield made
+
+
+# ------------------------------------------------------------------ missing extras
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "extra"),
+    [("DaskExecutor", "distributed", "dask"), ("RayExecutor", "ray", "ray")],
+)
+def test_a_missing_extra_names_the_command(monkeypatch, name, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    make = getattr(parallelize, name)
+    with pytest.raises(
+        MissingExtraError, match=rf"pip install 'parallelize\[{extra}\]'"
+    ):
+        make()
+    with use(extra), pytest.raises(MissingExtraError):
+        processed(tasks.double)(1)
+    monkeypatch.setenv("PARALLELIZE_EXECUTOR", f"{extra}://host:1234")
+    parallelize.shutdown()
+    with pytest.raises(MissingExtraError):
+        processed(tasks.double)(1)
+    monkeypatch.delenv("PARALLELIZE_EXECUTOR")
+    parallelize.shutdown()
+
+
+# -------------------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    "word", ["dask", "ray", "dask://host:8786", "ray://host:10001"]
+)
+def test_the_words_of_the_engines(word):
+    assert pools.adapt(word) == word
+
+
+@pytest.mark.parametrize(
+    "word", ["dask:", "dask://", "dusk://host:1", "ray:host", "://"]
+)
+def test_what_is_no_word_of_an_engine(word, monkeypatch):
+    with pytest.raises(ValueError, match="executor must be an executor or one of"):
+        use(word)
+    with pytest.raises(ValueError, match="'dask://host:port'"):
+        parallelized(word)
+    monkeypatch.setenv("PARALLELIZE_EXECUTOR", word)
+    parallelize.shutdown()
+    with pytest.raises(ValueError, match="PARALLELIZE_EXECUTOR"):
+        processed(tasks.double)(1)
+    monkeypatch.delenv("PARALLELIZE_EXECUTOR")
+    parallelize.shutdown()
+
+
+def test_an_engines_workers_are_there():
+    fn = parallelized("ray")(tasks.double)
+    with pytest.raises(ValueError, match="max_workers must not be given for 'ray'"):
+        fn.options(max_workers=2)(1)
+    fn = parallelized("dask")(tasks.double)
+    with pytest.raises(ValueError, match="initializer must not be given for 'dask'"):
+        fn.options(initializer=print)(1)
+
+
+def test_inside_a_worker_of_another_engine(monkeypatch):
+    monkeypatch.setattr(parcels, "_has_run", True)
+    monkeypatch.setattr(parcels, "_is_program", False)
+    for kind in ("process", "dask", "ray", "dask://host:8786"):
+        assert pools.make_executor(kind).kind == "serial"
+    monkeypatch.setattr(parcels, "_is_program", True)
+    assert not pools._inside_worker()
+
+
+# ------------------------------------------------------------------------ parcels
+
+
+def test_parcels():
+    value = {"a": bytes(LARGE), "b": 2}
+    parcel = parcels.pack(value)
+    assert parcel.open() == value
+    large = parcels.pack(bytes(LARGE))
+    assert type(large) is LargeParcel
+    assert len(large.data) < 200
+    assert large.open() == bytes(LARGE)
+    assert type(parcels.pack(3)) is Parcel
+    for protocol in (4, 5):
+        again = pickle.loads(pickle.dumps(large, protocol))
+        assert type(again) is LargeParcel
+        assert again.open() == bytes(LARGE)
+
+
+def test_what_is_opened_is_the_readers_own():
+    numpy = pytest.importorskip("numpy")
+    parcel = parcels.pack(numpy.ones(LARGE))
+    parcel.open()[0] = 7
+    assert parcel.look()[0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        parcel.look()[0] = 7
+
+
+# ----------------------------------------------------------------- calls and rows
+
+
+def test_calls(engine):
+    assert engine.submit(tasks.add, 1, 2, c=3).result() == 6
+    first = engine.submit(tasks.double, 1)
+    assert engine.submit(tasks.add, first, c=first).result() == 4
+    assert isinstance(engine.submit(tasks.refuse, 1).exception(), tasks.Refusal)
+    assert list(engine.map(tasks.double, range(500))) == [2 * n for n in range(500)]
+
+
+def test_large_results_stay_until_somebody_asks(engine, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(
+        engine, "_fetch", lambda ref: fetched.append(ref) or ref.result()
+    )
+    large = engine.submit(bytes, LARGE)
+    assert engine.submit(tasks.length, large).result() == LARGE
+    assert fetched == []
+    assert len(large.result()) == LARGE
+    assert len(large.result()) == LARGE
+    assert len(fetched) == 1
+
+
+def test_large_arguments_are_put_once(engine):
+    text = bytes(LARGE)
+    for _ in range(3):
+        assert engine.submit(tasks.length, text).result() == LARGE
+    assert engine.submit(tasks.length, bytearray(LARGE)).result() == LARGE
+    assert len(engine.put) == 1  # what is in it counts, not which object it is
+    assert engine.submit(tasks.length, "x" * LARGE).result() == LARGE
+    assert len(engine.put) == 2
+
+
+def test_so_much_is_kept_and_no_more(engine, monkeypatch):
+    from parallelize.executors import puts
+
+    monkeypatch.setattr(puts, "KEPT_BYTES", 2 * LARGE)
+    for number in (1, 2, 3, 1):
+        engine.submit(tasks.length, bytes([number]) * LARGE).result()
+    assert len(engine.put) == 4
+    assert len(engine._puts._kept) == 2
+
+
+def test_one_row_that_kills_harms_no_other():
+    with Engine(again=True) as engine:
+        results = list(
+            engine.map(die_at, range(6), [3] * 6, chunksize=6, return_exceptions=True)
+        )
+    assert isinstance(results[3], WorkerDied)
+    assert results[:3] + results[4:] == [0, 1, 2, 4, 5]
+
+
+def test_rows_are_not_run_again_unasked(engine):
+    results = engine.map(die_at, range(4), [3] * 4, chunksize=4, return_exceptions=True)
+    results = list(results)
+    assert [type(each) for each in results] == [WorkerDied] * 4
+
+
+def test_rows_keep_their_errors_apart(engine):
+    fns = [lambda: 1, lambda: (n for n in ()), lambda: 1 / 0, lambda: bytes(LARGE)]
+    results = list(
+        start_map(
+            engine,
+            lambda fn: fn(),
+            (fns,),
+            options=CallOptions(),
+            chunksize=4,
+            return_exceptions=True,
+        )
+    )
+    assert results[0] == 1
+    assert isinstance(results[1], SerializationError)
+    assert isinstance(results[2], ZeroDivisionError)
+    assert results[3] == bytes(LARGE)
+
+
+@pytest.mark.parametrize(("row", "size"), [(0.001, 200), (0.01, 20), (0.15, 1)])
+def test_chunks_are_longer_than_on_this_machine(engine, row, size):
+    sizes = iterator._sizes(engine.kind, 2, None, None)
+    assert sizes.next(None) == 1
+    for _ in range(10):
+        rows = sizes.next(None)
+        sizes.measured(rows, rows * row)
+    assert sizes.next(None) == pytest.approx(size, abs=1)
+
+
+def test_cancel_asks_the_engine(engine, tmp_path):
+    os.mkfifo(tmp_path / "begun"), os.mkfifo(tmp_path / "go")
+    held = [engine.submit(tasks.hold, tmp_path) for _ in range(1)]
+    other = threading.Event()
+    engine.pool.submit(other.wait)
+    waiting = engine.submit(tasks.double, 1)
+    with open(tmp_path / "begun") as pipe:
+        pipe.read()
+    assert not held[0].cancel()
+    assert waiting.cancel()
+    assert waiting.cancelled()
+    assert not held[0].kill()
+    other.set()
+    with open(tmp_path / "go", "w"):
+        pass
+    assert held[0].result() is None
+
+
+def test_the_errors_tell():
+    assert (
+        str(ClusterLost("m.f", "no answer")) == "the cluster of m.f was lost: no answer"
+    )
+    error = WorkerDied("m.f")
+    assert str(error) == "the worker of m.f died under it"
+    error.__cause__ = ValueError("why")
+    assert str(error) == "the worker of m.f died under it: why"
+    for each in (ClusterLost("m.f", "x"), error):
+        assert type(pickle.loads(pickle.dumps(each))) is type(each)
