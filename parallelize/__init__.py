@@ -16,6 +16,7 @@ Example:
 #   decorators, helpers   what users write: decorators, and maps of plain functions
 #   function, settings    the decorated function, and the options it was given
 #   mapping               the one map: window, chunks, order, errors
+#   streams/              generators that run in a worker while they are read
 #   pools                 which executor takes a call: the global pools, use()
 #   executors/            one backend a file over the base in executors/base
 #   process/              the process engine, both ends of the wire
@@ -23,6 +24,7 @@ Example:
 #   insight/              what a run shows of itself
 #   calls, dependencies   the road of a call to its executor
 #   futures, proxies      what a call gives
+#   gathering, groups     many of them: one future of all, a block that awaits them
 #   callables, options, cpus, errors, lifecycle    known to all, knowing nobody
 #
 # Imports go from the top of this list to its end, never back.
@@ -65,13 +67,18 @@ if TYPE_CHECKING:
         Future,
         InvalidStateError,
         as_completed,
-        gather,
-        wait,
     )
+    from parallelize.gathering import gather
+    from parallelize.groups import TaskGroup
     from parallelize.helpers import parallel_map, process_map, thread_map
+    from parallelize.insight.dump import dump, dump_on_signal
+    from parallelize.insight.trace import trace
+    from parallelize.joining import wait
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown, use
     from parallelize.sharing import Shared, share
+    from parallelize.streams.function import StreamFunction
+    from parallelize.streams.stream import Stream
 
 __all__ = (
     "ALL_COMPLETED",
@@ -93,6 +100,9 @@ __all__ = (
     "SerialExecutor",
     "SerializationError",
     "Shared",
+    "Stream",
+    "StreamFunction",
+    "TaskGroup",
     "TaskKilled",
     "TaskTimeout",
     "ThreadPoolExecutor",
@@ -101,6 +111,8 @@ __all__ = (
     "WorkerStartError",
     "as_completed",
     "cpu_count",
+    "dump",
+    "dump_on_signal",
     "gather",
     "interpreted",
     "parallel_map",
@@ -111,6 +123,7 @@ __all__ = (
     "shutdown",
     "thread_map",
     "threaded",
+    "trace",
     "use",
     "wait",
 )
@@ -146,13 +159,18 @@ _HOMES = {
         "Future",
         "InvalidStateError",
         "as_completed",
-        "gather",
-        "wait",
     ),
+    "parallelize.gathering": ("gather",),
+    "parallelize.groups": ("TaskGroup",),
+    "parallelize.insight.dump": ("dump", "dump_on_signal"),
+    "parallelize.insight.trace": ("trace",),
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
+    "parallelize.joining": ("wait",),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.pools": ("shutdown", "use"),
     "parallelize.sharing": ("Shared", "share"),
+    "parallelize.streams.function": ("StreamFunction",),
+    "parallelize.streams.stream": ("Stream",),
 }
 
 

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = (
+    "AsyncTarget",
     "check_function",
     "innermost",
     "is_async",
+    "is_generator",
     "names_of",
     "run_coroutine",
     "uncoroutined",
@@ -37,13 +39,6 @@ def check_function(fn: object) -> None:
         raise TypeError(msg)
     if not isinstance(fn, classmethod):  # which is no callable itself
         check_callable(fn, "what is decorated")
-    if _flags(fn) & _GENERATORS:
-        name = getattr(fn, "__qualname__", repr(fn))
-        msg = (
-            f"the generator function {name} cannot be decorated: streams come in a "
-            "later version; return a list instead"
-        )
-        raise TypeError(msg)
 
 
 def is_async(fn: Any) -> bool:  # any callable
@@ -54,6 +49,14 @@ def is_async(fn: Any) -> bool:  # any callable
             return True
         fn, seen = getattr(fn, "__wrapped__", None), seen + 1
     return False
+
+
+def is_generator(fn: object) -> bool:
+    """Whether ``fn`` is a generator function, sync or async.
+
+    What merely wraps one is not: it may do with the generator what it likes.
+    """
+    return bool(_flags(fn) & _GENERATORS)
 
 
 def innermost(fn: Any) -> Any:
@@ -68,10 +71,10 @@ def innermost(fn: Any) -> Any:
 
 
 def uncoroutined(code: types.CodeType) -> types.CodeType:
-    """Return the code without the note that a call gives a coroutine."""
-    if not code.co_flags & _COROUTINE:
+    """Return the code without the note that a call gives a coroutine or generator."""
+    if not code.co_flags & (_COROUTINE | _GENERATORS):
         return code
-    return code.replace(co_flags=code.co_flags & ~_COROUTINE)
+    return code.replace(co_flags=code.co_flags & ~(_COROUTINE | _GENERATORS))
 
 
 def _flags(fn: Any) -> int:
@@ -92,6 +95,34 @@ def names_of(fn: Any) -> tuple[str, str, str]:
     named = fn if hasattr(fn, "__name__") else type(fn)
     qualname = getattr(named, "__qualname__", named.__name__)
     return named.__name__, qualname, getattr(named, "__module__", None) or "builtins"
+
+
+class AsyncTarget:
+    """A coroutine function, as executors are given it.
+
+    Those that have loops run what `coroutine` returns on one of them. Others call it:
+    then the coroutine has a loop of its own.
+    """
+
+    __slots__ = ("_fn",)
+
+    def __init__(self, fn: Any) -> None:
+        """Stand for a function, or for what a subclass knows to call."""
+        self._fn = fn
+
+    def coroutine(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the function; what it returns is to be awaited, if it can be."""
+        return self._fn(*args, **kwargs)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Run the coroutine to its end, in a loop of its own."""
+        return run_coroutine(self.coroutine, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return repr(self._fn)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._fn,)
 
 
 def run_coroutine(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

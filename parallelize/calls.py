@@ -10,30 +10,36 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from parallelize import dependencies
+from parallelize.ended import name_failure
 from parallelize.futures import Failure, Future
+from parallelize.options import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from parallelize.options import CallOptions
+
+__all__ = ("Call", "Column", "Rows", "admit", "name_of", "run_retrying", "run_rows")
 
 
 class Call(ABC):
     """One call on its way to a worker.
 
     Attributes:
+        fn: The function.
         future: What the caller holds.
         options: How it is to be run.
         waits_for: The futures among its arguments.
     """
 
-    __slots__ = ("future", "options", "waits_for")
+    __slots__ = ("fn", "future", "options", "waits_for")
 
+    fn: Callable[..., Any]
     future: Future[Any]
     options: CallOptions
     waits_for: Sequence[Future[Any]]
@@ -50,30 +56,52 @@ class Call(ABC):
         """Stop the call while it runs; return whether that was possible."""
         return False
 
-    def help(self, timeout: float | None) -> None:  # noqa: B027 - most kinds cannot
-        """Do what brings the call's end nearer, in the thread that waits for it.
+    def abandoned(self) -> None:
+        """Kill the call if it was made with ``cancel="kill"``.
 
-        Called by who is about to wait for the call's future so many seconds (None:
-        without end), and waits for what is left of them afterwards.
+        Called when a task that awaits it is cancelled and it has begun.
         """
+        if self.options.cancel == "kill":
+            self.kill()
 
 
 def admit(call: Call) -> None:
     """Start the call as soon as its arguments are there and its limit allows."""
     if call.waits_for:
+        call.future._needs = call.waits_for
         dependencies.when_done(call.waits_for, lambda: _admit_ready(call))
     else:
         _admit_ready(call)
 
 
 def _admit_ready(call: Call) -> None:
-    failure = dependencies.first_failure(call.waits_for) if call.waits_for else None
+    failure = None
+    if call.waits_for:
+        call.future._needs = ()  # or a long chain of futures would stay alive
+        failure = dependencies.first_failure(call.waits_for)
     if failure is not None:
         call.future.set_outcome(failure, failed=True)
+        name_failure(call.future, call.fn, call.options)
     elif call.options.limit is not None:
         call.options.limit.admit(call)
     else:
         call.start()
+
+
+def _nothing_known() -> Sequence[Future[Any]]:
+    return ()
+
+
+class Begun(NamedTuple):
+    """Rows of calls that were handed over.
+
+    Attributes:
+        cancel: Cancels those that have not begun.
+        futures: Gives what has to end before all rows have, as far as it is known.
+    """
+
+    cancel: Callable[[], object]
+    futures: Callable[[], Sequence[Future[Any]]] = _nothing_known
 
 
 class Column(Sequence[tuple[Any]]):
@@ -174,12 +202,3 @@ def run_retrying(
         return fn(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001 - it belongs to the call
         return Failure(error)
-
-
-def name_of(fn: Callable[..., Any], options: CallOptions) -> str:
-    """What errors call a function: ``module.qualname``."""
-    if options.name is not None:
-        return options.name
-    name = getattr(fn, "__qualname__", None) or repr(fn)
-    module = getattr(fn, "__module__", None)
-    return f"{module}.{name}" if module else name

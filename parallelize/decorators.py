@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from parallelize.callables import check_function, innermost
+from parallelize.callables import check_function, innermost, is_generator
 from parallelize.function import ParallelFunction
 from parallelize.options import DEFAULTS, CallOptions, Limit
 from parallelize.pools import Where, adapt
 from parallelize.settings import changed_options, changed_where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Never, TypedDict, Unpack
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Generator,
+        Iterator,
+    )
+    from typing import Literal, Never, Protocol, TypedDict, Unpack
 
     from parallelize.pools import AnyExecutor
+    from parallelize.streams.function import StreamFunction
+
+    class Closable(Protocol):
+        """What somebody opens and closes: a file, a cursor, a response.
+
+        Many of them are iterators, and they are the results of ordinary functions.
+        """
+
+        @property
+        def close(self) -> Callable[..., Any]: ...
+
+    K = TypeVar("K", bound=Closable)
 
     class FunctionOptions(TypedDict, total=False):
         """The options beside a function, for type checkers; `threaded` tells."""
@@ -25,13 +44,16 @@ if TYPE_CHECKING:
         retries: int
         retry_on: type[BaseException] | tuple[type[BaseException], ...]
         limit: int | None
+        cancel: Literal["kill"] | None
         initializer: Callable[..., object] | None
         initargs: tuple[Any, ...]
         name: str | None
+        buffersize: int | None
 
 
 P = ParamSpec("P")
 R = TypeVar("R")  # what the future holds
+T = TypeVar("T")  # what a generator yields
 
 __all__ = (
     "Decorator",
@@ -51,11 +73,31 @@ class Decorator:
         self._options = options
 
     @overload  # only functions that return Any (or never) match: keep Any
-    def __call__(self, fn: Callable[P, Never], /) -> ParallelFunction[P, Any, Any]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Never], /
+    ) -> ParallelFunction[P, Any, Any]: ...
     @overload
-    def __call__(
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
     ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, Generator[T, Any, Any]], /
+    ) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, AsyncGenerator[T, Any]], /
+    ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+    @overload  # a file or a cursor is an iterator, too, but nobody yields its items
+    def __call__(self, fn: Callable[P, K], /) -> ParallelFunction[P, K, K]: ...
+    @overload  # how most annotate their generator functions
+    def __call__(
+        self, fn: Callable[P, Iterator[T]], /
+    ) -> StreamFunction[P, T, Iterator[T]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, AsyncIterator[T]], /
+    ) -> StreamFunction[P, T, AsyncIterator[T]]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> ParallelFunction[P, R, R]: ...
     def __call__(self, fn: Callable[..., Any], /) -> ParallelFunction[..., Any, Any]:
@@ -68,19 +110,47 @@ class Decorator:
             )
             raise TypeError(msg)
         options = self._options
+        if options.buffersize is not None and not is_generator(fn):
+            msg = f"buffersize is for generator functions, which {fn!r} is not"
+            raise ValueError(msg)
         if options.limit is not None:  # each function has a limit of its own
             options = options._replace(limit=Limit(options.limit.count))
-        return ParallelFunction(fn, self._where, options)
+        if not is_generator(fn):
+            return ParallelFunction(fn, self._where, options)
+        from parallelize.streams.function import StreamFunction
+
+        stream: Any = StreamFunction(fn, self._where, options)
+        return stream  # type: ignore[no-any-return]
 
 
 @overload  # only functions that return Any (or never) match: keep Any
-def threaded(
+def threaded(  # type: ignore[overload-overlap]
     fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, Any, Any]: ...
 @overload
-def threaded(
+def threaded(  # pyright: ignore[reportOverlappingOverload]
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def threaded(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def threaded(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def threaded(
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
+@overload  # how most annotate their generator functions
+def threaded(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def threaded(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
 @overload
 def threaded(
     fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
@@ -94,9 +164,11 @@ def threaded(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator: ...
 def threaded(
     fn: Callable[..., Any] | None = None,
@@ -108,9 +180,11 @@ def threaded(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in threads.
 
@@ -130,10 +204,15 @@ def threaded(
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
         limit: How many calls of this function run at once, at most.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, and so does "kill" for a plain function
+            in a thread, as that cannot be stopped.
         initializer: Called in each worker when it starts; the function gets
             workers of its own.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         The decorated function; with options, what decorates it.
@@ -160,21 +239,43 @@ def threaded(
         retries=retries,
         retry_on=retry_on,
         limit=limit,
+        cancel=cancel,
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
     return decorate if fn is None else decorate(fn)
 
 
 @overload  # only functions that return Any (or never) match: keep Any
-def processed(
+def processed(  # type: ignore[overload-overlap]
     fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, Any, Any]: ...
 @overload
-def processed(
+def processed(  # pyright: ignore[reportOverlappingOverload]
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def processed(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def processed(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def processed(
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
+@overload  # how most annotate their generator functions
+def processed(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def processed(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
 @overload
 def processed(
     fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
@@ -188,9 +289,11 @@ def processed(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator: ...
 def processed(
     fn: Callable[..., Any] | None = None,
@@ -202,9 +305,11 @@ def processed(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in processes.
 
@@ -226,10 +331,14 @@ def processed(
         retry_on: The error class, or a tuple of them, after which it is; the
             death of a worker always counts.
         limit: How many calls of this function run at once, at most.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, "kill" kills it, by killing its worker.
         initializer: Called in each worker when it starts; the function gets
             workers of its own.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         The decorated function; with options, what decorates it.
@@ -254,21 +363,43 @@ def processed(
         retries=retries,
         retry_on=retry_on,
         limit=limit,
+        cancel=cancel,
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
     return decorate if fn is None else decorate(fn)
 
 
 @overload  # only functions that return Any (or never) match: keep Any
-def interpreted(
+def interpreted(  # type: ignore[overload-overlap]
     fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, Any, Any]: ...
 @overload
-def interpreted(
+def interpreted(  # pyright: ignore[reportOverlappingOverload]
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def interpreted(
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
+@overload  # how most annotate their generator functions
+def interpreted(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
 @overload
 def interpreted(
     fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
@@ -282,9 +413,11 @@ def interpreted(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator: ...
 def interpreted(
     fn: Callable[..., Any] | None = None,
@@ -296,9 +429,11 @@ def interpreted(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in interpreters beside the main one.
 
@@ -319,10 +454,13 @@ def interpreted(
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
         limit: How many calls of this function run at once, at most.
+        cancel: As in `processed`; of no use here, as no call can be stopped.
         initializer: Called in each interpreter when it starts; the function gets
             interpreters of its own.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         The decorated function; with options, what decorates it. On an older Python
@@ -348,9 +486,11 @@ def interpreted(
         retries=retries,
         retry_on=retry_on,
         limit=limit,
+        cancel=cancel,
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
     return decorate if fn is None else decorate(fn)
 
@@ -364,9 +504,11 @@ def parallelized(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | None = None,
+    cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
+    buffersize: int | None = None,
 ) -> Decorator:
     """Make the calls of a function run in the executor that is given.
 
@@ -379,9 +521,13 @@ def parallelized(
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
         limit: How many calls of this function run at once, at most.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, "kill" kills it where that is possible.
         initializer: Called in each worker when it starts; only with a word.
         initargs: The arguments of ``initializer``.
         name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
 
     Returns:
         What decorates the function.
@@ -409,9 +555,11 @@ def parallelized(
         retries=retries,
         retry_on=retry_on,
         limit=limit,
+        cancel=cancel,
         initializer=initializer,
         initargs=initargs,
         name=name,
+        buffersize=buffersize,
     )
 
 

@@ -17,13 +17,13 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from parallelize.callables import is_async, names_of, run_coroutine, uncoroutined
+from parallelize.callables import AsyncTarget, is_async, names_of, uncoroutined
 from parallelize.options import DEFAULTS
 from parallelize.settings import UNCHANGED, changed_options, changed_where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Concatenate, Self, TypedDict, TypeVarTuple, Unpack
+    from collections.abc import AsyncIterable, Callable, Iterable
+    from typing import Concatenate, Literal, Self, TypedDict, TypeVarTuple, Unpack
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
@@ -88,7 +88,7 @@ class ParallelFunction(Generic[P, R, W]):
     # _where     where calls run, as the decorator was told
     # _source    ... and who finds the executor for each of them
     # _options   how a call is run
-    # _target    the function to hand over; None: a _Target made for each call
+    # _target    the function to hand over; None: an _AsyncTarget made for each call
     # _head      arguments before those of the caller: the object of a method
     # _owner     the object or class that a bound method was looked up on
     # _attribute the name by which it was found there, if it differs
@@ -135,7 +135,7 @@ class ParallelFunction(Generic[P, R, W]):
         """Start a call and return its future at once."""
         target, options = self._target, self._options
         if target is None:
-            target, options = _Target(self), self._named_options()
+            target, options = _AsyncTarget(self), self._named_options()
         row = self._head + args
         executor = self._source.executor()
         while True:
@@ -151,7 +151,7 @@ class ParallelFunction(Generic[P, R, W]):
     @overload
     def map(
         self: Callable[[A], Future[R]],
-        a: Iterable[A],
+        a: Iterable[A] | AsyncIterable[A],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
@@ -185,18 +185,18 @@ class ParallelFunction(Generic[P, R, W]):
     @overload  # five and more: unchecked, as in builtins.map
     def map(
         self,
-        a: Iterable[Any],
-        b: Iterable[Any],
-        c: Iterable[Any],
-        d: Iterable[Any],
-        e: Iterable[Any],
+        a: Iterable[Any] | AsyncIterable[Any],
+        b: Iterable[Any] | AsyncIterable[Any],
+        c: Iterable[Any] | AsyncIterable[Any],
+        d: Iterable[Any] | AsyncIterable[Any],
+        e: Iterable[Any] | AsyncIterable[Any],
         /,
-        *more: Iterable[Any],
+        *more: Iterable[Any] | AsyncIterable[Any],
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     def map(
         self,
-        *iterables: Iterable[Any],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
@@ -207,7 +207,8 @@ class ParallelFunction(Generic[P, R, W]):
         """Call the function with each item of the iterables, as `map` does.
 
         Args:
-            *iterables: The arguments. They are read a bounded window ahead.
+            *iterables: The arguments. They are read a bounded window ahead. Some may
+                be asynchronous; then the results are for ``async for`` alone.
             timeout: Seconds from now in which each result must come. (The
                 ``timeout`` of the decorator is another: it bounds each call.)
             chunksize: Calls handed to a worker at once; None measures and adapts.
@@ -243,34 +244,34 @@ class ParallelFunction(Generic[P, R, W]):
     @overload
     def starmap(
         self: Callable[[A], Future[R]],
-        rows: Iterable[tuple[A]],
+        rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A, B], Future[R]],
-        rows: Iterable[tuple[A, B]],
+        rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A, B, C], Future[R]],
-        rows: Iterable[tuple[A, B, C]],
+        rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload  # any other arity
     def starmap(
         self: Callable[[*Ts], Future[R]],
-        rows: Iterable[tuple[*Ts]],
+        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
         /,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     def starmap(
         self,
-        rows: Iterable[tuple[Any, ...]],
+        rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
         /,
         *,
         timeout: float | None = None,
@@ -283,7 +284,7 @@ class ParallelFunction(Generic[P, R, W]):
         """Call the function with each row of arguments, as `itertools.starmap` does.
 
         Args:
-            rows: The arguments of each call: a tuple.
+            rows: The arguments of each call: a tuple. They may come asynchronously.
             timeout: As in `map`, like the keywords after it.
             chunksize: Calls handed to a worker at once; None measures and adapts.
             buffersize: Calls begun ahead of the reader; None fits the workers.
@@ -325,6 +326,7 @@ class ParallelFunction(Generic[P, R, W]):
         retries: int = UNCHANGED,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNCHANGED,
         limit: int | None = UNCHANGED,
+        cancel: Literal["kill"] | None = UNCHANGED,
         initializer: Callable[..., object] | None = UNCHANGED,
         initargs: tuple[Any, ...] = UNCHANGED,
         name: str | None = UNCHANGED,
@@ -342,6 +344,7 @@ class ParallelFunction(Generic[P, R, W]):
             retries: How many times more a failed call is started.
             retry_on: The errors after which it is.
             limit: How many calls of this function run at once, at most.
+            cancel: Whether cancelling a task that awaits a call kills the call.
             initializer: Called in each worker of its own pool, when it starts.
             initargs: The arguments of ``initializer``.
             name: What errors call the function.
@@ -369,6 +372,7 @@ class ParallelFunction(Generic[P, R, W]):
             retries=retries,
             retry_on=retry_on,
             limit=limit,
+            cancel=cancel,
             name=name,
         )
         return self._variant(where, options)
@@ -387,9 +391,9 @@ class ParallelFunction(Generic[P, R, W]):
 
     def _row_target(self) -> Callable[..., Any]:
         """The function for a map: it takes what the caller gives and no more."""
-        if self._target is None or self._head:
-            return _Target(self)
-        return self._target
+        if self._target is None:
+            return _AsyncTarget(self)
+        return _Target(self) if self._head else self._target
 
     def _named_options(self) -> CallOptions:
         if self._options.name is not None:
@@ -497,7 +501,7 @@ class ParallelFunction(Generic[P, R, W]):
         """Pickle by name where a name finds the function, else with its parts."""
         found, how = self._find_by_name()
         if found is None or found.__wrapped__ != self.__wrapped__:
-            return _blank, (), self._state()
+            return _blank, (type(self),), self._state()
         if found is self or (self._owner is not None and found == self):
             reference: str | tuple[Any, ...] = how
             return reference
@@ -549,10 +553,12 @@ def _parallel(found: object) -> ParallelFunction[..., Any, Any] | None:
     return found if isinstance(found, ParallelFunction) else None
 
 
-def _blank() -> ParallelFunction[..., Any, Any]:
+def _blank(
+    kind: type[ParallelFunction[..., Any, Any]],
+) -> ParallelFunction[..., Any, Any]:
     # A pickle makes this first and fills it last, so that a function may refer to
     # its decorated self (as a recursive one in __main__ does).
-    return object.__new__(ParallelFunction)
+    return object.__new__(kind)
 
 
 def _variant_of(
@@ -564,9 +570,9 @@ def _variant_of(
 class _Target:
     """The plain function of a decorated one, as a worker is to call it.
 
-    It stands in where the plain function itself will not do: for coroutine
-    functions, and for bound methods in a map. It travels as the decorated
-    function, which a name finds where it would not find the plain one.
+    It stands in where the plain function itself will not do: for bound methods in
+    a map. It travels as the decorated function, which a name finds where it would
+    not find the plain one.
     """
 
     __slots__ = ("_function",)
@@ -575,16 +581,22 @@ class _Target:
         self._function = function
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        function = self._function
-        if function._target is None:
-            return run_coroutine(function.__wrapped__, *args, **kwargs)
-        return function.__wrapped__(*args, **kwargs)
+        return self._function.__wrapped__(*args, **kwargs)
 
     def __repr__(self) -> str:
         return repr(self._function)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Target, (self._function,)
+
+
+class _AsyncTarget(AsyncTarget):
+    """The coroutine function of a decorated one; it travels as a `_Target` does."""
+
+    __slots__ = ()
+
+    def coroutine(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._fn.__wrapped__(*args, **kwargs)
 
 
 class _CallAttribute:
@@ -648,5 +660,5 @@ def row_target(fn: Callable[..., Any]) -> tuple[Callable[..., Any], CallOptions]
     if is_async(fn):
         _, qualname, module = names_of(fn)
         name = f"{module}.{qualname}"
-        return functools.partial(run_coroutine, fn), DEFAULTS._replace(name=name)
+        return AsyncTarget(fn), DEFAULTS._replace(name=name)
     return fn, DEFAULTS

@@ -15,6 +15,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
+import weakref
 from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
@@ -22,23 +23,31 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
     as_completed,
-    wait,
 )
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from parallelize import locks
+from parallelize.unread import Unread
+from parallelize.waiting import here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
-    from typing import Literal, Protocol, overload
+    from collections.abc import Callable, Generator, Iterable, Sequence
+    from typing import Protocol
+
+    from parallelize.options import CallOptions
 
     class Killable(Protocol):
-        """The call behind a future: it can be stopped, and helped along."""
+        """The call behind a future, which can be stopped."""
+
+        @property
+        def fn(self) -> Callable[..., Any]: ...
+
+        @property
+        def options(self) -> CallOptions: ...
 
         def kill(self) -> bool: ...
 
-        def help(self, timeout: float | None) -> None: ...
+        def abandoned(self) -> None: ...
 
 
 __all__ = (
@@ -51,8 +60,8 @@ __all__ = (
     "InvalidStateError",
     "Outcome",
     "as_completed",
-    "gather",
-    "wait",
+    "error_of",
+    "unended",
 )
 
 T = TypeVar("T")
@@ -76,9 +85,23 @@ class Outcome:
 
     __slots__ = ()
 
+    @property
+    def failed(self) -> bool:
+        """Whether it is known, without opening it, to be an error."""
+        return False
+
     def open(self) -> tuple[Any, BaseException | None]:
         """Return the call's value (of a type not known here) and its error."""
         raise NotImplementedError
+
+    def told(self) -> BaseException | str:
+        """Tell of a failure without opening it: its error if it is here, or a text."""
+        return ""
+
+    @property
+    def weight(self) -> int:
+        """How many bytes have to be unpickled to open it, about."""
+        return 0
 
 
 class Failure(Outcome):
@@ -91,9 +114,18 @@ class Failure(Outcome):
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
+    @property
+    def failed(self) -> bool:
+        """True."""
+        return True
+
     def open(self) -> tuple[None, BaseException]:
         """Return no value and the error."""
         return None, self.error
+
+    def told(self) -> BaseException:
+        """Return the error."""
+        return self.error
 
 
 class Future(concurrent.futures.Future[T], Generic[T]):
@@ -121,6 +153,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _made_waiters: list[Any] | None = None  # objects of concurrent.futures.wait
     _callbacks: list[Callable[[Any], object]] | None = None
     _call: Killable | None = None  # what runs it, while it runs
+    _unread: Unread | None = None  # reports a failure that nobody looks at
+    _needs: Sequence[Any] = ()  # futures that have to end before it can
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -143,7 +177,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         @property
         def _waiters(self) -> list[Any]:
             if self._made_waiters is None:
-                self._made_waiters = []
+                self._made_waiters = _Waiters(self)
             return self._made_waiters
 
         @property
@@ -153,10 +187,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     # For the caller.
 
     def cancel(self) -> bool:
-        """Cancel the call unless it has begun.
+        """Cancel the call unless it has begun; an async call until it has ended.
 
         Returns:
-            True if the call will never run, False if it runs or has ended.
+            True if the call was cancelled, False if it runs or has ended.
         """
         with self._guard:
             if self._state == CANCELLED:
@@ -183,7 +217,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return call is not None and call.kill()
 
     def cancelled(self) -> bool:
-        """Return True if the call was cancelled before it began."""
+        """Return True if the call was cancelled."""
         return self._state == CANCELLED
 
     def running(self) -> bool:
@@ -214,6 +248,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if error is None:
             result: T = self._result
             return result
+        self._looked_at()
         try:
             raise error
         finally:
@@ -235,6 +270,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             raise CancelledError
         if self._sealed is not None:
             self._open()
+        if self._unread is not None:
+            self._looked_at()
         return self._exception
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
@@ -274,15 +311,17 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return proxy_of(self)
 
     def __await__(self) -> Generator[Any, Any, T]:
-        """Wait in the running asyncio loop, without blocking it."""
-        import asyncio
+        """Wait in the running asyncio loop, without blocking it.
 
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            msg = "a Future can be awaited only while an asyncio event loop runs"
-            raise RuntimeError(msg) from None
-        return asyncio.wrap_future(self, loop=loop).__await__()
+        If the task that waits is cancelled, so is the call unless it has begun. One
+        that runs in a process is killed if it was made with ``cancel="kill"``.
+
+        Raises:
+            RuntimeError: No asyncio loop runs here.
+        """
+        from parallelize.awaiting import value_of
+
+        return value_of(self).__await__()
 
     def __repr__(self) -> str:
         state = "cancelled" if self._state == CANCELLED else self._state.lower()
@@ -335,6 +374,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if self._state in _ENDED:
                 self._refuse()
             self._exception = exception
+            if exception is not None:
+                self._unread = Unread(exception, self._called())
             self._settle(FINISHED, "add_exception")
         self._invoke_callbacks()
 
@@ -363,6 +404,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if self._state in _ENDED:
                 return False
             self._sealed = outcome
+            if failed:
+                self._unread = Unread(outcome, self._called())
             self._settle(FINISHED, "add_exception" if failed else "add_result")
         self._invoke_callbacks()
         return True
@@ -375,6 +418,12 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._settle(CANCELLED, "add_cancelled")
         self._invoke_callbacks()
 
+    def abandon(self) -> None:
+        """Cancel the call, or do what its options say: who awaited it was cancelled."""
+        call = self._call
+        if not self.cancel() and call is not None:
+            call.abandoned()
+
     def disown(self) -> None:
         """In a forked child: fail, as what would end the call is in the parent.
 
@@ -384,26 +433,34 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._made_condition = self._made_waiters = self._callbacks = None
         msg = "the call was made before os.fork(), it belongs to the parent process"
         self.set_outcome(Failure(RuntimeError(msg)), failed=True)
+        self._looked_at()  # it is for the parent to report
 
     def _await_end(self, timeout: float | None) -> None:
-        if timeout is not None and timeout > threading.TIMEOUT_MAX:
-            timeout = None
-        until = None if timeout is None else monotonic() + timeout
-        call = self._call
-        if call is not None:
-            call.help(timeout)
+        worker = here.worker
+        if worker is None or (timeout is not None and timeout <= 0):
+            self._sleep(timeout)
+            return
+        if timeout is None:  # what is run here may take longer than a bound
+            worker.help(self)
+        if not self.done():
+            with worker.away((self,)):
+                self._sleep(timeout)
+
+    def _sleep(self, timeout: float | None) -> None:
+        if timeout is not None:
+            timeout = None if timeout > threading.TIMEOUT_MAX else max(timeout, 0)
         locked = locks.depth(self._guard)
         try:
-            self._sleep(until)
+            self._sleep_until_told(timeout)
         except BaseException:
             locks.release_to(self._guard, locked)
             raise
 
-    def _sleep(self, until: float | None) -> None:
+    def _sleep_until_told(self, timeout: float | None) -> None:
         condition = self._condition
         with condition:
             if not self.done():
-                condition.wait(None if until is None else max(until - monotonic(), 0))
+                condition.wait(timeout)
             if not self.done():
                 raise TimeoutError
 
@@ -414,6 +471,16 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._result, self._exception = self._sealed.open()
                 self._sealed = None
 
+    def _called(self) -> tuple[Callable[..., Any], CallOptions] | None:
+        call = self._call
+        return None if call is None else (call.fn, call.options)
+
+    def _looked_at(self) -> None:
+        unread = self._unread
+        if unread is not None:
+            unread.see()
+            self._unread = None
+
     def _refuse(self) -> NoReturn:
         msg = f"{self._state}: {self!r}"
         raise InvalidStateError(msg)
@@ -422,6 +489,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Enter a last state; the caller holds the guard."""
         self._state = state
         self._call = None
+        if self._needs:
+            self._needs = ()
         if self._made_condition is not None:
             self._notify(notice)
 
@@ -455,96 +524,48 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return True, False, self._result, error
 
 
-if TYPE_CHECKING:
+class _Waiters(list[Any]):
+    """Who waits for a future by the standard library's `wait` and `as_completed`.
 
-    @overload
-    def gather(
-        *futures: concurrent.futures.Future[T],
-        return_exceptions: Literal[False] = False,
-    ) -> Future[list[T]]: ...
-    @overload
-    def gather(
-        *futures: concurrent.futures.Future[T], return_exceptions: bool
-    ) -> Future[list[T | BaseException]]: ...
-
-
-def gather(
-    *futures: concurrent.futures.Future[Any], return_exceptions: bool = False
-) -> Future[Any]:
-    """Return one future of the results of many, in their order.
-
-    Args:
-        *futures: Futures of any kind that PEP 3148 describes.
-        return_exceptions: Put errors in the list instead of raising the first.
-
-    Returns:
-        A future of the list. It fails as soon as one of ``futures`` does,
-        unless ``return_exceptions``; the others go on.
-
-    Raises:
-        TypeError: What is given is no future, but a list of them for instance.
-
-    Example:
-        >>> from parallelize import gather, threaded
-        >>> double = threaded(lambda x: 2 * x)
-        >>> gather(double(1), double(2)).result()
-        [2, 4]
+    These know nothing of workers. So when a worker's thread puts its waiter here,
+    that is noted as a wait of the worker, until the waiter is taken away.
     """
-    for each in futures:
-        if not hasattr(each, "add_done_callback"):
-            msg = (
-                f"gather takes futures, one by one as in gather(*futures), not {each!r}"
-            )
-            raise TypeError(msg)
-    whole: Future[Any] = Future()
-    missing = _Countdown(len(futures))
 
-    def one_done(future: concurrent.futures.Future[Any]) -> None:
-        error = error_of(future)
-        if error is not None and not return_exceptions:
-            whole.set_outcome(Failure(error), failed=True)
-        if missing.reached_zero():
-            whole.set_outcome(_Gathered(futures, return_exceptions), failed=False)
+    __slots__ = ("_future",)
 
-    whole.set_running_or_notify_cancel()
-    for future in futures:
-        future.add_done_callback(one_done)
-    if not futures:
-        whole.set_result([])
-    return whole
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = weakref.ref(future)  # which holds this
+
+    def append(self, waiter: Any) -> None:
+        worker, future = here.worker, self._future()
+        if worker is not None and future is not None:
+            worker.keep_away(waiter, future)
+        super().append(waiter)
+
+    def remove(self, waiter: Any) -> None:
+        super().remove(waiter)
+        absence, future = getattr(waiter, "parallelize_absence", None), self._future()
+        if absence is not None and future is not None:
+            absence.drop(future)
 
 
-class _Countdown:
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._lock = threading.Lock()  # guards _left; nothing is taken under it
+def unended(futures: Iterable[Any]) -> list[Future[Any]]:
+    """Find what has to end before these have: what others need comes before them.
 
-    def reached_zero(self) -> bool:
-        with self._lock:
-            self._left -= 1
-            return self._left == 0
-
-
-class _Gathered(Outcome):
-    __slots__ = ("futures", "return_exceptions")
-
-    def __init__(
-        self, futures: Iterable[concurrent.futures.Future[Any]], return_exceptions: bool
-    ) -> None:
-        self.futures = futures
-        self.return_exceptions = return_exceptions
-
-    def open(self) -> tuple[Any, BaseException | None]:
-        results: list[Any] = []
-        for future in self.futures:
-            error = error_of(future)
-            if error is None:
-                results.append(future.result())
-            elif self.return_exceptions:
-                results.append(error)
-            else:
-                return None, error
-        return results, None
+    Futures that are not of this library are left out.
+    """
+    found: list[Future[Any]] = []
+    seen: set[int] = set()
+    waiting = list(futures)  # not recursion: chains may be longer than Python's stack
+    while waiting:
+        future = waiting.pop()
+        if id(future) in seen or not isinstance(future, Future) or future.done():
+            continue
+        seen.add(id(future))
+        found.append(future)
+        waiting.extend(future._needs)
+    found.reverse()
+    return found
 
 
 def error_of(future: concurrent.futures.Future[Any]) -> BaseException | None:

@@ -14,7 +14,7 @@ from parallelize.options import check_callable, check_workers
 from parallelize.pools import Where, adapt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
     from concurrent.futures import Future as AnyFuture
     from typing import Unpack
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 def thread_map(
     fn: Callable[..., AnyFuture[T]],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
@@ -42,7 +42,7 @@ def thread_map(
 def thread_map(
     fn: Callable[..., Coroutine[Any, Any, T]],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
@@ -50,14 +50,14 @@ def thread_map(
 def thread_map(
     fn: Callable[..., T],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
 def thread_map(
     fn: Callable[..., Any],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
     timeout: float | None = None,
     chunksize: int | None = None,
@@ -106,7 +106,7 @@ def thread_map(
 def process_map(
     fn: Callable[..., AnyFuture[T]],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
@@ -114,7 +114,7 @@ def process_map(
 def process_map(
     fn: Callable[..., Coroutine[Any, Any, T]],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
@@ -122,14 +122,14 @@ def process_map(
 def process_map(
     fn: Callable[..., T],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
 def process_map(
     fn: Callable[..., Any],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
     timeout: float | None = None,
     chunksize: int | None = None,
@@ -178,7 +178,7 @@ def process_map(
 def parallel_map(
     fn: Callable[..., AnyFuture[T]],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     executor: AnyExecutor | None = None,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
@@ -186,7 +186,7 @@ def parallel_map(
 def parallel_map(
     fn: Callable[..., Coroutine[Any, Any, T]],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     executor: AnyExecutor | None = None,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
@@ -194,14 +194,14 @@ def parallel_map(
 def parallel_map(
     fn: Callable[..., T],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     executor: AnyExecutor | None = None,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
 def parallel_map(
     fn: Callable[..., Any],
     /,
-    *iterables: Iterable[Any],
+    *iterables: Iterable[Any] | AsyncIterable[Any],
     executor: AnyExecutor | None = None,
     timeout: float | None = None,
     chunksize: int | None = None,
@@ -256,7 +256,7 @@ def _chosen(fn: Callable[..., Any], executor: object) -> Where | None:
 def _map(
     where: Where | None,
     fn: Callable[..., Any],
-    iterables: tuple[Iterable[Any], ...],
+    iterables: tuple[Iterable[Any] | AsyncIterable[Any], ...],
     **options: Any,  # those of a map, as the caller's signature has them
 ) -> MapIterator[Any]:
     if where is None and isinstance(fn, ParallelFunction):

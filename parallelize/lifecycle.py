@@ -39,6 +39,7 @@ class _Stage(enum.Enum):
     QUIET = "no hook installed yet"
     WATCHING = "hooks installed"
     ENDING = "the interpreter ends"
+    ABANDONING = "... by an error or Ctrl-C"
 
 
 _stage = _Stage.QUIET
@@ -61,12 +62,28 @@ def register(owner: Owner) -> None:
             _stage = _Stage.WATCHING
 
 
+def owners() -> list[Owner]:
+    """Those that are registered and alive; none if it cannot be told just now."""
+    # Whoever wants to see where a program hangs must not hang there, too.
+    if not _lock.acquire(timeout=1):
+        return []
+    try:
+        return list(_owners)
+    finally:
+        _lock.release()
+
+
 def is_ending() -> bool:
     """Whether the interpreter has begun to end."""
-    if _stage is _Stage.ENDING:
+    if _stage in (_Stage.ENDING, _Stage.ABANDONING):
         return True
     # Without hooks of ours the threading module and the interpreter know.
     return getattr(threading, "_SHUTTING_DOWN", False) or sys.is_finalizing()
+
+
+def is_abandoning() -> bool:
+    """Whether the interpreter ends by an error or Ctrl-C: calls fail for that alone."""
+    return _stage is _Stage.ABANDONING or (is_ending() and _ended_by_error())
 
 
 def refuse_when_ending() -> None:
@@ -94,8 +111,14 @@ def _end() -> None:
             _each(owners, "finish")
             return
     except KeyboardInterrupt:
-        _each(owners, "abandon")
+        _abandon(owners)
         raise
+    _abandon(owners)
+
+
+def _abandon(owners: list[Owner]) -> None:
+    global _stage
+    _stage = _Stage.ABANDONING
     _each(owners, "abandon")
 
 

@@ -25,3 +25,20 @@ def release_to(lock: threading.RLock, before: int) -> None:
     """Let the lock go until the running thread has taken it ``before`` times."""
     while depth(lock) > before:
         lock.release()
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it is a Ctrl-C that arrived just now, not an error of the user's code.
+
+    Pickling runs the user's code, which may raise KeyboardInterrupt itself, and
+    that is an error of the call like any other. One that a ``raise`` statement
+    raised is such an error; the signal arrives at any other instruction.
+    """
+    if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
+        return False
+    from opcode import opname
+
+    tb = error.__traceback__
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    return opname[tb.tb_frame.f_code.co_code[tb.tb_lasti]] != "RAISE_VARARGS"

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Literal
 
-    from parallelize.executors.base import Call
+    from parallelize.calls import Call
+    from parallelize.futures import Future
 
 
 class CallOptions(NamedTuple):
@@ -22,6 +24,10 @@ class CallOptions(NamedTuple):
         retries: How many times more a failed call is started.
         retry_on: The errors after which it is; a died worker always counts.
         limit: Bounds how many calls run at once; None is no bound.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, "kill" kills it.
+        buffersize: How many items a generator may be ahead of its reader; None
+            leaves it to us.
     """
 
     name: str | None = None
@@ -29,9 +35,20 @@ class CallOptions(NamedTuple):
     retries: int = 0
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     limit: Limit | None = None
+    cancel: Literal["kill"] | None = None
+    buffersize: int | None = None
 
 
 DEFAULTS = CallOptions()
+
+
+def name_of(fn: Callable[..., Any], options: CallOptions) -> str:
+    """What errors call a function: ``module.qualname``."""
+    if options.name is not None:
+        return options.name
+    name = getattr(fn, "__qualname__", None) or repr(fn)
+    module = getattr(fn, "__module__", None)
+    return f"{module}.{name}" if module else name
 
 
 class Limit:
@@ -39,29 +56,48 @@ class Limit:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._free = count
+        self._inside: set[Future[Any]] = set()
         self._waiting: deque[Call] = deque()
-        self._lock = threading.Lock()  # guards _free and _waiting; taken alone
+        self._lock = threading.Lock()  # guards both; taken alone
 
     def admit(self, call: Call) -> None:
         """Start the call now, or when one that runs has ended."""
         with self._lock:
-            if self._free == 0:
+            if len(self._inside) >= self.count:
                 self._waiting.append(call)
                 return
-            self._free -= 1
+            self._inside.add(call.future)
         self._start(call)
+
+    def take_out(self, call: Call) -> bool:
+        """Let a call go that waits here, to be run in the place of one that runs.
+
+        Returns:
+            Whether it was here; then the caller has to start it.
+        """
+        with self._lock:
+            try:
+                self._waiting.remove(call)
+            except ValueError:
+                return False
+            return True
 
     def _start(self, call: Call) -> None:
         call.future.add_done_callback(self._release)
         call.start()
 
-    def _release(self, _: object) -> None:
+    def inside(self) -> list[Future[Any]]:
+        """The calls that have a place."""
         with self._lock:
+            return list(self._inside)
+
+    def _release(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._inside.discard(future)
             call = self._next()
             if call is None:
-                self._free += 1
                 return
+            self._inside.add(call.future)
         self._start(call)
 
     def _next(self) -> Call | None:
@@ -164,6 +200,15 @@ def check_retry_on(retry_on: object) -> tuple[type[BaseException], ...]:
     """Return the error classes as a tuple, or raise naming the argument."""
     given: tuple[object, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     return tuple(_error_class(each) for each in given)
+
+
+def check_cancel(cancel: object) -> Literal["kill"] | None:
+    """Return what cancelling is to do, or raise naming the argument."""
+    if cancel is None:
+        return None
+    if cancel != "kill":
+        raise _wrong_value("cancel", '"kill" or None', cancel)
+    return "kill"
 
 
 def _error_class(given: object) -> type[BaseException]:

@@ -251,14 +251,14 @@ def make_executor(
     """
     from parallelize.cpus import workers_from_environment
 
-    if (
-        kind == "serial"
-        or (kind == "process" and _inside_worker())
-        or _inside_interpreter()
-    ):
+    if kind == "serial" or _inside_interpreter():
         from parallelize.executors.serial import SerialExecutor
 
         return SerialExecutor()
+    if kind == "process" and _inside_worker():
+        from parallelize.executors.in_place import InPlaceExecutor
+
+        return InPlaceExecutor()
     workers = workers_from_environment() if max_workers is None else max_workers
     if kind == "thread":
         from parallelize.executors.thread import ThreadPoolExecutor

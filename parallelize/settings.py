@@ -9,6 +9,7 @@ from parallelize.options import (
     CallOptions,
     Limit,
     check_callable,
+    check_cancel,
     check_count,
     check_retry_on,
     check_timeout,
@@ -98,6 +99,10 @@ def changed_options(options: CallOptions, **keywords: Any) -> CallOptions:
         given["retry_on"] = check_retry_on(given["retry_on"])
     if given.get("limit") is not None:
         given["limit"] = Limit(check_count(given["limit"], "limit", least=1))
+    if "cancel" in given:
+        given["cancel"] = check_cancel(given["cancel"])
+    if given.get("buffersize") is not None:
+        given["buffersize"] = check_count(given["buffersize"], "buffersize", least=1)
     if not isinstance(given.get("name"), (str, types.NoneType)):
         msg = f"name must be a string or None, not {given['name']!r}"
         raise TypeError(msg)

@@ -155,3 +155,8 @@ class Adder:
 
 
 add_ten = processed(Adder(10))
+
+
+@threaded
+def counted(end):
+    yield from range(end)

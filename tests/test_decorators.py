@@ -553,46 +553,6 @@ def test_an_unknown_option_is_refused():
             decorator(tiemout=3)
 
 
-def generator():
-    yield 1
-
-
-async def async_generator():
-    yield 1
-
-
-class WithGenerators:
-    def method(self):
-        yield 1
-
-    def __call__(self):
-        yield 1
-
-    @staticmethod
-    def static():
-        yield 1
-
-
-@pytest.mark.parametrize(
-    "fn",
-    [
-        generator,
-        async_generator,
-        WithGenerators().method,
-        WithGenerators(),
-        functools.partial(generator),
-        WithGenerators.__dict__["static"],
-    ],
-)
-def test_generator_functions_are_refused(fn):
-    for decorator in (threaded, processed, parallelized("serial")):
-        with pytest.raises(
-            TypeError,
-            match="generator function .* cannot be decorated: streams come in a later version",
-        ):
-            decorator(fn)
-
-
 @pytest.mark.parametrize("fn", [int, Shop, ValueError])
 def test_classes_are_refused(fn):
     with pytest.raises(

@@ -311,7 +311,7 @@ def test_result_and_exception_wait_no_longer_than_told(concurrent, latch):
     assert future.result(timeout=20) is None
 
 
-@pytest.mark.parametrize("home", ["concurrent.futures", "parallelize.futures"])
+@pytest.mark.parametrize("home", ["concurrent.futures", "parallelize"])
 def test_wait_and_as_completed(concurrent, make_latch, home):
     module = __import__(home, fromlist=["wait"])
     first, second = make_latch(), make_latch()

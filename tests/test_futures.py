@@ -1,4 +1,4 @@
-"""The Future by itself: states, waiting, callbacks, gather."""
+"""The Future by itself: states, waiting, callbacks."""
 
 import asyncio
 import concurrent.futures
@@ -17,9 +17,8 @@ from parallelize.futures import (
     InvalidStateError,
     Outcome,
     as_completed,
-    gather,
-    wait,
 )
+from parallelize.joining import wait
 
 
 class Opened(Outcome):
@@ -245,27 +244,6 @@ def test_a_cancel_wakes_who_waits():
     assert len(found) == 1
 
 
-def test_the_call_is_helped_by_who_waits():
-    class Call:
-        helped = []
-
-        def help(self, timeout):
-            self.helped.append(timeout)
-            if timeout is None:
-                future.set_result(5)
-
-        def kill(self):
-            return True
-
-    future, call = running(), Call()
-    future._call = call
-    with pytest.raises(TimeoutError):
-        future.result(timeout=0)
-    assert future.result() == 5
-    assert call.helped == [0, None]
-    assert future._call is None
-
-
 def test_kill_asks_the_call():
     class Call:
         def kill(self):
@@ -425,55 +403,6 @@ def test_await_from_two_loops_at_once():
 def test_a_future_does_not_travel_by_itself():
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(Future())
-
-
-# --------------------------------------------------------------------- gather
-
-
-def test_gather_keeps_the_order():
-    first, second = Future(), Future()
-    both = gather(first, second)
-    second.set_result(2)
-    assert not both.done()
-    first.set_result(1)
-    assert both.result() == [1, 2]
-
-
-@pytest.mark.parametrize("wrong", [[], [done(1)], 3, None])
-def test_gather_takes_futures_one_by_one(wrong):
-    future = Future()
-    with pytest.raises(TypeError, match=r"gather\(\*futures\)"):
-        gather(future, wrong)
-    assert future._callbacks is None
-
-
-def test_gather_nothing():
-    assert gather().result() == []
-
-
-def test_gather_fails_with_the_first():
-    first, second = Future(), Future()
-    both = gather(first, second)
-    second.set_exception(LookupError())
-    with pytest.raises(LookupError):
-        both.result(timeout=0)
-    first.set_result(1)
-
-
-def test_gather_errors_as_items():
-    error = LookupError()
-    cancelled = Future()
-    cancelled.cancel()
-    items = gather(done(1), failed(error), cancelled, return_exceptions=True).result()
-    assert items[:2] == [1, error]
-    assert isinstance(items[2], CancelledError)
-
-
-def test_gather_of_other_libraries_futures():
-    theirs = concurrent.futures.Future()
-    both = gather(theirs, done(2))
-    theirs.set_result(1)
-    assert both.result(20) == [1, 2]
 
 
 # ----------------------------------------------------------------------- fork

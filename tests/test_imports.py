@@ -148,7 +148,7 @@ def test_everything_of_concurrent_futures_is_here():
         "BrokenExecutor",
         "CancelledError",
         "TimeoutError",
-        "wait",
+        "as_completed",
         "FIRST_COMPLETED",
     ):
         assert getattr(parallelize, same) is getattr(concurrent.futures, same)
@@ -159,50 +159,78 @@ def test_everything_of_concurrent_futures_is_here():
 # The rooms, from top to bottom: a file imports from rooms in lines below, or from
 # its own room. Rooms in one line do not know each other.
 LAYERS = [
+    ["__main__"],
+    ["insight.doctor", "insight.dump", "insight.trace"],
+    ["insight.chrome", "insight.page"],
+    ["insight.report"],
     ["decorators", "helpers", "joblib", "testing"],
+    ["streams.function"],
     ["function"],
-    ["settings", "mapping"],
+    ["settings", "mapping", "streams.stream"],
     ["pools"],
     ["executors"],
+    ["threads", "joining"],
     ["interpreters"],
     ["process.pool"],
     ["process.dispatcher"],
     ["process.deadlines"],
+    ["process.traced"],
+    ["process.coroutines"],
     ["process.bundles"],
-    ["process.row_tasks", "process.starting"],
-    ["process.tasks", "process.workers", "process.queue"],
+    ["process.row_tasks", "process.starting", "process.stream_tasks"],
+    ["process.tasks", "process.workers"],
+    ["process.queue"],
     ["insight.logs"],
     ["process.launch", "process.lending"],
     ["process.windows"],
     ["process.server"],
     ["process.worker"],
-    ["process.rows", "process.exchange", "process.records"],
+    ["process.worker_loop"],
+    ["process.rows", "process.exchange", "process.outlet", "process.records"],
     ["process.sender", "process.reports"],
     ["sharing"],
     ["process.inheritance", "process.messages"],
     ["process.views"],
     ["process.segments"],
+    ["process.culprit"],
     ["process.command", "process.page", "process.pickling", "process.transport"],
-    ["process.limits", "process.memory", "process.patience"],
+    [
+        "process.limits",
+        "process.memory",
+        "process.patience",
+        "process.signals",
+        "process.stacks",
+    ],
     ["process.main_module"],
+    ["gathering", "groups"],
+    ["members"],
+    ["insight.recording"],
+    ["insight.names"],
     ["insight", "proxies"],
+    ["streams.local", "streams.inline"],
+    ["streams.channel", "streams.pump", "streams"],
     ["calls", "callables", "cpus", "_died"],
-    ["dependencies"],
+    ["dependencies", "ended", "coroutines", "awaiting"],
     ["futures"],
-    ["errors", "gaps", "lifecycle", "locks", "options"],
+    ["unread"],
+    ["errors", "gaps", "lifecycle", "locks", "options", "loops", "waiting"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
 EXCEPTIONS = {
     ("futures", "proxies"),  # Future.proxy makes one
+    ("futures", "awaiting"),  # whoever awaits one has asyncio
     ("errors", "_died"),  # loads multiprocessing, and only when it is named
     ("executors.base", "mapping"),  # Executor.map is the one map
     ("process.reports", "process.records"),  # when the worker has loaded logging
+    ("threads.tasks", "executors.deadlines"),  # where a call has a timeout
+    ("threads.rows", "executors.deadlines"),  # where rows run for long
     ("process.windows", "process.launch"),  # its data, for one system alone
 }
 
 #: What a worker may know besides its end of the wire.
 LEAVES = {
+    "coroutines",
     "errors",
     "futures",
     "options",
@@ -210,16 +238,21 @@ LEAVES = {
     "gaps",
     "lifecycle",
     "locks",
+    "loops",
     "sharing",
+    "waiting",
+    "streams.pump",
 }
 WIRE = {
     "command",
+    "culprit",
     "exchange",
     "inheritance",
     "limits",
     "main_module",
     "memory",
     "messages",
+    "outlet",
     "page",
     "patience",
     "pickling",
@@ -229,8 +262,11 @@ WIRE = {
     "segments",
     "views",
     "sender",
+    "signals",
+    "stacks",
     "transport",
     "worker",
+    "worker_loop",
 }
 
 
@@ -318,7 +354,11 @@ def test_wrapt_is_imported_for_proxies_alone():
 def test_nothing_heavy_is_imported_at_the_top():
     for name, path in modules():
         top = {i.split(".")[0] for i in imports(path, everywhere=False)}
-        allowed = {"proxies": {"wrapt"}}.get(name, set())
+        allowed = {
+            "proxies": {"wrapt"},
+            "awaiting": {"asyncio"},
+            "process.worker_loop": {"asyncio"},
+        }.get(name, set())
         assert (
             not top
             & {"numpy", "wrapt", "cloudpickle", "tqdm", "asyncio", "pandas"} - allowed

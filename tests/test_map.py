@@ -579,7 +579,7 @@ def test_a_reader_that_comes_late_gets_its_item_by_hand():
     """Two that end the tail for one block would make the iterator skip the block."""
 
     class Core:
-        was_read = False
+        was_read = is_asynchronous = False
         blocks = iter([[1, 2, 3], [4, 5, 6]])
 
         def fill(self, *, asked):

@@ -315,108 +315,165 @@ def test_each_call_runs_in_a_copy_of_the_callers_context(make_pool):
     assert variable.get() == "none"
 
 
-# -------------------------------------------------------------------- nesting
+@pytest.fixture(params=["empty", "filled"])
+def in_context(request):
+    """Run a function in a context that is empty, and in one that is not."""
+    context = contextvars.Context()
+    if request.param == "filled":
+        context.run(contextvars.ContextVar("filled").set, 1)
+    return context.run
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_fibonacci_by_recursion(make_pool, workers):
-    pool = make_pool(workers)
-
-    def fib(n):
-        if n < 2:
-            return n
-        first, second = pool.submit(fib, n - 1), pool.submit(fib, n - 2)
-        return first.result() + second.result()
-
-    assert pool.submit(fib, 15).result(30) == 610
-
-
-def test_husks_do_not_pile_up(make_pool):
-    pool = make_pool(1)
-    queued = []
-
-    def outer():
-        for number in range(2000):
-            assert pool.submit(tasks.double, number).result() == 2 * number
-            queued.append(len(pool._engine._queue))
-
-    pool.submit(outer).result(30)
-    assert max(queued) <= 40
-
-
-def test_waiting_inside_for_a_call_with_a_future_argument(make_pool):
-    pool = make_pool(1)
-
-    def outer():
-        inner = pool.submit(tasks.double, 4)
-        return pool.submit(tasks.double, [inner]).result()
-
-    assert pool.submit(outer).result(20) == [8, 8]
-
-
-def test_an_error_of_a_call_that_was_helped_along(make_pool):
-    pool = make_pool(1)
-
-    def outer():
-        with pytest.raises(tasks.Refusal):
-            pool.submit(tasks.refuse, 4).result()
-        return "caught"
-
-    assert pool.submit(outer).result(20) == "caught"
-
-
-def test_a_call_helped_along_has_its_own_context(make_pool):
-    pool = make_pool(1)
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_rows_of_a_chunk_do_not_see_what_others_set(
+    make_pool, in_context, retries, columns
+):
+    pool = make_pool(2)
     variable = contextvars.ContextVar("variable", default="none")
 
-    def outer():
-        variable.set("outer")
-        future = pool.submit(lambda: (variable.get(), variable.set("inner")))
-        variable.set("outer again")
-        return future.result()[0], variable.get()
+    def row(number, *_):
+        seen = variable.get()
+        if number % 3:  # some set something, others do not
+            variable.set(number)
+        return seen
 
-    assert pool.submit(outer).result(20) == ("outer", "outer again")
+    def run():
+        from parallelize.mapping import start_map
+
+        options = CallOptions(retries=retries)
+        found = start_map(
+            pool, row, [range(200)] * columns, options=options, chunksize=50
+        )
+        return list(found), variable.get()
+
+    assert in_context(run) == (["none"] * 200, "none")
 
 
-def test_a_wait_with_a_bound_is_not_stretched_by_helping(make_pool):
+def test_rows_run_in_the_context_in_which_the_map_was_made(make_pool):
+    pool = make_pool(2)
+    variable = contextvars.ContextVar("variable", default="none")
+
+    def row(_):
+        seen = variable.get()
+        variable.set("set by a row")
+        return seen
+
+    token = variable.set("made")
+    results = pool.map(row, range(500), chunksize=20)
+    variable.reset(token)
+    assert list(results) == ["made"] * 500
+
+
+# --------------------------------------------------------------------- errors
+
+
+def last_line(error):
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_code.co_name
+
+
+class Fatal(BaseException):
+    """No Exception."""
+
+
+ERRORS = [
+    ValueError,
+    StopIteration,
+    SystemExit,
+    KeyboardInterrupt,
+    Fatal,
+    GeneratorExit,
+]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_any_error_of_a_call_is_the_calls_own(make_pool, kind):
     pool = make_pool(1)
 
-    def outer():
-        future = pool.submit(time.sleep, 60)
-        with pytest.raises(TimeoutError):
-            future.result(timeout=0.01)
-        return future.cancel()
+    def fails():
+        raise kind("here")
 
-    assert pool.submit(outer).result(20)
+    def fails_deeper():
+        fails()
 
-
-def test_other_pools_are_not_helped(make_pool):
-    one, other = make_pool(1), make_pool(1)
-    held = Held(other)
-
-    def outer():
-        future = other.submit(threading.get_ident)
-        held.release()
-        return future.result() != threading.get_ident()
-
-    assert one.submit(outer).result(20)
-
-
-def test_recursion_too_deep_fails_and_does_not_hang(make_pool):
-    pool = make_pool(1)
-
-    futures = []
-
-    def deeper(n):
-        futures.append(pool.submit(deeper, n + 1))
-        return futures[-1].result()
-
-    for _ in range(5):
-        with pytest.raises(RecursionError):
-            pool.submit(deeper, 0).result(30)
+    error = pool.submit(fails_deeper).exception(20)
+    assert type(error) is kind
+    assert error.args == ("here",)
+    assert last_line(error) == "fails"
     assert pool.submit(tasks.double, 1).result(20) == 2
-    pool.shutdown()
-    assert all(future.done() for future in futures)
+    assert len(pool._threads) == 1
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("kind", ERRORS)
+def test_an_error_of_a_row_is_that_rows_own(make_pool, in_context, kind, columns):
+    pool, ran = make_pool(2), []
+
+    def row(number, *_):
+        ran.append(number)
+        if number % 7 == 3:
+            raise kind(number)
+        return number
+
+    def run():
+        inputs = [range(100)] * columns
+        return list(pool.map(row, *inputs, chunksize=30, return_exceptions=True))
+
+    found = in_context(run)
+    for number, outcome in enumerate(found):
+        if number % 7 == 3:
+            assert type(outcome) is kind
+            assert outcome.args == (number,)
+            assert last_line(outcome) == "row"
+        else:
+            assert outcome == number
+    assert sorted(ran) == list(range(100))  # none twice
+
+
+def test_errors_of_rows_keep_nothing_alive(make_pool, in_context):
+    pool = make_pool(1)
+
+    class Argument:
+        pass
+
+    def row(_):
+        raise ValueError
+
+    gc.collect()
+    gc.disable()
+    try:
+        arguments = [Argument() for _ in range(50)]
+        alive = [weakref.ref(argument) for argument in arguments]
+        given = iter(arguments)
+        del arguments
+        results = in_context(
+            lambda: pool.map(row, given, chunksize=10, return_exceptions=True)
+        )
+        for outcome in results:
+            assert type(outcome) is ValueError
+            del outcome
+        wait_until(lambda: not any(ref() for ref in alive))
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, Fatal])
+def test_an_error_of_a_callback_harms_nobody(make_pool, kind, caplog):
+    pool, called = make_pool(1), []
+    held = Held(pool)
+
+    def fails(_):
+        raise kind
+
+    held.future.add_done_callback(fails)
+    held.future.add_done_callback(called.append)
+    held.release()
+    assert pool.submit(tasks.double, 1).result(20) == 2
+    assert called == [held.future]
+    assert caplog.text.count("a callback of") == 1
 
 
 # ------------------------------------------------------------------- deadlines
@@ -517,6 +574,14 @@ def test_rows_that_turn_out_slow_are_shared_out(make_pool):
     # One chunk: without sharing, one thread would run it all.
     assert list(pool.map(row, range(1006), chunksize=1006)) == list(range(1006))
     assert len(slow_in) == 2
+
+
+def test_rows_are_watched_only_while_they_run(make_pool):
+    pool = make_pool(1)
+    assert list(pool.map(tasks.double, range(100), chunksize=50))[-1] == 198
+    watch = pool._engine.watch
+    wait_until(lambda: not watch._armed)
+    assert not watch._running
 
 
 def test_a_closed_map_stops_within_its_chunk(make_pool):

@@ -95,6 +95,7 @@ THREAD_ROWS = {
         "threads: 1000 tasks of 10 ms sleep on 200 threads",
         "ms",
         sleepers,
+        targets=(Target(1, "futures"),),
         threads=True,
     ),
 }

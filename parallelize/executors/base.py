@@ -15,18 +15,22 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
-from parallelize.calls import Call, Rows, admit, name_of, run_retrying, run_rows
+from parallelize.calls import Begun, Call, Rows, admit, name_of, run_retrying, run_rows
+from parallelize.errors import TaskTimeout
 from parallelize.executors.livemaps import LiveMaps
 from parallelize.futures import Failure
+from parallelize.insight import recording
 from parallelize.options import DEFAULTS, CallOptions, check_callable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
     from parallelize.futures import Future
     from parallelize.mapping import MapIterator
+    from parallelize.streams.channel import Channel
+    from parallelize.streams.local import Watch
 
 __all__ = ("Call", "Executor", "Rows", "admit", "name_of", "run_retrying", "run_rows")
 
@@ -82,7 +86,7 @@ class Executor(concurrent.futures.Executor, ABC):
     def map(
         self,
         fn: Callable[..., T],
-        *iterables: Iterable[Any],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
@@ -95,7 +99,8 @@ class Executor(concurrent.futures.Executor, ABC):
         Args:
             fn: The function, called with one item of each iterable.
             *iterables: The arguments. They are read a bounded window ahead. Without
-                any, there is nothing to call.
+                any, there is nothing to call. Some may be asynchronous; then the
+                results are for ``async for`` alone.
             timeout: Seconds from this call in which each result must come.
             chunksize: Calls handed to a worker at once; None measures and adapts.
             buffersize: Calls begun ahead of the reader; None fits the workers.
@@ -155,6 +160,9 @@ class Executor(concurrent.futures.Executor, ABC):
     ) -> Future[Any]:
         """Start one call: the road of every call but a map's."""
         call = self._prepare(fn, args, kwargs, options)
+        recorder = recording.active
+        if recorder is not None:
+            recorder.elsewhere(self.kind, fn, call.future, options)
         admit(call)
         return call.future
 
@@ -168,8 +176,8 @@ class Executor(concurrent.futures.Executor, ABC):
     ) -> Call:
         """Take the snapshot of a call; raise RuntimeError after shutdown."""
 
-    def _start_rows(self, rows: Rows) -> Callable[[], object]:
-        """Start rows of calls; return what cancels those that have not begun.
+    def _start_rows(self, rows: Rows) -> Begun:
+        """Start rows of calls.
 
         The map calls it with neither a timeout nor a limit among the options,
         unless the executor is of processes, and with no future in the rows.
@@ -184,11 +192,37 @@ class Executor(concurrent.futures.Executor, ABC):
                 rows.deliver(0, *_opened(done, len(rows.rows)))
 
         future.add_done_callback(deliver)
-        return future.cancel
+        return Begun(future.cancel, lambda: (future,))
+
+    def _loop_is_here(self) -> bool:
+        """Whether this thread runs a loop of this executor."""
+        return False
+
+    def _start_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> Future[Any] | None:
+        """Run a generator function and put its items into the channel.
+
+        Returns:
+            The future of the run; None if the reader is to run the generator.
+        """
+        from parallelize.streams.local import Producer
+
+        producer = Producer(fn, channel, _watch(fn, options))
+        return self._submit(producer, args, kwargs, options._replace(timeout=None))
+
+    def _runs_here(self) -> bool:
+        """Whether the running thread is a worker of this executor."""
+        return False
 
     @property
     def _maps(self) -> LiveMaps:
-        """The maps that run here; made by the first who asks, in any thread."""
+        """The maps and streams that run here; made by the first thread that asks."""
         maps: LiveMaps = vars(self).setdefault("_live_maps", LiveMaps())
         return maps
 
@@ -201,6 +235,18 @@ class Executor(concurrent.futures.Executor, ABC):
             self._maps.cancel()
         else:
             self._maps.finish()
+
+
+def _watch(fn: Callable[..., Any], options: CallOptions) -> Watch | None:
+    """What watches over the time that a generator takes for each item."""
+    timeout = options.timeout
+    if timeout is None:
+        return None
+    from parallelize.executors import deadlines
+    from parallelize.streams.local import Watch
+
+    name = name_of(fn, options)
+    return Watch(timeout, deadlines.after, lambda: TaskTimeout(name, timeout))
 
 
 def _opened(

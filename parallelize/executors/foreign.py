@@ -150,7 +150,7 @@ class _Value(Outcome):
 
 
 class _ForeignCall(Call):
-    __slots__ = ("args", "chained", "executor", "fn", "kwargs")
+    __slots__ = ("args", "chained", "executor", "kwargs")
 
     def __init__(
         self,
@@ -168,6 +168,7 @@ class _ForeignCall(Call):
         self.waits_for = dependencies.futures_in(args, kwargs)
         self.chained: _Chained[Any] = _Chained()
         self.future = self.chained
+        self.chained._call = self
 
     def start(self) -> None:
         if self.future.done():

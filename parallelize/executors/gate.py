@@ -34,10 +34,14 @@ class Gate:
     def enter(self, future: Future[Any]) -> None:
         """Let a future in; raise RuntimeError when the gate is closed."""
         with self._changed:
-            if self.closed:
-                msg = "cannot schedule new futures after shutdown"
-                raise RuntimeError(msg)
+            self.refuse_if_closed()
             self._inside.add(future)
+
+    def refuse_if_closed(self) -> None:
+        """Raise RuntimeError when the gate is closed."""
+        if self.closed:
+            msg = "cannot schedule new futures after shutdown"
+            raise RuntimeError(msg)
 
     def leave(self, future: Future[Any]) -> None:
         """Let a future out."""

@@ -19,7 +19,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import lifecycle
-from parallelize.calls import admit, name_of
+from parallelize.calls import Begun, admit, name_of
 from parallelize.errors import SerializationError
 from parallelize.executors.base import Executor
 from parallelize.executors.thread import ThreadPoolExecutor
@@ -152,7 +152,7 @@ class InterpreterPoolExecutor(Executor):
 
     # Rows of a map.
 
-    def _start_rows(self, rows: Rows) -> Callable[[], object]:
+    def _start_rows(self, rows: Rows) -> Begun:
         try:
             fn = _plain_function(rows.fn)
             parts = _bytes(pickling.dumps(list(rows.rows)))
@@ -173,16 +173,16 @@ class InterpreterPoolExecutor(Executor):
                 rows.deliver(0, [Failure(error)] * len(rows.rows), 0.0)
 
         future.add_done_callback(deliver)
-        return future.cancel
+        return Begun(future.cancel, lambda: (future,))
 
-    def _start_one_by_one(self, rows: Rows) -> Callable[[], object]:
+    def _start_one_by_one(self, rows: Rows) -> Begun:
         futures = [self._start_one(rows, at) for at in range(len(rows.rows))]
 
         def cancel() -> None:
             for future in futures:
                 future.cancel()
 
-        return cancel
+        return Begun(cancel, lambda: futures)
 
     def _start_one(self, rows: Rows, at: int) -> Future[Any]:
         call = self._prepare(rows.fn, rows.rows[at], {}, rows.options)

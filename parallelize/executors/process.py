@@ -7,7 +7,8 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls import admit
+from parallelize import waiting
+from parallelize.calls import Begun, admit
 from parallelize.executors.base import Executor
 from parallelize.options import (
     check_callable,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from parallelize.calls import Call, Rows
     from parallelize.futures import Future
     from parallelize.options import CallOptions
+    from parallelize.streams.channel import Channel
 
 #: Seconds after which an idle worker leaves.
 IDLE_TIMEOUT = 300.0
@@ -139,7 +141,19 @@ class ProcessPoolExecutor(Executor):
             pool.enqueue(call)
         return call.future
 
-    def _start_rows(self, rows: Rows) -> Callable[[], object]:
+    def _start_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> Future[Any]:
+        task = self._live_pool().prepare_stream(fn, args, kwargs, options, channel)
+        admit(task)
+        return task.future
+
+    def _start_rows(self, rows: Rows) -> Begun:
         tasks = self._live_pool().prepare_rows(rows)
         for task in tasks:
             admit(task)
@@ -148,7 +162,7 @@ class ProcessPoolExecutor(Executor):
             for task in tasks:
                 task.cancel()
 
-        return cancel
+        return Begun(cancel)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls, and let the workers go when all have ended.
@@ -158,7 +172,8 @@ class ProcessPoolExecutor(Executor):
             cancel_futures: Cancel the calls that have not begun.
         """
         self._finish_maps(cancel=cancel_futures)
-        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+        with waiting.away():
+            self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     @property
     def _closed(self) -> bool:

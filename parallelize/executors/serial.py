@@ -11,16 +11,19 @@ import threading
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import dependencies
+from parallelize import dependencies, waiting
 from parallelize.calls import Call, admit, run_retrying
+from parallelize.ended import look_at, name_failure
 from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
 from parallelize.futures import Failure, Future, InvalidStateError
+from parallelize.insight import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parallelize.options import CallOptions, Limit
+    from parallelize.streams.channel import Channel
 
 __all__ = ("SerialExecutor",)
 
@@ -76,6 +79,17 @@ class SerialExecutor(Executor):
             self._gate.leave(call.future)
         return call.future
 
+    def _start_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> None:
+        """Let the reader run the generator, step by step."""
+        self._gate.refuse_if_closed()
+
     def _prepare(
         self,
         fn: Callable[..., Any],
@@ -84,6 +98,9 @@ class SerialExecutor(Executor):
         options: CallOptions,
     ) -> _SerialCall:
         call = _SerialCall(fn, args, kwargs, options)
+        recorder = recording.active
+        if recorder is not None:
+            call.fn = recorder.timed("serial", fn, call.future, options)
         self._gate.enter(call.future)
         return call
 
@@ -98,8 +115,14 @@ class _Here(threading.local):
 _here = _Here()
 
 
+def _holds(limit: Limit) -> bool:
+    """Whether this thread has a place in the limit, also by a call of a pool."""
+    worker = waiting.here.worker
+    return limit in _here.limits or (worker is not None and worker.holds(limit))
+
+
 class _SerialCall(Call):
-    __slots__ = ("args", "context", "fn", "kwargs", "turn")
+    __slots__ = ("args", "context", "kwargs", "turn")
 
     def __init__(
         self,
@@ -127,7 +150,8 @@ class _SerialCall(Call):
         failure = dependencies.first_failure(self.waits_for)  # waits for them
         if failure is not None:
             self.future.set_exception(failure.error)
-        elif self.options.limit is None or self.options.limit in _here.limits:
+            name_failure(self.future, self.fn, self.options)
+        elif self.options.limit is None or _holds(self.options.limit):
             self._run()
         else:
             self._run_limited(self.options.limit)
@@ -136,7 +160,8 @@ class _SerialCall(Call):
         self.turn = threading.Event()
         self.waits_for = ()
         admit(self)
-        self.turn.wait()
+        with waiting.away(self.future):
+            self.turn.wait()
         outer = _here.limits
         # A call that calls itself goes on in the place it has, or would wait for
         # itself for ever.
@@ -157,7 +182,7 @@ class _SerialCall(Call):
         finally:
             _here.depth -= 1
         if type(value) is Failure:
-            _fail(self.future, value.error)
+            _fail(self, value.error)
         else:
             _settle(self.future, value)
 
@@ -172,8 +197,10 @@ def _settle(future: Future[Any], value: Any) -> None:
         future.set_result(value)
 
 
-def _fail(future: Future[Any], error: BaseException) -> None:
+def _fail(call: Call, error: BaseException) -> None:
     with contextlib.suppress(InvalidStateError):
-        future.set_exception(error)
+        call.future.set_exception(error)
+    name_failure(call.future, call.fn, call.options)
     if isinstance(error, KeyboardInterrupt):
+        look_at(call.future)  # as the caller gets it
         raise error

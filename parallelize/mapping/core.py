@@ -21,20 +21,24 @@ from array import array
 from concurrent.futures import CancelledError
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from parallelize.calls import Rows
-from parallelize.futures import Future, Outcome, error_of
+from parallelize.callables import AsyncTarget
+from parallelize.calls import Begun, Rows
+from parallelize.ended import Settled
 from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order
 from parallelize.mapping.source import Input, Source, hold_futures
+from parallelize.waiting import here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.executors.base import Executor
+    from parallelize.futures import Future
     from parallelize.mapping.orders import Block
     from parallelize.mapping.sizes import Sizes
     from parallelize.options import CallOptions
+    from parallelize.waiting import Worker
 
     Row = tuple[Any, ...]
 
@@ -72,28 +76,20 @@ class Plan(NamedTuple):
         return max(self.least_ahead, self.chunks_ahead * size)
 
 
-class _Life(enum.Enum):
+class Life(enum.Enum):
+    """The life of a map."""
+
     RUNNING = "reads, starts, gives"
     CLOSED = "the reader wants no more"
     CANCELLED = "the executor was told to cancel"
     FORKED = "it belongs to the parent process"
 
 
-class _Of(Outcome):
-    """What a single call came to; its future opens it."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: Future[Any]) -> None:
-        self._future = future
-
-    def open(self) -> tuple[Any, BaseException | None]:
-        error = error_of(self._future)
-        return (self._future.result(), None) if error is None else (None, error)
-
-
 class Core:
     """Everything of a map but the iterator that its reader holds."""
+
+    #: Whether the input can be read in an event loop alone.
+    is_asynchronous: ClassVar[bool] = False
 
     def __init__(self, source: Source, plan: Plan) -> None:
         self.source = source
@@ -103,9 +99,9 @@ class Core:
         # Each call has a copy of the context in which the map was made.
         self._context = copy_context()
         self._order: Order = InOrder() if plan.ordered else AsCompleted()
-        self._life = _Life.RUNNING
+        self._life = Life.RUNNING
         self._ahead = 0  # rows begun and not given to the reader
-        self._chunks: set[Chunk] = set()  # begun, and not all of it has come
+        self._chunks: dict[Chunk, None] = {}  # begun, and not all of it has come
         self._wakers: list[Callable[[], object]] = []
         self._make_locks()
 
@@ -129,12 +125,12 @@ class Core:
             all_of_it: Do without a window.
         """
         with self._reading:
-            while self._life is _Life.RUNNING and self.source.state is Input.OPEN:
+            while self._life is Life.RUNNING and self.source.state is Input.OPEN:
                 size = self._plan.sizes.next(self.source.left)
                 if not all_of_it and self._window_is_full(size, asked):
                     break
                 self._start(self.source.draw(size))
-        if self._life is not _Life.RUNNING:
+        if self._life is not Life.RUNNING:
             self._close_source()
 
     def _window_is_full(self, size: int, asked: int) -> bool:
@@ -152,8 +148,39 @@ class Core:
         Returns:
             False if the timeout, in seconds, passed before.
         """
+        worker = here.worker
+        if worker is None:
+            return self._sleep(timeout)
+        futures = self._awaited()
+        if timeout is None:  # what is run here may take longer than a bound
+            self._help(worker, futures)
+        with self._arrived:
+            if self._is_news():
+                return True
+        with worker.away(futures):
+            return self._sleep(timeout)
+
+    def _sleep(self, timeout: float | None) -> bool:
         with self._arrived:
             return self._arrived.wait_for(self._is_news, timeout)
+
+    def _awaited(self) -> list[Future[Any]]:
+        """What has to end before something can be taken, as far as it is known."""
+        with self._arrived:
+            head = self._order.head()
+            chunks = list(self._chunks) if head is None else [head]
+            begun = [chunk.begun for chunk in chunks if chunk.begun is not None]
+        return [future for each in begun for future in each.futures()]
+
+    def _help(self, worker: Worker, futures: Sequence[Future[Any]]) -> None:
+        """Run in this thread, which is a worker's, what the map waits for."""
+        if self._order.head() is None and any(each.running() for each in futures):
+            return  # something will come without
+        for future in futures:
+            worker.help(future)
+            with self._arrived:
+                if self._is_news():
+                    return
 
     def call_when_news(self, waker: Callable[[], object]) -> None:
         """Call ``waker()``, in any thread, when `wait` would return."""
@@ -164,9 +191,14 @@ class Core:
         waker()
 
     def _is_news(self) -> bool:
-        if self._life is not _Life.RUNNING or self._order.empty():
+        if self._life is not Life.RUNNING or self._order.empty():
             return True
         return self._order.ready()
+
+    def is_on_loop_here(self) -> bool:
+        """Whether the calls may run on a loop of this thread, which must not wait."""
+        plan = self._plan
+        return isinstance(plan.fn, AsyncTarget) and plan.executor._loop_is_here()
 
     def given(self, rows: int) -> None:
         """The reader has got so many rows and asks for more."""
@@ -177,12 +209,12 @@ class Core:
         """Whether nothing is left to give; raises what the map ends with."""
         with self._arrived:
             life, empty = self._life, self._order.empty()
-        if life is _Life.CANCELLED:
+        if life is Life.CANCELLED:
             raise CancelledError
-        if life is _Life.FORKED:
+        if life is Life.FORKED:
             msg = "the map was made before os.fork(), it belongs to the parent process"
             raise RuntimeError(msg)
-        if life is _Life.CLOSED:
+        if life is Life.CLOSED:
             return True
         if not empty or self.source.state is Input.OPEN:
             return False
@@ -202,18 +234,16 @@ class Core:
         else:
             self._begin(len(rows), partial(self._start_chunk, rows))
 
-    def _begin(
-        self, count: int, start: Callable[[Chunk], Callable[[], object]]
-    ) -> None:
+    def _begin(self, count: int, start: Callable[[Chunk], Begun]) -> None:
         if self.source.state is Input.FAILED and self.refused is not None:
             return  # a row before this one was refused
         chunk = Chunk(count)
         with self._arrived:
             self._ahead += count
-            self._chunks.add(chunk)
+            self._chunks[chunk] = None
             self._order.begun(chunk)
         try:
-            cancel = self._context.copy().run(start, chunk)
+            begun = self._context.copy().run(start, chunk)
         except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
             self._take_back(chunk)
             self.refused = error
@@ -222,34 +252,36 @@ class Core:
             self._take_back(chunk)
             raise
         else:
-            self._keep_cancel(chunk, cancel)
+            self._keep(chunk, begun)
 
-    def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> Callable[[], object]:
+    def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> Begun:
         def deliver(first: int, outcomes: Sequence[Any], seconds: float) -> None:
             self._deliver(chunk, first, outcomes, seconds)
 
         plan = self._plan
         return plan.executor._start_rows(Rows(plan.fn, rows, plan.options, deliver))
 
-    def _start_one(self, row: Row, chunk: Chunk) -> Callable[[], object]:
+    def _start_one(self, row: Row, chunk: Chunk) -> Begun:
         plan = self._plan
         future = plan.executor._submit(plan.fn, row, {}, plan.options)
-        future.add_done_callback(lambda done: self._deliver(chunk, 0, [_Of(done)], 0.0))
-        return future.cancel
+        future.add_done_callback(
+            lambda done: self._deliver(chunk, 0, [Settled(done)], 0.0)
+        )
+        return Begun(future.cancel, lambda: (future,))
 
     def _take_back(self, chunk: Chunk) -> None:
         with self._arrived:
             self._ahead -= chunk.count
-            self._chunks.discard(chunk)
+            self._chunks.pop(chunk, None)
             self._order.take_back(chunk)
 
-    def _keep_cancel(self, chunk: Chunk, cancel: Callable[[], object]) -> None:
+    def _keep(self, chunk: Chunk, begun: Begun) -> None:
         with self._arrived:
             if chunk in self._chunks:
-                chunk.cancel = cancel
+                chunk.begun = begun
                 return
         if chunk.missing:  # the map was closed meanwhile
-            cancel()
+            begun.cancel()
 
     # ... and outcomes come in.
 
@@ -260,9 +292,9 @@ class Core:
         with self._arrived:
             chunk.missing -= len(part)
             if not chunk.missing:
-                self._chunks.discard(chunk)
-                chunk.cancel = None  # it holds the rows
-            if self._life in (_Life.CLOSED, _Life.FORKED):
+                self._chunks.pop(chunk, None)
+                chunk.begun = None  # it holds the rows
+            if self._life in (Life.CLOSED, Life.FORKED):
                 return
             if seconds > 0:
                 self._plan.sizes.measured(len(part), seconds)
@@ -282,16 +314,19 @@ class Core:
 
     def close(self) -> None:
         """End the map: cancel what has not begun, let go of the input."""
-        self._end(_Life.CLOSED)
+        self._end(Life.CLOSED)
+
+    async def closed(self) -> None:
+        """Wait for what goes on after `close`, as far as that can be waited for."""
 
     def cancel(self) -> None:
         """End the map for the executor: the reader gets what has come already."""
-        self._end(_Life.CANCELLED)
+        self._end(Life.CANCELLED)
 
     def forget(self) -> None:
         """In a forked child: end without touching what is the parent's."""
         self._make_locks()
-        self._life = _Life.FORKED
+        self._life = Life.FORKED
         self._chunks.clear()
         self._wakers.clear()
 
@@ -310,7 +345,7 @@ class Core:
         if self.was_read:
             self.close()
         elif self._plan.chunks_ahead is None or self.source.state is not Input.OPEN:
-            self._end(_Life.CLOSED, cancel=False)
+            self._end(Life.CLOSED, cancel=False)
         else:
             self._drain_elsewhere()
 
@@ -337,13 +372,13 @@ class Core:
         except Exception:  # noqa: BLE001 - nobody else is there to be told
             _log.exception("a map that nobody reads has failed")
 
-    def _end(self, life: _Life, *, cancel: bool = True) -> None:
+    def _end(self, life: Life, *, cancel: bool = True) -> None:
         with self._arrived:
-            if self._life is not _Life.RUNNING:
+            if self._life is not Life.RUNNING:
                 return
             self._life = life
-            chunks, self._chunks = self._chunks, set()
-            if life is _Life.CLOSED:
+            chunks, self._chunks = self._chunks, {}
+            if life is Life.CLOSED:
                 self._order = AsCompleted()  # empty: lets go of the outcomes
             wakers = self._tell()
         for waker in wakers:
@@ -363,6 +398,6 @@ class Core:
 
 
 def _cancel(chunk: Chunk) -> None:
-    cancel = chunk.cancel
-    if cancel is not None:
-        cancel()
+    begun = chunk.begun
+    if begun is not None:
+        begun.cancel()

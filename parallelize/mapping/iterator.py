@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from parallelize.callables import AsyncTarget
 from parallelize.mapping.core import Core, Plan
 from parallelize.mapping.reader import Reader
 from parallelize.mapping.sizes import FixedSize, MeasuredSize, Sizes
@@ -14,7 +15,7 @@ from parallelize.mapping.source import Source
 from parallelize.options import check_callable, check_count, check_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from types import TracebackType
     from typing import NoReturn, Self
 
@@ -28,6 +29,8 @@ T = TypeVar("T")
 CHUNKS_AHEAD = 3
 #: ... and how many rows at least, so that one slow row lets others go on.
 ROWS_AHEAD = 16
+#: ... and how many async calls, which mostly wait.
+ASYNC_AHEAD = 100
 
 #: In threads and strangers' workers longer rows than this (seconds) go alone:
 #: handing one over costs them little, and they cannot give rows back.
@@ -114,7 +117,7 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        await self._reader.closed()
 
     def __reduce__(self) -> NoReturn:
         msg = "a map can neither be copied nor pickled"
@@ -132,7 +135,7 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
 def start_map(
     executor: Executor,
     fn: Callable[..., T],
-    iterables: Sequence[Iterable[Any]],
+    iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
     *,
     options: CallOptions,
     timeout: float | None = None,
@@ -150,7 +153,8 @@ def start_map(
     Args:
         executor: Runs the calls.
         fn: The function.
-        iterables: Each gives one argument.
+        iterables: Each gives one argument. If one of them is asynchronous the map can
+            be read by ``async for`` alone.
         options: How each call is to be run.
         timeout: See `Executor.map`, as for the following.
         chunksize: See there.
@@ -165,20 +169,34 @@ def start_map(
     _check_kinds(ordered, return_exceptions, progress)
     chunksize = _check_size(chunksize, "chunksize")
     buffersize = _check_size(buffersize, "buffersize")
-    source = Source(iterables, star=star)
     plan = _plan(executor, fn, options, chunksize, buffersize, ordered=ordered)
-    core = Core(source, plan)
+    core = _core(iterables, plan, star=star)
     _begin(core, executor)
     return MapIterator(
         core,
         timeout=seconds,
         return_exceptions=return_exceptions,
-        progress=_bar(progress, source.length),
+        progress=_bar(progress, core.source.length),
     )
+
+
+def _core(
+    iterables: Sequence[Iterable[Any] | AsyncIterable[Any]], plan: Plan, *, star: bool
+) -> Core:
+    # What can be read at all is the usual case, and asks for nothing more.
+    if not any(hasattr(type(each), "__aiter__") for each in iterables):
+        return Core(Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan)
+    from parallelize.mapping.pump import AsyncCore, is_asynchronous
+
+    if any(map(is_asynchronous, iterables)):
+        return AsyncCore(iterables, plan, star=star)
+    return Core(Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan)
 
 
 def _begin(core: Core, executor: Executor) -> None:
     executor._maps.add(core)
+    if core.is_asynchronous:
+        return  # its reader begins it
     try:
         core.fill()
         if core.refused is not None:
@@ -207,11 +225,16 @@ def _plan(
 ) -> Plan:
     kind, workers = executor.kind, max(1, executor._max_workers)
     # Processes keep a timeout for each row of a chunk; who else runs a chunk cannot.
-    alone = kind != "process" and _has_limits(options)
+    loops = isinstance(fn, AsyncTarget) and kind in ("thread", "process")
+    alone = loops or (kind != "process" and _has_limits(options))
     lazy = kind == "serial"  # it computes each when it is read
+    if lazy and isinstance(fn, AsyncTarget):
+        fn = fn.__call__  # ... and in place
     if lazy or alone:
         chunksize = 1
     least_ahead = 0 if lazy else ROWS_AHEAD * workers
+    if loops:
+        least_ahead = max(least_ahead, ASYNC_AHEAD)
     return Plan(
         executor=executor,
         fn=fn,
@@ -234,7 +257,10 @@ def _sizes(
     if chunksize is not None:
         return FixedSize(min(chunksize, buffersize or chunksize))
     most = MeasuredSize.MOST if buffersize is None else buffersize // (2 * workers)
-    return MeasuredSize(workers, most, math.inf if kind == "process" else ALONE_ABOVE)
+    alone_above = math.inf if kind == "process" else ALONE_ABOVE
+    in_threads = kind == "thread"
+    growth = MeasuredSize.GROWTH_IN_THREADS if in_threads else MeasuredSize.GROWTH
+    return MeasuredSize(workers, most, alone_above, growth)
 
 
 def _check_size(size: int | None, argument: str) -> int | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable
+
+    from parallelize.calls import Begun
 
     #: Outcomes of rows that follow each other. In an array all are values.
     Block = list[Any] | array[Any]
@@ -19,15 +20,15 @@ class Chunk:
     Attributes:
         count: How many rows.
         missing: How many of them have not come back.
-        cancel: Cancels those that have not begun; None when there are none.
+        begun: What cancels those that have not begun; None when there are none.
     """
 
-    __slots__ = ("cancel", "count", "given", "missing", "parts")
+    __slots__ = ("begun", "count", "given", "missing", "parts")
 
     def __init__(self, count: int) -> None:
         self.count: int = count
         self.missing: int = count
-        self.cancel: Callable[[], object] | None = None
+        self.begun: Begun | None = None
         self.given: int = 0  # rows handed to the reader
         self.parts: dict[int, Block] = {}  # what came, by its first row
 
@@ -47,6 +48,9 @@ class Order(Protocol):
     def ready(self) -> bool:
         """Whether there is something to take."""
         ...
+
+    def head(self) -> Chunk | None:
+        """The chunk of which something must come next; None if any may."""
 
     def take_back(self, chunk: Chunk) -> None:
         """Forget the chunk that was begun last."""
@@ -86,6 +90,10 @@ class InOrder:
         """Whether the next of the oldest chunk has come."""
         return bool(self._chunks) and self._chunks[0].given in self._chunks[0].parts
 
+    def head(self) -> Chunk | None:
+        """The oldest chunk."""
+        return self._chunks[0] if self._chunks else None
+
     def take_back(self, chunk: Chunk) -> None:
         """Leave the row again."""
         self._chunks.remove(chunk)
@@ -121,6 +129,10 @@ class AsCompleted:
     def ready(self) -> bool:
         """Whether anything has come."""
         return bool(self._parts)
+
+    def head(self) -> Chunk | None:
+        """None: any may come next."""
+        return None
 
     def take_back(self, chunk: Chunk) -> None:
         """Expect its rows no more."""

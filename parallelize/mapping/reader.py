@@ -21,8 +21,6 @@ the chain would skip the block.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from array import array
 from collections import deque
 from itertools import repeat
@@ -30,6 +28,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from parallelize.futures import Outcome
+from parallelize.waiting import Patient
 
 if TYPE_CHECKING:
     import asyncio
@@ -75,7 +74,7 @@ class Reader(Generic[T]):
         # Held while a block is fetched, so that only one thread does, and waits. The
         # core's locks are taken under it, and the input is read. It is reentrant
         # for signal handlers, and an input that reads the very map it feeds.
-        self._fetching = threading.RLock()
+        self._fetching = Patient()
         self._tail: Iterator[T] = map(self._ask, repeat(None))
         self._behind: deque[Any] = deque((self._tail,))
 
@@ -98,6 +97,9 @@ class Reader(Generic[T]):
         return self._sealed.pop() if self._sealed else _NOTHING
 
     def _fetch(self) -> Any:
+        if self._core.is_asynchronous:
+            msg = "the input of this map is asynchronous: read the map by async for"
+            raise TypeError(msg)
         try:
             self._fill()
             # Reading the input may have read this map.
@@ -125,13 +127,30 @@ class Reader(Generic[T]):
         return True
 
     def _wait(self) -> None:
+        if self._core.is_on_loop_here():
+            msg = (
+                "a map of async calls cannot block the loop that they may run on: "
+                "read it by async for"
+            )
+            raise RuntimeError(msg)
         if not self._core.wait(self._seconds_left()):
             raise TimeoutError
         self._core.fill(asked=1)
 
     async def advance_async(self) -> T:
         """Return the next item, without blocking the running loop."""
-        return self._opened(await self._next_async())
+        from parallelize.awaiting import is_heavy, running_loop
+
+        running_loop("a map can be read by async for")
+        outcome = await self._next_async()
+        if issubclass(type(outcome), Outcome) and is_heavy(outcome):
+            try:
+                opened = await _opened_in_thread(outcome)
+            except BaseException:  # the task is cancelled, and may come back
+                self._sealed.append(outcome)
+                raise
+            return self._opened(opened)
+        return self._opened(outcome)
 
     async def _next_async(self) -> Any:
         import asyncio
@@ -221,6 +240,11 @@ class Reader(Generic[T]):
         if self._progress is not None:
             self._progress.close()
 
+    async def closed(self) -> None:
+        """Close, and wait until an asynchronous input is closed, too."""
+        self.close()
+        await self._core.closed()
+
     def _count_given(self) -> None:
         """Count what was given of what was at hand, and drop the rest."""
         left = len(list(self.ready)) + len(self._sealed)
@@ -239,19 +263,27 @@ class Reader(Generic[T]):
 
 async def _news(core: Core) -> None:
     """Wait, without blocking the running loop, until `Core.wait` would return."""
-    import asyncio
+    from parallelize.awaiting import resolve_from_thread, running_loop
 
-    loop = asyncio.get_running_loop()
+    loop = running_loop("a map can be read by async for")
     news: asyncio.Future[None] = loop.create_future()
-
-    def waker() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may have ended
-            loop.call_soon_threadsafe(_resolve, news)
-
-    core.call_when_news(waker)
+    core.call_when_news(lambda: resolve_from_thread(loop, news))
     await news
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+class _Open(Outcome):
+    """What was opened already."""
+
+    __slots__ = ("_pair",)
+
+    def __init__(self, pair: tuple[Any, BaseException | None]) -> None:
+        self._pair = pair
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        return self._pair
+
+
+async def _opened_in_thread(outcome: Outcome) -> Outcome:
+    import asyncio
+
+    return _Open(await asyncio.to_thread(outcome.open))

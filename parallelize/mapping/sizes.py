@@ -33,7 +33,7 @@ class FixedSize:
 class MeasuredSize:
     """Chunks that run for about `TARGET` seconds, by what chunks before them took.
 
-    The first rows go alone. A chunk is never more than `GROWTH` times as large as
+    The first rows go alone. A chunk is never more than `growth` times as large as
     one that has been measured, so that one misleading row does little harm. Near
     the end of an input of known length chunks shrink, so that the workers end
     together.
@@ -41,18 +41,24 @@ class MeasuredSize:
 
     TARGET = 0.008
     GROWTH = 4
+    #: The same for threads, which share long rows out before they do any.
+    GROWTH_IN_THREADS = 16
     MOST = 8192
     #: Chunks shorter than this cost more than ending together gains.
     LEAST_SECONDS = 0.0005
 
-    def __init__(self, workers: int, most: int, alone_above: float) -> None:
+    def __init__(
+        self, workers: int, most: int, alone_above: float, growth: int = GROWTH
+    ) -> None:
         """Begin with chunks of one row.
 
         Args:
             workers: How many chunks run at once.
             most: The largest chunk.
             alone_above: Rows that run longer than so many seconds go alone.
+            growth: How many times as large as one that was measured a chunk may be.
         """
+        self._growth = growth
         self._workers = workers
         self._most = max(1, min(most, self.MOST))
         self._alone_above = alone_above
@@ -78,7 +84,7 @@ class MeasuredSize:
         self._seconds = each if known is None else (known + each) / 2
         wanted = self._wanted()
         if rows >= self._size:
-            wanted = min(wanted, self._size * self.GROWTH)
+            wanted = min(wanted, self._size * self._growth)
         else:
             wanted = min(wanted, self._size)
         self._size = max(1, wanted)

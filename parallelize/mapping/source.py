@@ -68,7 +68,7 @@ class Source:
     def _read_rows(self) -> Iterator[Any]:
         """Read rows as tuples; from one iterable what it gives, without a tuple."""
         if not self._columns:
-            return map(_row, self._iterators[0], count())
+            return map(row_of, self._iterators[0], count())
         if self._columns == 1:
             return self._iterators[0]
         return zip(*self._iterators)  # noqa: B905
@@ -100,6 +100,10 @@ class Source:
         self._drawn += drawn
         if drawn < wanted:
             self._end(Input.ENDED)
+
+    def end(self) -> None:
+        """Note that all was read."""
+        self._end(Input.ENDED)
 
     def fail(self, error: Exception) -> None:
         """Read no more; the error stands at the end of the rows."""
@@ -133,7 +137,8 @@ def _iterator(iterable: Iterable[Any], position: int) -> Iterator[Any]:
         raise TypeError(msg) from None
 
 
-def _row(row: Iterable[Any], position: int) -> tuple[Any, ...]:
+def row_of(row: Iterable[Any], position: int) -> tuple[Any, ...]:
+    """Return a row of arguments as a tuple, or raise naming its position."""
     if type(row) is tuple:
         return row
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 
 #: A deadline this many seconds ahead counts as reached: timers are no finer.
 TICK = 0.001
+
+#: Seconds that a worker has to tell where it is, before it is killed.
+LONGEST_LOOK = 0.2
+
+#: Seconds in which it has usually written that by itself, when a signal told it to.
+_WRITING = 0.05
+
+_AT_DEADLINE = "Where the call was when its time was over:"
+
+_log = logging.getLogger("parallelize")
 
 #: Seconds in which a worker has usually given back what it was asked for.
 _GIVING_BACK = 0.005
@@ -70,7 +81,7 @@ class Deadlines:
         self.at(monotonic() + timeout, check)
 
     def _check(self, worker: Worker, task: Task, timeout: float) -> None:
-        from parallelize.errors import TaskTimeout
+        from parallelize.errors import RemoteTraceback, TaskTimeout
 
         if worker.tasks.get(task.id) is not task:
             return
@@ -83,8 +94,56 @@ class Deadlines:
         def due() -> bool:
             return _deadline(worker, task, timeout) <= monotonic() + TICK
 
-        error = partial(TaskTimeout, task.name(), timeout)
-        self._kill_for(worker, Verdict(task, due, error, again))
+        seen: list[str] = []
+
+        def error() -> TaskTimeout:
+            late = TaskTimeout(task.name(), timeout)
+            if seen:
+                late.__cause__ = RemoteTraceback(f"{_AT_DEADLINE}\n{seen[0]}")
+            return late
+
+        verdict = Verdict(task, due, error, again)
+        self._look(worker, seen, lambda: self._judge(worker, verdict, timeout, seen))
+
+    def _look(
+        self, worker: Worker, seen: list[str], then: Callable[[], object]
+    ) -> None:
+        """Have a worker tell where it is, into ``seen``, and go on in any case."""
+        waits = [then]  # until one of the two has come
+
+        def answered(text: str) -> None:
+            if waits:
+                seen.append(text)
+                waits.pop()()
+
+        def silent() -> None:
+            if not waits:
+                return
+            if worker.show_by_signal():  # C code holds the interpreter
+                self.after(_WRITING, waits.pop())
+            else:
+                waits.pop()()
+
+        worker.show(answered)
+        self.after(LONGEST_LOOK, silent)
+
+    def _judge(
+        self, worker: Worker, verdict: Verdict, timeout: float, seen: list[str]
+    ) -> None:
+        task = verdict.task
+        if worker.tasks.get(task.id) is not task or not verdict.due():
+            verdict.again()  # it came to its end meanwhile, or the row did
+            return
+        where = seen[0] if seen else "(what C code runs there is on standard error)\n"
+        _log.warning(
+            "worker %s is killed, as %s runs for longer than its timeout of %g "
+            "seconds; it was here:\n%s",
+            worker.pid,
+            task.name(),
+            timeout,
+            where,
+        )
+        self._kill_for(worker, verdict)
 
     def _kill_for(self, worker: Worker, verdict: Verdict) -> None:
         if not worker.kill_for(verdict):

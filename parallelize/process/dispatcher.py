@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from parallelize.insight import logs
 from parallelize.process import messages
+from parallelize.process.coroutines import CoroutineTask
 from parallelize.process.deadlines import TICK, Deadlines
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.page import TASK
@@ -40,17 +41,27 @@ _log = logging.getLogger("parallelize")
 
 _ABOUT_SEGMENTS = frozenset((messages.ADOPT, messages.FORGET, messages.RELEASED))
 _CALL_ENDS = frozenset((messages.DONE, messages.FAILED))
+_ABOUT_COROUTINES = frozenset(
+    (messages.ASYNC_BEGUN, messages.ASYNC_CANCELLED, messages.CANCEL_HEARD)
+)
 _ROW_ENDS = frozenset((messages.BLOCK, messages.ROW_DONE, messages.ROW_FAILED))
+
+_STREAMED = frozenset((messages.ITEMS, messages.ITEM, messages.ITEM_FAILED))
 
 #: How many parts a frame of each kind has, at the least and at the most.
 _PARTS = {
     messages.READY: (0, 0),
+    messages.BEGAN: (0, 0),
     messages.START_FAILED: (1, 1),
     messages.DONE: (1, MOST_PARTS),
     messages.FAILED: (1, 1),
     messages.BLOCK: (1, 1),
     messages.ROW_DONE: (1, MOST_PARTS),
     messages.ROW_FAILED: (1, 1),
+    **dict.fromkeys(_ABOUT_COROUTINES, (1, 1)),
+    messages.ITEMS: (1, MOST_PARTS),
+    messages.ITEM: (1, MOST_PARTS),
+    messages.ITEM_FAILED: (1, 1),
 }
 
 
@@ -161,6 +172,7 @@ class Dispatcher:
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(64)
             self._pool.tell_of_segments()
+            self._pool.tell_of_streams()
             self._register()
             self._pool.feed_idle()  # what Ctrl-C has kept somebody from doing
 
@@ -284,6 +296,8 @@ class Dispatcher:
                 pool.starter.succeeded()
             pool.feed(worker)
             self._share(worker)
+            if pool.queue.coroutines:
+                pool.coroutines.spread()
         return ends
 
     def _end(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> bool:
@@ -332,6 +346,10 @@ class Dispatcher:
             return task
         if kind in _ROW_ENDS and task.is_rows:
             return task
+        if kind in _ABOUT_COROUTINES and isinstance(task, CoroutineTask):
+            return self._pool.coroutines.told(worker, task, kind)
+        if kind in _STREAMED and task.is_stream:
+            return task
         self._about_none(worker, frame)
         return None
 
@@ -340,7 +358,10 @@ class Dispatcher:
         if not least <= len(frame.parts) <= most:
             msg = f"a frame of kind {frame.kind} with {len(frame.parts)} parts"
             raise ProtocolError(msg)
-        if worker.stage is Stage.STARTING and frame.kind == messages.READY:
+        task = worker.tasks.get(frame.id)
+        if task is not None and frame.kind == messages.BEGAN:
+            task.began(frame.extra)
+        elif worker.stage is Stage.STARTING and frame.kind == messages.READY:
             worker.stage = Stage.SERVING
         elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
             worker.reason = messages.decode_failure(bytes(frame.parts[0]))
@@ -384,6 +405,10 @@ class Dispatcher:
         self._unregister(worker.control)
 
     def _told(self, worker: Worker, frame: Frame) -> None:
+        if frame.kind == messages.SHOWN:
+            with self._pool.lock:
+                worker.shown(frame)
+            return
         if frame.kind not in _ABOUT_SEGMENTS:
             worker.answers.append(_given_back_in(frame))
             return
@@ -399,6 +424,8 @@ class Dispatcher:
         self, worker: Worker, rows_id: int, rows: int, ids: Sequence[int]
     ) -> None:
         pool = self._pool
+        for task in worker.tasks.values():
+            task.was_flushed()
         self._hear(worker)  # what it sent before it answered
         with pool.lock:
             returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]
@@ -514,7 +541,7 @@ class Dispatcher:
         rest: list[Task] = []
         for id, task in list(worker.tasks.items()):
             worker.release(task)
-            if id == running:
+            if id == running or task.has_begun:
                 blamed = self._settle_running(worker, task, status)
                 if isinstance(task, CallTask):
                     continue

@@ -1,7 +1,8 @@
 """The worker's part in passing large buffers: what it was sent, what it sends.
 
 The watcher thread hears the control socket; the main thread waits for a segment
-that is still on its way there, and tells of what it has done with.
+that is still on its way there, and tells of what it has done with. While coroutines
+run, the thread of their loop does so, too.
 """
 
 from __future__ import annotations

@@ -6,7 +6,15 @@
 | CALL          | function, arguments, buffers …, values …  | DONE or FAILED        |
 | ROWS          | function, rows                            | BLOCK, ROW_DONE,      |
 |               |                                           | ROW_FAILED, in order  |
+| STREAM        | as CALL                                   | ITEMS, ITEM ..., then |
+|               |                                           | DONE or FAILED        |
+| CREDIT, CLOSE | (over the control socket)                 |                       |
 | GIVE_BACK     | (over the control socket)                 | GIVEN_BACK, likewise  |
+| COROUTINE     | as CALL                                   | ASYNC_BEGUN, and then |
+|               |                                           | DONE, FAILED or       |
+|               |                                           | ASYNC_CANCELLED       |
+| CANCEL        | one, empty: the coroutine is cancelled    | CANCEL_HEARD          |
+| SHOW          | (over the control socket)                 | SHOWN, likewise       |
 
 REPORT comes from a worker at any time: a log record or a warning (``extra`` says
 which), see `reports`.
@@ -21,26 +29,44 @@ sends large buffers (see `segments`); ``id`` is then that of a segment:
 | RELEASED | nobody has views of the segment's message any more; ``extra`` is 1 |
 |          | if it may be used again                                            |
 
+While a trace is recorded CALL and ROWS are answered with BEGAN first, whose ``extra``
+is when it began: see `moment`.
+
+SHOWN has one part: where the worker's threads are, as text. Its ``id`` is that of
+the question.
+
 GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
 is running (0: none is), how many of its rows are given up, then the ids of the
 tasks that are given back.
 
-To the kind of CALL, DONE and ROW_DONE `BIG` is added if their buffers are in a
-segment: the last part of the arguments or of the result then says where.
+To the kind of CALL, COROUTINE, STREAM, DONE, ROW_DONE and ITEM `BIG` is added if their
+buffers are in a segment: the last part of the arguments or of the result then says
+where.
 
-``id`` names the task. ``extra`` is, in CALL, how many of the buffers belong to
-the arguments; in ROWS, the number of arguments of each row (0: each row is
+A stream runs a generator. ``micros`` of STREAM and ``extra`` of CREDIT say how many
+items (more) the pool takes; CLOSE that it wants none, so that the generator is closed.
+ITEMS has one part that is a list of numbers, if ``extra`` is 1; else each part is an
+item, pickled. ``micros`` is 1 in it if items come so fast that the worker may keep some
+for a moment, without sending them. ITEM is one item with its buffers.
+
+To the kind of CALL, STREAM, DONE, ROW_DONE and ITEM `BIG` is added if their buffers
+are in a segment: the last part of the arguments or of the result then says where.
+
+``id`` names the task. ``extra`` is, in CALL and STREAM, how many of the buffers belong
+to the arguments; in ROWS, the number of arguments of each row (0: each row is
 pickled on its own); in DONE, 1 if the result is of a type that unpickles without
 harm; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is how long it ran;
-in ROWS it says whether the pool watches how long each row runs (0: it does not).
+in CALL and ROWS it says what the pool wants to know besides: `TIMED` and `TRACED`;
+in COROUTINE whether it wants to hear at once that it has begun.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from parallelize.process import pickling
 from parallelize.process.transport import ProtocolError
@@ -63,6 +89,18 @@ GIVE_BACK = 4
 ADOPT = 5
 FORGET = 6
 RELEASED = 7
+STREAM = 8  # a bit that no other kind of a task has
+CREDIT = 9
+CLOSE = 10
+
+ASYNC = 1 << 6  # this bit is set in the kinds to a worker that are about coroutines
+COROUTINE = ASYNC + 1
+CANCEL = ASYNC + 2
+
+ASYNC_BEGUN = 42
+ASYNC_CANCELLED = 43
+CANCEL_HEARD = 44
+SHOW = 50
 
 READY = 11
 START_FAILED = 12
@@ -72,6 +110,15 @@ BLOCK = 15
 ROW_DONE = 16
 ROW_FAILED = 17
 GIVEN_BACK = 18
+ITEMS = 19
+ITEM = 20
+ITEM_FAILED = 21  # the pool's own note: the buffers of an ITEM are out of reach
+SHOWN = 51
+BEGAN = 52
+
+# What the pool wants to know of a task, in `micros` of its frame: how long each row
+# runs, and when it began.
+TIMED, TRACED = 1, 2
 
 _NUMBER_SIZE = 8  # bytes of each number in GIVEN_BACK
 
@@ -81,6 +128,20 @@ _LONGEST = (1 << 32) - 1
 def micros(nanoseconds: int) -> int:
     """How long a run took, as it fits into a frame."""
     return min(nanoseconds // 1000, _LONGEST)
+
+
+def moment(nanoseconds: int) -> int:
+    """A moment of the monotonic clock, which all processes have in common, as it fits.
+
+    `moment_near` turns it back.
+    """
+    return nanoseconds // 1000 & _LONGEST
+
+
+def moment_near(encoded: int, now: int) -> int:
+    """The moment in nanoseconds, the last one before ``now`` that it may be."""
+    micros = now // 1000
+    return (micros - ((micros - encoded) & _LONGEST)) * 1000
 
 
 def encode_given_back(rows_id: int, rows: int, ids: Sequence[int]) -> bytes:
@@ -104,7 +165,15 @@ def encode_failure(error: BaseException) -> bytes:
     error.__traceback__ = tb.tb_next if tb is not None else None  # without our frame
     text = _traceback_text(error)
     name = f"{type(error).__module__}.{type(error).__qualname__}"
-    return pickle.dumps((_pickled(error), name, text_of(error), text), 5)
+    pickled = _pickled(error)
+    why = "" if pickled is not None else _why_not(error)
+    return pickle.dumps((pickled, name, text_of(error), text, why), 5)
+
+
+def _why_not(error: BaseException) -> str:
+    from parallelize.process import culprit
+
+    return f"stands for the error itself: {culprit.why_not_rebuilt(error)}"
 
 
 def _pickled(error: BaseException) -> bytes | None:
@@ -140,12 +209,31 @@ def decode_failure(encoded: bytes) -> BaseException:
     from parallelize.errors import RemoteError, RemoteTraceback
 
     try:
-        pickled, name, message, text = pickle.loads(encoded)
+        pickled, name, message, text, why = pickle.loads(encoded)
     except Exception as cause:  # noqa: BLE001 - a task wrote to the worker's socket
         return RemoteError("an error", f"what the worker sent is none: {cause}")
     error = _unpickled(pickled) or RemoteError(name, message)
+    if why:
+        error.add_note(why)
     error.__cause__ = RemoteTraceback(text)
     return error
+
+
+def text_of_failure(encoded: bytes) -> str:
+    """The traceback in what `encode_failure` made; nothing of the user's code runs."""
+    try:
+        text = _Plain(io.BytesIO(encoded)).load()[3]
+    except Exception:  # noqa: BLE001 - a task wrote to the worker's socket
+        return ""
+    return text.rstrip() if isinstance(text, str) else ""
+
+
+class _Plain(pickle.Unpickler):
+    """Reads plain values alone."""
+
+    def find_class(self, module: str, name: str, /) -> NoReturn:
+        msg = f"{module}.{name} stands where plain values are expected"
+        raise pickle.UnpicklingError(msg)
 
 
 def _unpickled(pickled: bytes | None) -> BaseException | None:

@@ -39,6 +39,9 @@ LONG_TEXT = 1 << 10
 #: Bytes from so many on are copied to where they go, without a detour.
 LONG_BYTES = 1 << 20
 
+#: Pickles of so many bytes are built into a value step by step.
+LONG_PICKLE = 1 << 18
+
 #: How many functions either side remembers.
 MOST_FUNCTIONS = 512
 
@@ -196,9 +199,38 @@ def loads(parts: Parts) -> Any:
     data = parts[0]
     if data[:1] == main_module.MARK:
         data = main_module.body_of(data)
+    if len(data) >= LONG_PICKLE:
+        return pickle.Unpickler(_Frames(data), buffers=parts[1:]).load()
     if len(parts) == 1:
         return pickle.loads(data)
     return pickle.loads(data, buffers=parts[1:])
+
+
+class _Frames:
+    """A long pickle as a file, that is read frame by frame.
+
+    To build a value from a pickle in memory is one long step, in which no other
+    thread of Python can run: not an event loop, for one. From a file it takes
+    steps, as each frame of 64 KiB is asked for by a call of Python code.
+    """
+
+    def __init__(self, data: Part) -> None:
+        self._view = memoryview(data)
+        self._at = 0
+
+    def read(self, count: int) -> bytes:
+        at = self._at
+        self._at = end = at + count
+        return bytes(self._view[at:end])
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        size = len(buffer)
+        buffer[:] = self.read(size)
+        return size
+
+    def readline(self) -> bytes:
+        end = bytes(self._view[self._at :]).find(b"\n") + 1
+        return self.read(end or len(self._view) - self._at)
 
 
 def known_function(fn: Callable[..., Any]) -> bytes | None:

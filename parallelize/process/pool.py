@@ -23,12 +23,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parallelize import lifecycle, locks
+from parallelize.callables import AsyncTarget
+from parallelize.options import DEFAULTS
 from parallelize.process import lending
 from parallelize.process.bundles import Bundle
+from parallelize.process.coroutines import Coroutines, CoroutineTask
 from parallelize.process.dispatcher import Dispatcher
-from parallelize.process.queue import TaskQueue
+from parallelize.process.queue import COROUTINES, TaskQueue
 from parallelize.process.row_tasks import RowsTask, encode_rows
 from parallelize.process.starting import Starter
+from parallelize.process.stream_tasks import StreamTask
 from parallelize.process.tasks import CallTask, Task
 from parallelize.process.workers import Stage, Worker
 
@@ -37,9 +41,11 @@ if TYPE_CHECKING:
 
     from parallelize.calls import Rows
     from parallelize.options import CallOptions
+    from parallelize.process.coroutines import Take
     from parallelize.process.segments import Placed
     from parallelize.process.starting import Settings
     from parallelize.process.transport import Part
+    from parallelize.streams.channel import Channel
 
     class LiveMaps(Protocol):
         """The maps that run in this pool."""
@@ -77,7 +83,15 @@ _ENDING = (State.CLOSING, State.STOPPING)
 
 
 class Pool:
-    """Runs tasks on worker processes."""
+    """Runs tasks on worker processes.
+
+    Attributes:
+        call_task: What becomes of a call; `insight.trace` puts its own here.
+        rows_task: And of rows of calls.
+    """
+
+    call_task: type[CallTask] = CallTask
+    rows_task: type[RowsTask] = RowsTask
 
     def __init__(self, settings: Settings, maps: LiveMaps) -> None:
         self.settings: Settings = settings
@@ -92,7 +106,11 @@ class Pool:
         self.queue: TaskQueue = TaskQueue()
         self.workers: dict[int, Worker] = {}
         self.idle: list[Worker] = []
+        self.coroutines: Coroutines = Coroutines(self)
         self.held: set[Task] = set()  # prepared; they wait for values or a limit
+        # How many workers there may be: one more for each that a reader holds back.
+        self.places: int = settings.max_workers
+        self._moved: deque[StreamTask] = deque()  # whose readers have come further
         self._endings: deque[Callable[[], object]] = deque()  # see `settle`
         self.lending: lending.Lending = lending.Lending(self._ring)
         self.starter: Starter = Starter(settings, self.lending)
@@ -112,7 +130,26 @@ class Pool:
         """Make a task of a call; raise RuntimeError after shutdown."""
         if self.state is not State.OPEN:
             self._refuse_if_closed()
-        task = CallTask(self, fn, args, kwargs, options)
+        # What is asynchronous comes with its name, so never with the defaults.
+        make = self.call_task
+        if options is not DEFAULTS and isinstance(fn, AsyncTarget):
+            make = CoroutineTask
+        task = make(self, fn, args, kwargs, options)
+        if task.waits_for or options.limit is not None:
+            self._hold(task)
+        return task
+
+    def prepare_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> StreamTask:
+        """Make a task of a generator; raise RuntimeError after shutdown."""
+        self._refuse_if_closed()
+        task = StreamTask(self, fn, args, kwargs, options, channel)
         if task.waits_for or options.limit is not None:
             self._hold(task)
         return task
@@ -164,11 +201,13 @@ class Pool:
                 task.id = self._last_id
                 if self.held:
                     self.held.discard(task)
-                self.queue.add(task, rows=task.is_rows)
+                self.queue.add(task)
                 if self.lending.collected:  # before it is sent: it may need the room
                     self.tell_of_segments()
-                if self.idle or len(self.workers) < self.settings.max_workers:
+                if self.idle or len(self.workers) < self.places:
                     self.feed_idle()
+                elif self.queue.coroutines:
+                    self.coroutines.spread()
         except Exception as error:  # noqa: BLE001 - closed meanwhile, or no start
             task.abort(error)
         except BaseException:  # Ctrl-C
@@ -196,7 +235,7 @@ class Pool:
         In a pool that is being stopped they fail: nothing begins there any more.
         """
         if self.state is not State.STOPPING:
-            self.queue.put_back((each, isinstance(each, RowsTask)) for each in tasks)
+            self.queue.put_back(tasks)
             return
         from parallelize.errors import TaskKilled
 
@@ -262,6 +301,28 @@ class Pool:
         if self.lending.warm:
             self._cool_later()
 
+    # Streams.
+
+    def note_moved(self, task: StreamTask) -> None:
+        """The reader of a stream has come further, in whatever thread."""
+        self._moved.append(task)
+        self._ring()
+
+    def tell_of_streams(self) -> None:
+        """Tell workers how their readers stand; the caller holds the lock."""
+        while self._moved:
+            task = self._moved.popleft()
+            task.looked_at()
+            if task.worker is not None:
+                self.tell_of(task, task.worker)
+
+    def tell_of(self, task: StreamTask, worker: Worker) -> None:
+        """Tell a worker how its reader stands; the caller holds the lock."""
+        task.tell(worker)
+        task.settle_place()
+        if worker.owes:
+            self.at(PAY_AFTER, partial(self._pay, worker))
+
     def _ring(self) -> None:
         if self._dispatcher is not None:
             self._dispatcher.ring()
@@ -270,7 +331,7 @@ class Pool:
         """Send what a worker's control socket could not take, when it can."""
         worker.pay()
         if worker.owes and worker.stage is not Stage.GONE:
-            self._at(PAY_AFTER, partial(self._pay, worker))
+            self.at(PAY_AFTER, partial(self._pay, worker))
 
     # Handing tasks to workers; the caller holds the lock.
 
@@ -280,6 +341,8 @@ class Pool:
             self.feed(self.idle.pop())
         if len(self.queue) and self._may_start():
             self._start_worker()
+        if self.queue.coroutines:
+            self.coroutines.spread()
 
     def feed(self, worker: Worker) -> None:
         """Give a worker as much as it should have; note it as idle if nothing."""
@@ -297,7 +360,10 @@ class Pool:
     def _give(self, worker: Worker, taken: list[Task]) -> None:
         """Take tasks from the queue, noting each first, and send them."""
         buffers: list[Part] = []
-        bounded, take, tasks = self._bounded, self.queue.take, worker.tasks
+        bounded, tasks = self._bounded, worker.tasks
+        take: Take = self.queue.take
+        if worker.coroutines or self.queue.coroutines:
+            take = self.coroutines.taker(worker)
         while not bounded or self._room(worker) > 0:
             task = take(len(tasks), worker.load, taken)
             if task is None:
@@ -317,7 +383,7 @@ class Pool:
             if worker.stuck:
                 self.wake()
             if worker.owes:
-                self._at(PAY_AFTER, partial(self._pay, worker))
+                self.at(PAY_AFTER, partial(self._pay, worker))
             self._watch_silence(worker)
 
     def _undo(self, worker: Worker, taken: list[Task]) -> None:
@@ -348,7 +414,7 @@ class Pool:
         """The call, with those behind it that can go along."""
         calls = self.queue.take_likes_of(first, worker.load, taken)
         if len(calls) < LEAST_BUNDLED:
-            self.queue.put_back((each, False) for each in calls[1:])
+            self.queue.put_back(calls[1:])
             return first
         bundle = Bundle(self, calls)
         self._last_id += 1
@@ -387,7 +453,7 @@ class Pool:
 
     def _rest(self, worker: Worker) -> None:
         """A worker has nothing to do: let it go or keep it."""
-        if self._room(worker) <= 0:
+        if self._room(worker) <= 0 or self._are_too_many():
             self.let_go(worker)
         elif worker not in self.idle:
             self.idle.append(worker)
@@ -399,7 +465,7 @@ class Pool:
         """Let go of memory that is kept warm if there are no calls for a while."""
         if not self._cools:
             self._cools = True
-            self._at(lending.KEEP_WARM, partial(self._cool, self._last_id))
+            self.at(lending.KEEP_WARM, partial(self._cool, self._last_id))
 
     def _cool(self, last_id: int) -> None:
         self._cools = False
@@ -408,6 +474,17 @@ class Pool:
         else:
             self._cool_later()
 
+    def let_go_of_surplus(self) -> None:
+        """Let idle workers go that had the places of others; the caller locks."""
+        while self.idle and self._are_too_many():
+            self.let_go(self.idle[0])
+
+    def _are_too_many(self) -> bool:
+        if len(self.workers) <= self.places:
+            return False
+        staying = [w for w in self.workers.values() if w.stage is not Stage.LEAVING]
+        return len(staying) > self.places
+
     def let_go(self, worker: Worker) -> None:
         """Have a worker end; it is killed if it does not within a grace."""
         if worker.stage in (Stage.LEAVING, Stage.GONE):
@@ -415,11 +492,11 @@ class Pool:
         if worker in self.idle:
             self.idle.remove(worker)
         worker.leave()
-        self._at(LEAVE_GRACE, worker.kill)
+        self.at(LEAVE_GRACE, worker.kill)
 
     def _may_start(self) -> bool:
         return (
-            len(self.workers) < self.settings.max_workers
+            len(self.workers) < self.places
             and self.state is not State.STOPPING
             and self.starter.may_start(others_serve=self._serves())
         )
@@ -458,12 +535,15 @@ class Pool:
 
     # Deadlines; the caller holds the lock.
 
-    def _at(self, seconds: float, action: Callable[[], object]) -> None:
+    def at(self, seconds: float, action: Callable[[], object]) -> None:
+        """Have the dispatcher do something later."""
         if self._dispatcher is not None:
             self._dispatcher.deadlines.after(seconds, action)
 
     def _watch_deadline(self, worker: Worker, task: Task) -> None:
         timeout = task.options.timeout
+        if task.lane == COROUTINES:
+            return  # it is watched from when it has begun
         if timeout is not None and self._dispatcher is not None:
             self._dispatcher.deadlines.watch(worker, task, timeout)
 
@@ -539,7 +619,7 @@ class Pool:
         with self.lock:
             for worker in self.workers.values():
                 worker.kill(number)
-                self._at(LEAVE_GRACE, worker.kill)
+                self.at(LEAVE_GRACE, worker.kill)
 
     def _stop(self) -> None:
         """Let nothing begin any more."""
@@ -559,7 +639,7 @@ class Pool:
         self._stop()
         with self.lock:
             for worker in self.workers.values():
-                self._at(ABANDON_GRACE, worker.kill)
+                self.at(ABANDON_GRACE, worker.kill)
         self.shutdown(wait=True, cancel_futures=True)
 
     def may_end(self) -> bool:

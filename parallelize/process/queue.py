@@ -1,7 +1,8 @@
 """What waits for a worker, and how much of it a worker is given at once.
 
 Two lanes, single calls and rows of maps, are served in turn, so that a map of a
-million rows does not hold up a single call. How long a function's calls take is
+million rows does not hold up a single call. A third is that of coroutines, see
+`coroutines`, which says when it is served. How long a function's calls take is
 measured by the workers; short ones are given out several at a time.
 
 The pool's lock guards the lanes; what is remembered of durations is a matter of
@@ -10,6 +11,7 @@ single operations and may be a moment old.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -30,37 +32,51 @@ _NEWEST = 0.3
 
 _MOST_FUNCTIONS = 1024
 
+#: The lanes, as tasks name them.
+CALLS, ROWS, COROUTINES = range(3)
+
 
 class TaskQueue:
-    """The tasks of a pool that wait for a worker."""
+    """The tasks of a pool that wait for a worker.
+
+    Attributes:
+        coroutines: The lane of coroutines.
+    """
 
     def __init__(self) -> None:
         self._calls: deque[Task] = deque()
         self._rows: deque[Task] = deque()
+        self.coroutines: deque[Task] = deque()
+        self._lanes = (self._calls, self._rows, self.coroutines)  # by their numbers
         self._rows_next = False
         self._seconds: dict[bytes, float] = {}  # key -> duration of one call
 
     def __len__(self) -> int:
-        return len(self._calls) + len(self._rows)
+        return len(self._calls) + len(self._rows) + len(self.coroutines)
 
     def __iter__(self) -> Iterator[Task]:
-        yield from self._calls
-        yield from self._rows
+        for lane in self._lanes:
+            yield from lane
 
-    def add(self, task: Task, *, rows: bool) -> None:
+    @property
+    def others(self) -> int:
+        """How many tasks wait that are no coroutines."""
+        return len(self._calls) + len(self._rows)
+
+    def add(self, task: Task) -> None:
         """Put a task at the end of its lane."""
-        (self._rows if rows else self._calls).append(task)
+        self._lanes[task.lane].append(task)
 
-    def put_back(self, tasks: Iterable[tuple[Task, bool]]) -> None:
-        """Put tasks (and whether they are rows) in front again, the first one first."""
-        for task, rows in reversed(list(tasks)):
-            (self._rows if rows else self._calls).appendleft(task)
+    def put_back(self, tasks: Iterable[Task]) -> None:
+        """Put tasks in front again, the first one first."""
+        for task in reversed(list(tasks)):
+            self._lanes[task.lane].appendleft(task)
 
     def drain(self) -> list[Task]:
         """Take out everything."""
         tasks = list(self)
-        self._calls.clear()
-        self._rows.clear()
+        for lane in self._lanes:
+            lane.clear()
         return tasks
 
     def take(self, ahead: int, load: float, taken: list[Task]) -> Task | None:
@@ -75,7 +91,8 @@ class TaskQueue:
         if not lane:
             return None
         task = lane[0]
-        seconds = self._seconds.get(task.key)
+        # Nobody knows how long a stream is read: nothing may stand behind it.
+        seconds = math.inf if task.is_stream else self._seconds.get(task.key)
         task.cost = 0.0 if seconds is None else seconds * task.size
         if ahead and (
             seconds is None or ahead >= MOST_AHEAD or load + task.cost > FILL

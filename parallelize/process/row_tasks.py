@@ -8,17 +8,19 @@ from itertools import chain
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls import Column
-from parallelize.futures import Failure, Future, Outcome, error_of
+from parallelize.calls import Column, name_of
+from parallelize.ended import Settled
+from parallelize.futures import Failure, Future
 from parallelize.gaps import leaving_gaps
+from parallelize.locks import is_interrupt
 from parallelize.process import messages, pickling
 from parallelize.process.page import RAW
+from parallelize.process.queue import ROWS
 from parallelize.process.tasks import (
-    CallTask,
     PickledFailure,
     PickledValue,
     Task,
-    is_interrupt,
+    refusal,
 )
 from parallelize.process.transport import ProtocolError, pack
 from parallelize.sharing import noting_shared
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls import Rows
     from parallelize.process.pool import Pool
+    from parallelize.process.tasks import CallTask
     from parallelize.process.transport import Frame, Part
 
 #: Types whose values cannot fail to travel, nor run anything when they arrive.
@@ -47,6 +50,8 @@ class RowsTask(Task):
     """
 
     is_rows: ClassVar[bool] = True
+    lane: ClassVar[int] = ROWS
+    timed: int = 0
 
     def __init__(
         self,
@@ -81,8 +86,8 @@ class RowsTask(Task):
         rows = self._rows[self.done * width :] if self.done else self._rows
         self._rebase()
         parts = [self.key, pickle.dumps(rows, 5)]
-        timed = int(self.options.timeout is not None)
-        return pack(messages.ROWS, self.id, parts, self._arity, timed)
+        timed = messages.TIMED if self.options.timeout is not None else 0
+        return pack(messages.ROWS, self.id, parts, self._arity, self.timed | timed)
 
     def _rebase(self) -> None:
         """Let the rows that are sent (once more) be numbered from 0."""
@@ -171,7 +176,7 @@ class RowsTask(Task):
 
     def _part(self, start: int, stop: int) -> RowsTask:
         width = self._arity or 1
-        part = RowsTask.__new__(RowsTask)
+        part = self.pool.rows_task.__new__(self.pool.rows_task)
         Task.__init__(part, self.pool, self.fn, self.options)
         part.key = self.key
         part.done = 0
@@ -244,10 +249,14 @@ def _encoded(pool: Pool, source: Rows) -> list[Task]:
     fn = source.fn
     if isinstance(fn, MethodType):
         fn = pickling.bound(fn)
-    key = pickling.encode_function(fn)
+    try:
+        key = pickling.encode_function(fn)
+    except Exception as error:
+        name = name_of(source.fn, source.options)
+        raise refusal(fn, name, (), {}, error) from error
     flat, kinds, arity = _flattened(source.rows)
     if arity and _all_plain(flat, kinds):
-        return [RowsTask(pool, source, key, flat, arity)]
+        return [pool.rows_task(pool, source, key, flat, arity)]
     return _pickled_rows(pool, source, key)
 
 
@@ -292,7 +301,7 @@ def _end_run(
     tasks: list[Task], run: list[bytes], pool: Pool, source: Rows, key: bytes, end: int
 ) -> None:
     if run:
-        tasks.append(RowsTask(pool, source, key, run, 0, end - len(run)))
+        tasks.append(pool.rows_task(pool, source, key, run, 0, end - len(run)))
 
 
 def _small(row: tuple[Any, ...]) -> bytes | None:
@@ -310,23 +319,10 @@ def _small(row: tuple[Any, ...]) -> bytes | None:
 
 
 def _single(pool: Pool, source: Rows, row: tuple[Any, ...], index: int) -> CallTask:
-    task = CallTask(pool, source.fn, row, {}, source.options)
+    task = pool.call_task(pool, source.fn, row, {}, source.options)
 
     def deliver(future: Future[Any]) -> None:
-        source.deliver(index, [_AsItWas(future)], 0.0)
+        source.deliver(index, [Settled(future)], 0.0)
 
     task.future.add_done_callback(deliver)
     return task
-
-
-class _AsItWas(Outcome):
-    """What a future came to."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: Future[Any]) -> None:
-        self._future = future
-
-    def open(self) -> tuple[Any, BaseException | None]:
-        error = error_of(self._future)
-        return (self._future.result(), None) if error is None else (None, error)

@@ -62,7 +62,8 @@ class Rows:
         # Plain types only: this cannot fail.
         self._flat: Sequence[Any] = pickle.loads(frame.parts[1])
         self._arity = frame.extra
-        self._timed = bool(frame.micros)  # the pool watches how long each row runs
+        self._timed = bool(frame.micros & messages.TIMED)
+        self._traced = bool(frame.micros & messages.TRACED)
         self._words = words
         self._sender = sender
         self._rows: Iterator[Any] = iter(())
@@ -72,6 +73,8 @@ class Rows:
     def run(self) -> None:
         self._words[ROW] = NO_ROW
         self._words[TASK] = self.id
+        if self._traced:
+            self._sender.tell_begun(self.id, monotonic_ns())
         try:
             fn = pickling.decode_function(self._encoded)
         except BaseException as error:  # noqa: BLE001 - it belongs to every row

@@ -35,24 +35,41 @@ def pickled_result(result: object, place: Place) -> list[Part]:
     try:
         return pickling.dumps_back(result, place)
     except BaseException as error:
-        raise _refusal(result, error) from error
+        raise _refusal(_RESULT, result, error) from error
 
 
-def _refusal(result: object, error: BaseException) -> BaseException:
+def pickled_item(item: object, place: Place) -> list[Part]:
+    """The same for an item of a stream."""
+    try:
+        return pickling.dumps_back(item, place)
+    except BaseException as error:
+        raise _refusal(_ITEM, item, error) from error
+
+
+def _refusal(what: str, result: object, error: BaseException) -> BaseException:
     from parallelize.errors import SerializationError
 
     kind = type(result).__qualname__
-    advice = _ADVICE.get(kind, "")
+    advice = _ADVICE.get(kind) or _way_to_culprit(result)
     text = messages.text_of(error)
     why = f"{type(error).__name__}: {text}{advice}"
-    return SerializationError(f"the result, a {kind}, cannot be pickled: {why}")
+    return SerializationError(f"{what}, a {kind}, cannot be pickled: {why}")
+
+
+def _way_to_culprit(result: object) -> str:
+    from parallelize.process import culprit
+
+    return f": {culprit.in_result(result).text()}"
 
 
 _ADVICE = {
-    "generator": "; return a list, or let the caller iterate over calls",
+    "generator": "; decorate the generator function itself, or return a list",
     "coroutine": "; decorate the async function itself, or await it in the call",
-    "async_generator": "; return a list, or let the caller iterate over calls",
+    "async_generator": "; decorate the generator function itself, or return a list",
 }
+
+_RESULT = "the result"
+_ITEM = "an item of the stream"
 
 
 class _Block(NamedTuple):
@@ -125,6 +142,10 @@ class Sender:
             with self._lock:
                 self._flush()
         return True
+
+    def tell_begun(self, id: int, begun: int) -> None:
+        """Tell when a task began, before anything else of it."""
+        self.send(messages.BEGAN, id, (), messages.moment(begun))
 
     # Rows; the main thread alone runs them.
 
@@ -211,6 +232,11 @@ class Sender:
             count = self._page.ended()
             if count:
                 self._send_block(count)
+            self._flush()
+
+    def flush_stream(self) -> None:
+        """Send what is in frames; any thread may, while no rows run."""
+        with self._lock:
             self._flush()
 
     def flush_if_due(self, now: int) -> None:

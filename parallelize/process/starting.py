@@ -90,7 +90,10 @@ class Starter:
                 encoded = pickling.encode_function(initializer)
                 return [encoded, *self._inheritance.dumps(initargs)]
         except Exception as error:
-            msg = f"initializer and initargs cannot be pickled: {error}"
+            from parallelize.process import culprit
+
+            found = culprit.in_call(initializer, initargs, {})[1].text()
+            msg = f"initializer and initargs cannot be pickled: {error}: {found}"
             raise SerializationError(msg) from error
 
     # Starting one.

@@ -11,11 +11,14 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import Call, name_of
+from parallelize.ended import look_at, name_failure
 from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
+from parallelize.locks import is_interrupt
 from parallelize.process import messages, pickling
 from parallelize.process.page import TASK
+from parallelize.process.queue import CALLS
 from parallelize.process.segments import Placed
 from parallelize.process.transport import ProtocolError, pack
 from parallelize.sharing import noting_shared
@@ -43,9 +46,12 @@ class Task(Call):
         worker: Where it was sent, while it is there.
         placed: Where its large buffers are, if they are in a segment.
         shares: Handles of shared memory that it needs.
+        has_begun: Its worker has said that it has begun; only coroutines are told of.
     """
 
     is_rows: ClassVar[bool] = False
+    is_stream: ClassVar[bool] = False
+    lane: ClassVar[int] = CALLS
 
     # Defaults live in the class: most tasks never change most of them.
     waits_for: Sequence[Future[Any]] = ()
@@ -56,6 +62,7 @@ class Task(Call):
     worker: Worker | None = None
     placed: Placed | None = None
     shares: Sequence[Shared[Any]] = ()
+    has_begun: bool = False
 
     def __init__(
         self, pool: Pool, fn: Callable[..., Any], options: CallOptions
@@ -115,6 +122,12 @@ class Task(Call):
         """End with the answer of the worker, unless it is to be tried again."""
         raise NotImplementedError
 
+    def was_flushed(self) -> None:
+        """Note that the worker has sent all there was, as it was asked."""
+
+    def began(self, moment: int) -> None:
+        """Take when its worker began it, if that was asked for."""
+
     def ended(self) -> None:
         """Note that nothing of it is left to run."""
 
@@ -127,13 +140,19 @@ class CallTask(Task):
     """One call.
 
     Attributes:
+        timed: What the pool wants to know besides, see `messages`.
         given_up: It was killed before it began; it must not begin.
         simple: Its arguments, if they are plain values: these are their own snapshot,
             and are pickled when they are sent.
         bundle: The calls with which it was sent, if it was not sent alone.
+        message: The kind of its frame.
+        timed: Whether the pool wants to hear when it has begun: 1, else 0.
     """
 
+    message: ClassVar[int] = messages.CALL
+
     key: bytes
+    timed: int = 0
     waits_for: Sequence[Future[Any]] = ()
     placed: Placed | None = None
     shares: Sequence[Shared[Any]] = ()
@@ -151,13 +170,16 @@ class CallTask(Task):
         options: CallOptions,
     ) -> None:
         super().__init__(pool, fn, options)
-        self.future: Future[Any] = Future()
+        self.future: Future[Any] = self._new_future()
         try:
             self._encode(args, kwargs)
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            self._refuse(error)
+            self._refuse(error, args, kwargs)
+
+    def _new_future(self) -> Future[Any]:
+        return Future()
 
     def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         fn: Any = self.fn  # a method has more than a callable
@@ -193,24 +215,34 @@ class CallTask(Task):
         # For a retry what was passed is needed once more, as it was.
         return self.pool.place(buffers, copied=self.options.retries > 0)
 
-    def _refuse(self, error: BaseException) -> None:
+    def _refuse(
+        self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.future.set_exception(refusal(self.fn, self.name(), args, kwargs, error))
+        name_failure(self.future, self.fn, self.options)
+
+    def _refuse_values(self, error: BaseException, values: Sequence[Any]) -> None:
+        from parallelize.process import culprit
+
         text = f"the arguments of {self.name()} cannot be pickled: {_summary(error)}"
-        refusal = SerializationError(text)
-        refusal.__cause__ = error
-        self.future.set_exception(refusal)
+        with noting_shared():
+            found = culprit.in_values(values).text()
+        self.future.set_exception(_caused(f"{text}: {found}", error))
+        name_failure(self.future, self.fn, self.options)
 
     def start(self) -> None:
         """Put the task into the pool's queue, with the values it waited for."""
         if self.future.done():
             return
         if self.waits_for:
+            values: Sequence[Any] = ()
             try:
                 values = [future.result() for future in self.waits_for]
                 with noting_shared() as shares:
                     self._values = pickling.dumps(values)
                 self.shares = [*self.shares, *shares]
             except BaseException as error:  # noqa: BLE001 - it belongs to the call
-                self._refuse(error)
+                self._refuse_values(error, values)
                 return
             self.waits_for = ()
         self.pool.enqueue(self)
@@ -257,14 +289,14 @@ class CallTask(Task):
     def buffers(self, *, inline: bool = False) -> list[Part]:
         if self.simple is not None:
             parts = [self.key, *pickling.dumps_simple(self.simple)]
-            return pack(messages.CALL, self.id, parts, extra=1)
-        kind, arguments = messages.CALL, self._parts
+            return pack(self.message, self.id, parts, 1, self.timed)
+        kind, arguments = self.message, self._parts
         if self.placed is not None and inline:
             arguments = [*arguments[:-1], *self.placed.buffers()]
         elif self.placed is not None:
             kind += messages.BIG
         parts = [self.key, *arguments, *self._values]
-        return pack(kind, self.id, parts, extra=len(arguments))
+        return pack(kind, self.id, parts, len(arguments), self.timed)
 
     def kill(self) -> bool:
         """Stop the call while it runs."""
@@ -285,6 +317,9 @@ class CallTask(Task):
 
     def abort(self, error: BaseException) -> None:
         self.future.set_outcome(Failure(error), failed=True)
+        name_failure(self.future, self.fn, self.options)
+        if self.pool.is_stopping:
+            look_at(self.future)  # it was the program that stopped its workers
 
     def drop(self) -> None:
         self.future.withdraw()  # it may have come back from a worker
@@ -303,12 +338,15 @@ def simple_value(pickled: Part) -> Any:
 
 
 class PickledValue(Outcome):
-    """A result as it travelled; its reader unpickles it."""
+    """A result (or an item) as it travelled; its reader unpickles it."""
 
-    __slots__ = ("_parts", "_shares", "_task")
+    __slots__ = ("_parts", "_shares", "_task", "_what")
 
-    def __init__(self, parts: Sequence[Part], task: Task) -> None:
+    def __init__(
+        self, parts: Sequence[Part], task: Task, what: str = "the result"
+    ) -> None:
         self._parts = parts
+        self._what = what
         self._task = task.fn, task.options
         self._shares = task.shares  # handles that may come back
 
@@ -318,11 +356,39 @@ class PickledValue(Outcome):
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            return None, _not_unpickled(name_of(*self._task), error)
+            what = f"{self._what} of {name_of(*self._task)}"
+            return None, _not_unpickled(what, error)
+
+    @property
+    def weight(self) -> int:
+        return len(self._parts[0])
 
 
-def _not_unpickled(name: str, cause: BaseException) -> SerializationError:
-    text = f"the result of {name} cannot be unpickled: {_summary(cause)}"
+def _not_unpickled(what: str, cause: BaseException) -> SerializationError:
+    return _caused(f"{what} cannot be unpickled: {_summary(cause)}", cause)
+
+
+def refusal(
+    fn: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    error: BaseException,
+) -> SerializationError:
+    """The error of a call that cannot be pickled: what of it, and where that is."""
+    from parallelize.process import culprit
+
+    called: Any = fn  # a method has more than a callable
+    if type(called) is MethodType:
+        called, args = called.__func__, (called.__self__, *args)
+    with noting_shared():
+        what, found = culprit.in_call(called, args, kwargs)
+    text = f"the {what} of {name}" if what == "arguments" else f"the {what} {name}"
+    way = f"{_summary(error)}: {found.text()}"
+    return _caused(f"{text} cannot be pickled: {way}", error)
+
+
+def _caused(text: str, cause: BaseException) -> SerializationError:
     error = SerializationError(text)
     error.__cause__ = cause
     return error
@@ -342,25 +408,18 @@ class PickledFailure(Outcome):
             self._encoded = messages.decode_failure(self._encoded)
         return self._encoded
 
+    @property
+    def failed(self) -> bool:
+        return True
+
+    def told(self) -> BaseException | str:
+        encoded = self._encoded
+        if isinstance(encoded, bytes):
+            return messages.text_of_failure(encoded)
+        return encoded
+
     def open(self) -> tuple[None, BaseException]:
         return None, self.error()
-
-
-def is_interrupt(error: BaseException) -> bool:
-    """Whether it is a Ctrl-C that arrived just now, not an error of the user's code.
-
-    Pickling runs the user's code, which may raise KeyboardInterrupt itself, and
-    that is an error of the call like any other. One that a ``raise`` statement
-    raised is such an error; the signal arrives at any other instruction.
-    """
-    if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
-        return False
-    from opcode import opname
-
-    tb = error.__traceback__
-    while tb.tb_next is not None:
-        tb = tb.tb_next
-    return opname[tb.tb_frame.f_code.co_code[tb.tb_lasti]] != "RAISE_VARARGS"
 
 
 def _is_death(error: BaseException) -> bool:

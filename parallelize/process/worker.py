@@ -9,9 +9,10 @@
                      the left by the main thread, ◀── the right ────┘
 ```
 
-The main thread alone runs tasks. The watcher sleeps on the control socket: it
-returns what has not begun when the pool asks for it, and when the parent is
-gone (only the parent holds the other end) it ends the process.
+The main thread alone runs tasks, but for coroutines: these it hands to a loop in a
+thread of its own, see `worker_loop`, while it waits for more. The watcher sleeps on
+the control socket: it returns what has not begun when the pool asks for it, and when
+the parent is gone (only the parent holds the other end) it ends the process.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ from parallelize import gaps
 from parallelize.process import inheritance, main_module, messages, pickling, reports
 from parallelize.process.exchange import Exchange
 from parallelize.process.limits import cap_threads
+from parallelize.process.outlet import Credit, Outlet
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK, Page
 from parallelize.process.patience import Eye
 from parallelize.process.rows import Rows
 from parallelize.process.sender import Sender, pickled_result
+from parallelize.process.signals import show_at_signal
 from parallelize.process.transport import (
     DoesNotFitError,
     FdReader,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from parallelize.process.transport import Frame, Part
+    from parallelize.process.worker_loop import WorkerLoop
 
 #: Seconds a worker goes on with what it runs when its parent is gone.
 ORPHAN_GRACE = 0.5
@@ -86,6 +90,7 @@ def serve(tasks: socket.socket, control: socket.socket, page: Page) -> NoReturn:
     global _inside
     _inside = True
     signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is the program's affair
+    show_at_signal()
     code = 1
     try:
         code = Worker(tasks, control, page).run()
@@ -112,8 +117,11 @@ class Worker:
         self._eye = Eye(sock)
         self._tasks: deque[Frame] = deque()
         self._run: Rows | None = None  # the rows that are running
+        self._outlet: Outlet | None = None  # of the generator that is running
+        self._credit = Credit()
         self._exchange = Exchange(control)
         self._sender = Sender(sock, page, self._exchange.place)
+        self._loop: WorkerLoop | None = None  # from the first coroutine on
 
     def run(self) -> int:
         """Serve until the pool closes the task socket; return the exit code."""
@@ -121,6 +129,8 @@ class Worker:
         if not self._start():
             return 1
         self._serve()
+        if self._loop is not None:
+            self._loop.close()
         return _leave()
 
     def _start(self) -> bool:
@@ -168,7 +178,7 @@ class Worker:
         """Answer a task that is too large, and leave: its bytes are in the stream."""
         self._words[ROW] = NO_ROW
         self._words[TASK] = error.id
-        if error.kind == messages.CALL:
+        if error.kind in (messages.CALL, messages.COROUTINE):
             text = f"the arguments do not fit into the worker's memory: {error}"
             failure = messages.encode_failure(MemoryError(text))
             self._sender.send(messages.FAILED, error.id, [failure])
@@ -187,8 +197,22 @@ class Worker:
                 continue
             if frame.kind == messages.ROWS:
                 self._rows(frame)
+            elif frame.kind & messages.ASYNC:
+                self._coroutine(frame)
+            elif frame.kind & messages.STREAM:
+                self._stream(frame)
             else:
                 self._call(frame)
+
+    def _coroutine(self, frame: Frame) -> None:
+        """Begin a coroutine, or cancel one."""
+        if self._loop is None:
+            from parallelize.process.worker_loop import WorkerLoop
+
+            self._loop = WorkerLoop(
+                self._words, self._sender, self._exchange, self._unpacked
+            )
+        self._loop.take(frame)
 
     # One call.
 
@@ -197,6 +221,8 @@ class Worker:
         self._words[BEGUN] = begun
         self._words[ROW] = 0
         self._words[TASK] = frame.id
+        if frame.micros:
+            self._sender.tell_begun(frame.id, begun)
         kind, parts, simple = self._run_call(frame)
         now = monotonic_ns()
         took = messages.micros(now - begun)
@@ -208,10 +234,7 @@ class Worker:
     def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part], int]:
         """Run one call; return kind and parts of its answer, and 1 if it is simple."""
         try:
-            arguments = self._arguments_of(frame)  # first: so they are let go, too
-            fn = pickling.decode_function(bytes(frame.parts[0]))
-            args, kwargs = self._unpickled(frame, arguments)
-            del arguments
+            fn, args, kwargs = self._unpacked(frame)
             result = fn(*args, **kwargs)
             simple = pickling.dumps_if_simple(result)
             if simple is not None:
@@ -219,6 +242,14 @@ class Worker:
             return messages.DONE, pickled_result(result, self._exchange.place), 0
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             return messages.FAILED, [messages.encode_failure(error)], 0
+
+    def _unpacked(
+        self, frame: Frame
+    ) -> tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]:
+        """The function of a call and its arguments."""
+        arguments = self._arguments_of(frame)
+        fn = pickling.decode_function(bytes(frame.parts[0]))
+        return fn, *self._unpickled(frame, arguments)
 
     def _arguments_of(self, frame: Frame) -> Sequence[Part]:
         """The pickle of the arguments, and their buffers."""
@@ -237,6 +268,38 @@ class Worker:
         with gaps.filling_gaps(pickling.loads(values)):
             args, kwargs = pickling.loads(arguments)
         return args, kwargs
+
+    # A generator.
+
+    def _stream(self, frame: Frame) -> None:
+        begun = monotonic_ns()
+        self._words[BEGUN] = begun
+        self._words[ROW] = 0
+        self._words[TASK] = frame.id
+        outlet = Outlet(
+            frame, self._words, self._sender, self._exchange.place, self._credit
+        )
+        self._outlet = outlet
+        kind, part = self._run_stream(frame, outlet)
+        self._outlet = None
+        outlet.flush()
+        self._sender.send(kind, frame.id, [part], int(kind == messages.DONE))
+        self._sender.flush()
+        if frame.kind & messages.BIG:
+            self._exchange.tell_if_urgent()
+
+    def _run_stream(self, frame: Frame, outlet: Outlet) -> tuple[int, bytes]:
+        from parallelize.streams.pump import pump
+
+        try:
+            fn, args, kwargs = self._unpacked(frame)
+            if not outlet.is_closed:
+                source = fn(*args, **kwargs)
+                del args, kwargs  # they are the generator's
+                pump(source, outlet)
+            return messages.DONE, pickle.dumps(None)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the stream
+            return messages.FAILED, messages.encode_failure(error)
 
     # Many calls of one function.
 
@@ -260,6 +323,10 @@ class Worker:
             for frame in frames:
                 if frame.kind == messages.GIVE_BACK:
                     self._give_back()
+                elif frame.kind in (messages.CREDIT, messages.CLOSE):
+                    self._credit.hear(frame)
+                elif frame.kind == messages.SHOW:
+                    self._show(frame.id)
                 else:
                     self._exchange.hear(frame, reader)
 
@@ -274,9 +341,22 @@ class Worker:
                 break
         run = self._run
         rows = (run.id, run.give_up()) if run is not None else (0, 0)
+        outlet = self._outlet
+        if outlet is not None:
+            outlet.flush_for_pool()
         self._sender.flush_copy()
         answer = messages.encode_given_back(*rows, returned)
         self._exchange.tell(messages.GIVEN_BACK, 0, [answer])
+
+    def _show(self, question: int) -> None:
+        """Tell where the threads of this process are."""
+        from parallelize.process import stacks
+
+        try:
+            text = stacks.of_worker().encode(errors="replace")
+        except Exception as error:  # noqa: BLE001 - the pool waits for an answer
+            text = f"it cannot tell where it is: {error!r}\n".encode()
+        self._exchange.tell(messages.SHOWN, question, [text])
 
     def _take_in(self) -> None:
         """Read what has arrived while the main thread runs something long."""
@@ -304,6 +384,8 @@ class Worker:
             self._sock.close()
             self._control.close()
             self._sender.forked()
+            if self._outlet is not None:
+                self._outlet.forked()
 
         os.register_at_fork(after_in_child=in_child)
 

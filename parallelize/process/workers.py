@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import enum
+import itertools
 import os
 import socket
 from collections import deque
@@ -16,7 +17,9 @@ from parallelize.errors import ParallelizeError
 from parallelize.process import messages
 from parallelize.process.launch import KILL, RESUME
 from parallelize.process.page import Page, close_page_file, make_page_file
+from parallelize.process.queue import COROUTINES
 from parallelize.process.segments import decode_places
+from parallelize.process.signals import SHOW
 from parallelize.process.transport import (
     FdReader,
     FrameReader,
@@ -41,8 +44,17 @@ if TYPE_CHECKING:
 #: to give the rest back.
 SILENCE = 0.010
 
+_questions = itertools.count(1)
+
 #: Seconds between two looks at the memory of a worker.
 _WEIGHING = 0.005
+
+#: What an answer becomes whose buffers are out of reach.
+_FAILURES = {
+    messages.DONE: messages.FAILED,
+    messages.ROW_DONE: messages.ROW_FAILED,
+    messages.ITEM: messages.ITEM_FAILED,
+}
 
 
 class Stage(enum.Enum):
@@ -75,6 +87,7 @@ class Worker:
 
     Attributes:
         tasks: What it was given and has not answered, in order.
+        coroutines: How many of these are coroutines: all, or none.
         load: The seconds these are expected to take.
         begun: How many calls it was given in its life.
         stuck: Whether part of a frame waits until its socket takes more.
@@ -93,6 +106,7 @@ class Worker:
         self.pid: int | None = None
         self.stage: Stage = Stage.STARTING
         self.tasks: dict[int, Task] = {}
+        self.coroutines: int = 0
         self.load: float = 0.0
         self.begun: int = 0
         self.stuck: bool = False
@@ -115,6 +129,7 @@ class Worker:
         self._owed: deque[tuple[bytes, Shared[Any] | None]] = deque()
         self._shares: set[int] = set()  # ids of handles whose memory it has
         self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
+        self._questions: dict[int, Callable[[str], object]] = {}
         self._open(launcher, more_fds)
 
     def _open(self, launcher: Launcher, more_fds: Sequence[int]) -> None:
@@ -144,6 +159,8 @@ class Worker:
         self.tasks[task.id] = task
         self.load += task.cost
         self.begun += task.size
+        if task.lane == COROUTINES:
+            self.coroutines += 1
         task.worker = self
         if task.shares:
             self.hand(task.shares)
@@ -155,6 +172,8 @@ class Worker:
     def release(self, task: Task) -> None:
         """Note that it no longer has the task."""
         del self.tasks[task.id]
+        if task.lane == COROUTINES:
+            self.coroutines -= 1
         task.worker = None
         self.load = self.load - task.cost if self.tasks else 0.0
 
@@ -220,11 +239,10 @@ class Worker:
         *parts, encoded = frame.parts
         kind = frame.kind - messages.BIG
         id, places, copied = decode_places(encoded)
-        if id in self._unmapped:
+        if id in self._unmapped and kind in _FAILURES:
             self.tell(messages.RELEASED, id, extra=0)  # may another have more luck
             failure = messages.encode_failure(self._unmapped.pop(id))
-            kind = messages.FAILED if kind == messages.DONE else messages.ROW_FAILED
-            return frame._replace(kind=kind, parts=[failure])
+            return frame._replace(kind=_FAILURES[kind], parts=[failure])
         views = self._results.views(id, places, copied=copied)
         return frame._replace(kind=kind, parts=[*parts, *views])
 
@@ -317,6 +335,8 @@ class Worker:
         return self._last_news + SILENCE
 
     def _divisible(self) -> bool:
+        if self.coroutines:
+            return False
         if len(self.tasks) > 1:
             return True
         return any(task.left > 1 for task in self.tasks.values())
@@ -332,6 +352,30 @@ class Worker:
             return
         self._asked = True
         self.tell(messages.GIVE_BACK, 0)
+
+    # Where it is.
+
+    def show(self, then: Callable[[str], object]) -> None:
+        """Ask it where it is; ``then`` is called with the text, if it answers.
+
+        It is called in the dispatcher's thread, under the pool's lock.
+        """
+        question = next(_questions)
+        self._questions[question] = then
+        self.tell(messages.SHOW, question)
+
+    def shown(self, frame: Frame) -> None:
+        """Take an answer to that."""
+        then = self._questions.pop(frame.id, None)
+        if then is not None and frame.parts:
+            then(bytes(frame.parts[0]).decode(errors="replace"))
+
+    def show_by_signal(self) -> bool:
+        """Have it write where it is to its standard error; False if it cannot."""
+        if SHOW is None or self.stage is Stage.STARTING:
+            return False
+        self.signal(SHOW)
+        return True
 
     # Its end.
 

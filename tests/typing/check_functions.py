@@ -104,7 +104,7 @@ async def fetch(url: str) -> bytes:
     return url.encode()
 
 
-@processed(retries=1)
+@processed(retries=1, cancel="kill")
 async def fetch_twice(url: str) -> bytes:
     return url.encode() * 2
 
@@ -112,6 +112,9 @@ async def fetch_twice(url: str) -> bytes:
 assert_type(fetch("x"), Future[bytes])
 assert_type(fetch("x").result(), bytes)
 assert_type(fetch_twice("x"), Future[bytes])
+assert_type(fetch.options(cancel=None)("x"), Future[bytes])
+fetch.options(cancel="wait")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+threaded(cancel=True)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 async def use_them() -> None:
@@ -133,7 +136,8 @@ def never() -> NoReturn:
     raise SystemExit
 
 
-assert_type(anything(1), Future[Any])
+# (mypy gives up where overloads of several classes match.)
+assert_type(anything(1), Future[Any])  # type: ignore[assert-type]
 never()
 
 # Generic functions. (mypy does not manage those that return a bare type variable:

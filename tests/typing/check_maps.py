@@ -92,6 +92,38 @@ async def read() -> None:
         assert_type(text, str)
 
 
+# Asynchronous input.
+
+
+async def numbers() -> AsyncIterator[int]:
+    yield 1
+
+
+async def rows() -> AsyncIterator[tuple[int, str]]:
+    yield 1, "x"
+
+
+@threaded
+def total(matrix: list[list[float]]) -> float:
+    return sum(map(sum, matrix))
+
+
+async def read_asynchronous() -> None:
+    async for text in one.map(numbers()):
+        assert_type(text, str)
+    async for score in two.starmap(rows(), ordered=False):
+        assert_type(score, float)
+    async for text in thread_map(plain, numbers()):
+        assert_type(text, str)
+    async with coroutine.map(numbers()) as results:
+        assert_type(results, MapIterator[bytes])
+
+
+two.map(numbers())  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+total.map(numbers())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_type(total.map([[[1, 2]], [[1]]]), MapIterator[float])
+
+
 # The helpers take plain functions, coroutine functions and decorated ones.
 
 

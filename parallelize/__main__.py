@@ -1,0 +1,76 @@
+"""The command line: ``python -m parallelize``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DESCRIPTION = """\
+Decorators that make functions run in parallel, in threads and processes.
+
+This command shows what the library finds on this machine. The library itself is
+used from Python:
+
+    from parallelize import processed
+
+    @processed
+    def work(x): ...
+
+    results = list(work.map(range(1000)))
+"""
+
+_VARIABLES = """\
+environment variables that the library reads:
+  PARALLELIZE_EXECUTOR     serial, threads or processes: where calls run that were
+                           given no executor
+  PARALLELIZE_MAX_WORKERS  how many workers a pool has by default
+  PYTHON_CPU_COUNT         how many CPUs there are, whatever the system says
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m parallelize",
+        description=_DESCRIPTION,
+        epilog=_VARIABLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="store_true", help="show the version and end")
+    commands = made.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    doctor = commands.add_parser(
+        "doctor",
+        help="show Python, CPUs, limits and engines, and try the pools for 5 seconds",
+        description="Show what the library finds on this machine: for a report of a "
+        "fault, or to see why a pool has so many workers. It ends with 1 if a pool "
+        "does not work.",
+    )
+    doctor.add_argument(
+        "--no-test", action="store_true", help="do not try the pools, only look"
+    )
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    made = parser()
+    told = made.parse_args(arguments)
+    if told.version:
+        from parallelize.insight.doctor import version
+
+        sys.stdout.write(f"parallelize {version('parallelize')}\n")
+        return 0
+    if told.command == "doctor":
+        from parallelize.insight.doctor import doctor
+
+        return doctor(sys.stdout, test=not told.no_test)
+    made.print_help()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

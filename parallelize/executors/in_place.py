@@ -1,0 +1,88 @@
+"""Process calls inside a process worker: they run in place, async ones on its loop."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from parallelize.callables import AsyncTarget
+from parallelize.calls import admit
+from parallelize.executors.serial import SerialExecutor
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from parallelize.executors.loop_calls import LoopCall
+    from parallelize.futures import Future
+    from parallelize.options import CallOptions
+
+__all__ = ("InPlaceExecutor",)
+
+
+class InPlaceExecutor(SerialExecutor):
+    """Runs each call at once, in the thread that makes it.
+
+    An async call that is made while a loop runs in this thread becomes a task of
+    that loop, so that other coroutines go on beside it.
+    """
+
+    def _submit(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Future[Any]:
+        loop = _running_loop()
+        if loop is None or not isinstance(fn, AsyncTarget):
+            return super()._submit(fn, args, kwargs, options)
+        from parallelize.executors.loop_calls import LoopCall
+
+        owner = _Owner(loop)
+        call = LoopCall(owner, fn, args, kwargs, options)
+        self._gate.enter(call.future)
+        call.future.add_done_callback(self._gate.leave)
+        call.future.add_done_callback(lambda _: owner.post(call.cancel))
+        admit(call)
+        return call.future
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    if "asyncio" not in sys.modules:
+        return None
+    import asyncio
+
+    with contextlib.suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    return None
+
+
+class _Owner:
+    """The running loop, as calls see it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Owner) and self._loop is other._loop
+
+    def __hash__(self) -> int:
+        return hash(self._loop)
+
+    def post(self, action: Callable[[], object]) -> None:
+        """Have something done in the loop's thread."""
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(action)
+
+    def seat(self, call: LoopCall) -> None:
+        """Begin the call on the loop; there is a place for each."""
+        self.post(call.begin)
+
+    def left(self, call: LoopCall) -> None:
+        """Need nothing: no place was taken."""
+
+    def is_here(self) -> bool:
+        """Whether the loop runs in this thread."""
+        return _running_loop() is self._loop

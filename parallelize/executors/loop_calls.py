@@ -1,0 +1,204 @@
+"""An async call on a loop of this process, whoever owns the loop.
+
+```
+ prepared ──▶ start ──▶ owner.seat ──▶ begin, in the loop's thread ──▶ a task
+                                          │ its end ──▶ future, owner.left
+ future cancelled, or its time over ──────┴──▶ cancel, in the loop's thread
+```
+"""
+
+from __future__ import annotations
+
+import enum
+from contextvars import ContextVar, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from parallelize import dependencies
+from parallelize.calls import Call, name_of, run_retrying
+from parallelize.coroutines import CoroutineFuture, outcome_of
+from parallelize.errors import TaskTimeout
+from parallelize.executors import deadlines
+from parallelize.futures import RUNNING, Failure, Future, InvalidStateError, error_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from parallelize.callables import AsyncTarget
+    from parallelize.options import CallOptions
+
+    class Owner(Protocol):
+        """Who has the loops."""
+
+        def seat(self, call: LoopCall) -> None: ...
+
+        def left(self, call: LoopCall) -> None: ...
+
+        def is_here(self) -> bool: ...
+
+
+__all__ = ("LoopCall", "Stage", "inside")
+
+#: The owners in whose async calls this context is.
+_inside: ContextVar[tuple[object, ...]] = ContextVar("parallelize.loops", default=())
+
+
+def inside() -> tuple[object, ...]:
+    """Return the owners of the async calls in which this is run, however deep."""
+    return _inside.get()
+
+
+class Stage(enum.Enum):
+    """The life of a call; its owner keeps it."""
+
+    HELD = "waits for arguments, a limit or a place"
+    SEATED = "has a place on a loop"
+    ENDED = "has given its place back"
+
+
+class LoopCall(Call):
+    """One async call.
+
+    Attributes:
+        nested: Whether another async call of the same owner has made it.
+        stage: How far it is.
+    """
+
+    __slots__ = (
+        "_args",
+        "_context",
+        "_fn",
+        "_kwargs",
+        "_owner",
+        "_task",
+        "nested",
+        "stage",
+    )
+
+    def __init__(
+        self,
+        owner: Owner,
+        fn: AsyncTarget,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> None:
+        self._owner = owner
+        self._fn = fn
+        self._args = args
+        self._kwargs = kwargs
+        self.options = options
+        self.waits_for = dependencies.futures_in(args, kwargs)
+        self._context = copy_context()
+        outer = inside()
+        self.nested: bool = owner in outer
+        if not self.nested:
+            self._context.run(_inside.set, (*outer, owner))
+        self.stage: Stage = Stage.HELD
+        self._task: asyncio.Task[Any] | None = None  # the loop thread's alone
+        self.future: Future[Any] = _LoopFuture(self)
+
+    def start(self) -> None:
+        """Take a place on a loop, or queue for one."""
+        self._owner.seat(self)
+
+    # In the loop's thread.
+
+    def begin(self) -> None:
+        """Make the task, unless the call was cancelled on its way here."""
+        import asyncio
+
+        if not self._claim():
+            self._owner.left(self)
+            return
+        self._set_deadline()
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(), context=self._context)
+        self._task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        """Raise CancelledError in the coroutine, if it still runs."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _claim(self) -> bool:
+        try:
+            return self.future.set_running_or_notify_cancel()
+        except InvalidStateError:  # it runs in place, or the user has ended it
+            return False
+
+    async def _run(self) -> Any:
+        args, kwargs = self._filled()
+        return await outcome_of(self._fn.coroutine, args, kwargs, self.options)
+
+    def _filled(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if not self.waits_for:
+            return self._args, self._kwargs
+        return dependencies.filled(self._args), dependencies.filled(self._kwargs)
+
+    def _set_deadline(self) -> None:
+        timeout = self.options.timeout
+        if timeout is None:
+            return
+        failure = Failure(TaskTimeout(name_of(self._fn, self.options), timeout))
+        fail = partial(self.future.set_outcome, failure, failed=True)
+        deadline = deadlines.after(timeout, fail)
+        self.future.add_done_callback(lambda _: deadline.cancel())
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._task = None
+        # First: so the owner, when the future ends, does not think that it runs on.
+        self._owner.left(self)
+        if task.cancelled():
+            self.future.withdraw()
+        else:
+            error = task.exception()
+            _settle(self.future, task.result() if error is None else Failure(error))
+
+    # In the thread of a loop that somebody blocks by waiting for this call.
+
+    def run_in_place(self) -> None:
+        """Run the call here and now, if it has not begun.
+
+        Who waits blocks a loop on which it might be waiting for its turn. It gets a
+        loop of its own instead.
+
+        Raises:
+            RuntimeError: It has begun, and may run on this very loop.
+        """
+        if not self._owner.is_here() or self.future.done():
+            return
+        for future in self.waits_for:
+            error_of(future)
+        if self._claim():
+            value = self._context.run(
+                run_retrying, self._fn, *self._filled(), self.options
+            )
+            _settle(self.future, value)
+        elif self.future._state == RUNNING:
+            msg = (
+                "an async call cannot block its loop to wait for another one that has "
+                "begun, and may run on the same loop: use await"
+            )
+            raise RuntimeError(msg)
+
+
+class _LoopFuture(CoroutineFuture[Any]):
+    """The future of such a call."""
+
+    def __init__(self, call: LoopCall) -> None:
+        super().__init__()
+        self._call = call
+
+    def _await_end(self, timeout: float | None) -> None:
+        call = self._call
+        if timeout is None and isinstance(call, LoopCall):
+            call.run_in_place()
+        super()._await_end(timeout)
+
+
+def _settle(future: Future[Any], outcome: Any) -> None:
+    if isinstance(outcome, Failure):
+        future.set_outcome(outcome, failed=True)
+    else:
+        future.set_value(outcome)

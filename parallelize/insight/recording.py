@@ -1,0 +1,275 @@
+"""What is noted of each task while somebody traces the program.
+
+Executors ask one thing of this room, whether `active` is None; and it is, unless a
+`parallelize.trace` is open. (They look once: another thread may close it meanwhile.)
+Moments are nanoseconds of the monotonic clock, which
+all processes of a machine have in common; 0 stands for what has not happened.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parallelize.futures import Failure
+from parallelize.insight.names import is_rows, label_of
+from parallelize.options import DEFAULTS
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from collections.abc import Callable, Sequence
+
+    from parallelize.options import CallOptions
+
+#: A recorder keeps so many tasks, and counts those beyond.
+MOST_RECORDS = 200_000
+
+
+class Lane(NamedTuple):
+    """A worker: what one row of the picture shows.
+
+    Attributes:
+        kind: The executor's: "process", "thread", "serial" or another.
+        number: The process id, or the thread's identifier.
+        name: What people call it.
+    """
+
+    kind: str
+    number: int
+    name: str
+
+
+class Record:
+    """The life of one task.
+
+    Attributes:
+        kind: Of which kind the executor is that runs it.
+        name: The function.
+        count: How many calls it is: more than one for rows of a map.
+        caller: The thread that submitted it.
+        submitted: When it was submitted.
+        pickled: When its arguments were pickled.
+        queued: When it stood in the queue, with all that it waits for.
+        sent: When it left the queue for a worker.
+        started: When the worker began it.
+        ended: When the worker had its result.
+        returned: When its future was done.
+        size: The bytes of its pickled arguments.
+        answer: The bytes of its pickled result.
+        lane: The worker.
+        outcome: "done", "failed", "cancelled"; empty while it is open.
+        attempt: How often it was begun before.
+    """
+
+    __slots__ = (
+        "answer",
+        "attempt",
+        "caller",
+        "count",
+        "ended",
+        "kind",
+        "lane",
+        "name",
+        "outcome",
+        "pickled",
+        "queued",
+        "returned",
+        "sent",
+        "size",
+        "started",
+        "submitted",
+    )
+
+    def __init__(self, kind: str, name: str, count: int) -> None:
+        self.kind: str = kind
+        self.name: str = name
+        self.count: int = count
+        self.caller: str = threading.current_thread().name
+        self.submitted: int = monotonic_ns()
+        self.pickled: int = 0
+        self.queued: int = self.submitted
+        self.sent: int = 0
+        self.started: int = 0
+        self.ended: int = 0
+        self.returned: int = 0
+        self.size: int = 0
+        self.answer: int = 0
+        self.lane: Lane | None = None
+        self.outcome: str = ""
+        self.attempt: int = 0
+
+    def close(self, outcome: str) -> None:
+        """Note that its future is done; what was noted before stands."""
+        if not self.returned:
+            self.returned = monotonic_ns()
+            self.outcome = self.outcome or outcome
+
+    def future_done(self, future: concurrent.futures.Future[Any]) -> None:
+        """The same, as a callback of the future. It does not open the result."""
+        self.close("cancelled" if future.cancelled() else "done")
+
+    def again(self) -> Record:
+        """A record of a further attempt at it."""
+        record = Record(self.kind, self.name, self.count)
+        record.submitted, record.size = self.submitted, self.size
+        record.pickled, record.attempt = self.pickled, self.attempt + 1
+        return record
+
+
+class Recorder:
+    """Keeps the records of whoever traces."""
+
+    def __init__(self) -> None:
+        # Guards what is below; nothing is taken under it. A list would do alone but
+        # for its bound.
+        self._lock = threading.Lock()
+        self._sinks: list[Sink] = []
+
+    def add(self, sink: Sink) -> None:
+        """Give records to one more, from now on."""
+        with self._lock:
+            self._sinks.append(sink)
+
+    def remove(self, sink: Sink) -> bool:
+        """Give it no more; True if nobody is left."""
+        with self._lock:
+            self._sinks.remove(sink)
+            return not self._sinks
+
+    def new(
+        self, kind: str, fn: Callable[..., Any], options: CallOptions = DEFAULTS
+    ) -> Record:
+        """Begin the record of a task that is being submitted."""
+        name, count = label_of(fn, options)
+        return self.keep(Record(kind, name, count))
+
+    def keep(self, record: Record) -> Record:
+        """Give a record to all who trace."""
+        with self._lock:
+            for sink in self._sinks:
+                sink.take(record)
+        return record
+
+    # For executors that run calls in this process.
+
+    def timed(
+        self,
+        kind: str,
+        fn: Callable[..., Any],
+        future: concurrent.futures.Future[Any],
+        options: CallOptions = DEFAULTS,
+    ) -> Callable[..., Any]:
+        """Return the function as one that notes when it begins and ends."""
+        record = self.new(kind, fn, options)
+        future.add_done_callback(record.future_done)
+        return _Timed(fn, record)
+
+    # For executors of which no more is known.
+
+    def elsewhere(
+        self,
+        kind: str,
+        fn: Callable[..., Any],
+        future: concurrent.futures.Future[Any],
+        options: CallOptions,
+    ) -> None:
+        """Note when a call was submitted and when it was done."""
+        record = self.new(kind, fn, options)
+        future.add_done_callback(record.future_done)
+
+
+class Sink:
+    """What one trace has been given.
+
+    Attributes:
+        records: The first `MOST_RECORDS`.
+        dropped: How many came after them.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.dropped: int = 0
+
+    def take(self, record: Record) -> None:
+        """Keep a record, if there is room."""
+        if len(self.records) < MOST_RECORDS:
+            self.records.append(record)
+        else:
+            self.dropped += 1
+
+
+def untangle(records: Sequence[Record]) -> None:
+    """Let no task of a process end after the next has begun there.
+
+    When rows ended is known from when their last message came, a little later.
+    """
+    last: dict[Lane, Record] = {}
+    for record in sorted(records, key=lambda each: each.started):
+        lane = record.lane
+        if lane is None or not record.started or lane.kind != "process":
+            continue
+        before = last.get(lane)
+        if before is not None and before.ended > record.started:
+            before.ended = record.started
+        last[lane] = record
+
+
+class _Here(threading.local):
+    """What this thread runs just now."""
+
+    runs: Record | None = None
+
+
+_here = _Here()
+
+
+class _Timed:
+    """A function that notes when it runs, in which thread.
+
+    Attributes:
+        traced_fn: The function itself.
+    """
+
+    __slots__ = ("_outer", "record", "traced_fn")
+
+    def __init__(self, fn: Callable[..., Any], record: Record) -> None:
+        self.traced_fn = fn
+        self.record = record
+        # Rows that a thread gives back while it runs others of the same map.
+        self._outer = _here.runs if is_rows(fn) else None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        record = self.record
+        thread = threading.current_thread()
+        record.lane = Lane(record.kind, thread.ident or 0, thread.name)
+        if is_rows(self.traced_fn):
+            self._count(*args)
+        outer, _here.runs = _here.runs, record
+        record.sent = record.started = monotonic_ns()
+        try:
+            value = self.traced_fn(*args, **kwargs)
+        except BaseException:
+            record.outcome = "failed"
+            raise
+        else:
+            if type(value) is Failure:
+                record.outcome = "failed"
+            return value
+        finally:
+            record.ended = monotonic_ns()
+            _here.runs = outer
+
+    def _count(self, first: int, end: int) -> None:
+        self.record.count = end - first
+        if self._outer is not None:
+            self._outer.count -= end - first
+            self._outer = None
+
+
+#: Who records just now; None nearly always.
+active: Recorder | None = None
+
+# Guards `active`, and what a first or last trace does besides; the recorder's own
+# lock is taken under it.
+lock = threading.Lock()

@@ -1,0 +1,168 @@
+"""A trace: what became of every task of a program, or of a part of it, and when.
+
+```
+ with trace("run.json") as t:    executors make tasks that note what becomes of them
+     ...                            │
+                                    ▼
+ t.summary()  t.to_html(path)    records ──▶ report.py, chrome.py, page.py
+```
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from parallelize.insight import recording
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self, TextIO
+
+    from parallelize.insight.recording import Record
+
+__all__ = ("trace",)
+
+
+class trace:  # noqa: N801 - reads as a function in a with statement
+    """Within the block, note what becomes of each task: when, where, how large.
+
+    All executors are traced, for all threads. Each task is noted when it was
+    submitted, pickled, queued, begun, ended and returned, with its function, its
+    worker and its bytes. Calls of a map that travel together are one task with a
+    count. Short single calls, which travel together otherwise, go one by one while
+    a trace is open, so that each can be timed. From Dask, Ray and other engines it is
+    only known when a call was submitted and when it was done.
+
+    While no trace is open all of this costs nothing.
+
+    Args:
+        path: Where the events are written when the block ends, for
+            https://ui.perfetto.dev or ``chrome://tracing``; None writes no file.
+
+    Raises:
+        TypeError: ``path`` is no path.
+
+    Example:
+        >>> from parallelize import thread_map, trace
+        >>> with trace() as t:
+        ...     squares = list(thread_map(pow, range(4), [2] * 4))
+        >>> t.calls
+        4
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        if path is not None:
+            _check_path(path)
+        self._path = path
+        self._sink = recording.Sink()
+        self._began = 0
+        self._ended = 0
+
+    def __enter__(self) -> Self:
+        """Begin to note."""
+        if self._began:
+            msg = "this trace was used before: make another with trace()"
+            raise RuntimeError(msg)
+        _start(self._sink)
+        self._began = monotonic_ns()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Note no more tasks, and write the file."""
+        self._ended = monotonic_ns()
+        _stop(self._sink)
+        recording.untangle(self._sink.records)
+        if self._path is not None:
+            self.to_json(self._path)
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """What was noted of each task, in the order in which they were submitted."""
+        return self._sink.records
+
+    @property
+    def calls(self) -> int:
+        """How many calls the tasks are."""
+        return sum(record.count for record in self.records)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """When the block began and ended (or now is), in nanoseconds."""
+        return self._began, self._ended or monotonic_ns()
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the events as Chrome and Perfetto read them.
+
+        Args:
+            path: The file; what is in it is replaced.
+        """
+        from parallelize.insight.chrome import events
+
+        _check_path(path)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(events(self.records, self.span))
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write a page that shows the run, in one file that needs no network.
+
+        It has a lane for each worker, to be zoomed with the wheel and moved by
+        dragging; what waited, and for what; and the totals of each function.
+
+        Args:
+            path: The file; what is in it is replaced.
+        """
+        from parallelize.insight.page import page
+
+        _check_path(path)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(page(self.records, self.span, self._sink.dropped))
+
+    def summary(self, file: TextIO | None = None) -> None:
+        """Print where the time went, and one line of advice.
+
+        Args:
+            file: Where to; None is standard output.
+        """
+        from parallelize.insight.report import Report
+
+        report = Report(self.records, self.span, self._sink.dropped)
+        out = sys.stdout if file is None else file
+        out.write(report.text())
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, (str, os.PathLike)):
+        msg = f"path must be a path, not {path!r}"
+        raise TypeError(msg)
+
+
+def _start(sink: recording.Sink) -> None:
+    from parallelize.process.pool import Pool
+    from parallelize.process.traced import TracedCall, TracedRows
+
+    with recording.lock:
+        recorder = recording.active or recording.Recorder()
+        recorder.add(sink)
+        recording.active = recorder
+        Pool.call_task, Pool.rows_task = TracedCall, TracedRows
+
+
+def _stop(sink: recording.Sink) -> None:
+    from parallelize.process.pool import Pool
+    from parallelize.process.row_tasks import RowsTask
+    from parallelize.process.tasks import CallTask
+
+    with recording.lock:
+        recorder = recording.active
+        if recorder is not None and recorder.remove(sink):
+            recording.active = None
+            Pool.call_task, Pool.rows_task = CallTask, RowsTask

@@ -1,0 +1,159 @@
+"""An asyncio loop in a thread of its own: where coroutines of async calls run.
+
+```
+ any thread                    loop thread
+ post(action) ──▶ posted ──▶   action(), between two steps of the loop
+ stop() ──────────────────▶    cancels what is left, finishes async generators,
+                               closes the loop
+```
+
+It is the same in the program, for threads, and in a worker process. Who runs what
+on it, and how much at once, is for its owner to say.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import sys
+import threading
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+__all__ = ("LoopThread",)
+
+_log = logging.getLogger("parallelize")
+
+
+class _Stage(enum.Enum):
+    STARTING = "the thread is on its way to its loop"
+    RUNNING = "the loop runs"
+    ENDED = "the loop takes nothing any more"
+
+
+class LoopThread:
+    """A thread that runs one asyncio loop until it is told to stop."""
+
+    def __init__(self, name: str) -> None:
+        """Make it, with the name of its thread; `start` starts it."""
+        # Guards the four below; only what a loop locks itself is taken under it.
+        # Reentrant because finalisers may end futures, and so post.
+        self._lock = threading.RLock()
+        self._stage = _Stage.STARTING
+        self._posted: list[Callable[[], object]] = []
+        self._woken = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None  # the loop thread's alone
+        self._prepare: Callable[[], bool] = lambda: True
+        self._context = Context()  # else a loop takes that of whoever posts
+        # From 3.14 on a thread may start in a copy of its maker's context and would
+        # hold what is in it.
+        own = {"context": Context()} if sys.version_info >= (3, 14) else {}
+        # Any, as not every Python has the argument.
+        options: dict[str, Any] = {"name": name, "daemon": True, **own}
+        self._thread = threading.Thread(target=self._run, **options)
+
+    def prepares(self, prepare: Callable[[], bool]) -> None:
+        """Say what is to be called first in the thread, before it is started.
+
+        If it returns False there will be no loop, and nothing that is posted is done.
+        """
+        self._prepare = prepare
+
+    def start(self) -> None:
+        """Start the thread; raise RuntimeError if the system has none left."""
+        self._thread.start()
+
+    def is_here(self) -> bool:
+        """Whether this is the loop's thread."""
+        return self._thread.ident == threading.get_ident()
+
+    def is_alive(self) -> bool:
+        """Whether the thread has not ended."""
+        return self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the thread to end, unless this is the thread."""
+        if not self.is_here():
+            self._thread.join(timeout)
+
+    def post(self, action: Callable[[], object]) -> None:
+        """Have something done in the loop's thread; what is posted keeps its order.
+
+        Nothing happens if the loop has ended.
+
+        Args:
+            action: Called without arguments; it is short, and does not raise.
+        """
+        with self._lock:
+            if self._stage is _Stage.ENDED:
+                return
+            self._posted.append(action)
+            if self._loop is not None and not self._woken:
+                self._woken = True
+                self._loop.call_soon_threadsafe(self._take, context=self._context)
+
+    def stop(self) -> None:
+        """Have the loop end; what still runs on it is cancelled."""
+        self.post(self._stop)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop, for what runs in its thread."""
+        if self._loop is None:
+            msg = "the loop does not run"
+            raise RuntimeError(msg)
+        return self._loop
+
+    # The thread.
+
+    def _run(self) -> None:
+        try:
+            prepare = self._prepare
+            del self._prepare  # it may hold what holds this
+            if prepare():
+                self._run_loop()
+        except BaseException:  # noqa: BLE001 - of the user's tasks, as the loop ends
+            _log.exception("a loop for async calls ended with an error")
+        finally:
+            self._close()
+
+    def _run_loop(self) -> None:
+        import asyncio
+
+        with asyncio.Runner() as runner:
+            self._stopping = stopping = asyncio.Event()
+            self._open(runner.get_loop())
+            while not stopping.is_set():
+                try:
+                    runner.run(stopping.wait())
+                except BaseException:  # noqa: BLE001 - SystemExit of a user's own task
+                    _log.exception("a task in a loop for async calls has failed")
+            self._close()  # before the runner does: nothing is to begin any more
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            self._stage, self._loop = _Stage.RUNNING, loop
+            if self._posted:
+                self._woken = True
+                loop.call_soon(self._take, context=self._context)
+
+    def _close(self) -> None:
+        with self._lock:
+            self._stage, self._loop = _Stage.ENDED, None
+            self._posted.clear()
+
+    def _take(self) -> None:
+        with self._lock:
+            posted, self._posted = self._posted, []
+            self._woken = False
+        for action in posted:
+            action()
+
+    def _stop(self) -> None:
+        if self._stopping is not None:
+            self._stopping.set()

@@ -1,0 +1,1 @@
+"""Streams: generators that run in a worker while their items are read here."""

@@ -1,0 +1,265 @@
+"""What lies between a generator in a worker and its reader: one bounded buffer.
+
+```
+ producer (a thread, or the           reader (any thread, or a loop)
+ dispatcher of a process pool)
+        extend(items) ──────▶ items ──────▶ take()
+        end(outcome)  ──────▶  end  ──────▶ after the last item
+        room? ◀───────────── unread ◀────── the reader has come so far
+```
+
+Items may be in the form in which they travelled (an `Outcome`), as the end is: the
+reader opens them.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections import deque
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from parallelize.futures import Failure, Outcome, error_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from parallelize.futures import Future
+
+
+class Life(enum.Enum):
+    """The life of a stream."""
+
+    WAITING = "its generator has not begun"
+    FLOWING = "its generator runs in a worker"
+    INLINE = "its reader runs the generator itself"
+    OVER = "nothing more comes; what is here can be read"
+    CLOSED = "the reader wants no more"
+
+
+_OPEN = (Life.WAITING, Life.FLOWING)
+
+
+class Ending(Outcome):
+    """What the call behind a stream came to; its future opens it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = future
+
+    def open(self) -> tuple[None, BaseException | None]:
+        """Return no value, and the generator's error."""
+        return None, error_of(self._future)
+
+
+class Channel:
+    """The buffer of one stream, and how the stream stands.
+
+    It is one of the `livemaps` of its executor, and ends with that.
+
+    Attributes:
+        life: How it stands. Read by anybody, at any time.
+        buffersize: How many items there may be that the reader has not been given.
+        taken: How many it has been given, in all.
+        moved: Called when the reader has taken items, and when no more are wanted:
+            without the lock, in any thread, a finaliser too.
+    """
+
+    def __init__(self, buffersize: int) -> None:
+        self.life: Life = Life.WAITING
+        self.taken: int = 0
+        self.moved: Callable[[], object] = bool
+        self.buffersize: int = buffersize
+        self._items: deque[Any] = deque()
+        self._arrived = 0  # items that have come, in all
+        self._lent = 0  # items in the reader's hand that it has not been given
+        self._end: Outcome | None = None
+        self._reader_wakers: list[Callable[[], object]] = []
+        self._room_wakers: list[Callable[[], object]] = []
+        self._close_wakers: list[Callable[[], object]] = []
+        self._make_lock()
+
+    def _make_lock(self) -> None:
+        # Guards all of it; nothing is locked under it. Reentrant, as the stream may
+        # be collected in a thread that holds it.
+        self.lock: threading.RLock = threading.RLock()
+        self._news = threading.Condition(self.lock)  # the reader waits here,
+        self._room = threading.Condition(self.lock)  # and here its producer
+
+    # The producer's.
+
+    def begin(self) -> bool:
+        """Note that the generator begins in a worker; False if it must not."""
+        with self._news:
+            if self.life is not Life.WAITING:
+                return False
+            self.life = Life.FLOWING
+            return True
+
+    def extend(self, items: Iterable[Any]) -> None:
+        """Take items from the generator."""
+        with self._news:
+            if self.life is not Life.FLOWING:
+                return
+            before = len(self._items)
+            self._items.extend(items)
+            self._arrived += len(self._items) - before
+            wakers = self._wake_reader()
+        _call_each(wakers)
+
+    def end(self, outcome: Outcome | None) -> None:
+        """Let nothing follow what is here but this outcome, if it is an error."""
+        with self._news:
+            if self.life not in _OPEN:
+                return
+            self.life, self._end = Life.OVER, outcome
+            wakers = self._wake_all()
+        _call_each(wakers)
+        self.moved()
+
+    def end_with(self, future: Future[Any]) -> None:
+        """End as the call behind the stream has."""
+        self.end(Ending(future))
+
+    def has_room(self) -> bool:
+        """Whether the generator may give one item more, now."""
+        # Only the producer adds items, and it asks: what it sees can only get better.
+        unread = self._arrived - self.taken
+        return unread < self.buffersize and self.life is Life.FLOWING
+
+    def wait_for_room(self) -> bool:
+        """Wait for room and return True; False if no more items are wanted."""
+        with self._room:
+            self._room.wait_for(self._may_go_on)
+            return self.life is Life.FLOWING
+
+    def _may_go_on(self) -> bool:
+        return self.has_room() or self.life is not Life.FLOWING
+
+    def when_room(self, waker: Callable[[], object]) -> None:
+        """Call ``waker()`` once when there is room, or no more items are wanted."""
+        with self._room:
+            if not self._may_go_on():
+                self._room_wakers.append(waker)
+                return
+        waker()
+
+    def when_closed(self, waker: Callable[[], object]) -> None:
+        """Call ``waker()`` once when no more items are wanted."""
+        with self._room:
+            if self.life in _OPEN:
+                self._close_wakers.append(waker)
+                return
+        waker()
+
+    # The reader's.
+
+    def take(self, hand: deque[Any]) -> bool:
+        """Put items into the reader's hand, at most half of what there may be.
+
+        The first of them counts as given now, the others when more are taken: so that
+        the generator is never further ahead of the reader than it may be.
+
+        Returns:
+            Whether there were any.
+        """
+        with self._news:
+            count = min(len(self._items), max(1, self.buffersize // 2))
+            given = self._lent + (count > 0)
+            self._lent = max(count - 1, 0)
+            self.taken += given
+            # One step of C: Ctrl-C does not come between, and no item is lost.
+            hand.extend(map(deque.popleft, repeat(self._items, count)))
+            wakers = self._wake_producer() if given else []
+        if given:
+            _call_each(wakers)
+            self.moved()
+        return count > 0
+
+    def wait(self) -> None:
+        """Wait until there is something to be taken, or nothing more comes."""
+        with self._news:
+            self._news.wait_for(self._has_news)
+
+    def _has_news(self) -> bool:
+        return bool(self._items) or self.life not in _OPEN
+
+    def when_news(self, waker: Callable[[], object]) -> None:
+        """Call ``waker()`` once when `wait` would return."""
+        with self._news:
+            if not self._has_news():
+                self._reader_wakers.append(waker)
+                return
+        waker()
+
+    def claim(self) -> bool:
+        """Let the reader run the generator itself; False if it has begun elsewhere."""
+        with self._news:
+            if self.life is not Life.WAITING:
+                return False
+            self.life = Life.INLINE
+            return True
+
+    def take_end(self) -> Outcome | None:
+        """What the stream has come to, once; None if it is no error."""
+        with self._news:
+            end, self._end = self._end, None
+            return end
+
+    def close(self) -> None:
+        """Want no more items."""
+        with self._news:
+            if self.life is Life.CLOSED:
+                return
+            self.life, self._end = Life.CLOSED, None
+            self._items.clear()
+            self._lent = 0
+            wakers = self._wake_all()
+        _call_each(wakers)
+        self.moved()
+
+    # The executor's, by its live maps.
+
+    def finish(self, *, unread_only: bool) -> None:
+        """End when the executor does: its reader may be the one that shuts it down."""
+        self.cancel()
+
+    def cancel(self) -> None:
+        """End now; what is here can be read."""
+        msg = "the executor was shut down while the stream was open"
+        self.end(Failure(RuntimeError(msg)))
+
+    def forget(self) -> None:
+        """In a forked child: the generator is the parent's."""
+        self._make_lock()  # a thread of the parent may have held it
+        for wakers in (self._reader_wakers, self._room_wakers, self._close_wakers):
+            wakers.clear()
+        self.moved = bool
+        if self.life in _OPEN:
+            self._items.clear()
+            msg = "the stream was opened before os.fork(), it belongs to the parent"
+            self.life, self._end = Life.OVER, Failure(RuntimeError(msg))
+
+    # Waking; the caller has the lock, and calls what is returned without it.
+
+    def _wake_reader(self) -> list[Callable[[], object]]:
+        self._news.notify_all()
+        wakers, self._reader_wakers = self._reader_wakers, []
+        return wakers
+
+    def _wake_producer(self) -> list[Callable[[], object]]:
+        self._room.notify_all()
+        wakers, self._room_wakers = self._room_wakers, []
+        return wakers
+
+    def _wake_all(self) -> list[Callable[[], object]]:
+        wakers = [*self._wake_reader(), *self._wake_producer(), *self._close_wakers]
+        self._close_wakers.clear()
+        return wakers
+
+
+def _call_each(wakers: Iterable[Callable[[], object]]) -> None:
+    for waker in wakers:
+        waker()

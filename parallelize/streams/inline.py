@@ -1,0 +1,130 @@
+"""A generator that its reader runs itself, item by item, in its own thread.
+
+So it is in the serial executor, and where a thread of a pool reads a stream that
+still waits for a thread of that very pool.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from parallelize import dependencies
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from contextvars import Context
+
+
+class Inline:
+    """Runs a generator function step by step.
+
+    Args:
+        fn: It.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        context: In which context (`contextvars`) it runs.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: Context,
+    ) -> None:
+        self._call = fn, args, kwargs
+        self._context = context
+        self._source: Any = None  # the generator, once it has begun
+        self._runner: asyncio.Runner | None = None  # the loop of an async one
+        self._is_closed = False
+        # Held while the generator runs, whose code may do anything. Reentrant, so
+        # that one which reads itself gets Python's own error.
+        self._running = threading.RLock()
+
+    def next(self) -> Any:
+        """Return the next item; raise StopIteration or what the generator raises."""
+        with self._running:
+            if self._is_closed:
+                raise StopIteration
+            try:
+                return self._context.run(self._step)
+            except BaseException:
+                self._is_closed = True
+                raise
+            finally:
+                if self._is_closed:
+                    self._finish()
+
+    def _step(self) -> Any:
+        if self._source is None:
+            self._source = self._begin()
+        if self._runner is None:
+            return next(self._source)
+        try:
+            return self._run(self._source.__anext__)
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def _begin(self) -> Any:
+        fn, args, kwargs = self._call
+        waits_for = dependencies.futures_in(args, kwargs)
+        failure = dependencies.first_failure(waits_for)  # waits for them
+        if failure is not None:
+            raise failure.error
+        if waits_for:
+            args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
+        source = fn(*args, **kwargs)
+        if hasattr(source, "__anext__"):
+            import asyncio
+
+            self._runner = asyncio.Runner()
+        return source
+
+    def _run(self, step: Callable[[], Any]) -> Any:
+        runner = self._runner
+        assert runner is not None
+
+        async def taken() -> Any:
+            return await step()
+
+        return _apart(lambda: runner.run(taken()))
+
+    def close(self) -> None:
+        """Close the generator: now, or if it runs just now after its step."""
+        self._is_closed = True
+        if self._running.acquire(blocking=False):
+            try:
+                self._finish()
+            finally:
+                self._running.release()
+
+    def _finish(self) -> None:
+        source, self._source = self._source, None
+        runner, self._runner = self._runner, None
+        if source is not None and runner is None:
+            self._context.run(source.close)
+        elif runner is not None:
+            _apart(lambda: _end_loop(runner, source))
+
+
+def _end_loop(runner: asyncio.Runner, source: Any) -> None:
+    async def closed() -> None:
+        await source.aclose()
+
+    with runner:
+        runner.run(closed())
+
+
+def _apart(call: Callable[[], Any]) -> Any:
+    """Call it: in a thread of its own if a loop runs in this one."""
+    import asyncio
+
+    if asyncio._get_running_loop() is None:
+        return call()
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, call).result()

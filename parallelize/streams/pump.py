@@ -1,0 +1,144 @@
+"""Runs a generator into a sink: at the bound it waits, when told to it stops.
+
+```
+ generator ── next() ──▶ pump ── put(item) ──▶ sink ── ... ──▶ reader
+                          ▲                      │
+                          └─ room? wanted? ──────┘
+```
+
+The sink is asked for room *before* the generator is asked for an item. So there is
+never an item without a place, and a generator that is held back stands at a
+``yield``, where it can be closed. A worker loads this file and nothing else of
+streams.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncGenerator, Callable, Generator
+
+
+class Sink(Protocol):
+    """Where the items go."""
+
+    def room(self) -> bool:
+        """Whether there is room for one item more, now."""
+        ...
+
+    def wait(self) -> bool:
+        """Wait for room and return True; False if no more items are wanted."""
+        ...
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more items are wanted."""
+        ...
+
+    def when_room(self, waker: Callable[[], object]) -> None:
+        """Call ``waker()`` once there is room or no more is wanted, maybe at once."""
+
+    def when_closed(self, waker: Callable[[], object]) -> None:
+        """Call ``waker()`` once no more items are wanted, maybe at once."""
+
+    def put(self, item: Any) -> None:
+        """Take an item, for which there is room."""
+
+
+def pump(source: Any, sink: Sink) -> None:
+    """Run a generator until it ends or its sink wants no more; then close it.
+
+    Args:
+        source: A generator, or an async generator: that runs in a loop of its own.
+        sink: Gets the items.
+
+    Raises:
+        BaseException: What the generator raised, at any time.
+    """
+    if hasattr(source, "__anext__"):
+        import asyncio
+
+        asyncio.run(_pump_async(source, sink))
+    else:
+        _pump(source, sink)
+
+
+def _pump(source: Generator[Any, Any, Any], sink: Sink) -> None:
+    with contextlib.closing(source):
+        while sink.room() or sink.wait():
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            sink.put(item)
+            del item  # who waits for room holds nothing
+
+
+async def _pump_async(source: AsyncGenerator[Any, Any], sink: Sink) -> None:
+    async with contextlib.aclosing(source):
+        await _AsyncPump(source, sink).run()
+
+
+class _AsyncPump:
+    """The same in a loop: also what the generator awaits ends when it is closed."""
+
+    def __init__(self, source: AsyncGenerator[Any, Any], sink: Sink) -> None:
+        self._source = source
+        self._sink = sink
+        self._runs = True
+
+    async def run(self) -> None:
+        import asyncio
+
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def cancel() -> None:
+            if self._runs and task is not None:  # else it would end the `finally`
+                task.cancel()
+
+        self._sink.when_closed(lambda: _tell(loop, cancel))
+        try:
+            await self._run()
+        except asyncio.CancelledError:
+            if not self._sink.is_closed:
+                raise
+        finally:
+            self._runs = False
+
+    async def _run(self) -> None:
+        sink = self._sink
+        while sink.room() or await self._room():
+            try:
+                item = await anext(self._source)
+            except StopAsyncIteration:
+                return
+            sink.put(item)
+            del item
+
+    async def _room(self) -> bool:
+        import asyncio
+
+        sink, loop = self._sink, asyncio.get_running_loop()
+        while not sink.room():
+            if sink.is_closed:
+                return False
+            news: asyncio.Future[None] = loop.create_future()
+            sink.when_room(partial(_tell, loop, _resolve, news))
+            await news
+        return True
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object
+) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(call, *args)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

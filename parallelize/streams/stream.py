@@ -1,0 +1,321 @@
+"""What the reader of a stream holds, and how a stream is opened."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from parallelize import locks
+from parallelize.calls import name_of
+from parallelize.futures import Outcome
+from parallelize.streams.channel import Channel, Life
+from parallelize.streams.inline import Inline
+from parallelize.waiting import away
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+    from contextvars import Context
+    from types import TracebackType
+    from typing import NoReturn, Self
+
+    from parallelize.executors.base import Executor
+    from parallelize.futures import Future
+    from parallelize.options import CallOptions
+
+T = TypeVar("T")
+
+__all__ = ("Stream", "open_stream")
+
+#: How many items a generator may be ahead of its reader, if nobody says. (What comes
+#: from processes is measured, see `process.stream_tasks`.)
+BUFFERSIZE = 32
+
+_OVER: Any = object()
+
+
+class _Call(NamedTuple):
+    """What a reader needs to run the generator itself."""
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    context: Context
+
+
+class Stream(Iterator[T], AsyncIterator[T]):
+    """The items of a generator that runs in a worker: for ``for`` and ``async for``.
+
+    A call of a decorated generator function gives one. The generator runs ahead of
+    the reader by a bounded number of items (``buffersize``) and is held back there.
+    Its error comes after the items that it gave before. It is closed in its worker,
+    so that its ``finally`` runs there, when the stream is closed: by `close`, at the
+    end of a ``with`` block, or when nobody holds it any more.
+
+    Example:
+        >>> from collections.abc import Iterator
+        >>> from parallelize import threaded
+        >>> @threaded
+        ... def countdown(start: int) -> Iterator[int]:
+        ...     while start:
+        ...         yield start
+        ...         start -= 1
+        >>> list(countdown(3))
+        [3, 2, 1]
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_call",
+        "_channel",
+        "_executor",
+        "_future",
+        "_hand",
+        "_inline",
+        "_name",
+    )
+
+    def __init__(
+        self, executor: Executor, channel: Channel, call: _Call, name: str
+    ) -> None:
+        # Items that were taken from the channel; any thread draws from it, each time
+        # in one step of C code.
+        self._hand: deque[Any] = deque()
+        self._channel = channel
+        self._executor = executor
+        self._call: _Call | None = call
+        self._name = name
+        self._inline: Inline | None = None
+        self._future: Future[Any] | None = None  # of the call that runs the generator
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        try:
+            item = self._hand.popleft()
+        except IndexError:
+            item = self._fetch()
+        if issubclass(type(item), Outcome):  # isinstance would ask proxies
+            return self._opened(item)
+        return item  # type: ignore[no-any-return]
+
+    def _fetch(self) -> Any:
+        lock = self._channel.lock
+        locked = locks.depth(lock)
+        try:
+            return self._next()
+        except BaseException:  # Ctrl-C for one
+            locks.release_to(lock, locked)
+            raise
+
+    def _next(self) -> Any:
+        while (item := self._at_hand()) is _OVER:
+            if self._inline is not None:
+                return self._inline.next()
+            if self._channel.life in (Life.OVER, Life.CLOSED):
+                self._raise_end()
+                raise StopIteration
+            if not self._run_here():
+                with away(*self._awaited()):
+                    self._channel.wait()
+        return item
+
+    def _at_hand(self) -> Any:
+        """Take what has come, and return the first of it; `_OVER` if there is none."""
+        while self._channel.take(self._hand):
+            self._call = None  # it has begun: its arguments are not needed here
+            with contextlib.suppress(IndexError):  # another thread was quicker
+                return self._hand.popleft()
+        return _OVER
+
+    def _awaited(self) -> Sequence[Future[Any]]:
+        return () if self._future is None else (self._future,)
+
+    def _run_here(self) -> bool:
+        """Run the generator in this thread, if it would else wait for this thread."""
+        call = self._call
+        if call is None or not self._executor._runs_here():
+            return False
+        if not self._channel.claim():
+            return False
+        self._inline = Inline(*call)
+        self._call = None
+        if self._future is not None:
+            self._future.cancel()  # so that nothing of it stays in the queue
+        return True
+
+    def _raise_end(self) -> None:
+        self._future = None  # it holds the error, whose traceback holds this stream
+        end = self._channel.take_end()
+        error = None if end is None else end.open()[1]
+        if error is None:
+            return
+        try:
+            raise error
+        finally:
+            del self, end, error  # the error's traceback holds this frame
+
+    def _opened(self, item: Outcome) -> T:
+        value, error = item.open()
+        if error is None:
+            return value  # type: ignore[no-any-return]
+        self.close()
+        try:
+            raise error
+        finally:
+            del self, item, error
+
+    # The same in a loop.
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            item = self._hand.popleft()
+        except IndexError:
+            item = await self._fetch_async()
+        if issubclass(type(item), Outcome):
+            return self._opened(item)
+        return item  # type: ignore[no-any-return]
+
+    async def _fetch_async(self) -> Any:
+        import asyncio
+
+        # Even where everything is at hand, others get their turn now and then.
+        await asyncio.sleep(0)
+        while (item := self._at_hand()) is _OVER:
+            if self._inline is not None:
+                return self._next_inline()
+            if self._channel.life in (Life.OVER, Life.CLOSED):
+                self._raise_end()
+                raise StopAsyncIteration
+            if not self._run_here():
+                await _news(self._channel)
+        return item
+
+    def _next_inline(self) -> Any:
+        inline = self._inline
+        assert inline is not None
+        try:
+            return inline.next()
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    # The end.
+
+    def close(self) -> None:
+        """Want no more items, and have the generator closed in its worker.
+
+        It returns at once. The generator gets `GeneratorExit` when it comes to its
+        next ``yield`` (or stands there), an async one is cancelled if it awaits
+        something; what its ``finally`` raises is logged. What has come and was not
+        read is dropped. Closing again does nothing; any thread may do it.
+        """
+        self._close()
+        if self._future is not None:
+            self._future.cancel()
+        if self._inline is not None:
+            self._inline.close()
+
+    def _close(self) -> None:
+        self._channel.close()
+        self._hand.clear()
+        self._call = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = self._channel.life.name.lower()
+        return f"<Stream of {self._name} at {id(self):#x} state={state}>"
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a stream can neither be copied nor pickled: pass its items on"
+        raise TypeError(msg)
+
+    def __del__(self) -> None:
+        # Only what takes no lock of others: this may run in the middle of anything.
+        channel = getattr(self, "_channel", None)
+        if channel is None:  # __init__ has failed
+            return
+        self._close()
+        if self._inline is not None:
+            with contextlib.suppress(Exception):
+                self._inline.close()
+
+
+async def _news(channel: Channel) -> None:
+    """Wait, without blocking the running loop, until `Channel.wait` would return."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    news: asyncio.Future[None] = loop.create_future()
+
+    def waker() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may have ended
+            loop.call_soon_threadsafe(_resolve, news)
+
+    channel.when_news(waker)
+    await news
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def open_stream(
+    executor: Executor,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+) -> Stream[Any]:
+    """Have a generator run on an executor.
+
+    Args:
+        executor: It.
+        fn: The generator function, sync or async.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        options: How it is to be run.
+
+    Raises:
+        RuntimeError: The executor was shut down.
+    """
+    channel = Channel(options.buffersize or BUFFERSIZE)
+    call = _Call(fn, args, kwargs, copy_context())
+    stream: Stream[Any] = Stream(executor, channel, call, name_of(fn, options))
+    executor._maps.add(channel)
+    future = executor._start_stream(fn, args, kwargs, options, channel)
+    if future is None:  # the reader is to run it
+        channel.claim()
+        stream._inline, stream._call = Inline(*call), None
+    else:
+        stream._future = future
+        future.add_done_callback(channel.end_with)
+    return stream

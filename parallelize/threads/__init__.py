@@ -1,0 +1,1 @@
+"""The thread engine: the queue of a pool, its threads, and what they run."""

@@ -1,0 +1,253 @@
+"""The engine of a thread pool: how calls come into its queue, and how it ends.
+
+```
+ caller                         engine (one lock)                  worker thread
+ submit ── call ──▶ queue ◀──────────────────────────────── takes the next call
+           │        idle: stack of resting workers ◀─────── rests on its own lock
+           └─ wakes the worker on top, or starts one        and leaves after a while
+```
+
+The threads hold the engine and the executor object is only its face: when the
+face is dropped the engine ends what was submitted, and its threads leave.
+
+Threads are daemons, so that none keeps a program alive that was ended by an error
+or Ctrl-C; at a normal end the hook of `parallelize.lifecycle` waits for them.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from parallelize import lifecycle, waiting
+from parallelize.threads.crew import Crew
+from parallelize.threads.rows import Watch
+from parallelize.threads.tasks import fail
+from parallelize.threads.workers import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Protocol
+
+    from parallelize.futures import Future
+    from parallelize.threads.tasks import Task
+
+    class LiveMaps(Protocol):
+        """The maps that run in this pool."""
+
+        def finish(self, *, unread_only: bool) -> None:
+            """Start what is left of their input."""
+
+        def cancel(self) -> None:
+            """End them; what they have begun goes on."""
+
+        def forget(self) -> None:
+            """In a forked child: end them without touching their calls."""
+
+
+_log = logging.getLogger("parallelize")
+
+
+class State(enum.Enum):
+    """The life of a pool."""
+
+    OPEN = "takes calls"
+    CLOSED = "takes no new calls, runs those it has"
+    BROKEN = "the initializer failed"
+
+
+class Engine(Crew):
+    """The queue and the threads of a pool, from its first call to its end."""
+
+    def __init__(
+        self,
+        max_workers: int,
+        prefix: str,
+        initializer: tuple[Callable[..., object] | None, tuple[Any, ...]],
+        idle_timeout: float | None,
+        maps: LiveMaps,
+    ) -> None:
+        super().__init__(max_workers, prefix, idle_timeout)
+        self._initializer = initializer
+        self._maps = maps
+        self.state: State = State.OPEN
+        self._why_broken: BaseException | None = None
+
+    def _reset(self) -> None:
+        super()._reset()
+        # What the crew's lock guards besides; the state, too.
+        self._nothing_held = threading.Condition(self._lock)
+        self._held: set[Future[Any]] = set()  # prepared, not done, maybe not queued
+        self._registered = False
+        self.watch: Watch = Watch()  # has a lock of its own
+
+    # Calls come in.
+
+    def enqueue(self, task: Task) -> None:
+        """Take a new call; raise RuntimeError if the pool takes none."""
+        with self._lock:
+            if self.state is not State.OPEN or not self._registered:
+                self._let_in()
+            self._append(task)
+
+    def hold(self, task: Task) -> None:
+        """Take a new call that has to wait before it may be queued."""
+        with self._lock:
+            self._let_in()
+            self._held.add(task)
+        task.add_done_callback(self._release)
+
+    def enqueue_held(self, task: Task) -> None:
+        """Queue a call that was held; it fails if that is no longer possible."""
+        try:
+            with self._lock:
+                if self.state is State.BROKEN:
+                    raise self.broken_error()
+                self._append(task)
+        except RuntimeError as error:
+            fail(task, error)
+
+    def _append(self, task: Task) -> None:
+        task.queued = True
+        self._queue.append(task)
+        if self._active < self.max_workers:
+            try:
+                self._relieve()
+            except RuntimeError:  # nobody would ever run it
+                self._queue.pop()
+                raise
+
+    def enqueue_first(self, tasks: Sequence[Task]) -> None:
+        """Queue parts of a call that runs, before what came later."""
+        with self._lock:
+            for task in reversed(tasks):
+                task.queued = True
+                self._queue.appendleft(task)
+            for _ in tasks:
+                self.relieve()
+
+    def _let_in(self) -> None:
+        if self.state is State.CLOSED:
+            msg = "cannot schedule new futures after shutdown"
+            raise RuntimeError(msg)
+        if self.state is State.BROKEN:
+            raise self.broken_error()
+        if not self._registered:
+            lifecycle.register(self)
+            self._registered = True
+
+    # What workers ask.
+
+    def _prepare(self, worker: Worker) -> bool:
+        return self.initialize(worker)
+
+    def initialize(self, worker: Worker | None = None) -> bool:
+        """Run the initializer in this thread; return False if that broke the pool."""
+        initializer, initargs = self._initializer
+        if initializer is None:
+            return True
+        try:
+            initializer(*initargs)
+        except BaseException as error:  # noqa: BLE001 - it breaks the pool
+            _log.critical("Exception in initializer:", exc_info=True)
+            self._break(error, None if worker is None else worker.take_first())
+            return False
+        return True
+
+    def _break(self, why: BaseException, first: Task | None) -> None:
+        with self._lock:
+            self.state = State.BROKEN
+            self._why_broken = why
+            self._wake_all()
+        if first is not None:
+            fail(first, self.broken_error())
+        while (task := self._next()) is not None:
+            fail(task, self.broken_error())
+
+    def broken_error(self) -> RuntimeError:
+        """The error of a call in a pool that is broken."""
+        from concurrent.futures.thread import BrokenThreadPool
+
+        error = BrokenThreadPool(
+            "A thread initializer failed, the thread pool is not usable anymore"
+        )
+        error.__cause__ = self._why_broken
+        return error
+
+    def _may_leave(self) -> bool:
+        return self.state is not State.OPEN and not self._held
+
+    # The end.
+
+    def close(self) -> None:
+        """Take no new calls; the threads leave when they have run the others."""
+        with self._lock:
+            if self.state is State.OPEN:
+                self.state = State.CLOSED
+            self._wake_all()
+
+    def _release(self, task: Future[Any]) -> None:
+        with self._lock:
+            self._held.discard(task)
+            if not self._held and self.state is not State.OPEN:
+                self._wake_all()
+                self._nothing_held.notify_all()
+
+    def cancel_queued(self) -> None:
+        """Cancel what has not begun."""
+        while (task := self._next()) is not None:
+            task.cancel()
+        with self._lock:
+            held = list(self._held)
+        for future in held:
+            future.cancel()
+
+    def is_here(self) -> bool:
+        """Whether this is one of the pool's threads."""
+        worker = waiting.here.worker
+        return isinstance(worker, Worker) and worker.engine is self
+
+    def join(self) -> None:
+        """Return when all calls have ended and the threads of a closed pool too."""
+        if self.is_here():
+            return  # it would wait for itself, or two such for each other
+        with waiting.away():
+            with self._nothing_held:
+                self._nothing_held.wait_for(lambda: not self._held)
+            joined: set[threading.Thread] = set()
+            while left := self._not_in(joined):
+                for thread in left:
+                    thread.join()
+                joined |= left
+
+    def _not_in(self, joined: set[threading.Thread]) -> set[threading.Thread]:
+        # The last calls of others may have needed further threads meanwhile.
+        with self._lock:
+            return self.threads - joined
+
+    def finish(self) -> None:
+        """At the end of the program: run what was submitted."""
+        self._maps.finish(unread_only=True)
+        self.close()
+        self.join()
+
+    def abandon(self) -> None:
+        """At an end by error: drop what has not begun; no thread can be stopped."""
+        self._maps.cancel()
+        self.close()
+        self.cancel_queued()
+
+    def forget(self) -> None:
+        """In a forked child: the threads and the calls are the parent's."""
+        strays = [*self._queue, *self._held]
+        for thread in self.threads:
+            if isinstance(thread, Worker):
+                thread.strayed = True
+                strays += thread.stack()
+        self._reset()
+        self._crowded = True  # so that the one that lives on sees that it has strayed
+        for task in strays:
+            task.disown()
+        self._maps.forget()

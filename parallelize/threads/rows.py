@@ -1,0 +1,313 @@
+"""Rows of a map on their way through threads.
+
+Each row runs in a copy of the map's context, and what it sets there must not be seen
+by the next. Where that context is empty, as it mostly is, rows share one: whether one
+of them has set something shows by the length of it, and then the next gets another.
+Else each row has its own, which costs about half as much again as an empty call.
+
+Rows that take longer than the map thought are shared out anew, so that no thread
+sits on many long ones while others rest:
+
+* A timer tells rows that have run for `SHARE_AFTER` to stop at the next row.
+* A row that waits for a future hands over those behind it before it waits: what it
+  waits for may need them.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import copy_context
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from parallelize.calls import Begun, Column, Rows, run_retrying
+from parallelize.futures import Failure
+from parallelize.threads.tasks import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextvars import Context
+
+    from parallelize.futures import Future
+    from parallelize.options import CallOptions
+    from parallelize.threads.engine import Engine
+
+    #: Runs rows until there are no more, or it is told to stop.
+    Loop = Callable[
+        [Callable[..., Any], Iterator[Any], list[Any], list[None], Context], None
+    ]
+
+#: Seconds after which a thread gives the rest of its rows back.
+SHARE_AFTER = 0.02
+
+
+class RowsRun:
+    """What a map has handed over in one piece."""
+
+    __slots__ = ("_cancelled", "_engine", "_rows", "_tasks")
+
+    def __init__(self, engine: Engine, rows: Rows) -> None:
+        self._engine = engine
+        self._rows = rows
+        self._cancelled = False  # set once, by anybody
+        # Appended to by threads that run some of it; copied by who waits for it.
+        self._tasks: list[RowsTask] = []
+
+    def start(self) -> Begun:
+        """Put the rows into the queue."""
+        self._engine.enqueue(self._task(0, len(self._rows.rows)))
+        return Begun(self.cancel, self.tasks)
+
+    def cancel(self) -> None:
+        """Let no row begin that has not begun."""
+        self._cancelled = True
+        for task in self._tasks.copy():
+            task.stop.append(None)
+
+    def tasks(self) -> Sequence[RowsTask]:
+        """The parts in which it is run, as far as it has been cut up."""
+        return self._tasks.copy()
+
+    def _task(self, first: int, end: int) -> RowsTask:
+        task = RowsTask(self._engine, self, first, end)
+        self._tasks.append(task)
+        task.add_done_callback(lambda done: self._ended(task, done, first, end))
+        if self._cancelled:
+            task.stop.append(None)
+        return task
+
+    def _ended(self, task: RowsTask, done: Future[Any], first: int, end: int) -> None:
+        self._tasks.remove(task)  # which holds this object
+        # Running them raises nothing: the pool broke, or was forked away.
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            self._rows.deliver(first, [Failure(error)] * (end - first), 0.0)
+
+    def run(self, task: RowsTask) -> None:
+        """Run the rows of a task, or as many as it keeps; deliver what they come to."""
+        begun = perf_counter()
+        outcomes: list[Any] = []
+        watch = self._engine.watch if task.count > 1 else None
+        if watch is not None:
+            watch.begun(task)
+        try:
+            self._run_into(outcomes, task)
+        finally:
+            if watch is not None:
+                watch.ended(task)
+        reached = task.first + len(outcomes)
+        left = task.count - len(outcomes)
+        if left and not self._cancelled:
+            self.share(reached, reached + left)
+        if outcomes:
+            self._rows.deliver(task.first, outcomes, perf_counter() - begun)
+
+    def _run_into(self, outcomes: list[Any], task: RowsTask) -> None:
+        here = copy_context()
+        fn, loop = self._how(here)
+        task.rest = rest = iter(self._values(task.first, task.first + task.count))
+        try:
+            while len(outcomes) < task.count and not task.stop:
+                try:
+                    own = here.copy()
+                    own.run(loop, fn, rest, outcomes, task.stop, own)
+                except BaseException as error:  # noqa: BLE001 - it belongs to the row
+                    outcomes.append(Failure(error))
+        finally:
+            task.rest = None
+            del outcomes  # it holds errors, and their tracebacks this frame
+
+    def _how(self, here: Context) -> tuple[Callable[..., Any], Loop]:
+        fn, options = self._rows.fn, self._rows.options
+        one = isinstance(self._rows.rows, Column)
+        if options.retries:
+            retried = _retried_value if one else _retried_row
+            return partial(retried, fn, options), _values_apart
+        if len(here):
+            return fn, _values_apart if one else _tuples_apart
+        return fn, _values_together if one else _tuples_together
+
+    def _values(self, first: int, end: int) -> Sequence[Any]:
+        rows = self._rows.rows
+        return rows.values[first:end] if isinstance(rows, Column) else rows[first:end]
+
+    def share(self, first: int, end: int) -> None:
+        """Put rows into the queue again, for as many threads as there are."""
+        step = -(-(end - first) // self._engine.max_workers)
+        tasks = [
+            self._task(start, min(start + step, end))
+            for start in range(first, end, step)
+        ]
+        self._engine.enqueue_first(tasks)
+
+
+class RowsTask(Task):
+    """Some rows, for one thread to run.
+
+    Attributes:
+        first: The number of the first of them.
+        count: How many there are, without those that were given back.
+        stop: To run no further row if there is anything in it. Anybody may append,
+            at any time; it is looked at after each row, and nothing is quicker than
+            to see whether a list is empty.
+        rest: Those that have not begun, while others run; only the thread that runs
+            them uses it.
+    """
+
+    rest: Iterator[Any] | None = None
+
+    def __init__(self, engine: Engine, run: RowsRun, first: int, end: int) -> None:
+        super().__init__(engine, run.run, (self,), {})
+        self._run = run
+        self.first: int = first
+        self.count: int = end - first
+        self.stop: list[None] = []
+
+    def disown(self) -> None:
+        """In a forked child: run no further row, as they are the parent's."""
+        self._run.cancel()
+        super().disown()
+
+    def in_queue(self) -> Iterator[Task]:
+        """Of the rows that were handed over in one piece with these, what is queued."""
+        for task in self._run.tasks():
+            if task.waits_in_queue:
+                yield task
+
+    def gives_back(self) -> None:
+        """Let others have the rows that have not begun, as the one that has waits."""
+        if self.rest is None or self.stop:
+            return
+        given = len(list(self.rest))
+        if given:
+            end = self.first + self.count
+            self.count -= given
+            self._run.share(end - given, end)
+
+
+class Watch:
+    """Tells rows that run for long to stop, so that the others are shared out.
+
+    It looks at them every `SHARE_AFTER` seconds while there are any, no oftener.
+    """
+
+    def __init__(self) -> None:
+        # Touched by single operations alone, which need no lock: a fork might leave
+        # it held in the child, where the thread that has forked comes by once more.
+        self._running: dict[RowsTask, float] = {}
+        self._lock = threading.Lock()  # guards _armed; nothing is taken under it
+        self._armed = False  # whether a look is due
+
+    def begun(self, task: RowsTask) -> None:
+        """A thread runs these rows from now on."""
+        self._running[task] = perf_counter()
+        with self._lock:
+            arms, self._armed = not self._armed, True
+        if arms:
+            self._arm()
+
+    def ended(self, task: RowsTask) -> None:
+        """It has run them."""
+        self._running.pop(task, None)
+
+    def _arm(self) -> None:
+        from parallelize.executors import deadlines
+
+        try:
+            deadlines.after(SHARE_AFTER, self._look)
+        except RuntimeError:  # at the end of the program no timer can start
+            with self._lock:
+                self._armed = False
+
+    def _look(self) -> None:
+        late = perf_counter() - SHARE_AFTER / 2
+        with self._lock:  # what begins from now on sees whether a look is due
+            running = self._running.copy()
+            self._armed = again = bool(running)
+        for task, begun in running.items():
+            if begun < late:
+                task.stop.append(None)
+        if again:
+            self._arm()
+
+
+# What runs for every row, in versions that do nothing needless.
+
+
+def _values_together(
+    fn: Callable[..., Any],
+    rows: Iterator[Any],
+    outcomes: list[Any],
+    stop: list[None],
+    context: Context,
+) -> None:
+    append = outcomes.append
+    try:
+        for value in rows:
+            append(fn(value))
+            if stop or context:
+                return
+    finally:
+        del append, outcomes  # an error's traceback holds this frame
+
+
+def _tuples_together(
+    fn: Callable[..., Any],
+    rows: Iterator[Any],
+    outcomes: list[Any],
+    stop: list[None],
+    context: Context,
+) -> None:
+    append = outcomes.append
+    try:
+        for row in rows:
+            append(fn(*row))
+            if stop or context:
+                return
+    finally:
+        del append, outcomes
+
+
+def _values_apart(
+    fn: Callable[..., Any],
+    rows: Iterator[Any],
+    outcomes: list[Any],
+    stop: list[None],
+    context: Context,
+) -> None:
+    append, copy = outcomes.append, context.copy
+    try:
+        for value in rows:
+            append(copy().run(fn, value))
+            if stop:
+                return
+    finally:
+        del append, outcomes
+
+
+def _tuples_apart(
+    fn: Callable[..., Any],
+    rows: Iterator[Any],
+    outcomes: list[Any],
+    stop: list[None],
+    context: Context,
+) -> None:
+    append, copy = outcomes.append, context.copy
+    try:
+        for row in rows:
+            append(copy().run(fn, *row))
+            if stop:
+                return
+    finally:
+        del append, outcomes
+
+
+def _retried_value(fn: Callable[..., Any], options: CallOptions, value: Any) -> Any:
+    return run_retrying(fn, (value,), {}, options)
+
+
+def _retried_row(
+    fn: Callable[..., Any], options: CallOptions, row: tuple[Any, ...]
+) -> Any:
+    return run_retrying(fn, row, {}, options)

@@ -1,0 +1,185 @@
+"""Calls on their way to a thread: they stand in the queue, and are their futures.
+
+A call stays in the queue until somebody claims it, by moving it from pending to
+running under its own lock. So a thread that waits for a call may claim it where it
+stands and run it; what is left in the queue is a husk, which the workers throw
+away, as they do with a cancelled call.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from parallelize import dependencies
+from parallelize.calls import Call, name_of, run_retrying
+from parallelize.ended import name_failure
+from parallelize.errors import TaskTimeout
+from parallelize.futures import (
+    PENDING,
+    RUNNING,
+    Failure,
+    Future,
+    InvalidStateError,
+)
+from parallelize.insight import recording
+from parallelize.options import DEFAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from parallelize.executors.deadlines import Deadline
+    from parallelize.options import CallOptions, Limit
+    from parallelize.threads.engine import Engine
+
+
+class Task(Future[Any]):
+    """The future of a call in a thread, and the call itself while it waits.
+
+    One object in place of two: making objects is most of what a call costs.
+
+    Attributes:
+        engine: The queue and the threads for which it is meant.
+        queued: Whether its arguments and its limit allow it to run.
+    """
+
+    queued: bool = False
+
+    def __init__(
+        self,
+        engine: Engine,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self._guard = threading.RLock()  # all that Future.__init__ does
+        self.engine: Engine = engine
+        recorder = recording.active
+        if recorder is not None:
+            fn = recorder.timed("thread", fn, self)
+        self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
+
+    def run(self) -> bool:
+        """Run the call unless somebody else does; return whether it was run."""
+        with self._guard:
+            work = self._work
+            if self._state != PENDING or work is None:
+                return False
+            self._state = RUNNING
+            self._work = None
+        fn, args, kwargs, context = work
+        try:
+            if kwargs:
+                value = context.run(fn, *args, **kwargs)
+            else:
+                value = context.run(fn, *args)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the call
+            value = Failure(error)
+        if type(value) is Failure:
+            fail(self, value.error)
+            name_failure(self, fn, DEFAULTS)
+            # The error holds this frame, so this frame must not hold the error.
+            del self, work, fn, args, kwargs, context, value
+            return True
+        try:
+            self.set_result(value)
+        except InvalidStateError:
+            pass  # its deadline has passed, or the user has ended it
+        return True
+
+    @property
+    def waits_in_queue(self) -> bool:
+        """Whether a thread could run it now."""
+        return self.queued and self._state == PENDING
+
+    @property
+    def limited(self) -> ThreadCall | None:
+        """The call, if a limit bounds it and it has not ended."""
+        call = self._call
+        if isinstance(call, ThreadCall) and call.options.limit is not None:
+            return call
+        return None
+
+    def in_queue(self) -> Iterator[Task]:
+        """What has to run before it can have ended and stands in a queue."""
+        if self.waits_in_queue:
+            yield self
+            return
+        limit = self.waits_for_place()
+        for future in () if limit is None else limit.inside():
+            if isinstance(future, Task) and future.waits_in_queue:
+                yield future
+
+    def waits_for_place(self) -> Limit | None:
+        """The limit in which it waits for a place, if it does."""
+        if self.queued or self._state != PENDING:
+            return None
+        call = self.limited
+        return None if call is None else call.options.limit
+
+    def gives_back(self) -> None:
+        """Called before what runs of it waits: let others have what has not begun."""
+
+    def _settle(self, state: str, notice: str) -> None:
+        self._work = None  # it will not run
+        super()._settle(state, notice)
+
+
+class ThreadCall(Call):
+    """A call with options, or with futures among its arguments."""
+
+    __slots__ = ("args", "engine", "kwargs", "task")
+
+    def __init__(
+        self,
+        engine: Engine,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> None:
+        self.engine = engine
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.options = options
+        self.waits_for: Sequence[Future[Any]] = dependencies.futures_in(args, kwargs)
+        self.task: Task = Task(engine, self._run, (), {})
+        self.task._call = self
+        self.future = self.task
+
+    def start(self) -> None:
+        """Put the call into the queue, also of a pool that takes no new ones."""
+        self.engine.enqueue_held(self.task)
+
+    def _run(self) -> Any:
+        args, kwargs = self.args, self.kwargs
+        if self.waits_for:
+            args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
+        fn, options = self.fn, self.options
+        deadline = self._set_deadline()
+        try:
+            return run_retrying(fn, args, kwargs, options)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            del self  # an error holds the frames under which it was raised
+
+    def _set_deadline(self) -> Deadline | None:
+        timeout = self.options.timeout
+        if timeout is None:
+            return None
+        from parallelize.executors import deadlines
+
+        error = TaskTimeout(name_of(self.fn, self.options), timeout)
+        future = self.future
+        return deadlines.after(timeout, lambda: fail(future, error))
+
+
+def fail(future: Future[Any], error: BaseException) -> None:
+    """End a future with an error, unless it has ended."""
+    try:
+        future.set_exception(error)
+    except InvalidStateError:
+        pass

@@ -1,0 +1,150 @@
+"""One thread of a pool: what it runs, and what it does where that waits."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextvars import Context
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from parallelize.futures import unended
+from parallelize.threads.absence import Absence
+from parallelize.threads.tasks import Task
+from parallelize.waiting import here
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from parallelize.futures import Future
+    from parallelize.options import Limit
+    from parallelize.threads.crew import Crew
+
+#: How many calls must still fit onto Python's stack for a call to be run on it.
+LEAST_FRAMES = 20
+
+
+class Worker(threading.Thread):
+    """One thread of a pool.
+
+    Attributes:
+        engine: The pool.
+        since: When it rested last, or was made, in seconds of the monotonic clock.
+        running: What it runs; only this thread changes it, and the next two.
+        helping: What it runs within that, as that waits for it.
+        absences: What it waits for just now, the innermost last.
+        first: What it is to run before it looks into the queue. Whoever wakes the
+            thread sets it, under the engine's lock.
+        strayed: Whether it was forked away from its pool.
+        wake: Held while the worker works or rests; released, once, to wake it.
+    """
+
+    def __init__(self, engine: Crew, name: str, first: Task | None) -> None:
+        # From 3.14 on a thread may start in a copy of its maker's context and would
+        # hold what is in it.
+        context = {"context": Context()} if sys.version_info >= (3, 14) else {}
+        super().__init__(name=name, daemon=True, **context)  # type: ignore[arg-type]
+        self.engine: Crew = engine
+        self.running: Task | None = None
+        self.since: float = monotonic()
+        self.helping: list[Task] = []
+        self.absences: list[Absence] = []
+        self.first: Task | None = first
+        self.strayed: bool = False
+        self.wake: threading.Lock = threading.Lock()
+        self.wake.acquire()
+
+    def run(self) -> None:
+        """Serve the pool until there is no more for this thread to do."""
+        here.worker = self
+        self.engine.serve(self)
+
+    def take_first(self) -> Task | None:
+        """Return what was meant for this thread in particular, once."""
+        first, self.first = self.first, None
+        return first
+
+    def stack(self) -> Iterator[Task]:
+        """What runs in this thread, one within the other."""
+        running = self.running
+        if running is not None:
+            yield running
+        yield from self.helping.copy()
+
+    # What `parallelize.waiting` asks of it.
+
+    def help(self, future: Future[Any]) -> None:
+        """Run what the future needs and what stands in the queue of this pool.
+
+        That is the very thing this thread would otherwise wait for. Anything else
+        might want a lock that is held further down its stack.
+        """
+        if isinstance(future, Task) and future.waits_in_queue:  # as most do
+            if future.engine is self.engine:
+                self._run_here(future)
+            return
+        while self._help_once(future):
+            pass
+
+    def _help_once(self, future: Future[Any]) -> bool:
+        ran = False
+        for task in unended((future,)):
+            if future.done():
+                return False
+            if isinstance(task, Task) and task.engine is self.engine:
+                ran |= self._run_here(task)
+        return ran
+
+    def _run_here(self, task: Task) -> bool:
+        if not task.waits_in_queue and not self._lends_place(task):
+            return False
+        _need_frames(LEAST_FRAMES)  # or a call too deep would be claimed, and never end
+        self.helping.append(task)
+        try:
+            ran = task.run()
+        finally:
+            self.helping.pop()
+        if ran:
+            self.engine.one_is_husk()
+        return ran
+
+    def _lends_place(self, task: Task) -> bool:
+        """Whether the call waits for a place in a limit that this thread gives it.
+
+        A function that calls itself and waits is not running meanwhile, so the inner
+        call may have its place: else it would wait for itself for ever.
+        """
+        limit, call = task.waits_for_place(), task.limited
+        if limit is None or call is None or not self.holds(limit):
+            return False
+        return limit.take_out(call)
+
+    def holds(self, limit: Limit) -> bool:
+        """Whether what runs here has a place in the limit."""
+        calls = (task.limited for task in self.stack())
+        return any(call is not None and call.options.limit is limit for call in calls)
+
+    def away(self, futures: Iterable[Future[Any]]) -> Absence:
+        """Within the block the thread waits for these; others have its place."""
+        return Absence(self, futures)
+
+    def held_back(self) -> AbstractContextManager[None]:
+        """Within the block the thread waits for its reader; others may work."""
+        return self.engine.one_more()
+
+    def keep_away(self, waiter: Any, future: Future[Any]) -> None:
+        """Note a waiter of the standard library, by which this thread waits."""
+        absence: Absence | None = getattr(waiter, "parallelize_absence", None)
+        if absence is not None:
+            absence.add(future)
+            return
+        absence = Absence(self, (future,))
+        absence.begin()
+        waiter.parallelize_absence = absence
+
+
+def _need_frames(count: int) -> None:
+    """Raise RecursionError unless so many calls may still be nested here."""
+    if count:
+        _need_frames(count - 1)

@@ -1,0 +1,127 @@
+"""Failures that nobody has looked at: reported when their future is collected.
+
+```
+ future that failed ──▶ Unread ──▶ collected: reported, unless it was seen
+                          ▲
+        result(), exception(), await, ... : seen
+```
+
+Only a future that fails gets an `Unread`, so one that succeeds has no finaliser and
+pays nothing. Whoever reads the error, or answers for it from then on, lets go of the
+`Unread` as seen.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from parallelize import lifecycle
+from parallelize.options import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol, TypeAlias
+
+    from parallelize.options import CallOptions
+
+    class Failed(Protocol):
+        """What a call came to, in a form in which it is not yet opened."""
+
+        def told(self) -> BaseException | str: ...
+
+    Called: TypeAlias = tuple[Callable[..., Any], CallOptions]
+
+__all__ = ("Unread", "is_cancellation")
+
+_log = logging.getLogger("parallelize")
+
+#: Those that are neither seen nor reported. What a program still holds at its end is
+#: collected too late to be logged. Each step on this dict is one step of C code.
+_all: dict[int, weakref.ref[Unread]] = {}
+_hooked = False  # twice would do no harm
+
+
+class Unread:
+    """Reports a failure when it is collected, once, unless somebody has seen it.
+
+    Attributes:
+        called: The function whose call failed, and its options, where known.
+    """
+
+    __slots__ = ("__weakref__", "_failure", "_process", "called")
+
+    def __init__(self, failure: BaseException | Failed, called: Called | None) -> None:
+        self._failure: BaseException | Failed | None = failure
+        self._process = os.getpid()  # a forked child has a copy, and is not asked
+        self.called: Called | None = called
+        _all[id(self)] = weakref.ref(self)
+        if not _hooked:
+            _report_at_the_end()
+
+    def see(self) -> None:
+        """Note that somebody has the failure, so it is not to be reported."""
+        self._failure = None
+        _all.pop(id(self), None)
+
+    def report(self) -> None:
+        """Log the failure, unless it was seen, or is no news as the program ends."""
+        failure = self._failure
+        self.see()
+        if failure is None or self._process != os.getpid() or _ends_badly():
+            return
+        told = failure if isinstance(failure, BaseException) else failure.told()
+        if isinstance(told, str):
+            _log.error("%s failed, and nobody looked at its future\n%s", self, told)
+        elif not is_cancellation(told):
+            _log.error(
+                "%s failed, and nobody looked at its future", self, exc_info=told
+            )
+
+    def __str__(self) -> str:
+        if self.called is None:
+            return "a call"
+        try:
+            return name_of(*self.called)
+        except Exception:  # noqa: BLE001 - the text of a callable object may fail
+            return "a call"
+
+    def __del__(self) -> None:
+        if self._failure is not None:
+            self.report()
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether an error says that a call was stopped, rather than that it failed."""
+    from concurrent.futures import CancelledError
+
+    from parallelize.errors import TaskKilled
+
+    if isinstance(error, (CancelledError, TaskKilled)):
+        return True
+    # Who has not loaded asyncio has no error of it.
+    of_asyncio = getattr(sys.modules.get("asyncio"), "CancelledError", None)
+    return of_asyncio is not None and isinstance(error, of_asyncio)
+
+
+def _ends_badly() -> bool:
+    # An error or Ctrl-C that ends the program makes calls fail, and is told itself.
+    # Later, a thread that was stopped for good may hold a lock of the log.
+    return sys.is_finalizing() or lifecycle.is_abandoning()
+
+
+def _report_at_the_end() -> None:
+    global _hooked
+    _hooked = True
+    atexit.register(_report_all)
+
+
+def _report_all() -> None:
+    for reference in _all.copy().values():
+        unread = reference()
+        if unread is not None:
+            unread.report()

@@ -1,0 +1,109 @@
+"""Where a thread waits: what it can do for others, and for itself, before it does.
+
+A thread of a pool that waits holds a place, and what it waits for may stand in a
+queue behind that very place. So each wait of this library comes by here, and the
+thread's `Worker`, if it is one, does two things:
+
+```
+ result(), wait(), a map's reader, ...
+        │ here.worker
+        ▼
+ Worker.help(futures)   runs what of them stands in the queue of its own pool
+ Worker.away(futures)   gives its place to others, while it really waits
+ Worker.held_back()     has the pool find others a place, while a reader is slow
+```
+
+Which threads have a worker is the business of the pools. This file knows none.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+    from contextlib import AbstractContextManager
+
+    from parallelize.futures import Future
+    from parallelize.options import Limit
+
+
+class Worker(Protocol):
+    """A thread of a pool, as seen by what it waits for."""
+
+    def help(self, future: Future[Any]) -> None:
+        """Run what the future needs of the queue of this worker's own pool."""
+
+    def away(self, futures: Iterable[Future[Any]]) -> AbstractContextManager[Any]:
+        """Within the block the thread waits for these; others have its place.
+
+        Raises:
+            RecursionError: So many wait for each other already that there is no
+                thread for another.
+        """
+        ...
+
+    def held_back(self) -> AbstractContextManager[Any]:
+        """Within the block the thread waits for its reader, who may be anybody."""
+        ...
+
+    def keep_away(self, waiter: Any, future: Future[Any]) -> None:
+        """Note a waiter of the standard library, by which this thread waits."""
+
+    def holds(self, limit: Limit) -> bool:
+        """Whether what runs here has a place in the limit."""
+        ...
+
+
+class _Here(threading.local):
+    """The worker whose thread this is."""
+
+    worker: Worker | None = None
+
+
+here = _Here()
+
+
+@contextmanager
+def away(*futures: Future[Any]) -> Generator[None]:
+    """Within the block this thread waits; if it is a worker, others have its place.
+
+    Args:
+        *futures: What it waits for, as far as that is known.
+    """
+    worker = here.worker
+    if worker is None:
+        yield
+        return
+    with worker.away(futures):
+        yield
+
+
+def held_back() -> AbstractContextManager[Any]:
+    """Within the block this thread waits for the reader of what it makes.
+
+    It may do so for as long as the program runs, and so does not count as one of the
+    pool's threads meanwhile.
+    """
+    worker = here.worker
+    return nullcontext() if worker is None else worker.held_back()
+
+
+class Patient:
+    """A lock of the library that may be held for long, by whoever waits under it."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        # Reentrant for finalisers and signal handlers.
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            with away():
+                self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
