@@ -373,13 +373,33 @@ def processed(
 
 
 @overload  # only functions that return Any (or never) match: keep Any
-def interpreted(
+def interpreted(  # type: ignore[overload-overlap]
     fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, Any, Any]: ...
 @overload
-def interpreted(
+def interpreted(  # pyright: ignore[reportOverlappingOverload]
     fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def interpreted(
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
+@overload  # how most annotate their generator functions
+def interpreted(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
 @overload
 def interpreted(
     fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
@@ -434,7 +454,7 @@ def interpreted(
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
         limit: How many calls of this function run at once, at most.
-        cancel: As in `processed`; what runs in an interpreter cannot be killed.
+        cancel: As in `processed`; of no use here, as no call can be stopped.
         initializer: Called in each interpreter when it starts; the function gets
             interpreters of its own.
         initargs: The arguments of ``initializer``.

@@ -19,6 +19,7 @@ import decorated
 import generators
 import parallelize
 import tasks
+from factories import CONCURRENT, KINDS
 from parallelize import (
     Future,
     ProcessPoolExecutor,
@@ -35,6 +36,17 @@ from parallelize import (
     use,
 )
 from tasks import Refusal
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind != "interpreter"])
+def kind(request):
+    """The kinds that have streams."""
+    return request.param
+
+
+@pytest.fixture(params=[kind for kind in CONCURRENT if kind != "interpreter"])
+def concurrent_kind(request):
+    return request.param
 
 
 @pytest.fixture(autouse=True)

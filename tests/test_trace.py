@@ -14,6 +14,7 @@ import pytest
 
 import parallelize
 import tasks
+from factories import CONCURRENT, KINDS
 from parallelize import (
     ProcessPoolExecutor,
     SerialExecutor,
@@ -26,6 +27,18 @@ from parallelize.process import messages
 from parallelize.process.pool import Pool
 from parallelize.process.row_tasks import RowsTask
 from parallelize.process.tasks import CallTask
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind != "interpreter"])
+def kind(request):
+    """The kinds that have traces."""
+    return request.param
+
+
+@pytest.fixture(params=[kind for kind in CONCURRENT if kind != "interpreter"])
+def concurrent_kind(request):
+    return request.param
+
 
 STEPS = ("submitted", "queued", "sent", "started", "ended", "returned")
 
