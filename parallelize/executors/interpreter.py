@@ -144,8 +144,7 @@ class InterpreterPoolExecutor(Executor):
             refusal = SerializationError(text)
             refusal.__cause__ = error
             return self._pool._prepare(_raise, (refusal,), {}, DEFAULTS)
-        if options is not DEFAULTS:
-            options = options._replace(name=name)
+        options = options._replace(name=name)  # what runs it has another one
         # The futures stand among the arguments: so they are waited for.
         task = (name, *request, futures)
         return self._pool._prepare(self._crew.call, task, {}, options)
