@@ -149,18 +149,6 @@ class EngineExecutor(Executor):
         call.start()
         return call.future.cancel
 
-    def _start_row(self, rows: Rows, index: int, row: tuple[Any, ...]) -> None:
-        """Start a row alone, of rows of which one has killed its worker.
-
-        Raises:
-            RuntimeError: The executor was shut down meanwhile.
-        """
-
-        def deliver(_: int, outcomes: Sequence[Any], seconds: float) -> None:
-            rows.deliver(index, outcomes, seconds)
-
-        self._start_rows(Rows(rows.fn, [row], rows.options, deliver))
-
     def _blames_a_row(self, error: BaseException) -> bool:
         from parallelize._died import ClusterLost, WorkerDied
 
