@@ -22,7 +22,6 @@ from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls import Rows
 from parallelize.executors import parcels
 from parallelize.executors.base import Executor
 from parallelize.executors.engine_calls import EngineCall, EngineFuture, RowsCall
@@ -33,6 +32,7 @@ from parallelize.futures import Failure, Future
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from parallelize.calls import Rows
     from parallelize.executors.parcels import Order, Parcel
     from parallelize.options import CallOptions
 
