@@ -696,6 +696,7 @@ def test_without_a_trace_nothing_of_it_is_loaded():
         env=os.environ | {"PYTHONPATH": os.pathsep.join([root, *sys.path[1:]])},
     )
     assert sorted(done.stdout.split()) == [
+        "parallelize.insight.logs",
         "parallelize.insight.names",
         "parallelize.insight.recording",
     ]

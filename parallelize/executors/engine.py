@@ -22,7 +22,7 @@ from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls import Begun, Rows
+from parallelize.calls import Begun
 from parallelize.executors import parcels
 from parallelize.executors.base import Executor
 from parallelize.executors.engine_calls import EngineCall, EngineFuture, RowsCall
@@ -33,6 +33,7 @@ from parallelize.futures import Failure, Future
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from parallelize.calls import Rows
     from parallelize.executors.parcels import Order, Parcel
     from parallelize.options import CallOptions
 
@@ -148,18 +149,6 @@ class EngineExecutor(Executor):
         call = self._made(RowsCall(self, rows), (rows.rows,), {})
         call.start()
         return Begun(call.future.cancel, lambda: (call.future,))
-
-    def _start_row(self, rows: Rows, index: int, row: tuple[Any, ...]) -> None:
-        """Start a row alone, of rows of which one has killed its worker.
-
-        Raises:
-            RuntimeError: The executor was shut down meanwhile.
-        """
-
-        def deliver(_: int, outcomes: Sequence[Any], seconds: float) -> None:
-            rows.deliver(index, outcomes, seconds)
-
-        self._start_rows(Rows(rows.fn, [row], rows.options, deliver))
 
     def _blames_a_row(self, error: BaseException) -> bool:
         from parallelize._died import ClusterLost, WorkerDied

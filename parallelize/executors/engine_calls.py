@@ -322,7 +322,7 @@ class RowsCall(EngineCall):
             outcomes, seconds = done.result()
             self.rows.deliver(0, [self._outcome(each) for each in outcomes], seconds)
         elif self._may_split(error):
-            self._split(error)
+            self._run_alone(0, error)
         else:
             self.rows.deliver(0, [Failure(error)] * len(self.rows.rows), 0.0)
 
@@ -337,9 +337,22 @@ class RowsCall(EngineCall):
             return False
         return self.executor._starts_again or self.options.retries > 0
 
-    def _split(self, error: BaseException) -> None:
-        for index, row in enumerate(self.rows.rows):
-            try:
-                self.executor._start_row(self.rows, index, row)
-            except RuntimeError:  # the executor takes no more calls
-                self.rows.deliver(index, [Failure(error)], 0.0)
+    def _run_alone(self, index: int, error: BaseException) -> None:
+        """Run a row by itself, and after it the next one.
+
+        One after the other, for Dask blames whatever waits on the worker that dies.
+        """
+        rows = self.rows
+        if index == len(rows.rows):
+            return
+
+        def deliver(_: int, outcomes: Sequence[Any], seconds: float) -> None:
+            rows.deliver(index, outcomes, seconds)
+            self._run_alone(index + 1, error)
+
+        row = Rows(rows.fn, [rows.rows[index]], rows.options, deliver)
+        try:
+            self.executor._start_rows(row)
+        except RuntimeError:  # the executor takes no more calls
+            left = len(rows.rows) - index
+            rows.deliver(index, [Failure(error)] * left, 0.0)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.options import CallOptions
+    from parallelize.threads.rows import RowsTask
 
 #: A recorder keeps so many tasks, and counts those beyond.
 MOST_RECORDS = 200_000
@@ -260,10 +261,10 @@ class _Timed:
             record.ended = monotonic_ns()
             _here.runs = outer
 
-    def _count(self, first: int, end: int) -> None:
-        self.record.count = end - first
+    def _count(self, rows: RowsTask) -> None:
+        self.record.count = rows.count
         if self._outer is not None:
-            self._outer.count -= end - first
+            self._outer.count -= rows.count
             self._outer = None
 
 
