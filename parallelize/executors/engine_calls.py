@@ -76,6 +76,10 @@ class EngineFuture(Future[T]):
             return True
         return super().kill()
 
+    def _await_end(self, timeout: float | None) -> None:
+        self.executor.fail_if_lost()  # some engines end without a word
+        super()._await_end(timeout)
+
     def __await__(self) -> Generator[Any, Any, T]:
         if self._sealed is not None:  # opening it may take a while
             import asyncio
@@ -93,7 +97,6 @@ class EngineCall(Call):
         "_packed",
         "_puts",
         "executor",
-        "fn",
         "handle",
         "upstream",
     )
@@ -200,9 +203,6 @@ class EngineCall(Call):
     def _expire(self) -> None:
         assert self.options.timeout is not None
         self._stop(TaskTimeout(self.name(), self.options.timeout))
-
-    def help(self, timeout: float | None) -> None:
-        self.executor.fail_if_lost()
 
     def kill(self) -> bool:
         ref = self.handle.ref

@@ -84,7 +84,7 @@ class LoopCall(Call):
         options: CallOptions,
     ) -> None:
         self._owner = owner
-        self._fn = fn
+        self.fn = self._fn = fn
         self._args = args
         self._kwargs = kwargs
         self.options = options
