@@ -69,7 +69,8 @@ def test_the_row_of_a_map_that_runs(make_latch):
         text = dumped()
         latch.release()
         assert list(results) == [0, 1, 2, 3]
-    assert "runs test_dump.hold_at_two (call 3 of 4) for" in text
+    # The last one may have been given back meanwhile.
+    assert re.search(r"runs test_dump\.hold_at_two \(call 3 of [34]\) for", text)
 
 
 def descend(levels, folder):
@@ -140,7 +141,7 @@ def test_the_threads_that_a_task_has_started(latch):
 # It never hangs.
 
 HOLD_THE_INTERPRETER = r"""
-import re, sys
+import io, re, sys
 import parallelize
 from parallelize import ProcessPoolExecutor, TaskTimeout, processed
 
@@ -174,7 +175,12 @@ def test_a_worker_whose_c_code_holds_the_interpreter(tmp_path):
         with ProcessPoolExecutor(1) as executor:
             future = executor.submit(stuck, sys.argv[1])
             open(sys.argv[1] + "/begun").read()
-            parallelize.dump(sys.stdout, timeout=0.3)
+            text = ""
+            while "told to write" not in text:  # it may not have come to that yet
+                out = io.StringIO()
+                parallelize.dump(out, timeout=0.3)
+                text = out.getvalue()
+            print(text, flush=True)
             sys.stdin.readline()
             future.kill()
         """

@@ -103,7 +103,7 @@ def test_a_notebook_gets_its_own_bar(monkeypatch):
     auto = types.ModuleType("tqdm.auto")
     auto.tqdm = Bar
     monkeypatch.setitem(sys.modules, "tqdm.auto", auto)
-    assert progress._tqdm() is Bar
+    assert issubclass(progress._tqdm(), Bar)
 
 
 def test_ipython_in_a_terminal_is_no_notebook(monkeypatch):
@@ -112,7 +112,25 @@ def test_ipython_in_a_terminal_is_no_notebook(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     from tqdm import tqdm
 
-    assert progress._tqdm() is tqdm
+    assert issubclass(progress._tqdm(), tqdm)
+
+
+def test_our_bar_leaves_the_lock_of_others_as_it_is():
+    """tqdm sends its lock to processes, which a lock of threads would not survive."""
+    program = (
+        "import tqdm\n"
+        "from parallelize import thread_map\n"
+        "thread_map(abs, [1], progress=True)\n"
+        "print(hasattr(tqdm.tqdm, '_lock'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout == "False\n"
 
 
 def test_tqdm_is_loaded_when_it_is_asked_for():

@@ -31,15 +31,28 @@ class Progress:
 def _tqdm() -> Any:  # one of two classes that share no declared base
     from tqdm import tqdm
 
-    if not hasattr(tqdm, "_lock"):
-        # The default would be a lock between processes, and may start a process
-        # that watches over it. Our bars are drawn by the reader's process alone.
-        tqdm.set_lock(threading.RLock())
     if not _in_notebook():
-        return tqdm
+        return _with_lock(tqdm)
     from tqdm.auto import tqdm as tqdm_auto
 
-    return tqdm_auto
+    return _with_lock(tqdm_auto)
+
+
+def _with_lock(bar: Any) -> Any:
+    """The class itself if it has a lock, else one of ours that has.
+
+    The default would be a lock between processes, and may start a process that
+    watches over it. Our bars are drawn by the reader's process alone. What tqdm does
+    for others is left as it is: it sends its lock to their processes.
+    """
+    if hasattr(bar, "_lock"):
+        return bar
+    if bar not in _ours:
+        _ours[bar] = type(bar.__name__, (bar,), {"_lock": threading.RLock()})
+    return _ours[bar]
+
+
+_ours: dict[Any, Any] = {}
 
 
 def _in_notebook() -> bool:
