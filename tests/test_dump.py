@@ -33,7 +33,11 @@ def hold_and_stop(folder):
     return tasks.hold(folder)
 
 
-def test_it_shows_what_each_worker_runs_for_how_long_and_where(concurrent, latch):
+def test_it_shows_what_each_worker_runs_for_how_long_and_where(
+    concurrent_kind, concurrent, latch
+):
+    if concurrent_kind == "interpreter":
+        pytest.skip("an interpreter does not show what it runs")
     future = concurrent.submit(hold_and_stop, latch.folder)
     latch.wait_begun()
     text = dumped()
@@ -47,7 +51,9 @@ def test_it_shows_what_each_worker_runs_for_how_long_and_where(concurrent, latch
     assert "server.py" not in text
 
 
-def test_what_rests_and_what_waits(make_concurrent, make_latch):
+def test_what_rests_and_what_waits(concurrent_kind, make_concurrent, make_latch):
+    if concurrent_kind == "interpreter":
+        pytest.skip("an interpreter does not show what it runs")
     executor, latch = make_concurrent(max_workers=1), make_latch()
     first = executor.submit(hold_and_stop, latch.folder)
     latch.wait_begun()

@@ -153,14 +153,14 @@ def test_the_first_error_stops_the_rest(concurrent_kind, concurrent, latch):
         latch.wait_begun()
         joined(group, waits)
         failed = group.start(concurrent.submit, tasks.refuse, 7)
-        if concurrent_kind == "thread":  # which nobody can stop
+        if concurrent_kind in ("thread", "interpreter"):  # which nobody can stop
             concurrent_wait([failed])
             assert waits.cancelled()
             latch.release()
     assert caught.value is failed.exception(0)
     assert waits.cancelled()
     assert held.done()
-    if concurrent_kind == "thread":
+    if concurrent_kind in ("thread", "interpreter"):
         assert held.exception(0) is None
     else:
         assert isinstance(held.exception(0), TaskKilled)
@@ -235,7 +235,7 @@ def test_the_blocks_own_error_stops_the_rest(make_concurrent, concurrent_kind, l
         latch.wait_begun()
         queued = Future()
         joined(group, queued)
-        if concurrent_kind == "thread":
+        if concurrent_kind in ("thread", "interpreter"):
             queued.add_done_callback(lambda _: latch.release())
         1 / 0  # noqa: B018
     assert held.done()
@@ -375,7 +375,7 @@ def test_ctrl_c_waits_for_threads_but_a_moment(latch, monkeypatch):
 def test_ctrl_c_while_leaving(concurrent_kind, concurrent, latch):
     leaving, stopping, stopped = threading.Event(), threading.Event(), Future()
     stopped.add_done_callback(lambda _: stopping.set())
-    if concurrent_kind == "thread":
+    if concurrent_kind in ("thread", "interpreter"):
         stopped.add_done_callback(lambda _: latch.release())
 
     def press():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import textwrap
 
 import pytest
@@ -134,6 +135,9 @@ def test_a_forked_child_has_loops_of_its_own(kind: str) -> None:
     assert (done.code, done.err) == (0, "")
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="there the child's loop may stand still"
+)
 def test_a_child_that_a_coroutine_forks_does_not_disturb_the_pool() -> None:
     """It is a copy of the worker, and may not answer for it."""
     done = run(

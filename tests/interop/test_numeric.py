@@ -71,7 +71,11 @@ def test_tqdm_maps_by_executors_of_ours(name, capsys):
 
     # Its thread_map and process_map make their own; they say which in here.
     results = concurrent._executor_map(
-        getattr(parallelize, name), interop_tasks.square, range(30), max_workers=2
+        getattr(parallelize, name),
+        interop_tasks.square,
+        range(30),
+        max_workers=2,
+        lock_name="mp_lock" if name == "ProcessPoolExecutor" else "",
     )
     assert results == [x * x for x in range(30)]
     assert "30/30" in capsys.readouterr().err
