@@ -140,7 +140,7 @@ def test_a_stream_of_nonsense_costs_its_worker(method: str) -> None:
 
             with executor(1) as pool:
                 got, error = read(parallelized(pool)(babbling)())
-                print(got in ([], [1], [1, 2]), error, list(parallelized(pool)(numbers)(3)))
+                print(set(got) <= {1, 2} or got, error, list(parallelized(pool)(numbers)(3)))
             """
         ),
         method,
