@@ -63,7 +63,7 @@ class _Here(threading.local):
     worker: Worker | None = None
 
 
-here = _Here()
+here: _Here = _Here()
 
 
 @contextmanager

@@ -307,7 +307,7 @@ class RowsCall(EngineCall):
 
     __slots__ = ("rows",)
 
-    run = staticmethod(parcels.run_rows)
+    run: ClassVar[Callable[..., Any]] = staticmethod(parcels.run_rows)
 
     def __init__(self, executor: EngineExecutor, rows: Rows) -> None:
         super().__init__(executor, rows.fn, rows.options)

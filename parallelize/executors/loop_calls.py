@@ -23,6 +23,7 @@ from parallelize.futures import RUNNING, Failure, Future, InvalidStateError, err
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable, Sequence
 
     from parallelize.callables import AsyncTarget
     from parallelize.options import CallOptions
@@ -84,11 +85,12 @@ class LoopCall(Call):
         options: CallOptions,
     ) -> None:
         self._owner = owner
-        self.fn = self._fn = fn
+        self.fn: Callable[..., Any] = fn
+        self._fn = fn
         self._args = args
         self._kwargs = kwargs
         self.options = options
-        self.waits_for = dependencies.futures_in(args, kwargs)
+        self.waits_for: Sequence[Future[Any]] = dependencies.futures_in(args, kwargs)
         self._context = copy_context()
         outer = inside()
         self.nested: bool = owner in outer

@@ -273,4 +273,4 @@ active: Recorder | None = None
 
 # Guards `active`, and what a first or last trace does besides; the recorder's own
 # lock is taken under it.
-lock = threading.Lock()
+lock: threading.Lock = threading.Lock()

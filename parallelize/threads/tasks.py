@@ -139,15 +139,15 @@ class ThreadCall(Call):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> None:
-        self.engine = engine
+        self.engine: Engine = engine
         self.fn = fn
-        self.args = args
-        self.kwargs = kwargs
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
         self.options = options
         self.waits_for: Sequence[Future[Any]] = dependencies.futures_in(args, kwargs)
         self.task: Task = Task(engine, self._run, (), {})
         self.task._call = self
-        self.future = self.task
+        self.future: Future[Any] = self.task
 
     def start(self) -> None:
         """Put the call into the queue, also of a pool that takes no new ones."""
