@@ -206,6 +206,7 @@ LAYERS = [
     ["process.main_module"],
     ["gathering", "groups"],
     ["members"],
+    ["insight.timed"],
     ["insight.recording"],
     ["insight.names"],
     ["insight", "proxies"],

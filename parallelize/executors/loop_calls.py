@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.callables import AsyncTarget
+    from parallelize.insight.recording import Recorder
     from parallelize.options import CallOptions
 
     class Owner(Protocol):
@@ -100,6 +101,13 @@ class LoopCall(Call):
         self._task: asyncio.Task[Any] | None = None  # the loop thread's alone
         self.future: Future[Any] = _LoopFuture(self)
 
+    def be_timed(self, recorder: Recorder) -> None:
+        """Note in a trace what becomes of it."""
+        from parallelize.insight import timed
+
+        future, options = self.future, self.options
+        self._fn = timed.coroutine(recorder, "thread", self._fn, future, options)
+
     def start(self) -> None:
         """Take a place on a loop, or queue for one."""
         self._owner.seat(self)
@@ -142,7 +150,7 @@ class LoopCall(Call):
         timeout = self.options.timeout
         if timeout is None:
             return
-        failure = Failure(TaskTimeout(name_of(self._fn, self.options), timeout))
+        failure = Failure(TaskTimeout(name_of(self.fn, self.options), timeout))
         fail = partial(self.future.set_outcome, failure, failed=True)
         deadline = deadlines.after(timeout, fail)
         self.future.add_done_callback(lambda _: deadline.cancel())

@@ -28,6 +28,7 @@ from parallelize import lifecycle
 from parallelize.coroutines import COROUTINES_PER_LOOP
 from parallelize.executors.loop_calls import LoopCall, Stage, inside
 from parallelize.futures import CANCELLED, Failure
+from parallelize.insight import recording
 from parallelize.loops import LoopThread
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ class Loops:
     ) -> LoopCall:
         """Make a call; raise RuntimeError if the pool takes none."""
         call = LoopCall(self, fn, args, kwargs, options)
+        recorder = recording.active
+        if recorder is not None:
+            call.be_timed(recorder)
         with self._lock:
             self._refuse_if_closed()
             self._calls.add(call)

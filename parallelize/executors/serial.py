@@ -100,7 +100,9 @@ class SerialExecutor(Executor):
         call = _SerialCall(fn, args, kwargs, options)
         recorder = recording.active
         if recorder is not None:
-            call.fn = recorder.timed("serial", fn, call.future, options)
+            from parallelize.insight import timed
+
+            call.fn = timed.call(recorder, "serial", fn, call.future, options)
         self._gate.enter(call.future)
         return call
 

@@ -41,15 +41,15 @@ class Advice:
 
     def __init__(self, report: Report) -> None:
         busy: dict[str, int] = defaultdict(int)
-        for lane, ran in report.lanes.items():
-            busy[lane.kind] += ran
+        for worker, ran in report.workers.items():
+            busy[worker.kind] += ran
         self._kind = max(busy, key=lambda each: busy[each])
         self._workers = _PLURALS.get(self._kind, "workers")
-        self._busy = busy[self._kind]
-        self._lanes = sum(lane.kind == self._kind for lane in report.lanes)
-        self._share = min(self._busy / (report.wall * self._lanes), 1.0)
+        self._count = sum(each.kind == self._kind for each in report.workers)
+        self._share = min(busy[self._kind] / (report.wall * self._count), 1.0)
         self._records = [r for r in report.records if r.kind == self._kind]
         self._functions = [t for t in report.functions if t.kind == self._kind]
+        self._ran = sum(each.times.ran for each in self._functions)
         self._report = report
 
     def text(self) -> str:
@@ -93,12 +93,12 @@ class Advice:
     def _too_small(self) -> str:
         calls = sum(each.calls for each in self._functions if each.times.ran)
         wall = self._report.wall
-        if calls < _LEAST_CALLS or self._busy >= min(calls * SMALL, wall):
+        if calls < _LEAST_CALLS or self._ran >= min(calls * SMALL, wall):
             return ""
         return (
             f"tasks too small: {self._workers} cost more than they gain, as a call "
-            f"runs for {duration(self._busy // calls)}. A plain loop takes "
-            f"{duration(self._busy)}, this took {duration(wall)}; let each call do more"
+            f"runs for {duration(self._ran // calls)}. A plain loop takes "
+            f"{duration(self._ran)}, this took {duration(wall)}; let each call do more"
         )
 
     def _starved(self) -> str:
@@ -113,7 +113,7 @@ class Advice:
         )
 
     def _idle(self) -> str:
-        if self._share >= BUSY_ENOUGH or self._lanes < 2:
+        if self._share >= BUSY_ENOUGH or self._count < 2:
             return ""
         tail = self._report.last - max(record.started for record in self._records)
         _, waiting = self._idle_times()
@@ -138,7 +138,7 @@ class Advice:
         before = self._report.first
         for moment, more_waiting, more_running in sorted(self._changes()):
             until = max(min(moment, last_submit), before)
-            if running < self._lanes:
+            if running < self._count:
                 if waiting:
                     waited += moment - before
                 else:

@@ -38,7 +38,7 @@ def _names(lanes: set[Lane], callers: dict[str, int]) -> Iterator[Event]:
         pid, tid = _place(lane)
         if lane.kind == "process":
             yield _name("process_name", pid, tid, f"worker {lane.name}")
-        yield _name("thread_name", pid, tid, lane.name)
+        yield _name("thread_name", pid, tid, lane.label)
 
 
 def _name(what: str, pid: int, tid: int, name: str) -> Event:
@@ -47,8 +47,8 @@ def _name(what: str, pid: int, tid: int, name: str) -> Event:
 
 def _place(lane: Lane) -> tuple[int, int]:
     if lane.kind == "process":
-        return lane.number, lane.number
-    return os.getpid(), lane.number
+        return lane.number, lane.number + lane.place
+    return os.getpid(), lane.number + lane.place
 
 
 def _of_record(number: int, record: Record, begin: int, caller: int) -> Iterator[Event]:
@@ -98,7 +98,7 @@ def details(record: Record, begin: int) -> dict[str, Any]:
         if (moment := getattr(record, step))
     }
     found["function"] = record.name
-    found["worker"] = None if record.lane is None else record.lane.name
+    found["worker"] = None if record.lane is None else record.lane.label
     found["calls"] = record.count
     found["bytes"] = record.size
     found["answer_bytes"] = record.answer

@@ -70,7 +70,7 @@ def _lane(lane: Lane, report: Report) -> dict[str, Any]:
     busy = report.lanes[lane]
     pid = f" (pid {lane.number})" if lane.kind == "process" else ""
     return {
-        "label": f"{lane.name}{pid}",
+        "label": f"{lane.label}{pid}",
         "busy": busy / 1000,
         "share": min(busy / report.wall, 1.0),
     }

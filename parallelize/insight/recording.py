@@ -8,12 +8,13 @@ all processes of a machine have in common; 0 stands for what has not happened.
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import defaultdict
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize.futures import Failure
-from parallelize.insight.names import is_rows, label_of
+from parallelize.insight.names import label_of
 from parallelize.options import DEFAULTS
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.options import CallOptions
-    from parallelize.threads.rows import RowsTask
 
 #: A recorder keeps so many tasks, and counts those beyond.
 MOST_RECORDS = 200_000
@@ -34,11 +34,24 @@ class Lane(NamedTuple):
         kind: The executor's: "process", "thread", "serial" or another.
         number: The process id, or the thread's identifier.
         name: What people call it.
+        place: Which of the coroutines that it runs at once, from 1 on; 0 if it runs
+            one task at a time.
     """
 
     kind: str
     number: int
     name: str
+    place: int = 0
+
+    @property
+    def label(self) -> str:
+        """What people call it, and the place."""
+        return f"{self.name}, coroutine {self.place}" if self.place else self.name
+
+    @property
+    def worker(self) -> Lane:
+        """The lane of the worker, whatever the place."""
+        return self._replace(place=0) if self.place else self
 
 
 class Record:
@@ -61,6 +74,7 @@ class Record:
         lane: The worker.
         outcome: "done", "failed", "cancelled"; empty while it is open.
         attempt: How often it was begun before.
+        on_loop: Whether its worker runs others at the same time.
     """
 
     __slots__ = (
@@ -72,6 +86,7 @@ class Record:
         "kind",
         "lane",
         "name",
+        "on_loop",
         "outcome",
         "pickled",
         "queued",
@@ -99,6 +114,7 @@ class Record:
         self.lane: Lane | None = None
         self.outcome: str = ""
         self.attempt: int = 0
+        self.on_loop: bool = False
 
     def close(self, outcome: str) -> None:
         """Note that its future is done; what was noted before stands."""
@@ -115,6 +131,7 @@ class Record:
         record = Record(self.kind, self.name, self.count)
         record.submitted, record.size = self.submitted, self.size
         record.pickled, record.attempt = self.pickled, self.attempt + 1
+        record.on_loop = self.on_loop
         return record
 
 
@@ -152,22 +169,6 @@ class Recorder:
                 sink.take(record)
         return record
 
-    # For executors that run calls in this process.
-
-    def timed(
-        self,
-        kind: str,
-        fn: Callable[..., Any],
-        future: concurrent.futures.Future[Any],
-        options: CallOptions = DEFAULTS,
-    ) -> Callable[..., Any]:
-        """Return the function as one that notes when it begins and ends."""
-        record = self.new(kind, fn, options)
-        future.add_done_callback(record.future_done)
-        return _Timed(fn, record)
-
-    # For executors of which no more is known.
-
     def elsewhere(
         self,
         kind: str,
@@ -175,7 +176,7 @@ class Recorder:
         future: concurrent.futures.Future[Any],
         options: CallOptions,
     ) -> None:
-        """Note when a call was submitted and when it was done."""
+        """Note when a call was submitted and when it was done, if no more is known."""
         record = self.new(kind, fn, options)
         future.add_done_callback(record.future_done)
 
@@ -210,62 +211,25 @@ def untangle(records: Sequence[Record]) -> None:
         lane = record.lane
         if lane is None or not record.started or lane.kind != "process":
             continue
+        if record.on_loop:  # others may well begin before it ends
+            continue
         before = last.get(lane)
         if before is not None and before.ended > record.started:
             before.ended = record.started
         last[lane] = record
 
 
-class _Here(threading.local):
-    """What this thread runs just now."""
-
-    runs: Record | None = None
-
-
-_here = _Here()
-
-
-class _Timed:
-    """A function that notes when it runs, in which thread.
-
-    Attributes:
-        traced_fn: The function itself.
-    """
-
-    __slots__ = ("_outer", "record", "traced_fn")
-
-    def __init__(self, fn: Callable[..., Any], record: Record) -> None:
-        self.traced_fn = fn
-        self.record = record
-        # Rows that a thread gives back while it runs others of the same map.
-        self._outer = _here.runs if is_rows(fn) else None
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        record = self.record
-        thread = threading.current_thread()
-        record.lane = Lane(record.kind, thread.ident or 0, thread.name)
-        if is_rows(self.traced_fn):
-            self._count(*args)
-        outer, _here.runs = _here.runs, record
-        record.sent = record.started = monotonic_ns()
-        try:
-            value = self.traced_fn(*args, **kwargs)
-        except BaseException:
-            record.outcome = "failed"
-            raise
-        else:
-            if type(value) is Failure:
-                record.outcome = "failed"
-            return value
-        finally:
-            record.ended = monotonic_ns()
-            _here.runs = outer
-
-    def _count(self, rows: RowsTask) -> None:
-        self.record.count = rows.count
-        if self._outer is not None:
-            self._outer.count -= rows.count
-            self._outer = None
+def find_places(records: Sequence[Record]) -> None:
+    """Give coroutines that ran on one worker at once a place each, the first free."""
+    free_at: dict[Lane, list[float]] = defaultdict(list)
+    for record in sorted(records, key=lambda each: each.started):
+        if not record.on_loop or record.lane is None or not record.started:
+            continue
+        places = free_at[record.lane.worker]
+        started = record.started
+        place = next((n for n, at in enumerate(places) if at <= started), len(places))
+        places[place : place + 1] = [record.ended or math.inf]
+        record.lane = record.lane._replace(place=place + 1)
 
 
 #: Who records just now; None nearly always.

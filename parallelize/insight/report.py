@@ -64,7 +64,8 @@ class Report:
         records: What was noted.
         now: When the trace ended, in nanoseconds as all moments are.
         functions: The totals of each function, the longest first.
-        lanes: How long each worker ran, in nanoseconds.
+        lanes: How long each worker ran, each place of a loop by itself, in nanoseconds.
+        workers: How long each worker had something that ran, in nanoseconds.
         first: When the first task was submitted.
         last: When the last one returned.
         wall: How long that is, in nanoseconds.
@@ -77,6 +78,7 @@ class Report:
         self._dropped = dropped
         self.now: int = span[1]
         self.lanes: dict[Lane, int] = defaultdict(int)
+        self.workers: dict[Lane, int] = defaultdict(int)
         self.functions: list[Totals] = self._totals()
         self.first: int = min((r.submitted for r in records), default=span[0])
         self.last: int = max((self.end_of(r) for r in records), default=span[1])
@@ -89,6 +91,7 @@ class Report:
     def _totals(self) -> list[Totals]:
         found: dict[tuple[str, str], Totals] = {}
         free_at: dict[Lane, int] = defaultdict(int)
+        reached: dict[Lane, int] = defaultdict(int)
         for record in sorted(self.records, key=lambda each: each.started):
             key = record.kind, record.name
             total = found.setdefault(key, Totals(*key))
@@ -96,8 +99,15 @@ class Report:
             total.add(record, times)
             if record.lane is not None and record.started:
                 self.lanes[record.lane] += times.ran
+                self._add_busy(record.lane.worker, record, reached)
                 free_at[record.lane] = max(record.ended, free_at[record.lane])
         return sorted(found.values(), key=lambda each: -each.times.ran)
+
+    def _add_busy(self, worker: Lane, record: Record, reached: dict[Lane, int]) -> None:
+        """Add what a task adds to the time in which the worker ran anything."""
+        ended = record.ended or self.now
+        self.workers[worker] += max(ended - max(record.started, reached[worker]), 0)
+        reached[worker] = max(ended, reached[worker])
 
     def _times(self, record: Record, free_at: dict[Lane, int]) -> Times:
         pickling = max(record.pickled - record.submitted, 0)
@@ -123,12 +133,12 @@ class Report:
     @property
     def busy(self) -> int:
         """How long all workers ran, together, in nanoseconds."""
-        return sum(self.lanes.values())
+        return sum(self.workers.values())
 
     @property
     def utilisation(self) -> float:
         """The share of the time in which the workers ran something."""
-        return min(self.busy / (self.wall * max(len(self.lanes), 1)), 1.0)
+        return min(self.busy / (self.wall * max(len(self.workers), 1)), 1.0)
 
     # As text.
 
@@ -144,12 +154,12 @@ class Report:
         """All of it in one sentence."""
         calls = sum(each.calls for each in self.functions)
         return (
-            f"{calls} calls in {duration(self.wall)} on {len(self.lanes)} workers, "
+            f"{calls} calls in {duration(self.wall)} on {len(self.workers)} workers, "
             f"which were busy {self.utilisation:.0%} of the time"
         )
 
     def _lane_rows(self) -> Iterable[tuple[str, ...]]:
-        for lane, busy in sorted(self.lanes.items()):
+        for lane, busy in sorted(self.workers.items()):
             share = min(busy / self.wall, 1.0)
             name = f"{lane.name} (pid {lane.number})" if lane.kind == "process" else ""
             yield name or lane.name, duration(busy), f"{share:.0%}"

@@ -34,8 +34,9 @@ class trace:  # noqa: N801 - reads as a function in a with statement
     submitted, pickled, queued, begun, ended and returned, with its function, its
     worker and its bytes. Calls of a map that travel together are one task with a
     count. Short single calls, which travel together otherwise, go one by one while
-    a trace is open, so that each can be timed. From Dask, Ray and other engines it is
-    only known when a call was submitted and when it was done.
+    a trace is open, so that each can be timed. A generator is one task from its first
+    step to its last, a coroutine is one that runs while it awaits, too. From Dask, Ray
+    and other engines it is only known when a call was submitted and when it was done.
 
     While no trace is open all of this costs nothing.
 
@@ -81,6 +82,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
         self._ended = monotonic_ns()
         _stop(self._sink)
         recording.untangle(self._sink.records)
+        recording.find_places(self._sink.records)
         if self._path is not None:
             self.to_json(self._path)
 
@@ -146,19 +148,23 @@ def _check_path(path: object) -> None:
 
 
 def _start(sink: recording.Sink) -> None:
+    from parallelize.process import traced
     from parallelize.process.pool import Pool
-    from parallelize.process.traced import TracedCall, TracedRows
 
     with recording.lock:
         recorder = recording.active or recording.Recorder()
         recorder.add(sink)
         recording.active = recorder
-        Pool.call_task, Pool.rows_task = TracedCall, TracedRows
+        Pool.call_task, Pool.rows_task = traced.TracedCall, traced.TracedRows
+        Pool.coroutine_task = traced.TracedCoroutine
+        Pool.stream_task = traced.TracedStream
 
 
 def _stop(sink: recording.Sink) -> None:
+    from parallelize.process.coroutines import CoroutineTask
     from parallelize.process.pool import Pool
     from parallelize.process.row_tasks import RowsTask
+    from parallelize.process.stream_tasks import StreamTask
     from parallelize.process.tasks import CallTask
 
     with recording.lock:
@@ -166,3 +172,4 @@ def _stop(sink: recording.Sink) -> None:
         if recorder is not None and recorder.remove(sink):
             recording.active = None
             Pool.call_task, Pool.rows_task = CallTask, RowsTask
+            Pool.coroutine_task, Pool.stream_task = CoroutineTask, StreamTask

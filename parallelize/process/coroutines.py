@@ -197,15 +197,16 @@ class Coroutines:
 
     # What becomes of them.
 
-    def told(self, worker: Worker, task: CoroutineTask, kind: int) -> Task | None:
+    def told(self, worker: Worker, task: CoroutineTask, frame: Frame) -> Task | None:
         """Hear of one from its worker; return it if it has ended."""
-        if kind == messages.ASYNC_CANCELLED:
+        if frame.kind == messages.ASYNC_CANCELLED:
             worker.release(task)
             return task
-        if kind == messages.CANCEL_HEARD:
+        if frame.kind == messages.CANCEL_HEARD:
             task.was_heard = True
             return None
         task.has_begun = True
+        task.began(frame.extra)
         timeout = task.options.timeout
         if timeout is not None:
             self._pool.at(timeout, partial(self._expire, worker, task, task.id))

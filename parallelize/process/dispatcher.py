@@ -347,7 +347,7 @@ class Dispatcher:
         if kind in _ROW_ENDS and task.is_rows:
             return task
         if kind in _ABOUT_COROUTINES and isinstance(task, CoroutineTask):
-            return self._pool.coroutines.told(worker, task, kind)
+            return self._pool.coroutines.told(worker, task, frame)
         if kind in _STREAMED and task.is_stream:
             return task
         self._about_none(worker, frame)

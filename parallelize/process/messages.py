@@ -55,7 +55,7 @@ are in a segment: the last part of the arguments or of the result then says wher
 ``id`` names the task. ``extra`` is, in CALL and STREAM, how many of the buffers belong
 to the arguments; in ROWS, the number of arguments of each row (0: each row is
 pickled on its own); in DONE, 1 if the result is of a type that unpickles without
-harm; in BLOCK, the number of its first row; in ROW_DONE and
+harm; in ASYNC_BEGUN, when; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is how long it ran;
 in CALL and ROWS it says what the pool wants to know besides: `TIMED` and `TRACED`;
 in COROUTINE whether it wants to hear at once that it has begun.

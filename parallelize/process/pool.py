@@ -87,11 +87,15 @@ class Pool:
 
     Attributes:
         call_task: What becomes of a call; `insight.trace` puts its own here.
-        rows_task: And of rows of calls.
+        coroutine_task: And of an async call,
+        rows_task: of rows of calls,
+        stream_task: and of a generator.
     """
 
     call_task: type[CallTask] = CallTask
+    coroutine_task: type[CoroutineTask] = CoroutineTask
     rows_task: type[RowsTask] = RowsTask
+    stream_task: type[StreamTask] = StreamTask
 
     def __init__(self, settings: Settings, maps: LiveMaps) -> None:
         self.settings: Settings = settings
@@ -133,7 +137,7 @@ class Pool:
         # What is asynchronous comes with its name, so never with the defaults.
         make = self.call_task
         if options is not DEFAULTS and isinstance(fn, AsyncTarget):
-            make = CoroutineTask
+            make = self.coroutine_task
         task = make(self, fn, args, kwargs, options)
         if task.waits_for or options.limit is not None:
             self._hold(task)
@@ -149,7 +153,7 @@ class Pool:
     ) -> StreamTask:
         """Make a task of a generator; raise RuntimeError after shutdown."""
         self._refuse_if_closed()
-        task = StreamTask(self, fn, args, kwargs, options, channel)
+        task = self.stream_task(self, fn, args, kwargs, options, channel)
         if task.waits_for or options.limit is not None:
             self._hold(task)
         return task

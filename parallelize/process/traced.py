@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from parallelize.insight import recording
 from parallelize.insight.recording import Lane, Record
 from parallelize.process import messages
+from parallelize.process.coroutines import CoroutineTask
 from parallelize.process.row_tasks import RowsTask
+from parallelize.process.stream_tasks import StreamTask
 from parallelize.process.tasks import CallTask
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from parallelize.process.pool import Pool
     from parallelize.process.transport import Frame, Part
     from parallelize.process.workers import Worker
+    from parallelize.streams.channel import Channel
 
 
 def _new_record(fn: Callable[..., Any], options: CallOptions) -> Record:
@@ -57,22 +60,13 @@ def _size(parts: Sequence[Part]) -> int:
     return sum(memoryview(part).nbytes for part in parts)
 
 
-class TracedCall(CallTask):
-    """A call that notes what becomes of it."""
+class _Noted(CallTask):
+    """What calls, coroutines and generators note alike."""
 
-    timed: int = messages.TRACED
+    record: Record
     _on: Worker | None = None  # where it was sent last
 
-    def __init__(
-        self,
-        pool: Pool,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-    ) -> None:
-        self.record: Record = _new_record(fn, options)
-        super().__init__(pool, fn, args, kwargs, options)
+    def _note_pickled(self) -> None:
         record = self.record
         record.pickled = record.queued = monotonic_ns()
         if self.future.done():
@@ -86,11 +80,6 @@ class TracedCall(CallTask):
 
     def _placed_size(self) -> int:
         return 0 if self.placed is None else _size(self.placed.buffers())
-
-    @property
-    def is_bundled(self) -> bool:
-        """It is timed by itself, so it goes by itself."""
-        return False
 
     def start(self) -> None:
         self.record.queued = monotonic_ns()
@@ -114,7 +103,7 @@ class TracedCall(CallTask):
         record.started = record.started or monotonic_ns() - ran
         record.ended = record.started + ran
         record.lane = _lane(self._on)
-        record.answer = _size(frame.parts)
+        record.answer += _size(frame.parts)
         if frame.kind == messages.FAILED:
             record.outcome = "failed"
         super().finish(frame)
@@ -128,6 +117,73 @@ class TracedCall(CallTask):
             record.ended = monotonic_ns()
             record.lane = _lane(self._on)
         super().abort(error)
+
+
+class TracedCall(_Noted):
+    """A call that notes what becomes of it."""
+
+    timed: int = messages.TRACED
+
+    def __init__(
+        self,
+        pool: Pool,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> None:
+        self.record = _new_record(fn, options)
+        super().__init__(pool, fn, args, kwargs, options)
+        self._note_pickled()
+
+    @property
+    def is_bundled(self) -> bool:
+        """It is timed by itself, so it goes by itself."""
+        return False
+
+
+class TracedCoroutine(_Noted, CoroutineTask):
+    """A coroutine that notes what becomes of it; its loop always tells the begin."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> None:
+        self.record = _new_record(fn, options)
+        self.record.on_loop = True
+        super().__init__(pool, fn, args, kwargs, options)
+        self._note_pickled()
+
+
+class TracedStream(_Noted, StreamTask):
+    """A generator that notes what becomes of it, as one task with many answers.
+
+    When it began is known when it has ended, from how long it ran.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> None:
+        self.record = _new_record(fn, options)
+        super().__init__(pool, fn, args, kwargs, options, channel)
+        self._note_pickled()
+
+    def finish(self, frame: Frame) -> None:
+        if frame.kind in (messages.DONE, messages.FAILED):
+            super().finish(frame)
+            return
+        self.record.answer += _size(frame.parts)
+        StreamTask.finish(self, frame)  # an item, which is no end
 
 
 class TracedRows(RowsTask):

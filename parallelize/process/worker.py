@@ -283,7 +283,8 @@ class Worker:
         kind, part = self._run_stream(frame, outlet)
         self._outlet = None
         outlet.flush()
-        self._sender.send(kind, frame.id, [part], int(kind == messages.DONE))
+        took = messages.micros(monotonic_ns() - begun)
+        self._sender.send(kind, frame.id, [part], int(kind == messages.DONE), took)
         self._sender.flush()
         if frame.kind & messages.BIG:
             self._exchange.tell_if_urgent()

@@ -82,14 +82,15 @@ class WorkerLoop:
 
     def _begin(self, frame: Frame) -> None:
         id = frame.id
-        self._sender.send(messages.ASYNC_BEGUN, id, [b""])
+        begun = monotonic_ns()
+        self._sender.send(messages.ASYNC_BEGUN, id, [b""], messages.moment(begun))
         self._words[ROW] = 0
         self._words[TASK] = id
         if frame.micros:  # the pool measures its time from here on
             self._flush_soon()
         task = self._thread.loop.create_task(self._run(frame))
         self._tasks[id] = task
-        task.add_done_callback(partial(self._ended, id, monotonic_ns()))
+        task.add_done_callback(partial(self._ended, id, begun))
 
     def _cancel(self, id: int) -> None:
         self._sender.send(messages.CANCEL_HEARD, id, [b""])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from parallelize import locks
 from parallelize.calls import name_of
 from parallelize.futures import Outcome
+from parallelize.insight import recording
 from parallelize.streams.channel import Channel, Life
 from parallelize.streams.inline import Inline
 from parallelize.waiting import away
@@ -288,6 +289,17 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+def _noted(call: _Call, executor: Executor, options: CallOptions) -> _Call:
+    """The same, noted in a trace if there is one."""
+    recorder = recording.active
+    if recorder is None:
+        return call
+    from parallelize.insight import timed
+
+    fn = timed.generator(recorder, executor.kind, call.fn, options)
+    return call._replace(fn=fn)
+
+
 def open_stream(
     executor: Executor,
     fn: Callable[..., Any],
@@ -314,7 +326,7 @@ def open_stream(
     future = executor._start_stream(fn, args, kwargs, options, channel)
     if future is None:  # the reader is to run it
         channel.claim()
-        stream._inline, stream._call = Inline(*call), None
+        stream._inline, stream._call = Inline(*_noted(call, executor, options)), None
     else:
         stream._future = future
         future.add_done_callback(channel.end_with)

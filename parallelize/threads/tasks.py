@@ -57,7 +57,9 @@ class Task(Future[Any]):
         self.engine: Engine = engine
         recorder = recording.active
         if recorder is not None:
-            fn = recorder.timed("thread", fn, self)
+            from parallelize.insight import timed
+
+            fn = timed.call(recorder, "thread", fn, self)
         self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
 
     def run(self) -> bool:
