@@ -59,6 +59,28 @@ def children():
         except OSError: pass  # it has just ended
     return found
 
+def inodes():
+    """What has a name in /dev/shm, by its inode."""
+    return {{entry.inode(): entry.name for entry in os.scandir("/dev/shm")}}
+
+def inodes_of_others():
+    """Those that processes of other sessions have in their memory."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.getsid(int(pid)) == os.getsid(0): continue
+            with open(f"/proc/{{pid}}/maps", errors="replace") as file:
+                found |= {{int(line.split()[4]) for line in file if "/dev/shm/" in line}}
+        except OSError: pass  # it has just ended
+    return found
+
+def names():
+    """The names in /dev/shm that other programs do not have, nor have just had."""
+    before = inodes()
+    if not before: return set()
+    others, after = inodes_of_others(), inodes()
+    return {{name for inode, name in before.items() if inode in after and inode not in others}}
+
 def nothing_left(files, seconds=5.0):
     """Wait until threads, children and descriptors are back to `files`; say so."""
     deadline = time.monotonic() + seconds
@@ -127,14 +149,19 @@ class Child:
         """The pids of everything that carries the mark."""
         return marked(self.mark)
 
+    def _new_segments(self) -> set[str]:
+        names = segments() - self._segments
+        return {name for name in names if not mapped(name)}
+
     def check_gone(self, err: str = "", grace: float = GRACE) -> None:
         """Fail if a process or a shared-memory name outlives the program."""
         left = gone_within(self.mark, grace)
         shown = [command_of(pid) for pid in left]
         assert not left, f"processes outlive the program: {shown}\n{err}"
-        # Other programs of this machine make names, too, and soon remove them.
+        # Other programs of this machine make names, too: those that a process still
+        # has are theirs, as none of ours is left, and others they soon remove.
         deadline = time.monotonic() + grace
-        while (names := segments() - self._segments) and time.monotonic() < deadline:
+        while (names := self._new_segments()) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not names, f"shared-memory names are left: {names}"
 
@@ -198,3 +225,20 @@ def segments() -> set[str]:
     with contextlib.suppress(OSError):
         return set(os.listdir("/dev/shm"))
     return set()
+
+
+def mapped(name: str) -> bool:
+    """Whether a process has what has this name in /dev/shm in its memory."""
+    inode = f" {inode_of(name)} "  # semaphores are mapped by another name
+    for maps in pathlib.Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):  # it has ended
+            lines = maps.read_text(errors="replace").splitlines()
+            if any(inode in line for line in lines if "/dev/shm/" in line):
+                return True
+    return False
+
+
+def inode_of(name: str) -> int:
+    with contextlib.suppress(OSError):
+        return os.stat(f"/dev/shm/{name}").st_ino
+    return 0
