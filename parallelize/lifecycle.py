@@ -21,6 +21,8 @@ import threading
 import weakref
 from typing import Protocol
 
+from parallelize import locks
+
 
 class Owner(Protocol):
     """Owns threads or processes."""
@@ -44,7 +46,9 @@ class _Stage(enum.Enum):
 
 _stage = _Stage.QUIET
 _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
-_lock = threading.Lock()  # guards both; no other lock is taken under it
+# Guards both; no other lock is taken under it. Reentrant, as locks that Ctrl-C may
+# have left taken have to be.
+_lock = threading.RLock()
 
 
 def register(owner: Owner) -> None:
@@ -55,11 +59,16 @@ def register(owner: Owner) -> None:
     """
     global _stage
     refuse_when_ending()
-    with _lock:
-        _owners.add(owner)
-        if _stage is _Stage.QUIET:
-            _install_hooks()
-            _stage = _Stage.WATCHING
+    locked = locks.depth(_lock)
+    try:
+        with _lock:
+            _owners.add(owner)
+            if _stage is _Stage.QUIET:
+                _install_hooks()
+                _stage = _Stage.WATCHING
+    except BaseException:
+        locks.release_to(_lock, locked)
+        raise
 
 
 def owners() -> list[Owner]:
@@ -140,6 +149,6 @@ def _ended_by_error() -> bool:
 def _after_fork_in_child() -> None:
     # The lock may have been held by a thread that the child does not have.
     global _lock, _owners
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     owners, _owners = list(_owners), weakref.WeakSet()
     _each(owners, "forget")

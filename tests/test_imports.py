@@ -216,7 +216,8 @@ LAYERS = [
     ["dependencies", "ended", "coroutines", "awaiting"],
     ["futures"],
     ["unread"],
-    ["errors", "gaps", "lifecycle", "locks", "options", "loops", "waiting"],
+    ["errors", "gaps", "lifecycle", "options", "loops", "waiting"],
+    ["locks"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.

@@ -163,7 +163,11 @@ class Executor(concurrent.futures.Executor, ABC):
         recorder = recording.active
         if recorder is not None:
             recorder.elsewhere(self.kind, fn, call.future, options)
-        admit(call)
+        try:
+            admit(call)
+        except BaseException:  # Ctrl-C: the pool must not wait for what nobody has
+            call.future.cancel()
+            raise
         return call.future
 
     @abstractmethod

@@ -135,10 +135,14 @@ class ProcessPoolExecutor(Executor):
         # As the base has it, without the detour that few calls need.
         pool = self._live_pool()
         call = pool.prepare(fn, args, kwargs, options)
-        if call.waits_for or options.limit is not None:
-            admit(call)
-        else:
-            pool.enqueue(call)
+        try:
+            if call.waits_for or options.limit is not None:
+                admit(call)
+            else:
+                pool.enqueue(call)
+        except BaseException:  # Ctrl-C: the pool must not wait for what nobody has
+            call.future.cancel()
+            raise
         return call.future
 
     def _start_stream(

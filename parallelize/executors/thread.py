@@ -137,7 +137,11 @@ class ThreadPoolExecutor(Executor):
             self._engine.enqueue(task)
             return task
         call = self._prepare(fn, args, kwargs, options)
-        admit(call)
+        try:
+            admit(call)
+        except BaseException:  # Ctrl-C: the pool must not wait for what nobody has
+            call.future.cancel()
+            raise
         return call.future
 
     def _prepare(

@@ -168,10 +168,16 @@ class Pool:
         return tasks
 
     def _hold(self, task: Task) -> None:
-        with self.lock:
-            self._open()
-            self.held.add(task)
-        task.future.add_done_callback(lambda _: self._let_go(task))
+        locked = locks.depth(self.lock)
+        try:
+            with self.lock:
+                self._open()
+                self.held.add(task)
+            task.future.add_done_callback(lambda _: self._let_go(task))
+        except BaseException:  # no worker could be started, or Ctrl-C
+            locks.release_to(self.lock, locked)
+            self._let_go(task)
+            raise
 
     def _let_go(self, task: Task) -> None:
         with self.lock:

@@ -32,7 +32,7 @@ import threading
 from collections import deque
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parallelize.threads.workers import Worker
 
@@ -48,6 +48,15 @@ MOST_AWAY = 256
 
 #: Seconds for which a thread beyond ``max_workers`` rests before it leaves.
 BRIEF_REST = 1.0
+
+
+class _Waking(NamedTuple):
+    """A worker that is being woken, and how all will stand then."""
+
+    worker: Worker
+    first: Task | None
+    active: int
+    turn: int
 
 
 class Crew:
@@ -78,6 +87,7 @@ class Crew:
         self._husks = 0  # calls in the queue that were claimed there, at most
         self._wanted: dict[Task, int] = {}  # who waits for it; the latest last
         self._idle: list[Worker] = []
+        self._waking: _Waking | None = None  # while somebody is woken
         self._active = 0  # threads that work: neither rest nor wait
         self._live = 0  # threads that have not left
         # Whether more work than should. A hint, read without the lock: who sees it
@@ -110,32 +120,50 @@ class Crew:
         self._set_to_work(first)
 
     def _set_to_work(self, first: Task | None) -> None:
-        self._active += 1
+        active, live = self._active, self._live
         if self._idle:
-            worker = self._idle.pop()
-            worker.first = first
-            worker.wake.release()
+            worker = self._idle[-1]
+            self._waking = _Waking(worker, first, active + 1, worker.turn + 1)
+            self._wake()
             return
         try:
+            self._active = active + 1
             self._start_thread(first)
         except RuntimeError:  # the system has no thread left
-            self._active -= 1
-            if not self._active and (first is not None or not self._live):
+            self._active = active
+            if not active and (first is not None or not self._live):
                 raise  # nobody would ever run it
             # Those that there are will do. What was noticed once is not repeated
             # with each call.
             if not self._short_of_threads:
                 self._short_of_threads = True
                 _log.warning("no further thread could be started", exc_info=True)
+        except BaseException:  # Ctrl-C, maybe when the thread had started
+            self._active = active + self._live - live
+            raise
+
+    def _wake(self) -> None:
+        """Wake who is noted; done again after Ctrl-C, it is done once."""
+        noted = self._waking
+        if noted is None:
+            return
+        worker = noted.worker
+        if worker in self._idle[-1:]:
+            self._idle.pop()
+        worker.first, worker.turn, self._active = noted.first, noted.turn, noted.active
+        if worker.wake.locked():
+            worker.wake.release()
+        self._waking = None
 
     def _start_thread(self, first: Task | None) -> None:
         worker = Worker(self, f"{self._prefix}_{next(self._names)}", first)
-        self.threads.add(worker)
-        self._live += 1
+        live = self._live
         try:
+            self.threads.add(worker)
+            self._live = live + 1
             worker.start()
-        except RuntimeError:
-            self._live -= 1
+        except BaseException:  # Ctrl-C, too: then a thread that has started leaves
+            self._live = live
             self.threads.discard(worker)
             raise
 
@@ -200,7 +228,7 @@ class Crew:
 
     def serve(self, worker: Worker) -> None:
         """Run calls until there is no more for this thread to do."""
-        if not self._prepare(worker):
+        if not self._knows(worker) or not self._prepare(worker):
             return
         # A deque's popleft is atomic by contract; the lock is needed only to find
         # the queue empty and to rest in one step.
@@ -221,6 +249,10 @@ class Crew:
             worker.running = task
             task.run()
             del task
+
+    def _knows(self, worker: Worker) -> bool:
+        with self._lock:
+            return worker in self.threads
 
     def _run_first(self, worker: Worker, task: Task) -> None:
         worker.running = task
@@ -290,7 +322,7 @@ class Crew:
 
     def _rested(self, worker: Worker) -> bool:
         """Rest until there is a call, then return True, or for too long."""
-        while not _acquired(worker.wake, longest := self._longest_rest()):
+        while not worker.was_woken(longest := self._longest_rest()):
             with self._lock:
                 # Else it was woken in that very moment.
                 if worker in self._idle and longest >= self._longest_rest():
@@ -309,9 +341,8 @@ class Crew:
         return self._idle_timeout
 
     def _wake_all(self) -> None:
-        self._active += len(self._idle)
         while self._idle:
-            self._idle.pop().wake.release()
+            self._set_to_work(None)
 
     # What was claimed in the queue.
 
@@ -335,7 +366,3 @@ class Crew:
             return self._queue.popleft()
         except IndexError:
             return None
-
-
-def _acquired(lock: threading.Lock, seconds: float) -> bool:
-    return lock.acquire(timeout=-1 if seconds > threading.TIMEOUT_MAX else seconds)

@@ -21,7 +21,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from parallelize import lifecycle, waiting
+from parallelize import lifecycle, locks, waiting
 from parallelize.threads.crew import Crew
 from parallelize.threads.rows import Watch
 from parallelize.threads.tasks import fail
@@ -87,27 +87,51 @@ class Engine(Crew):
 
     def enqueue(self, task: Task) -> None:
         """Take a new call; raise RuntimeError if the pool takes none."""
-        with self._lock:
-            if self.state is not State.OPEN or not self._registered:
-                self._let_in()
-            self._append(task)
+        # As in `_locked`, which most calls need not pay for.
+        locked = locks.depth(self._lock)
+        try:
+            with self._lock:
+                if self.state is not State.OPEN or not self._registered:
+                    self._let_in()
+                self._append(task)
+        except BaseException:
+            locks.release_to(self._lock, locked)
+            raise
 
     def hold(self, task: Task) -> None:
         """Take a new call that has to wait before it may be queued."""
-        with self._lock:
-            self._let_in()
-            self._held.add(task)
-        task.add_done_callback(self._release)
+        try:
+            self._locked(self._take_in, task)
+            task.add_done_callback(self._release)
+        except BaseException:  # the pool is closed, or Ctrl-C
+            self._release(task)
+            raise
+
+    def _take_in(self, task: Task) -> None:
+        self._let_in()
+        self._held.add(task)
 
     def enqueue_held(self, task: Task) -> None:
         """Queue a call that was held; it fails if that is no longer possible."""
         try:
-            with self._lock:
-                if self.state is State.BROKEN:
-                    raise self.broken_error()
-                self._append(task)
+            self._locked(self._append_held, task)
         except RuntimeError as error:
             fail(task, error)
+
+    def _append_held(self, task: Task) -> None:
+        if self.state is State.BROKEN:
+            raise self.broken_error()
+        self._append(task)
+
+    def _locked(self, action: Callable[[Task], None], task: Task) -> None:
+        """Do it under the lock, which is free afterwards although Ctrl-C came."""
+        locked = locks.depth(self._lock)
+        try:
+            with self._lock:
+                action(task)
+        except BaseException:
+            locks.release_to(self._lock, locked)
+            raise
 
     def _append(self, task: Task) -> None:
         task.queued = True
@@ -117,6 +141,9 @@ class Engine(Crew):
                 self._relieve()
             except RuntimeError:  # nobody would ever run it
                 self._queue.pop()
+                raise
+            except BaseException:  # Ctrl-C
+                self._wake()
                 raise
 
     def enqueue_first(self, tasks: Sequence[Task]) -> None:

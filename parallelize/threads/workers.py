@@ -37,7 +37,9 @@ class Worker(threading.Thread):
         first: What it is to run before it looks into the queue. Whoever wakes the
             thread sets it, under the engine's lock.
         strayed: Whether it was forked away from its pool.
-        wake: Held while the worker works or rests; released, once, to wake it.
+        wake: Held while the worker works or rests; released to wake it.
+        turn: How often it was woken, in all; changed under the engine's lock before
+            ``wake`` is released.
     """
 
     def __init__(self, engine: Crew, name: str, first: Task | None) -> None:
@@ -54,11 +56,22 @@ class Worker(threading.Thread):
         self.strayed: bool = False
         self.wake: threading.Lock = threading.Lock()
         self.wake.acquire()
+        self.turn: int = 0
+        self._turns = 0  # for which it has come
 
     def run(self) -> None:
         """Serve the pool until there is no more for this thread to do."""
         here.worker = self
         self.engine.serve(self)
+
+    def was_woken(self, seconds: float) -> bool:
+        """Rest until it is woken, then return True, or for so long."""
+        timeout = -1 if seconds > threading.TIMEOUT_MAX else seconds
+        while self.wake.acquire(timeout=timeout):
+            if self._turns != self.turn:
+                self._turns = self.turn
+                return True
+        return False
 
     def take_first(self) -> Task | None:
         """Return what was meant for this thread in particular, once."""
