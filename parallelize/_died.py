@@ -27,20 +27,26 @@ class WorkerDied(ParallelizeError, BrokenProcessPool):
         task: The qualified name of the function that was running.
         pid: The worker's process id, or None where it is not known.
         exitcode: The exit code, or minus the signal's number; None where unknown.
+        killed: Whether its pool had killed it, as by ``kill_workers``.
     """
 
     def __init__(
-        self, task: str, pid: int | None = None, exitcode: int | None = None
+        self,
+        task: str,
+        pid: int | None = None,
+        exitcode: int | None = None,
+        killed: bool = False,
     ) -> None:
-        super().__init__(task, pid, exitcode)
-        self.task = task
-        self.pid = pid
-        self.exitcode = exitcode
+        super().__init__(task, pid, exitcode, killed)
+        self.task: str = task
+        self.pid: int | None = pid
+        self.exitcode: int | None = exitcode
+        self.killed: bool = killed
 
     def __str__(self) -> str:
         if self.pid is None:  # a worker of another engine, see the cause
             return f"the worker of {self.task} died under it{_cause_text(self)}"
-        end = end_text(self.exitcode)
+        end = "its pool killed it" if self.killed else end_text(self.exitcode)
         return f"worker {self.pid} died while it ran {self.task}: {end}"
 
 

@@ -464,7 +464,7 @@ class Worker:
         except (ImportError, OSError) as error:  # no descriptor is left to load it by
             name = f"worker {self.pid} died while it ran {task.name()}"
             return ParallelizeError(f"{name} ({error})")
-        return WorkerDied(task.name(), self.pid, exit_code(status))
+        return WorkerDied(task.name(), self.pid, exit_code(status), self._doomed)
 
     def last_frames(self) -> list[Frame]:
         """After its end: the frames that are still in its socket and its page."""
