@@ -944,7 +944,6 @@ def start(fault: str, peer: str, folder: Path, mark: str) -> subprocess.Popen[by
     if script is not None:
         folder.joinpath("script.py").write_text(script)
         command = ["script.py", peer]
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # Into files: an orphan that holds a pipe would keep its reader waiting.
     with open(folder / "out", "wb") as out, open(folder / "err", "wb") as err:
         return subprocess.Popen(  # noqa: S603 - it is this program's own text
@@ -953,9 +952,18 @@ def start(fault: str, peer: str, folder: Path, mark: str) -> subprocess.Popen[by
             stdout=out,
             stderr=err,
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": path, MARK: mark},
+            env=environment(mark),
             start_new_session=True,
         )
+
+
+def environment(mark: str) -> dict[str, str]:
+    """Return what a measuring process and all that comes of it have around them."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    known = {**os.environ, "PYTHONPATH": path, MARK: mark}
+    # Else what is imported would be compiled anew by each process.
+    known.pop("PYTHONDONTWRITEBYTECODE", None)
+    return known
 
 
 def watch(child: subprocess.Popen[bytes], limit: float, folder: Path, mark: str) -> Run:

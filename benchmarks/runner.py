@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.faults import MARK, ROOT, kill_all, read_facts
+from benchmarks.faults import environment, kill_all, read_facts
 from benchmarks.peers import OURS, PROCESSES, THREADS, Entrant, installed
 from benchmarks.results import Cell
 from benchmarks.rows import ROWS
@@ -44,7 +43,7 @@ def entrants(row: Row, plan: Plan) -> list[Entrant]:
     else:
         known = list(all_entrants(row))
     peers = THREADS if row.threads else PROCESSES
-    wanted = plan.peers or list(peers)
+    wanted = [OURS] if row.alone else plan.peers or list(peers)
     return [e for e in known if e.peer in wanted and installed(peers[e.peer])]
 
 
@@ -135,14 +134,6 @@ def start(
             env=environment(mark),
             start_new_session=True,
         )
-
-
-def environment(mark: str) -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    known = {**os.environ, "PYTHONPATH": path, MARK: mark}
-    # Else what is imported would be compiled anew by each process.
-    known.pop("PYTHONDONTWRITEBYTECODE", None)
-    return known
 
 
 def failure(code: int | None, plan: Plan, errors: Path) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -24,6 +27,28 @@ def tiny(x: int) -> int:
 def tiny_of_many(numbers: list[int]) -> list[int]:
     """Do a chunk, for the peers that have to be given chunks."""
     return [tiny(x) for x in numbers]
+
+
+def numbers(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+def put_numbers(queue: Any, count: int, size: int) -> None:
+    """Do what `numbers` does by hand: put them into a queue, one or some at a time."""
+    queue.put(())  # the process has started
+    made = numbers(count)
+    if size == 1:
+        for number in made:
+            queue.put(number)
+    else:
+        while some := list(itertools.islice(made, size)):
+            queue.put(some)
+    queue.put(None)
+
+
+def fibonacci(n: int) -> int:
+    """Reckon a Fibonacci number by two calls for each, as nobody should."""
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
 
 def nap(seconds: float) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from benchmarks import tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     Get = Callable[[], Any]  # waits for what a call returns
 
@@ -52,6 +52,16 @@ class Peer:
     def map(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         raise NotImplementedError
 
+    def function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorate a function."""
+        msg = f"{self.title} has no decorator"
+        raise Skip(msg)
+
+    def awaitable(self, fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        """Return what a coroutine calls in place of the function, and awaits."""
+        msg = f"{self.title} has no calls that can be awaited"
+        raise Skip(msg)
+
     def share(self, make: Callable[[], Any]) -> Any:
         """Make an object and return what stands for it in a call; before `open`."""
         msg = f"{self.title} has no way to share an object"
@@ -83,6 +93,15 @@ class ExecutorPeer(Peer):
 
     def map(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         return iter(self.executor.map(fn, items, chunksize=self.chunk))
+
+    def awaitable(self, fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        import asyncio
+
+        def call(*args: Any) -> Awaitable[Any]:
+            loop = asyncio.get_running_loop()
+            return loop.run_in_executor(self.executor, fn, *args)
+
+        return call
 
     def close(self) -> None:
         self.executor.shutdown()

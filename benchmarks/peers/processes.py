@@ -8,7 +8,7 @@ from benchmarks import tasks
 from benchmarks.peers.base import ExecutorPeer, Peer, Skip, guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from benchmarks.peers.base import Get
 
@@ -34,6 +34,14 @@ class Parallelize(ExecutorPeer):
 
     def map(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         return iter(self.executor.map(fn, items))
+
+    def function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        from parallelize import processed
+
+        return processed(executor=self.executor)(fn)
+
+    def awaitable(self, fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        return self.function(fn)
 
     def share(self, make: Callable[[], Any]) -> Any:
         import parallelize
@@ -214,6 +222,11 @@ class Pebble(Peer):
 
     def map(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         return iter(self.pool.map(fn, items, chunksize=self.chunk).result())
+
+    def awaitable(self, fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        import asyncio
+
+        return lambda *args: asyncio.wrap_future(self.pool.schedule(fn, args=args))
 
     def close(self) -> None:
         self.pool.close()

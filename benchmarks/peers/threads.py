@@ -8,7 +8,7 @@ from benchmarks.peers.base import ExecutorPeer
 from benchmarks.peers.processes import Multiprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 
 class ParallelizeThreads(ExecutorPeer):
@@ -22,6 +22,14 @@ class ParallelizeThreads(ExecutorPeer):
 
     def map(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         return iter(self.executor.map(fn, items))
+
+    def function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        from parallelize import threaded
+
+        return threaded(executor=self.executor)(fn)
+
+    def awaitable(self, fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        return self.function(fn)
 
 
 class FuturesThreads(ExecutorPeer):

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.rows import arrays, calls, idle, maps, shared, starts
+from benchmarks.rows import (
+    arrays,
+    awaits,
+    calls,
+    idle,
+    maps,
+    nesting,
+    shared,
+    starts,
+    streams,
+)
 
 if TYPE_CHECKING:
     from benchmarks.rows.base import Row
@@ -18,4 +28,7 @@ ROWS: dict[str, Row] = {
     **idle.ROWS,
     **calls.THREAD_ROWS,
     **maps.THREAD_ROWS,
+    **nesting.ROWS,
+    **awaits.ROWS,
+    **streams.ROWS,
 }

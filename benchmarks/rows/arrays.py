@@ -71,11 +71,11 @@ def timed(work: Callable[[int], float], number: int) -> tuple[float, float]:
     return work(number), time.perf_counter() - begun
 
 
-def copying() -> Iterator[float]:
+def copying(mib: float = MIB) -> Iterator[float]:
     """Copy such an array into another again and again, and give the seconds."""
     import numpy as np
 
-    array, warm = tasks.made(MIB), tasks.made(MIB)
+    array, warm = tasks.made(mib), tasks.made(mib)
     while True:
         yield seconds(lambda: np.copyto(warm, array))
 
