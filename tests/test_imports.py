@@ -95,6 +95,34 @@ def test_a_threaded_call_loads_nothing_of_processes():
     assert run(code).split() == []
 
 
+LATER_CALL = """
+import asyncio, sys
+from parallelize import processed, threaded
+
+@{kind}
+def one(x):
+    return x
+
+@{kind}
+def two(x):
+    return [one, x][1]
+
+async def main():
+    await (await asyncio.to_thread(one, 1))
+    before = set(sys.modules)
+    assert await two(2) == 2
+    print(*sorted(set(sys.modules) - before))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("kind", ["threaded", "processed"])
+def test_after_a_call_in_a_thread_a_coroutine_imports_nothing(kind):
+    """What imports in a loop's thread holds up the loop."""
+    assert run(LATER_CALL.format(kind=kind)).split() == []
+
+
 # -------------------------------------------------------------------- public names
 
 
