@@ -62,3 +62,23 @@ def test_modules_that_multiprocessing_was_told_to_preload(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(program))
     assert run_script(script, cwd=tmp_path).stdout.split() == ["True"]
+
+
+def test_threads_of_preloaded_modules_are_no_reason_to_warn(tmp_path):
+    """From Python 3.15 on `os.fork` raises its warning where those are errors."""
+    (tmp_path / "busy.py").write_text(
+        "import threading\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
+    program = f"""
+    import multiprocessing.forkserver, sys
+    sys.path.insert(0, {str(tmp_path)!r})
+    multiprocessing.set_forkserver_preload(["busy"])
+    from parallelize import ProcessPoolExecutor
+    with ProcessPoolExecutor(2, mp_context="forkserver") as executor:
+        print(*executor.map(abs, [-1, -2]))
+    """
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(program))
+    monitored = run_script("-W", "error", script, cwd=tmp_path)
+    assert monitored.stdout.split() == ["1", "2"]

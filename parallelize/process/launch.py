@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from parallelize.process import command
 from parallelize.process.server import (
@@ -200,20 +200,49 @@ def _spawn(theirs: socket.socket, method: str) -> int:
 def _fork(
     ours: socket.socket, theirs: socket.socket, inherited: Inherited | None
 ) -> int:
+    """Fork the program; the child is the server, its pid is returned.
+
+    What is raised here leaves no child behind. From Python 3.15 on `os.fork` itself
+    may raise when the child is there already: its warning of threads, where warnings
+    are errors. Who the child is, nobody but the child can tell then.
+    """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # None, or closed
             stream.flush()
-    pid = os.fork()
-    if pid == 0:
+    program = os.getpid()
+    told, teller = socket.socketpair()
+    with told:
         try:
-            ours.close()
-            from parallelize.process import server, worker
-
-            worker.inherited = inherited
-            server.main(theirs.detach(), "fork")
-        finally:
-            os._exit(1)
+            with teller:
+                pid = os.fork()
+                if pid == 0:
+                    teller.send(str(os.getpid()).encode())
+                    for sock in (ours, told, teller):
+                        sock.close()
+                    _serve(theirs, inherited)
+        except BaseException:
+            if os.getpid() != program:  # the program's way out is not the child's
+                os._exit(1)
+            _end_child(told)
+            raise
     return pid
+
+
+def _serve(theirs: socket.socket, inherited: Inherited | None) -> NoReturn:
+    from parallelize.process import server, worker
+
+    worker.inherited = inherited
+    server.main(theirs.detach(), "fork")
+
+
+def _end_child(told: socket.socket) -> None:
+    """End the child, if there is one: of that ``told`` tells, or ends."""
+    told.settimeout(_GRACE)  # what a fork has copied half-way may hold the child up
+    with contextlib.suppress(OSError):
+        pid = int(told.recv(32) or 0)
+        if pid:
+            os.kill(pid, KILL)
+            os.waitpid(pid, 0)
 
 
 __all__ = ("EXITED", "HALTED", "REFUSED", "STARTED", "Event", "Launcher")

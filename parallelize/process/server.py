@@ -78,7 +78,8 @@ def main(
         if preload:
             _load(preload, path)
         launch = _exec_worker if method == "spawn" else _be_worker
-        server = Server(socket.socket(fileno=fd), launch)
+        fork = _fork_unwarned if preload else os.fork
+        server = Server(socket.socket(fileno=fd), launch, fork)
         server.run()
         code = 0
     finally:
@@ -137,6 +138,18 @@ def _load(names: Sequence[str], path: Sequence[str]) -> None:
     sys.path[:] = before
 
 
+def _fork_unwarned() -> int:
+    """Fork; nobody is warned here of threads that a preloaded module has started.
+
+    Where warnings are errors, Python 3.15 raises that one, beside the child.
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return os.fork()
+
+
 def _ignore(*_: object) -> None:
     """Let a signal pass."""
 
@@ -152,10 +165,14 @@ class Server:
     """Forks workers, tells of their ends, and kills them when asked to."""
 
     def __init__(
-        self, sock: socket.socket, launch: Callable[[list[int]], None]
+        self,
+        sock: socket.socket,
+        launch: Callable[[list[int]], None],
+        fork: Callable[[], int],
     ) -> None:
         self._sock = sock
         self._launch = launch
+        self._os_fork = fork
         self._workers: dict[int, int] = {}  # pid -> id, of those not reaped
         self._halted: set[int] = set()  # pids of those that a signal has stopped
         self._bell, self._ring = socket.socketpair()  # rung by SIGCHLD
@@ -208,7 +225,7 @@ class Server:
 
     def _fork(self, id: int, fds: list[int]) -> None:
         try:
-            pid = os.fork()
+            pid = self._os_fork()
         except OSError as error:
             self._tell(REFUSED, id, error.errno or 0)
             pid = -1

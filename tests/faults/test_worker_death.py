@@ -635,7 +635,7 @@ def test_no_signal_to_the_id_of_a_dead_worker(
     before = signal.getsignal(signal.SIGCHLD)
     wakeup = signal.set_wakeup_fd(-1)
     try:
-        server = Server(there, lambda _: None)
+        server = Server(there, lambda _: None, os.fork)
         monkeypatch.setattr(os, "kill", lambda *args: sent.append(args))
         server._workers[4711] = 1
         server._signal(1, signal.SIGTERM)
