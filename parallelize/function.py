@@ -95,6 +95,9 @@ class ParallelFunction(Generic[P, R, W]):
 
     def __init__(self, fn: Callable[P, W], where: Where, options: CallOptions) -> None:
         functools.update_wrapper(self, fn, updated=())
+        # It leads to the whole class of a method, which would be in every pickle of
+        # this. The plain function has it, and is asked for it, see `_is_shown`.
+        self.__dict__.pop("__annotate__", None)
         if not hasattr(fn, "__name__"):
             self.__name__, self.__qualname__, self.__module__ = names_of(fn)
         if getattr(fn, "__isabstractmethod__", False) is True:
@@ -538,7 +541,13 @@ class ParallelFunction(Generic[P, R, W]):
 
 
 #: By these inspect takes an object for a function, whatever its class.
-_FUNCTION_LIKE = ("__annotations__", "__code__", "__defaults__", "__kwdefaults__")
+_FUNCTION_LIKE = (
+    "__annotate__",
+    "__annotations__",
+    "__code__",
+    "__defaults__",
+    "__kwdefaults__",
+)
 
 
 def _is_shown(fn: object, name: str) -> bool:

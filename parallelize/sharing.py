@@ -14,7 +14,6 @@ descriptor goes to each worker ahead of the first call that has the handle.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import struct
@@ -111,9 +110,11 @@ class Shared(Generic[T]):
         return f"<Shared {self.id:#x} of {self.nbytes} bytes>"
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # modules may be gone at exit
+        try:
             for tell in self._at_end:
                 tell(self.id)
+        except Exception:  # noqa: BLE001 - modules may be gone at exit
+            pass
 
 
 _NOT_MADE = object()
@@ -201,8 +202,10 @@ class _Memory:
         """Make the object upon the parts."""
         return pickling.loads(self.parts())
 
+    _close = staticmethod(os.close)  # `os` may be gone at exit
+
     def __del__(self) -> None:
-        os.close(self.fd)
+        self._close(self.fd)
 
 
 class _Elsewhere(_Memory):

@@ -107,3 +107,11 @@ class Patient:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+    def acquire_now(self) -> bool:
+        """Take it if it is free; True if so, and then `release` it."""
+        return self._lock.acquire(blocking=False)
+
+    def release(self) -> None:
+        """Let it go."""
+        self._lock.release()

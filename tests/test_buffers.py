@@ -252,6 +252,7 @@ def fork_once(array):
     return int(array.sum())
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # threads and os.fork
 def test_what_comes_after_a_fork_arrives(one_worker):
     """The fork made the worker's pages its own; what is put beside them shows."""
     arrays = [np.full(40_000 + n, n % 7, dtype=np.uint8) for n in range(60)]
@@ -348,6 +349,7 @@ def test_a_fork_shares_no_result(pool, size):
 
 
 @SIZES
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_fork_in_a_worker_shares_no_argument(pool, size):
     array = np.zeros(size, dtype=np.uint8)
     assert pool.submit(fork_and_write, array).result() == (0, 0)

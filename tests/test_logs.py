@@ -303,6 +303,7 @@ def test_an_initializer_logs(make_pool, kept):
     assert kept.texts == ["begun"]
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_process_that_a_task_forks_logs_by_itself(make_pool, kept, capfd):
     assert make_pool().submit(logged.log_in_fork, "parallel").result() == 7
     assert not kept.records

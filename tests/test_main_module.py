@@ -32,6 +32,12 @@ class Counter:
         Counter.count += 1
         return Counter.count
 
+class Annotated:
+    class Inner: pass
+    def plain(self, x: Inner) -> int: return x
+    @processed
+    def decorated(self, x: Inner) -> int: return x
+
 class Odd: pass
 class Even: pass
 Odd.other, Even.other = Even, Odd
@@ -132,6 +138,17 @@ def test_classes_are_themselves_on_both_sides(script):
         "Point(x=3, next=Point(x=4, next=None)) True True",
         "7",
     ]
+
+
+def test_annotations_of_methods(script):
+    """They may mention what stands in the class, and so lead to all that it has."""
+    assert script(
+        """
+        print(call(Annotated().plain, 1), Annotated().decorated(2).result())
+        print(call(lambda: Annotated.plain.__annotations__["x"] is Annotated.Inner))
+        print(call(lambda: Annotated.decorated.__annotations__["return"]))
+        """
+    ) == ["1 2", "True", "<class 'int'>"]
 
 
 def test_functions_that_refer_to_each_other(script):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from parallelize.callables import AsyncTarget
 from parallelize.mapping.core import Core, Plan
-from parallelize.mapping.reader import Reader
+from parallelize.mapping.reader import STEPS_ARE_WHOLE, Reader
 from parallelize.mapping.sizes import FarSize, FixedSize, MeasuredSize, Sizes
 from parallelize.mapping.source import Source
 from parallelize.options import check_callable, check_count, check_wait
@@ -64,6 +65,7 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
     __slots__ = ("__weakref__", "_reader")
 
     _reader: Reader[T]
+    _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is asked
 
     def __new__(
         cls,
@@ -83,6 +85,14 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
         self = cast("Self", super().from_iterable(reader.blocks()))
         self._reader = reader
         return self
+
+    if not STEPS_ARE_WHOLE:
+
+        def __next__(self) -> T:
+            """Return the next result; the threads that read one map take turns."""
+            with self._reader.turn:
+                self._reader.drop_if_closed()
+                return super().__next__()
 
     def __aiter__(self) -> Self:
         return self
@@ -128,8 +138,15 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
 
     def __del__(self) -> None:
         reader = getattr(self, "_reader", None)
-        if reader is not None:  # else __new__ has failed
+        if reader is None:  # __new__ has failed
+            return
+        try:
             reader.dropped()
+        except Exception:
+            # At the end of the interpreter modules are emptied, and what is left of
+            # a map is of no interest. Without the global lock much lives until then.
+            if not self._is_ending():
+                raise
 
 
 # How a map begins.

@@ -13,14 +13,16 @@ step of Python for each. This is how it comes from one block to the next:
 A block ends by itself. The tail is asked for one item at a time, and never ends
 until a block stands behind it; whoever puts that there ends the tail for once.
 All that happens between items is C code of the chain, so threads may share the
-iterator: while one waits here for a block, others wait behind it; and a thread
-that comes to the tail late, when another has ended it but the chain has not moved
-yet, is given an item by hand. Two threads must never end it for the same block:
-the chain would skip the block.
+iterator (where such a step can be divided they take turns, see `STEPS_ARE_WHOLE`):
+while one waits here for a block, others wait behind it; and a thread that comes to
+the tail late, when another has ended it but the chain has not moved yet, is given
+an item by hand. Two threads must never end it for the same block: the chain would
+skip the block.
 """
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import deque
 from itertools import repeat
@@ -42,6 +44,10 @@ T = TypeVar("T")
 #: Values of these types hold nothing: nobody minds when they are let go.
 _PLAIN = frozenset((int, float, bool, type(None)))
 
+#: Whether a step of C code, as the chain's, is one step for other threads. If it is,
+#: it stays so: the global lock may come back while a program runs, but never goes.
+STEPS_ARE_WHOLE: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
 _NOTHING: Any = object()
 _END: Any = object()
 
@@ -51,7 +57,9 @@ class Reader(Generic[T]):
 
     Attributes:
         ready: Gives the items at hand that need not be opened. It is drawn from,
-            and emptied, by any thread: each is one step of C code.
+            and emptied, by any thread: each is one step of C code, or under
+            the lock.
+        turn: Held for each step of the chain where such steps are not whole.
     """
 
     def __init__(
@@ -70,11 +78,12 @@ class Reader(Generic[T]):
         # Outcomes that may have to be opened, the next one last: popping keeps
         # nothing of what is handed over.
         self._sealed: list[Any] = []
+        self._is_closed = False
         self._taken = 0  # how many there were in either, when they were full
         # Held while a block is fetched, so that only one thread does, and waits. The
         # core's locks are taken under it, and the input is read. It is reentrant
         # for signal handlers, and an input that reads the very map it feeds.
-        self._fetching = Patient()
+        self._fetching = self.turn = Patient()
         self._tail: Iterator[T] = map(self._ask, repeat(None))
         self._behind: deque[Any] = deque((self._tail,))
 
@@ -235,10 +244,23 @@ class Reader(Generic[T]):
     def close(self) -> None:
         """See `MapIterator.close`."""
         self._core.was_read = True
-        self._count_given()
+        self._is_closed = True
+        # Who is in the middle of a step may wait there for what ends by this.
+        if STEPS_ARE_WHOLE:
+            self._count_given()
+        elif self._fetching.acquire_now():
+            try:
+                self._count_given()
+            finally:
+                self._fetching.release()
         self._core.close()
         if self._progress is not None:
             self._progress.close()
+
+    def drop_if_closed(self) -> None:
+        """In one's turn: do what `close` had to leave to others."""
+        if self._is_closed:
+            self._count_given()
 
     async def closed(self) -> None:
         """Close, and wait until an asynchronous input is closed, too."""
@@ -250,6 +272,7 @@ class Reader(Generic[T]):
         left = len(list(self.ready)) + len(self._sealed)
         self._sealed.clear()
         self._given(max(self._taken - left, 0))
+        self._taken = 0
 
     def dropped(self) -> None:
         """The iterator is gone; runs wherever garbage is collected."""

@@ -198,7 +198,7 @@ def _pickled(
     """Pickle a value; return with it the names in `__main__` that it needs."""
     with io.BytesIO() as file:
         pickler = kind(file, 5, buffer_callback=keep_inside)
-        pickler.defined, pickler.wanted = name, {}
+        pickler.defined, pickler.wanted, pickler.spaces = name, {}, {}
         pickler.dump(value)
         return file.getvalue(), pickler.wanted
 
@@ -214,10 +214,12 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
         Attributes:
             defined: The name whose value is pickled: that itself goes by value.
             wanted: The names, in the order in which they were met.
+            spaces: By the id of a class's dictionary, what travels of that.
         """
 
         defined: str
         wanted: dict[str, None]
+        spaces: dict[int, dict[str, Any]]
 
         def reducer_override(self, obj: Any) -> Any:
             if not isinstance(obj, _NAMED):
@@ -240,7 +242,7 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             code = fn.__code__
             self.wanted.update(dict.fromkeys(_global_names(code)))
             args = marshal.dumps(code), len(fn.__closure__ or ())
-            state = _state_of(fn), _submodules(code)
+            state = _state_of(fn, self.spaces), _submodules(code)
             return _blank_function, args, state, None, None, _fill_function
 
     return Forward
@@ -349,9 +351,35 @@ _ATTRIBUTES = (
 )
 
 
-def _state_of(fn: types.FunctionType) -> tuple[dict[str, Any], dict[str, Any], Any]:
+def _state_of(
+    fn: types.FunctionType, spaces: dict[int, dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Any], Any]:
     attributes = {name: getattr(fn, name) for name in _ATTRIBUTES}
-    return attributes, vars(fn).copy(), [*map(_contents, fn.__closure__ or ())]
+    cells = zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True)
+    contents = [
+        _class_space(cell, spaces) if name == "__classdict__" else _contents(cell)
+        for name, cell in cells
+    ]
+    return attributes, vars(fn).copy(), contents
+
+
+def _class_space(
+    cell: types.CellType, spaces: dict[int, dict[str, Any]]
+) -> tuple[Any, ...]:
+    """What travels of the class whose names an annotation may mention.
+
+    The descriptors that every class has belong to `object` from Python 3.15 on, which
+    does not give them away: a pickle cannot find them there.
+    """
+    contents = _contents(cell)
+    for space in contents:
+        if id(space) not in spaces:  # the functions of a class have one together
+            spaces[id(space)] = {
+                name: value
+                for name, value in space.items()
+                if name not in ("__dict__", "__weakref__")
+            }
+    return tuple(spaces[id(space)] for space in contents)
 
 
 def _contents(cell: types.CellType) -> tuple[Any, ...]:

@@ -170,8 +170,10 @@ class _Mapped:
         if self.private:
             self.pages.madvise(mmap.MADV_DONTNEED, start, end - start)
 
+    _close = staticmethod(os.close)  # `os` may be gone at exit
+
     def __del__(self) -> None:
-        os.close(self.fd)
+        self._close(self.fd)
 
 
 class _Lease:
@@ -215,9 +217,11 @@ class _Lease:
         libc_mmap(address, len(pages), rights, flags, self._mapped.fd, 0)
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # modules may be gone at exit
+        try:
             large = len(self._mapped.pages) > SHARED_SIZE
             self._released(Release(self._id, self._reusable, large))
+        except Exception:  # noqa: BLE001 - modules may be gone at exit
+            pass
 
 
 _live: weakref.WeakSet[_Lease] | None = None

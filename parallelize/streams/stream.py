@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
@@ -78,6 +79,8 @@ class Stream(Iterator[T], AsyncIterator[T]):
         "_inline",
         "_name",
     )
+
+    _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is asked
 
     def __init__(
         self, executor: Executor, channel: Channel, call: _Call, name: str
@@ -263,10 +266,16 @@ class Stream(Iterator[T], AsyncIterator[T]):
         channel = getattr(self, "_channel", None)
         if channel is None:  # __init__ has failed
             return
-        self._close()
-        if self._inline is not None:
-            with contextlib.suppress(Exception):
-                self._inline.close()
+        try:
+            self._close()
+            if self._inline is not None:
+                with contextlib.suppress(Exception):
+                    self._inline.close()
+        except Exception:
+            # At the end of the interpreter modules are emptied. Without the global
+            # lock much lives until then.
+            if not self._is_ending():
+                raise
 
 
 async def _news(channel: Channel) -> None:

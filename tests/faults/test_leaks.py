@@ -6,6 +6,7 @@ import ctypes
 import os
 import pathlib
 import textwrap
+import warnings
 
 import pytest
 from harness import run
@@ -40,7 +41,9 @@ def measuring(program: str) -> str:
 @pytest.fixture(scope="session")
 def mounting() -> str:
     """What a program begins with in order to mount file systems of its own."""
-    pid = os.fork()
+    with warnings.catch_warnings():  # it does nothing that threads could disturb
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
     if pid == 0:
         os._exit(0 if ctypes.CDLL(None).unshare(0x20000) == 0 else 1)
     if os.waitpid(pid, 0)[1]:

@@ -466,3 +466,25 @@ def test_worker_starts_while_multiprocessing_is_imported(form: str) -> None:
         """
     )
     assert done.lines == ["[0, 1, 2, 3, 4]"]
+
+
+def test_a_warning_of_the_fork_leaves_no_process(counted) -> None:
+    """It is an error where those are, and from Python 3.15 on the child is there."""
+    done = counted(
+        """
+        import warnings
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        with executor(1) as ex:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                first = outcome(ex.submit(abs, -1))
+            print(first == 1 or first.startswith("DeprecationWarning: "))
+            if first != 1:
+                try: print(os.waitpid(-1, 0))
+                except ChildProcessError: pass
+            warnings.simplefilter("ignore")
+            print(ex.submit(abs, -2).result())
+        """,
+        "fork",
+    )
+    assert done.lines == ["True", "2"]
