@@ -83,7 +83,8 @@ class Reader(Generic[T]):
         # Held while a block is fetched, so that only one thread does, and waits. The
         # core's locks are taken under it, and the input is read. It is reentrant
         # for signal handlers, and an input that reads the very map it feeds.
-        self._fetching = self.turn = Patient()
+        self._fetching = Patient()
+        self.turn: Patient = self._fetching
         self._tail: Iterator[T] = map(self._ask, repeat(None))
         self._behind: deque[Any] = deque((self._tail,))
 

@@ -132,7 +132,7 @@ class TracedCall(_Noted):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> None:
-        self.record = _new_record(fn, options)
+        self.record: Record = _new_record(fn, options)
         super().__init__(pool, fn, args, kwargs, options)
         self._note_pickled()
 
@@ -153,7 +153,7 @@ class TracedCoroutine(_Noted, CoroutineTask):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> None:
-        self.record = _new_record(fn, options)
+        self.record: Record = _new_record(fn, options)
         self.record.on_loop = True
         super().__init__(pool, fn, args, kwargs, options)
         self._note_pickled()
@@ -174,7 +174,7 @@ class TracedStream(_Noted, StreamTask):
         options: CallOptions,
         channel: Channel,
     ) -> None:
-        self.record = _new_record(fn, options)
+        self.record: Record = _new_record(fn, options)
         super().__init__(pool, fn, args, kwargs, options, channel)
         self._note_pickled()
 
