@@ -221,9 +221,9 @@ def command_of(pid: int) -> str:
 
 
 def segments() -> set[str]:
-    """The names in /dev/shm."""
+    """The names of files in /dev/shm. (joblib makes folders there; we never do.)"""
     with contextlib.suppress(OSError):
-        return set(os.listdir("/dev/shm"))
+        return {entry.name for entry in os.scandir("/dev/shm") if entry.is_file()}
     return set()
 
 
