@@ -733,6 +733,33 @@ def test_a_limited_function_that_waits_for_itself(way, limit, workers, shared_po
     assert fib(8).result(30) == 21
 
 
+def test_who_comes_too_late_for_a_call_hides_no_circle(make_pool, monkeypatch):
+    """A thread may take a call out of the queue that another one has claimed."""
+    workers = crew.Crew.workers
+
+    class Late:
+        absences = []
+
+        def __init__(self, engine):
+            self.engine = engine
+
+        def stack(self):
+            return [task for each in workers(self.engine) for task in each.stack()]
+
+    monkeypatch.setattr(crew.Crew, "workers", lambda e: [Late(e), *workers(e)])
+    pool, limited = make_pool(2), CallOptions(limit=Limit(1))
+
+    def fib(n):
+        if n < 2:
+            return n
+        return sum(f.result(10) for f in concurrent.futures.as_completed(calls(n)))
+
+    def calls(n):
+        return [pool._submit(fib, (n - each,), {}, limited) for each in (1, 2)]
+
+    assert pool._submit(fib, (5,), {}, limited).result(20) == 5
+
+
 def test_a_limited_function_that_waits_for_itself_by_detours(way, make_pool):
     one, other = make_pool(2), make_pool(2)
     limited = CallOptions(limit=Limit(1))

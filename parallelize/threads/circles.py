@@ -52,8 +52,7 @@ def _stuck(futures: Iterable[Future[object]]) -> list[Task]:
         if limit is not None:
             found.append(future)
             following.extend(limit.inside())
-        runner = _runner(future)
-        if runner is not None:
+        for runner in _runners(future):
             following.extend(_waited_for(runner))
     return found
 
@@ -63,11 +62,13 @@ def _waited_for(worker: Worker) -> Iterator[Future[object]]:
         yield from absence.futures
 
 
-def _runner(task: Task) -> Worker | None:
-    """The worker that runs the task, if it runs."""
-    if not task.running():
-        return None
-    for worker in task.engine.workers():
-        if any(each is task for each in worker.stack()):
-            return worker
-    return None
+def _runners(task: Task) -> Iterator[Worker]:
+    """The worker that runs the task, if it runs; and who has just come too late for it.
+
+    Two may have taken it, one from the queue and one as what was wanted most. Which of
+    them has claimed it cannot be told from here, and the other waits for nothing.
+    """
+    if task.running():
+        for worker in task.engine.workers():
+            if any(each is task for each in worker.stack()):
+                yield worker
