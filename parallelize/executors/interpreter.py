@@ -137,6 +137,7 @@ class InterpreterPoolExecutor(Executor):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Call:
+        self._crew.register()
         name = name_of(fn, options)
         try:
             request, futures = _encoded_call(fn, args, kwargs)
@@ -167,6 +168,7 @@ class InterpreterPoolExecutor(Executor):
     # Rows of a map.
 
     def _start_rows(self, rows: Rows) -> Begun:
+        self._crew.register()
         try:
             fn = _plain_function(rows.fn)
             parts = _bytes(pickling.dumps(list(rows.rows)))
@@ -312,12 +314,23 @@ class _Crew:
         self._maps = maps
         self._here = _Stations()
         self._hosts: set[Host] = set()
+        self._registered = False
         self._abandoned = False  # the program ends: no interpreter may be made
         self._lock = threading.Lock()  # guards these two; nothing is taken under it
 
+    def register(self) -> None:
+        """Be told of the program's end; who makes a call sees to that, not a worker.
+
+        The end may have begun when that comes to it, and the call is to run then.
+        """
+        if not self._registered:
+            lifecycle.register(self)
+            self._registered = True
+
     def begin(self) -> None:
         """Make the interpreter of this worker thread, and initialise it."""
-        lifecycle.register(self)
+        if not lifecycle.is_ending():
+            self.register()  # a fork has had it forgotten
         station = Station(self._name)
         with self._lock:
             if self._abandoned:
@@ -398,6 +411,7 @@ class _Crew:
     def forget(self) -> None:
         """In a forked child: the interpreters are the parent's."""
         self._lock = threading.Lock()
+        self._registered = False
         self._hosts = set()
         self._maps.forget()
 
