@@ -57,18 +57,16 @@ def register(owner: Owner) -> None:
     Raises:
         RuntimeError: The interpreter is ending; nothing new may start.
     """
-    global _stage
     refuse_when_ending()
-    locked = locks.depth(_lock)
-    try:
-        with _lock:
-            _owners.add(owner)
-            if _stage is _Stage.QUIET:
-                _install_hooks()
-                _stage = _Stage.WATCHING
-    except BaseException:
-        locks.release_to(_lock, locked)
-        raise
+    locks.held(_lock, _add, owner)
+
+
+def _add(owner: Owner) -> None:
+    global _stage
+    _owners.add(owner)
+    if _stage is _Stage.QUIET:
+        _install_hooks()
+        _stage = _Stage.WATCHING
 
 
 def owners() -> list[Owner]:

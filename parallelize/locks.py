@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
 
 def depth(lock: threading.RLock) -> int:
@@ -25,6 +26,17 @@ def release_to(lock: threading.RLock, before: int) -> None:
     """Let the lock go until the running thread has taken it ``before`` times."""
     while depth(lock) > before:
         lock.release()
+
+
+def held(lock: threading.RLock, action: Callable[..., object], *args: object) -> None:
+    """Do something under a lock, which is free afterwards although Ctrl-C came."""
+    before = depth(lock)
+    try:
+        with lock:
+            action(*args)
+    except BaseException:
+        release_to(lock, before)
+        raise
 
 
 def is_interrupt(error: BaseException) -> bool:

@@ -313,8 +313,8 @@ class _Crew:
         self._start = start
         self._maps = maps
         self._here = _Stations()
-        self._hosts: set[Host] = set()
         self._registered = False
+        self._hosts: set[Host] = set()
         self._abandoned = False  # the program ends: no interpreter may be made
         self._lock = threading.Lock()  # guards these two; nothing is taken under it
 

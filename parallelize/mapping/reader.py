@@ -59,7 +59,8 @@ class Reader(Generic[T]):
         ready: Gives the items at hand that need not be opened. It is drawn from,
             and emptied, by any thread: each is one step of C code, or under
             the lock.
-        turn: Held for each step of the chain where such steps are not whole.
+        turn: Held by who fetches a block; where steps of the chain are not whole,
+            for each of them.
     """
 
     def __init__(
@@ -83,8 +84,7 @@ class Reader(Generic[T]):
         # Held while a block is fetched, so that only one thread does, and waits. The
         # core's locks are taken under it, and the input is read. It is reentrant
         # for signal handlers, and an input that reads the very map it feeds.
-        self._fetching = Patient()
-        self.turn: Patient = self._fetching
+        self.turn: Patient = Patient()
         self._tail: Iterator[T] = map(self._ask, repeat(None))
         self._behind: deque[Any] = deque((self._tail,))
 
@@ -97,7 +97,7 @@ class Reader(Generic[T]):
         return self._opened(self._next())
 
     def _next(self) -> Any:
-        with self._fetching:
+        with self.turn:
             outcome = self._at_hand()
             return self._fetch() if outcome is _NOTHING else outcome
 
@@ -249,11 +249,11 @@ class Reader(Generic[T]):
         # Who is in the middle of a step may wait there for what ends by this.
         if STEPS_ARE_WHOLE:
             self._count_given()
-        elif self._fetching.acquire_now():
+        elif self.turn.acquire_now():
             try:
                 self._count_given()
             finally:
-                self._fetching.release()
+                self.turn.release()
         self._core.close()
         if self._progress is not None:
             self._progress.close()

@@ -168,16 +168,16 @@ class Pool:
         return tasks
 
     def _hold(self, task: Task) -> None:
-        locked = locks.depth(self.lock)
         try:
-            with self.lock:
-                self._open()
-                self.held.add(task)
+            locks.held(self.lock, self._take_in, task)
             task.future.add_done_callback(lambda _: self._let_go(task))
         except BaseException:  # no worker could be started, or Ctrl-C
-            locks.release_to(self.lock, locked)
             self._let_go(task)
             raise
+
+    def _take_in(self, task: Task) -> None:
+        self._open()
+        self.held.add(task)
 
     def _let_go(self, task: Task) -> None:
         with self.lock:

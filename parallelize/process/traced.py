@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.insight import recording
 from parallelize.insight.recording import Lane, Record
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from parallelize.process.pool import Pool
     from parallelize.process.transport import Frame, Part
     from parallelize.process.workers import Worker
-    from parallelize.streams.channel import Channel
 
 
 def _new_record(fn: Callable[..., Any], options: CallOptions) -> Record:
@@ -63,17 +62,23 @@ def _size(parts: Sequence[Part]) -> int:
 class _Noted(CallTask):
     """What calls, coroutines and generators note alike."""
 
+    on_loop: ClassVar[bool] = False  # whether its worker runs others at the same time
     record: Record
     _on: Worker | None = None  # where it was sent last
 
-    def _note_pickled(self) -> None:
-        record = self.record
-        record.pickled = record.queued = monotonic_ns()
-        if self.future.done():
-            record.outcome = "failed"  # it cannot be pickled
-        elif self.simple is None:
-            record.size = _size(self._parts) + self._placed_size()
+    def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        record = self.record = _new_record(self.fn, self.options)
+        record.on_loop = self.on_loop
         self.future.add_done_callback(self._future_done)
+        try:
+            super()._encode(args, kwargs)
+        except BaseException:
+            record.outcome = "failed"  # it cannot be pickled
+            raise
+        finally:
+            record.pickled = record.queued = monotonic_ns()
+        if self.simple is None:
+            record.size = _size(self._parts) + self._placed_size()
 
     def _future_done(self, future: Future[Any]) -> None:
         self.record.future_done(future)  # the record of the last attempt
@@ -124,18 +129,6 @@ class TracedCall(_Noted):
 
     timed: int = messages.TRACED
 
-    def __init__(
-        self,
-        pool: Pool,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-    ) -> None:
-        self.record: Record = _new_record(fn, options)
-        super().__init__(pool, fn, args, kwargs, options)
-        self._note_pickled()
-
     @property
     def is_bundled(self) -> bool:
         """It is timed by itself, so it goes by itself."""
@@ -145,18 +138,7 @@ class TracedCall(_Noted):
 class TracedCoroutine(_Noted, CoroutineTask):
     """A coroutine that notes what becomes of it; its loop always tells the begin."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-    ) -> None:
-        self.record: Record = _new_record(fn, options)
-        self.record.on_loop = True
-        super().__init__(pool, fn, args, kwargs, options)
-        self._note_pickled()
+    on_loop: ClassVar[bool] = True
 
 
 class TracedStream(_Noted, StreamTask):
@@ -164,19 +146,6 @@ class TracedStream(_Noted, StreamTask):
 
     When it began is known when it has ended, from how long it ran.
     """
-
-    def __init__(
-        self,
-        pool: Pool,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-        channel: Channel,
-    ) -> None:
-        self.record: Record = _new_record(fn, options)
-        super().__init__(pool, fn, args, kwargs, options, channel)
-        self._note_pickled()
 
     def finish(self, frame: Frame) -> None:
         if frame.kind in (messages.DONE, messages.FAILED):

@@ -87,7 +87,7 @@ class Engine(Crew):
 
     def enqueue(self, task: Task) -> None:
         """Take a new call; raise RuntimeError if the pool takes none."""
-        # As in `_locked`, which most calls need not pay for.
+        # `locks.held`, written out, as this is the road of most calls.
         locked = locks.depth(self._lock)
         try:
             with self._lock:
@@ -101,7 +101,7 @@ class Engine(Crew):
     def hold(self, task: Task) -> None:
         """Take a new call that has to wait before it may be queued."""
         try:
-            self._locked(self._take_in, task)
+            locks.held(self._lock, self._take_in, task)
             task.add_done_callback(self._release)
         except BaseException:  # the pool is closed, or Ctrl-C
             self._release(task)
@@ -114,7 +114,7 @@ class Engine(Crew):
     def enqueue_held(self, task: Task) -> None:
         """Queue a call that was held; it fails if that is no longer possible."""
         try:
-            self._locked(self._append_held, task)
+            locks.held(self._lock, self._append_held, task)
         except RuntimeError as error:
             fail(task, error)
 
@@ -122,16 +122,6 @@ class Engine(Crew):
         if self.state is State.BROKEN:
             raise self.broken_error()
         self._append(task)
-
-    def _locked(self, action: Callable[[Task], None], task: Task) -> None:
-        """Do it under the lock, which is free afterwards although Ctrl-C came."""
-        locked = locks.depth(self._lock)
-        try:
-            with self._lock:
-                action(task)
-        except BaseException:
-            locks.release_to(self._lock, locked)
-            raise
 
     def _append(self, task: Task) -> None:
         task.queued = True
