@@ -23,6 +23,7 @@ from factories import CONCURRENT, KINDS
 from parallelize import (
     Future,
     ProcessPoolExecutor,
+    SerialExecutor,
     SerializationError,
     Stream,
     StreamFunction,
@@ -35,6 +36,8 @@ from parallelize import (
     threaded,
     use,
 )
+from parallelize.futures import Failure
+from parallelize.streams.channel import Channel, Life
 from tasks import Refusal
 
 
@@ -111,6 +114,43 @@ def test_a_loop_reads_it(on, fn):
 def test_with_any_buffersize(on, buffersize):
     decorate = on(generators.numbers).options(buffersize=buffersize)
     assert list(decorate(500)) == list(range(500))
+
+
+@pytest.fixture
+def ends_late(monkeypatch):
+    """Streams whose items and end come just when the reader has found none."""
+
+    def take(channel, hand):
+        if took := Channel.take.original(channel, hand):
+            return took
+        if channel.life is Life.FLOWING:
+            channel.extend([1, 2])
+            channel.end(Failure(Refusal("late")))
+        return False
+
+    take.original = Channel.take
+    monkeypatch.setattr(Channel, "take", take)
+    channel = Channel(8)
+    channel.begin()
+    with SerialExecutor() as executor:
+        yield Stream(executor, channel, None, "late")
+
+
+def test_the_end_overtakes_no_item(ends_late):
+    assert [next(ends_late), next(ends_late)] == [1, 2]
+    with pytest.raises(Refusal):
+        next(ends_late)
+    assert list(ends_late) == []
+
+
+def test_the_end_overtakes_no_item_in_a_loop(ends_late):
+    async def main():
+        assert [await anext(ends_late), await anext(ends_late)] == [1, 2]
+        with pytest.raises(Refusal):
+            await anext(ends_late)
+        assert [item async for item in ends_late] == []
+
+    asyncio.run(main())
 
 
 def test_it_runs_in_a_worker(concurrent_kind, concurrent):

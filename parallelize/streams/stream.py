@@ -36,6 +36,7 @@ __all__ = ("Stream", "open_stream")
 #: from processes is measured, see `process.stream_tasks`.)
 BUFFERSIZE = 32
 
+_NOTHING: Any = object()
 _OVER: Any = object()
 
 
@@ -117,24 +118,34 @@ class Stream(Iterator[T], AsyncIterator[T]):
             raise
 
     def _next(self) -> Any:
-        while (item := self._at_hand()) is _OVER:
+        while (item := self._at_hand()) is _NOTHING:
             if self._inline is not None:
                 return self._inline.next()
-            if self._channel.life in (Life.OVER, Life.CLOSED):
-                self._raise_end()
-                raise StopIteration
             if not self._run_here():
                 with away(*self._awaited()):
                     self._channel.wait()
+        if item is _OVER:
+            self._raise_end()
+            raise StopIteration
         return item
 
     def _at_hand(self) -> Any:
-        """Take what has come, and return the first of it; `_OVER` if there is none."""
-        while self._channel.take(self._hand):
-            self._call = None  # it has begun: its arguments are not needed here
-            with contextlib.suppress(IndexError):  # another thread was quicker
+        """Take what has come, and return the first of it.
+
+        Returns:
+            `_NOTHING` if there is none yet, `_OVER` if none is to come.
+        """
+        # Asked first: the last items and the end may come together, at any time. So
+        # only what was over before it was found empty is over.
+        is_over = self._channel.life in (Life.OVER, Life.CLOSED)
+        while True:
+            was_taken = self._channel.take(self._hand)
+            if was_taken:
+                self._call = None  # it has begun: its arguments are not needed here
+            with contextlib.suppress(IndexError):
                 return self._hand.popleft()
-        return _OVER
+            if not was_taken:  # else another thread was quicker
+                return _OVER if is_over else _NOTHING
 
     def _awaited(self) -> Sequence[Future[Any]]:
         return () if self._future is None else (self._future,)
@@ -192,14 +203,14 @@ class Stream(Iterator[T], AsyncIterator[T]):
 
         # Even where everything is at hand, others get their turn now and then.
         await asyncio.sleep(0)
-        while (item := self._at_hand()) is _OVER:
+        while (item := self._at_hand()) is _NOTHING:
             if self._inline is not None:
                 return self._next_inline()
-            if self._channel.life in (Life.OVER, Life.CLOSED):
-                self._raise_end()
-                raise StopAsyncIteration
             if not self._run_here():
                 await _news(self._channel)
+        if item is _OVER:
+            self._raise_end()
+            raise StopAsyncIteration
         return item
 
     def _next_inline(self) -> Any:
