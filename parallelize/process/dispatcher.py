@@ -13,7 +13,7 @@ import selectors
 import socket
 import threading
 from functools import partial
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from parallelize.insight import logs
@@ -22,7 +22,7 @@ from parallelize.process.coroutines import CoroutineTask
 from parallelize.process.deadlines import TICK, Deadlines
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.page import TASK
-from parallelize.process.patience import SPIN, give_way
+from parallelize.process.patience import AWAKE, Patience
 from parallelize.process.row_tasks import RowsTask
 from parallelize.process.tasks import CallTask
 from parallelize.process.transport import MOST_PARTS, DoesNotFitError, ProtocolError
@@ -77,7 +77,7 @@ class Dispatcher:
         self._bell.setblocking(False)
         self._ring.setblocking(False)
         self._rung = False
-        self._is_busy = False  # whether more is likely to come at once
+        self._wait = Patience()
         self.deadlines: Deadlines = Deadlines(pool, self._woken_elsewhere)
         self._known: set[int] = set()  # ids of workers in the selector
         self._writing: set[int] = set()  # ids of those waited for to take more
@@ -136,19 +136,17 @@ class Dispatcher:
             self._close()
 
     def _events(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for something to happen: awake for a moment, if something just has."""
-        patience = self._patience()
-        if self._is_busy and (patience is None or patience > SPIN):
-            until = perf_counter() + SPIN
-            while perf_counter() < until:
-                if events := self._selector.select(0):
-                    return events
-                give_way()
-        events = self._selector.select(patience)
-        self._is_busy = bool(events)
+        """Wait for something to happen, for a moment awake if that is likely to help."""
+        seconds = self._seconds_left()
+        events = None
+        if seconds is None or seconds > AWAKE:
+            events = self._wait.look(lambda: self._selector.select(0))
+        if events is None:
+            events = self._selector.select(seconds)
+        self._wait.came()
         return events
 
-    def _patience(self) -> float | None:
+    def _seconds_left(self) -> float | None:
         """Seconds until something is due; None if nothing is."""
         with self._pool.lock:
             moments = [at for w in self._pool.workers.values() if (at := w.silent_at())]

@@ -35,7 +35,7 @@ from parallelize.process.exchange import Exchange
 from parallelize.process.limits import cap_threads
 from parallelize.process.outlet import Credit, Outlet
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK, Page
-from parallelize.process.patience import Eye
+from parallelize.process.patience import Eye, Patience
 from parallelize.process.rows import Rows
 from parallelize.process.sender import Sender, pickled_result
 from parallelize.process.signals import show_at_signal
@@ -115,6 +115,7 @@ class Worker:
         self._reading = threading.Lock()
         self._trouble: ProtocolError | None = None  # what the watcher met there
         self._eye = Eye(sock)
+        self._patience = Patience()
         self._tasks: deque[Frame] = deque()
         self._run: Rows | None = None  # the rows that are running
         self._outlet: Outlet | None = None  # of the generator that is running
@@ -163,8 +164,9 @@ class Worker:
         with self._reading:
             if self._trouble is not None:
                 raise self._trouble
-            self._eye.sees_soon()
+            self._patience.look(self._eye.sees)
             frames = self._reader.read(self._sock)
+            self._patience.came()
         self._tasks.extend(frames or ())
         return frames is not None
 
