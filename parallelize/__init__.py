@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from builtins import TimeoutError  # noqa: A004 - the very one
     from concurrent.futures import BrokenExecutor
 
+    from parallelize.choice import use
     from parallelize.cpus import cpu_count
     from parallelize.decorators import interpreted, parallelized, processed, threaded
     from parallelize.errors import (
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
     from parallelize.insight.trace import trace
     from parallelize.joining import wait
     from parallelize.mapping import MapIterator
-    from parallelize.pools import shutdown, use
+    from parallelize.pools import shutdown
     from parallelize.sharing import Shared, share
     from parallelize.streams.function import StreamFunction
     from parallelize.streams.stream import Stream
@@ -138,6 +139,7 @@ __all__ = (
 _HOMES = {
     "builtins": ("TimeoutError",),  # which the standard library's package has, too
     "concurrent.futures": ("BrokenExecutor",),
+    "parallelize.choice": ("use",),
     "parallelize.cpus": ("cpu_count",),
     "parallelize.decorators": ("interpreted", "parallelized", "processed", "threaded"),
     "parallelize.errors": (
@@ -176,7 +178,7 @@ _HOMES = {
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
     "parallelize.joining": ("wait",),
     "parallelize.mapping": ("MapIterator",),
-    "parallelize.pools": ("shutdown", "use"),
+    "parallelize.pools": ("shutdown",),
     "parallelize.sharing": ("Shared", "share"),
     "parallelize.streams.function": ("StreamFunction",),
     "parallelize.streams.stream": ("Stream",),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from parallelize.callables import check_function, innermost, is_generator
+from parallelize.choice import Where
 from parallelize.function import ParallelFunction
+from parallelize.kinds import adapt
 from parallelize.options import DEFAULTS, CallOptions, Limit
-from parallelize.pools import Where, adapt
 from parallelize.settings import changed_options, changed_where
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     )
     from typing import Literal, Never, Protocol, TypedDict, Unpack
 
-    from parallelize.pools import AnyExecutor
+    from parallelize.kinds import AnyExecutor
     from parallelize.streams.function import StreamFunction
 
     class Closable(Protocol):

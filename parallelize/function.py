@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
+    from parallelize.choice import Where
     from parallelize.futures import Future
+    from parallelize.kinds import AnyExecutor
     from parallelize.mapping import MapIterator
     from parallelize.options import CallOptions
-    from parallelize.pools import AnyExecutor, Source, Where
+    from parallelize.pools import Source
 
     class MapOptions(TypedDict, total=False):
         """The options of a map, for type checkers; `ParallelFunction.map` tells."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from parallelize.choice import Where
 from parallelize.function import ParallelFunction, row_target
+from parallelize.kinds import adapt
 from parallelize.options import check_callable, check_workers
-from parallelize.pools import Where, adapt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from parallelize.function import MapOptions
+    from parallelize.kinds import AnyExecutor
     from parallelize.mapping import MapIterator
-    from parallelize.pools import AnyExecutor
 
 __all__ = ("parallel_map", "process_map", "thread_map")
 

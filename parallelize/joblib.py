@@ -17,8 +17,9 @@ import weakref
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from parallelize.choice import Where, executor_for
+from parallelize.kinds import adapt
 from parallelize.options import DEFAULTS
-from parallelize.pools import Source, Where, adapt, executor_for
 from parallelize.sharing import Shared, share
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from parallelize.executors.base import Executor
     from parallelize.futures import Future
-    from parallelize.pools import AnyExecutor
+    from parallelize.kinds import AnyExecutor
+    from parallelize.pools import Source
 
 _joblib: Any = import_module("joblib.parallel")  # it has no types
 

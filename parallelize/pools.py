@@ -1,75 +1,26 @@
-"""The global pools: one of each kind, made on first use, redirected by `use`.
+"""The shared pools: one of each kind, made on first use, ended with the program.
 
-Who calls a decorated function or a helper gets the executor that the first of
-these names:
-
-1. the ``executor`` (or ``max_workers``, ``initializer``) that the decorator or
-   the helper was given;
-2. `use`: within ``with use(...)``, else for the whole program;
-3. the environment variable ``PARALLELIZE_EXECUTOR``;
-4. the kind of the decorator or helper itself.
-
-A function holds a `Source`, which answers that question for each call anew: the
-pools behind it come and go (`shutdown`, `os.fork`), the function stays. Inside a
-worker process, process calls run in place: workers that wait for workers of
-workers would soon wait for themselves.
+A function holds a `Source`, which answers for each call anew which executor takes it:
+the pools behind it come and go (`shutdown`, `os.fork`), the function stays.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 # Here, not at first use: a fork while another thread imports it would leave the
 # child waiting for that import for ever.
 from parallelize import lifecycle
+from parallelize.kinds import make_executor
 
 if TYPE_CHECKING:
-    import concurrent.futures
     from collections.abc import Callable
-    from contextvars import Token
-    from typing import Literal, TypeAlias
 
     from parallelize.executors.base import Executor
-
-    Kind: TypeAlias = Literal[
-        "thread",
-        "threads",
-        "process",
-        "processes",
-        "interpreter",
-        "interpreters",
-        "serial",
-        "dask",
-        "ray",
-    ]
-    AnyExecutor: TypeAlias = concurrent.futures.Executor | Kind
-
-__all__ = ("Where", "adapt", "executor_for", "make_executor", "shutdown", "use")
-
-#: The environment variable that redirects the calls of a whole program.
-KIND_VARIABLE = "PARALLELIZE_EXECUTOR"
-
-#: The engines of others: the word alone, or with the address of a cluster behind it.
-_ENGINES = ("dask", "ray")
-
-_KINDS = {
-    "thread": "thread",
-    "threads": "thread",
-    "process": "process",
-    "processes": "process",
-    "interpreter": "interpreter",
-    "interpreters": "interpreter",
-    "serial": "serial",
-}
-
-
-# ------------------------------------------------------------ where calls run
 
 
 class Source(ABC):
@@ -115,31 +66,6 @@ class Global(Source):
         return None if lifecycle.is_ending() else self.executor()
 
 
-class Redirected(Source):
-    """The global pool of a kind, unless `use` or the environment names another."""
-
-    __slots__ = ("_default",)
-
-    def __init__(self, kind: str) -> None:
-        self._default = Global(kind)
-
-    def executor(self) -> Executor:
-        """Return what `use` names, else the environment, else the kind's pool."""
-        return self._now().executor()
-
-    def replacement(self, refused: Executor) -> Executor | None:
-        """Ask whoever named the executor that refused."""
-        return self._now().replacement(refused)
-
-    def _now(self) -> Source:
-        choice = _scoped.get()
-        if choice is _UNSET:
-            choice = _programs_choice
-        if choice is None:
-            choice = _environment.choice()
-        return self._default if choice is None else choice
-
-
 class Given(Source):
     """An executor that somebody else made and will shut down."""
 
@@ -158,12 +84,15 @@ class Own(Source):
 
     It ends with the global pools, or when the function is forgotten: an executor
     that nobody holds finishes what it has and ends.
+
+    Args:
+        make: Makes it.
     """
 
-    __slots__ = ("_executor", "_where")
+    __slots__ = ("_executor", "_make_one")
 
-    def __init__(self, where: Where) -> None:
-        self._where = where
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make_one = make
         self._executor: Executor | None = None
 
     def executor(self) -> Executor:
@@ -189,197 +118,9 @@ class Own(Source):
         _watch_forks()
         with _lock:
             if self._executor is None:
-                self._executor = self._where.make()
+                self._executor = self._make_one()
                 _own.add(self)
             return self._executor
-
-
-class Where(NamedTuple):
-    """Where a function's calls run, as its decorator was told.
-
-    Attributes:
-        kind: The kind of the decorator itself.
-        executor: An executor or a kind given explicitly; it is not redirected.
-        max_workers: For a pool of its own.
-        initializer: Likewise.
-        initargs: Likewise.
-    """
-
-    kind: str
-    executor: Executor | str | None = None
-    max_workers: int | None = None
-    initializer: Callable[..., object] | None = None
-    initargs: tuple[Any, ...] = ()  # as the initializer likes them
-
-    def source(self) -> Source:
-        """Make what answers for a function that was told this."""
-        if not (self.executor is None or isinstance(self.executor, str)):
-            return Given(self.executor)
-        if self.wants_own_pool():
-            return Own(self)
-        if self.executor is not None:
-            return Global(self.executor)
-        return Redirected(self.kind)
-
-    def wants_own_pool(self) -> bool:
-        """Whether the shared pools will not do."""
-        return self.max_workers is not None or self.initializer is not None
-
-    def make(self) -> Executor:
-        """Make the pool of its own."""
-        kind = self.executor if isinstance(self.executor, str) else self.kind
-        return make_executor(kind, self.max_workers, self.initializer, self.initargs)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # An executor does not travel. Where it ran calls, its kind does now.
-        executor = self.executor
-        if executor is not None and not isinstance(executor, str):
-            executor = _KINDS.get(executor.kind)
-        return Where, (self.kind, executor, *self[2:])
-
-
-def executor_for(kind: str) -> Executor:
-    """Return the executor for calls of a kind that were not given one."""
-    return Redirected(kind).executor()
-
-
-def make_executor(
-    kind: str,
-    max_workers: int | None = None,
-    initializer: Callable[..., object] | None = None,
-    initargs: tuple[Any, ...] = (),
-) -> Executor:
-    """Make a new executor of a kind; inside a worker process, not one of processes.
-
-    Inside an interpreter beside the main one all is serial: it may have no threads
-    that end with the program.
-    """
-    if _is_engine(kind):
-        return _make_engine(kind, max_workers, initializer)
-    from parallelize.cpus import workers_from_environment
-
-    if kind == "serial" or _inside_interpreter():
-        from parallelize.executors.serial import SerialExecutor
-
-        return SerialExecutor()
-    if kind == "process" and _inside_worker():
-        from parallelize.executors.in_place import InPlaceExecutor
-
-        return InPlaceExecutor()
-    workers = workers_from_environment() if max_workers is None else max_workers
-    if kind == "thread":
-        from parallelize.executors.thread import ThreadPoolExecutor
-
-        return ThreadPoolExecutor(workers, "parallelize", initializer, initargs)
-    if kind == "interpreter":
-        from parallelize.executors.interpreter import InterpreterPoolExecutor
-
-        return InterpreterPoolExecutor(workers, "parallelize", initializer, initargs)
-    from parallelize.executors.process import ProcessPoolExecutor
-
-    return ProcessPoolExecutor(workers, None, initializer, initargs)
-
-
-def _make_engine(
-    kind: str, max_workers: int | None, initializer: Callable[..., object] | None
-) -> Executor:
-    if _inside_worker():  # whose program has the cluster for itself
-        return make_executor("process")
-    if initializer is not None or (max_workers is not None and kind != "dask"):
-        argument = "max_workers" if initializer is None else "initializer"
-        msg = f"{argument} must not be given for {kind!r}, whose workers are there"
-        raise ValueError(msg)
-    if kind.startswith("dask"):
-        from parallelize.executors.dask import DaskExecutor
-
-        if kind != "dask":
-            return DaskExecutor(kind)
-        from parallelize.cpus import workers_from_environment
-
-        workers = workers_from_environment() if max_workers is None else max_workers
-        return DaskExecutor(max_workers=workers)
-    from parallelize.executors.ray import RayExecutor
-
-    return RayExecutor(kind if kind != "ray" else None)
-
-
-def _inside_worker() -> bool:
-    """Whether this is a worker process, of ours or of another engine."""
-    return any(
-        module is not None and module.inside_worker()
-        for module in map(sys.modules.get, _WORKERS)
-    )
-
-
-_WORKERS = ("parallelize.process.worker", "parallelize.executors.parcels")
-
-
-def _inside_interpreter() -> bool:
-    serving = sys.modules.get("parallelize.interpreters.serving")
-    return serving is not None and serving.inside_interpreter()
-
-
-# ------------------------------------------------------- what the user may name
-
-
-def adapt(executor: object, argument: str = "executor") -> Executor | str:
-    """Return an executor of ours, or the plain word for a kind.
-
-    Args:
-        executor: An executor of ours, any PEP 3148 executor, or a kind.
-        argument: How an error names what was given.
-
-    Raises:
-        TypeError: It is neither an executor nor a word.
-        ValueError: It is a word, but no kind.
-    """
-    if isinstance(executor, str):
-        return kind_named(executor, argument)
-    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
-        msg = f"{argument} must be an executor or one of {_words()}, not {executor!r}"
-        raise TypeError(msg)
-    return _ours(executor)
-
-
-def kind_named(word: str, argument: str) -> str:
-    """Return the plain word for a kind, or raise naming the argument.
-
-    An engine's word, with or without an address, is that itself.
-    """
-    kind = word if _is_engine(word) else _KINDS.get(word)
-    if kind is None:
-        msg = f"{argument} must be an executor or one of {_words()}, not {word!r}"
-        raise ValueError(msg)
-    return kind
-
-
-def _is_engine(word: str) -> bool:
-    name, scheme, address = word.partition("://")
-    return name in _ENGINES and bool(scheme) == bool(address)
-
-
-def _words() -> str:
-    addresses = (f"'{name}://host:port'" for name in _ENGINES)
-    return ", ".join([*map(repr, (*_KINDS, *_ENGINES)), *addresses])
-
-
-# The wrapper of each foreign executor that is in use, by the executor's id; as
-# long as there is a wrapper, it keeps its executor alive and so the id its own.
-_foreign: weakref.WeakValueDictionary[int, Executor] = weakref.WeakValueDictionary()
-
-
-def _ours(executor: Any) -> Executor:  # anything with a submit
-    from parallelize.executors.base import Executor
-
-    if isinstance(executor, Executor):
-        return executor
-    from parallelize.executors.foreign import ForeignExecutor
-
-    with _lock:
-        wrapper = _foreign.get(id(executor))
-        if wrapper is None:
-            _foreign[id(executor)] = wrapper = ForeignExecutor(executor)
-        return wrapper
 
 
 # ------------------------------------------------------------- the global pools
@@ -387,6 +128,9 @@ def _ours(executor: Any) -> Executor:  # anything with a submit
 # Guards everything below that changes. It is reentrant because making a pool may
 # collect garbage, whose finalisers may call decorated functions.
 _lock = threading.RLock()
+
+#: How often the pools were shut down: what was looked up for those before is stale.
+generation: int = 0
 
 _pools: dict[str, Executor] = {}
 _own: weakref.WeakSet[Own] = weakref.WeakSet()
@@ -417,10 +161,11 @@ def shutdown(wait: bool = True, *, cancel_futures: bool = False) -> None:
         >>> import parallelize
         >>> parallelize.shutdown()
     """
+    global generation
     with _lock:
         pools = [*_pools.values(), *(own.take() for own in list(_own))]
         _pools.clear()
-        _environment.forget()
+        generation += 1
     closing = [pool for pool in pools if pool is not None]
     for pool in closing:  # all are told before the first is waited for
         pool.shutdown(wait=False, cancel_futures=cancel_futures)
@@ -490,138 +235,3 @@ def _forget_in_child() -> None:
     _of_parents.extend(_pools.values())
     _of_parents.extend(own.take() for own in list(_own))
     _pools.clear()
-
-
-# ------------------------------------------------- what the program has chosen
-
-
-class _Environment:
-    """What PARALLELIZE_EXECUTOR says, read when it is first asked for."""
-
-    def __init__(self) -> None:
-        self._choice: Source | None = None
-        self._is_read = False
-
-    def choice(self) -> Source | None:
-        if not self._is_read:
-            self._choice = self._read()
-            self._is_read = True
-        return self._choice
-
-    def forget(self) -> None:
-        self._is_read = False
-
-    def _read(self) -> Source | None:
-        word = os.environ.get(KIND_VARIABLE, "").strip()
-        if not word:
-            return None
-        if word not in _KINDS and not _is_engine(word):
-            msg = (
-                f"the environment variable {KIND_VARIABLE} must be one of "
-                f"{_words()}, not {word!r}"
-            )
-            raise ValueError(msg)
-        return Global(_KINDS.get(word, word))
-
-
-_environment = _Environment()
-
-
-class _Unset(Source):
-    """Stands for: no `use` in this context."""
-
-    __slots__ = ()
-
-    def executor(self) -> Executor:
-        raise NotImplementedError
-
-
-_UNSET = _Unset()
-_scoped: ContextVar[Source | None] = ContextVar("parallelize.use", default=_UNSET)
-
-# What `use` was told for the whole program, oldest first; the last one counts.
-# An entry leaves when its `Use` is entered as a context manager.
-_program: list[tuple[weakref.ref[Use], Source | None]] = []
-_programs_choice: Source | None = None
-
-
-class Use:
-    """What `use` returns: enter it to bound the choice to a ``with`` block."""
-
-    def __init__(self, choice: Source | None) -> None:
-        self._choice = choice
-        self._tokens: list[Token[Source | None]] = []
-        with _lock:
-            _drop_buried()
-            _program.append((weakref.ref(self), choice))
-            _settle_program()
-
-    def __enter__(self) -> None:
-        with _lock:
-            _program[:] = [entry for entry in _program if entry[0]() is not self]
-            _settle_program()
-        self._tokens.append(_scoped.set(self._choice))
-
-    def __exit__(self, *_: object) -> None:
-        _scoped.reset(self._tokens.pop())
-
-
-def _drop_buried() -> None:
-    """Drop entries that can never count again: those below one that cannot leave."""
-    for index in range(len(_program) - 1, -1, -1):
-        if _program[index][0]() is None:
-            del _program[:index]
-            return
-
-
-def _settle_program() -> None:
-    global _programs_choice
-    _programs_choice = _program[-1][1] if _program else None
-
-
-# A string, for the address of a cluster is one.
-def use(executor: AnyExecutor | str | None) -> Use:
-    """Choose the executor for decorated calls and helpers that were given none.
-
-    Called plainly, it holds for the whole program from now on::
-
-        parallelize.use("serial")
-
-    As a context manager it holds for the block, and only in this thread or
-    asyncio task (and what they call)::
-
-        with parallelize.use("serial"):
-            ...
-
-    Python evaluates ``use(...)`` before it enters the block, so that for this
-    moment the choice holds for the whole program in the second form, too; then
-    what had been chosen before holds again, also if several threads do this at
-    once.
-
-    A function or helper that was given an executor, a kind or a number of
-    workers keeps to that.
-
-    Args:
-        executor: An executor of parallelize, any other PEP 3148 executor, or
-            one of the words "serial", "threads", "processes" and (from Python 3.14
-            on) "interpreters", which stand for the global pools;
-            "dask://host:8786" and "ray://host:10001" for that cluster, "dask" for a
-            local one and "ray" for what the program has initialised; None takes the
-            choice back.
-
-    Returns:
-        A context manager; it may be dropped.
-
-    Example:
-        >>> from parallelize import processed, use
-        >>> @processed
-        ... def double(x: int) -> int:
-        ...     return 2 * x
-        >>> with use("serial"):  # for the debugger
-        ...     double(21).result()
-        42
-    """
-    if executor is None:
-        return Use(None)
-    chosen = adapt(executor)
-    return Use(Global(chosen) if isinstance(chosen, str) else Given(chosen))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import types
 from typing import Any
 
+from parallelize.choice import Where
+from parallelize.kinds import adapt
 from parallelize.options import (
     CallOptions,
     Limit,
@@ -15,7 +17,6 @@ from parallelize.options import (
     check_timeout,
     check_workers,
 )
-from parallelize.pools import Where, adapt
 
 __all__ = ("UNCHANGED", "changed_options", "changed_where")
 

@@ -52,7 +52,7 @@ def parallelize_serial() -> Iterator[None]:
 @contextmanager
 def _serially() -> Generator[None]:
     """Have every source of executors answer with a serial one."""
-    from parallelize import pools
+    from parallelize import choice, pools
     from parallelize.executors.serial import SerialExecutor
 
     serial = SerialExecutor()
@@ -60,8 +60,8 @@ def _serially() -> Generator[None]:
     def executor(_: object) -> SerialExecutor:
         return serial
 
-    kinds = pools.Global, pools.Redirected, pools.Given, pools.Own
-    names = [(each, "executor") for each in kinds] + [(pools.Where, "make")]
+    kinds = pools.Global, pools.Given, pools.Own, choice.Redirected
+    names = [(each, "executor") for each in kinds] + [(choice.Where, "make")]
     with ExitStack() as undo:
         for owner, name in names:
             undo.callback(setattr, owner, name, getattr(owner, name))

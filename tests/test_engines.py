@@ -18,8 +18,8 @@ from parallelize import (
     MissingExtraError,
     SerializationError,
     WorkerDied,
+    kinds,
     parallelized,
-    pools,
     processed,
     use,
 )
@@ -155,7 +155,7 @@ def test_a_missing_extra_names_the_command(monkeypatch, name, module, extra):
     "word", ["dask", "ray", "dask://host:8786", "ray://host:10001"]
 )
 def test_the_words_of_the_engines(word):
-    assert pools.adapt(word) == word
+    assert kinds.adapt(word) == word
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_inside_a_worker_of_another_engine(monkeypatch):
     monkeypatch.setattr(parcels, "_has_run", True)
     monkeypatch.setattr(parcels, "_is_program", False)
     for kind in ("process", "dask", "ray", "dask://host:8786"):
-        assert pools.make_executor(kind).kind == "serial"
+        assert kinds.make_executor(kind).kind == "serial"
     monkeypatch.setattr(parcels, "_is_program", True)
-    assert not pools._inside_worker()
+    assert not kinds.inside_worker()
 
 
 # ------------------------------------------------------------------------ parcels

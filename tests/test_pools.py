@@ -17,6 +17,8 @@ import tasks
 from parallelize import (
     SerialExecutor,
     ThreadPoolExecutor,
+    choice,
+    kinds,
     parallel_map,
     parallelized,
     pools,
@@ -281,13 +283,13 @@ def test_blocks_of_many_threads_at_once_leave_nothing():
         user.join()
     assert not errors
     assert not here(thread())
-    assert len(pools._program) == 1
+    assert len(choice._program) == 1
 
 
 def test_what_was_chosen_and_never_entered_does_not_pile_up():
     for _ in range(100):
         use("serial")
-    assert len(pools._program) <= 2
+    assert len(choice._program) <= 2
     assert here(thread())
 
 
@@ -317,10 +319,10 @@ def test_use_of_an_executor():
 
 def test_a_wrapper_of_a_foreign_executor_is_made_once():
     foreign = concurrent.futures.ThreadPoolExecutor(1)
-    wrapper = pools.adapt(foreign)
-    assert pools.adapt(foreign) is wrapper
+    wrapper = kinds.adapt(foreign)
+    assert kinds.adapt(foreign) is wrapper
     ours = SerialExecutor()
-    assert pools.adapt(ours) is ours
+    assert kinds.adapt(ours) is ours
     gone = weakref.ref(foreign)
     del foreign, wrapper
     gc.collect()

@@ -136,7 +136,7 @@ class Dispatcher:
             self._close()
 
     def _events(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for something to happen, for a moment awake if that is likely to help."""
+        """Wait for something to happen, at first awake if that is likely to help."""
         seconds = self._seconds_left()
         events = None
         if seconds is None or seconds > AWAKE:

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 #: needs to answer, which may be a whole switch interval of its interpreter.
 FILL = 0.015
 
+#: The same for one call behind another. A call that has to be fetched costs a worker
+#: half a millisecond on a slow machine; a lone call of somebody else waits as long as
+#: this at the most.
+FILL_BY_ONE = 0.024
+
 #: Tasks that a worker is given ahead at the most.
 MOST_AHEAD = 1000
 
@@ -95,7 +100,9 @@ class TaskQueue:
         seconds = math.inf if task.is_stream else self._seconds.get(task.key)
         task.cost = 0.0 if seconds is None else seconds * task.size
         if ahead and (
-            seconds is None or ahead >= MOST_AHEAD or load + task.cost > FILL
+            seconds is None
+            or ahead >= MOST_AHEAD
+            or load + task.cost > (FILL if ahead > 1 or task.size > 1 else FILL_BY_ONE)
         ):
             return None
         self._rows_next = lane is self._calls

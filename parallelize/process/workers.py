@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from parallelize.sharing import Shared
 
 #: Seconds of silence after which a worker that holds more than it runs is asked
-#: to give the rest back.
+#: to give the rest back, ...
 SILENCE = 0.010
+#: ... or so many times what a call of the kind that it runs takes, if that is longer.
+SILENT_CALLS = 2
 
 _questions = itertools.count(1)
 
@@ -332,7 +334,13 @@ class Worker:
         """When to ask it to give back what it has not begun; None: not at all."""
         if self._asked or self.stage is not Stage.SERVING or not self._divisible():
             return None
-        return self._last_news + SILENCE
+        return self._last_news + max(SILENCE, SILENT_CALLS * self._seconds_of_a_call())
+
+    def _seconds_of_a_call(self) -> float:
+        """What a call of the kind that it runs is expected to take."""
+        for task in self.tasks.values():
+            return 0.0 if task.is_stream else task.cost / max(task.size, 1)
+        return 0.0
 
     def _divisible(self) -> bool:
         if self.coroutines:

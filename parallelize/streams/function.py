@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
+    from parallelize.choice import Where
+    from parallelize.kinds import AnyExecutor
     from parallelize.options import CallOptions
-    from parallelize.pools import AnyExecutor, Where
     from parallelize.streams.stream import Stream
 
     A = TypeVar("A")
