@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 #: needs to answer, which may be a whole switch interval of its interpreter.
 FILL = 0.015
 
-#: The same for one call behind another. A call that has to be fetched costs a worker
-#: half a millisecond on a slow machine; a lone call of somebody else waits as long as
-#: this at the most.
-FILL_BY_ONE = 0.024
+#: The same where one call stands behind another and two do not fit into that. To fetch
+#: the next one costs a worker half a millisecond on a slow machine; a lone call of
+#: somebody else waits as long as this at the most.
+FILL_BY_TWO = 0.024
 
 #: Tasks that a worker is given ahead at the most.
 MOST_AHEAD = 1000
@@ -102,7 +102,7 @@ class TaskQueue:
         if ahead and (
             seconds is None
             or ahead >= MOST_AHEAD
-            or load + task.cost > (FILL if ahead > 1 or task.size > 1 else FILL_BY_ONE)
+            or load + task.cost > _most_load(ahead, task)
         ):
             return None
         self._rows_next = lane is self._calls
@@ -146,3 +146,9 @@ class TaskQueue:
         if self._rows_next:
             return self._rows or self._calls
         return self._calls or self._rows
+
+
+def _most_load(ahead: int, task: Task) -> float:
+    """How many seconds of work a worker may have with this task, which it gets next."""
+    by_two = ahead == 1 and task.size == 1 and 2 * task.cost > FILL
+    return FILL_BY_TWO if by_two else FILL
