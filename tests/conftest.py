@@ -9,6 +9,18 @@ import time
 import pytest
 
 from factories import CONCURRENT, KINDS, Factory, Latch
+from watching import CleanUp, Reporter, Watcher
+
+
+@pytest.hookimpl(trylast=True)  # when there is a terminal to write to
+def pytest_configure(config):
+    config.pluginmanager.register(CleanUp())
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or hasattr(config, "workerinput"):
+        return
+    config.pluginmanager.register(Reporter(terminal))
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(Watcher())
 
 
 @pytest.fixture(params=KINDS)

@@ -202,6 +202,7 @@ def test_a_reader_that_is_cancelled_may_come_back(concurrent, latch):
 
         results = concurrent.map(tasks.hold, folders())
         reading = asyncio.create_task(anext(results))
+        await asyncio.sleep(0)  # or there would be nothing to cancel yet
         await asyncio.to_thread(latch.wait_begun)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):

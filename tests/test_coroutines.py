@@ -342,6 +342,7 @@ def test_cancelling_the_task_that_awaits_reaches_the_coroutine(on, latch, tmp_pa
             await future
 
         reading = asyncio.create_task(reader())
+        await asyncio.sleep(0)  # or there would be nothing to cancel yet
         await asyncio.to_thread(latch.wait_begun)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):

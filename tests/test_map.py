@@ -884,6 +884,7 @@ def test_a_cancelled_reader_can_come_back(concurrent, latch):
     async def main():
         results = concurrent.map(tasks.hold, [latch.folder], ["held"])
         reader = asyncio.ensure_future(anext(results))
+        await asyncio.sleep(0)  # or there would be nothing to cancel yet
         await asyncio.to_thread(latch.wait_begun)
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):
