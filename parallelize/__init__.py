@@ -34,8 +34,7 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builtins import TimeoutError  # noqa: A004 - the very one
     from concurrent.futures import BrokenExecutor

@@ -9,10 +9,11 @@ needs a pickler of its own. A worker loads this file and not the futures.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from parallelize.futures import Future
 

@@ -8,8 +8,7 @@ taken the lock before, and goes back to that when an error comes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable

@@ -20,16 +20,19 @@ import struct
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import GenericAlias
 
 from parallelize.process import pickling
 from parallelize.process.memory import nameless_memory
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Self
+    from typing import Any, Generic, Self, TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
+else:  # typing takes about as long to load as all else that a worker needs
+    Generic, T = {None: object}, None
 
 _ALIGNMENT = 64
 _NUMBER = 8  # bytes of each number at the head of the memory
@@ -46,6 +49,9 @@ class Shared(Generic[T]):
     are gone. In the program `get()` gives the shared object, too; what was given to
     `share` is not kept.
     """
+
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(GenericAlias)
 
     def __init__(self, id: int, memory: _Memory) -> None:
         """Made by `share`."""

@@ -84,7 +84,7 @@ def test_importing_and_decorating_loads_nothing_heavy():
 def test_importing_alone_loads_no_other_module():
     loaded = json.loads(
         run(
-            "import json, sys, typing; before = set(sys.modules); import parallelize; dir(parallelize); print(json.dumps(sorted(set(sys.modules) - before)))"
+            "import json, sys; before = set(sys.modules); import parallelize; dir(parallelize); print(json.dumps(sorted(set(sys.modules) - before)))"
         )
     )
     assert loaded == ["__future__", "parallelize"]
@@ -92,6 +92,12 @@ def test_importing_alone_loads_no_other_module():
 
 def test_a_threaded_call_loads_nothing_of_processes():
     code = "import sys\nfrom parallelize import threaded\nassert threaded(lambda: 3)().result() == 3\nprint(*[m for m in sys.modules if m.startswith(('multiprocessing', 'asyncio', 'wrapt', 'cloudpickle', 'tqdm', 'parallelize.process'))])"
+    assert run(code).split() == []
+
+
+def test_a_worker_loads_no_types():
+    """It would take about as long as all else that a worker needs."""
+    code = "import sys\nimport parallelize.process.server, parallelize.process.worker\nprint(*{'typing', 'ast', 'dataclasses', 'logging'} & set(sys.modules))"
     assert run(code).split() == []
 
 
@@ -209,7 +215,7 @@ LAYERS = [
     ["process.traced"],
     ["process.coroutines"],
     ["process.bundles"],
-    ["process.row_tasks", "process.starting", "process.stream_tasks"],
+    ["process.early", "process.row_tasks", "process.starting", "process.stream_tasks"],
     ["process.tasks", "process.workers"],
     ["process.queue"],
     ["insight.logs"],
@@ -226,6 +232,7 @@ LAYERS = [
     ["process.segments"],
     ["process.culprit"],
     ["process.command", "process.page", "process.pickling", "process.transport"],
+    ["process.settings"],
     [
         "process.limits",
         "process.memory",

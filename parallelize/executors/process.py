@@ -18,8 +18,8 @@ from parallelize.options import (
     check_workers,
 )
 from parallelize.process import launch
-from parallelize.process.pool import Pool
-from parallelize.process.starting import Settings
+from parallelize.process.early import EarlyServer
+from parallelize.process.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from parallelize.calls import Call, Rows
     from parallelize.futures import Future
     from parallelize.options import CallOptions
+    from parallelize.process.pool import Pool
     from parallelize.streams.channel import Channel
 
 #: Seconds after which an idle worker leaves.
@@ -103,18 +104,34 @@ class ProcessPoolExecutor(Executor):
             max_memory_per_child,
             check_timeout(idle_timeout, "idle_timeout"),
         )
-        self._pool = self._new_pool()
+        self._made: Pool | None = None
+        # By the pool before it: the one that the first of several threads has made.
+        # Single operations only, as a lock might be held for ever in a forked child.
+        self._successors: dict[Pool | None, Pool] = {}
 
-    def _new_pool(self) -> Pool:
-        pool = Pool(self._settings, self._maps)
-        # Without its executor a pool finishes what it has and ends.
-        weakref.finalize(self, pool.shutdown, wait=False).atexit = False
-        return pool
+    @property
+    def _pool(self) -> Pool:
+        """The pool; one that has no call yet has started nothing."""
+        return self._made or self._new_pool(None)
 
     def _live_pool(self) -> Pool:
-        if self._pool.forgotten:  # in a forked child: the pool was the parent's
-            self._pool = self._new_pool()
-        return self._pool
+        pool = self._made
+        if pool is None or pool.forgotten:  # in a forked child: it was the parent's
+            with EarlyServer(self._settings.method) as server:
+                pool = self._new_pool(pool)
+                pool.adopt(server)
+        return pool
+
+    def _new_pool(self, before: Pool | None) -> Pool:
+        """Load the engine, and make a pool unless another thread was faster."""
+        from parallelize.process.pool import Pool
+
+        pool = Pool(self._settings, self._maps)
+        self._made = made = self._successors.setdefault(before, pool)
+        if made is pool:
+            # Without its executor a pool finishes what it has and ends.
+            weakref.finalize(self, pool.shutdown, wait=False).atexit = False
+        return made
 
     def _prepare(
         self,
@@ -181,7 +198,7 @@ class ProcessPoolExecutor(Executor):
 
     @property
     def _closed(self) -> bool:
-        return self._pool.takes_nothing
+        return self._made is not None and self._made.takes_nothing
 
     def _abandon(self) -> None:
         self._finish_maps(cancel=True)

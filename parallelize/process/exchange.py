@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
 
 from parallelize import sharing
 from parallelize.process import messages
@@ -18,6 +17,7 @@ from parallelize.process.segments import Segments, decode_places
 from parallelize.process.transport import NoDescriptorError, pack
 from parallelize.process.views import Received, Release, Releases
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence

@@ -29,11 +29,11 @@ import pickle
 import sys
 import types
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import TypeGuard
+    from typing import Any, TypeGuard
 
     import cloudpickle
 

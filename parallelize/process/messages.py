@@ -66,13 +66,14 @@ from __future__ import annotations
 import io
 import pickle
 import struct
-from typing import TYPE_CHECKING, NoReturn
 
 from parallelize.process import pickling
 from parallelize.process.transport import ProtocolError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from parallelize.process.transport import Part
 

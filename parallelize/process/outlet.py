@@ -19,14 +19,15 @@ import pickle
 import threading
 from itertools import groupby
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
 
 from parallelize.process import messages, pickling
 from parallelize.process.page import BEGUN, NO_ROW, ROW
 from parallelize.process.sender import SEND_AFTER, pickled_item
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
     from parallelize.process.pickling import Place
     from parallelize.process.sender import Sender

@@ -47,10 +47,11 @@ import os
 import pickle
 import struct
 import sys
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from parallelize.process.transport import Part
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 import os
 import select
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from typing import TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 #: Seconds for which it is worth staying awake: as long as a call takes on a virtual
 #: machine where everybody has to be woken; who sleeps a little too early pays for both.

@@ -14,12 +14,13 @@ from __future__ import annotations
 import pickle
 import sys
 import types
-from typing import TYPE_CHECKING, Any
 
 from parallelize.process import main_module
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from parallelize.process.main_module import Keep
 

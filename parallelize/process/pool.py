@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from parallelize.calls import Rows
     from parallelize.options import CallOptions
     from parallelize.process.coroutines import Take
+    from parallelize.process.early import EarlyServer
     from parallelize.process.segments import Placed
-    from parallelize.process.starting import Settings
+    from parallelize.process.settings import Settings
     from parallelize.process.transport import Part
     from parallelize.streams.channel import Channel
 
@@ -121,6 +122,19 @@ class Pool:
         self._dispatcher: Dispatcher | None = None
         self._cools = False  # whether that is due at some moment
         self._last_id = 0
+
+    def adopt(self, server: EarlyServer) -> None:
+        """Have the workers come from a server that boots already."""
+        locks.held(self.lock, self._adopt, server)
+
+    def _adopt(self, server: EarlyServer) -> None:
+        if self.state is not State.FRESH or self.starter.launcher is not None:
+            return  # another thread was faster
+        lifecycle.register(self)
+        # In this order: it has an owner at any moment, and if Ctrl-C leaves it with
+        # two, the pool finds it gone and starts another.
+        self.starter.launcher = server.launcher
+        server.launcher = None
 
     # Taking calls.
 
@@ -605,12 +619,15 @@ class Pool:
     def shutdown(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
         """Take no more calls; finish or cancel those that wait; let workers go."""
         with self.lock:
-            if self.state is State.FRESH:
+            never_opened = self.state is State.FRESH
+            if never_opened:
                 self.state = State.CLOSED
             if self.state is State.OPEN:
                 self.state = State.CLOSING
             dropped = self._take_waiting() if cancel_futures else []
             self.wake()
+        if never_opened:
+            self.starter.close()  # a server that was started early
         for task in dropped:
             task.drop()
         # A signal handler may have interrupted this very thread while it held the

@@ -18,12 +18,13 @@ from __future__ import annotations
 import pickle
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
+    from typing import Any
 
     from parallelize.process.transport import Part
 

@@ -20,13 +20,14 @@ from __future__ import annotations
 import pickle
 from itertools import islice
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
 
 from parallelize.process import messages, pickling
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from parallelize.process.sender import Sender
     from parallelize.process.transport import Frame

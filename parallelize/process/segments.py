@@ -29,11 +29,11 @@ import struct
 import sys
 import threading
 from itertools import count
-from typing import TYPE_CHECKING
 
 from parallelize.process.memory import nameless_memory
 from parallelize.process.transport import ProtocolError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

@@ -10,7 +10,6 @@ import os
 import threading
 from collections import deque
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.locks import depth
 from parallelize.process import messages, pickling
@@ -18,9 +17,11 @@ from parallelize.process.page import BASE, COUNT, FIRST, JOURNAL_SIZE, Page
 from parallelize.process.segments import Placed
 from parallelize.process.transport import pack
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
+    from typing import Any
 
     from parallelize.process.pickling import Place
     from parallelize.process.transport import Part
@@ -72,12 +73,15 @@ _RESULT = "the result"
 _ITEM = "an item of the stream"
 
 
-class _Block(NamedTuple):
+class _Block:
     """Whose results the journal holds."""
 
-    id: int
-    first: int  # row of the first of them
-    begun: int  # when that row began
+    __slots__ = ("begun", "first", "id")
+
+    def __init__(self, id: int, first: int, begun: int) -> None:
+        self.id: int = id
+        self.first: int = first  # row of the first of them
+        self.begun: int = begun  # when that row began
 
 
 class Sender:

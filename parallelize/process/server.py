@@ -30,8 +30,8 @@ import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
@@ -78,6 +78,8 @@ def main(
         if preload:
             _load(preload, path)
         launch = _exec_worker if method == "spawn" else _be_worker
+        if method == "forkserver":  # so that no worker has to, not even the first
+            _load(["parallelize.process.worker"], sys.path)
         fork = _fork_unwarned if preload else os.fork
         server = Server(socket.socket(fileno=fd), launch, fork)
         server.run()
@@ -192,17 +194,7 @@ class Server:
                 self._reap()
             if self._sock.fileno() in ready and not self._obey():
                 break
-            if self._workers:
-                self._learn_to_work()
         self._see_off()
-
-    def _learn_to_work(self) -> None:
-        """Load what a worker needs, so that the next ones find it there.
-
-        The first worker is not to wait for it, and loads it by itself meanwhile.
-        """
-        if self._launch is _be_worker:
-            _load(["parallelize.process.worker"], sys.path)
 
     def _obey(self) -> bool:
         """Do what the pool asks; False if it is gone."""

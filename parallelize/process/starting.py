@@ -10,7 +10,7 @@ import os
 import pickle
 import sys
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from parallelize.errors import SerializationError
 from parallelize.insight import logs
@@ -22,9 +22,10 @@ from parallelize.process.workers import Worker
 from parallelize.sharing import noting_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from parallelize.process.lending import Lending
+    from parallelize.process.settings import Settings
     from parallelize.process.transport import Part
     from parallelize.sharing import Shared
 
@@ -37,23 +38,12 @@ PAUSE = 10.0
 _PROCESS_NAMES = {"forkserver": "ForkServer", "spawn": "Spawn", "fork": "Fork"}
 
 
-class Settings(NamedTuple):
-    """How a pool is to be; checked by whoever makes it."""
-
-    max_workers: int
-    method: str
-    initializer: Callable[..., object] | None
-    initargs: tuple[Any, ...]
-    max_tasks_per_child: int | None
-    max_memory_per_child: int | None
-    idle_timeout: float | None
-
-
 class Starter:
     """Starts the workers of one pool; the pool's lock guards it.
 
     Attributes:
-        launcher: Where the next worker comes from; None before the first one.
+        launcher: Where the next worker comes from; None before the first one, unless
+            it was started early.
         lost_launchers: Those that are of no use any more; the dispatcher closes them.
     """
 

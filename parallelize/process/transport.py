@@ -15,8 +15,8 @@ import struct
 import sys
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
@@ -67,17 +67,23 @@ class DoesNotFitError(ProtocolError):
         self.id = id
 
 
-class Frame(NamedTuple):
+class Frame:
     """One message: what it is, a number, how long it ran, whose it is, its parts."""
 
-    kind: int
-    extra: int
-    micros: int
-    id: int
-    parts: Sequence[Part]
+    __slots__ = ("extra", "id", "kind", "micros", "parts")
 
+    def __init__(
+        self, kind: int, extra: int, micros: int, id: int, parts: Sequence[Part]
+    ) -> None:
+        self.kind: int = kind
+        self.extra: int = extra
+        self.micros: int = micros
+        self.id: int = id
+        self.parts: Sequence[Part] = parts
 
-_new = tuple.__new__  # a frame is made for each call: without its own __new__
+    def changed(self, kind: int, parts: Sequence[Part]) -> Frame:
+        """Return the same of another kind, with other parts."""
+        return Frame(kind, self.extra, self.micros, self.id, parts)
 
 
 def pack(
@@ -185,7 +191,7 @@ class FrameReader:
             start = at + size
             at = start + length
             parts = [data[start:at]]
-            frames.append(_new(Frame, (kind, extra, micros, id, parts)))
+            frames.append(Frame(kind, extra, micros, id, parts))
         return at
 
 

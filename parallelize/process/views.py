@@ -18,20 +18,21 @@ import sys
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.process.segments import SHARED_SIZE, mapping
 from parallelize.process.transport import ProtocolError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from parallelize.process.segments import Place
 
 _MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python has no name for it
 
 
-class Release(NamedTuple):
+class Release:
     """The views of one message are gone.
 
     Attributes:
@@ -40,9 +41,12 @@ class Release(NamedTuple):
         large: Whether much memory waits for this to be told.
     """
 
-    id: int
-    reusable: bool
-    large: bool
+    __slots__ = ("id", "large", "reusable")
+
+    def __init__(self, id: int, *, reusable: bool, large: bool) -> None:
+        self.id: int = id
+        self.reusable: bool = reusable
+        self.large: bool = large
 
 
 #: So many small releases are told at once; the sender has other pages meanwhile.
@@ -219,7 +223,7 @@ class _Lease:
     def __del__(self) -> None:
         try:
             large = len(self._mapped.pages) > SHARED_SIZE
-            self._released(Release(self._id, self._reusable, large))
+            self._released(Release(self._id, reusable=self._reusable, large=large))
         except Exception:  # noqa: BLE001 - modules may be gone at exit
             pass
 

@@ -27,7 +27,6 @@ import threading
 import time
 from collections import deque
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
 
 from parallelize import gaps
 from parallelize.process import inheritance, main_module, messages, pickling, reports
@@ -46,10 +45,11 @@ from parallelize.process.transport import (
     ProtocolError,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from parallelize.process.transport import Frame, Part
     from parallelize.process.worker_loop import WorkerLoop

@@ -244,9 +244,9 @@ class Worker:
         if id in self._unmapped and kind in _FAILURES:
             self.tell(messages.RELEASED, id, extra=0)  # may another have more luck
             failure = messages.encode_failure(self._unmapped.pop(id))
-            return frame._replace(kind=_FAILURES[kind], parts=[failure])
+            return frame.changed(_FAILURES[kind], [failure])
         views = self._results.views(id, places, copied=copied)
-        return frame._replace(kind=kind, parts=[*parts, *views])
+        return frame.changed(kind, [*parts, *views])
 
     def hand(self, shares: Iterable[Shared[Any]]) -> None:
         """Give it the memory of what was shared."""
