@@ -91,6 +91,13 @@ class Where(NamedTuple):
             return Global(self.executor)
         return Redirected(self.kind)
 
+    def word(self) -> str:
+        """The kind of the executor, unless the program redirects the calls."""
+        if self.executor is None:
+            return self.kind
+        given = self.executor
+        return given if isinstance(given, str) else given.kind
+
     def wants_own_pool(self) -> bool:
         """Whether the shared pools will not do."""
         return self.max_workers is not None or self.initializer is not None

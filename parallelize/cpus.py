@@ -93,7 +93,8 @@ def workers_from_environment() -> int | None:
 
 
 def _is_count(text: str) -> bool:
-    return re.fullmatch("[0-9]{1,9}", text) is not None and int(text) > 0
+    is_number = len(text) <= 9 and text.isascii() and text.isdecimal()
+    return is_number and int(text) > 0
 
 
 def _told_by_user() -> int | None:
@@ -177,7 +178,7 @@ def _mounts(text: str) -> Iterator[_Mount]:
     for line in text.splitlines():
         head, _, tail = line.partition(" - ")
         fields, kind = head.split(), tail.split()
-        if len(fields) < 5 or not kind:
+        if len(fields) < 5 or not kind or not kind[0].startswith("cgroup"):
             continue
         shown, point = map(_unescaped, fields[3:5])
         if kind[0] == "cgroup2":

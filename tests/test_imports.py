@@ -129,6 +129,76 @@ def test_after_a_call_in_a_thread_a_coroutine_imports_nothing(kind):
     assert run(LATER_CALL.format(kind=kind)).split() == []
 
 
+FIRST_CALL = """
+import asyncio, sys
+from parallelize import ProcessPoolExecutor, ThreadPoolExecutor, {kind}
+
+@{kind}
+def call(x):
+    return x
+
+@{kind}
+async def coroutine(x):
+    return x
+
+@{kind}
+def stream(x):
+    yield x
+
+async def main():
+    before = set(sys.modules)
+    {do}
+    print(*sorted(set(sys.modules) - before))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        "assert await call(2) == 2",
+        "assert await coroutine(2) == 2",
+        "assert [x async for x in call.map([1, 2])] == [1, 2]",
+        "assert [x async for x in stream(2)] == [2]",
+    ],
+)
+@pytest.mark.parametrize("kind", ["threaded", "processed"])
+def test_the_first_call_of_a_coroutine_imports_nothing(kind, do):
+    """A program that has asyncio when it decorates has all else loaded there, too."""
+    assert run(FIRST_CALL.format(kind=kind, do=do)).split() == []
+
+
+@pytest.mark.parametrize("kind", ["Thread", "Process"])
+def test_nor_does_the_first_call_of_a_pool(kind):
+    make = f"{kind}PoolExecutor(1)"
+    code = f"""
+import asyncio, sys, parallelize
+pool = parallelize.{make}
+async def main():
+    before = set(sys.modules)
+    assert await asyncio.get_running_loop().run_in_executor(pool, abs, -2) == 2
+    print(*sorted(set(sys.modules) - before))
+with pool:
+    asyncio.run(main())
+"""
+    assert run(code).split() == []
+
+
+def test_a_worker_loads_nothing_ahead():
+    """It is to be ready soon, and has no pool of processes."""
+    code = """
+from parallelize import processed
+def look():
+    import asyncio, sys
+    from parallelize import processed
+    processed(abs)
+    return sorted(name for name in sys.modules if name.startswith("parallelize.exec"))
+print(*processed(look)().result())
+"""
+    assert run(code).split() == []
+
+
 # -------------------------------------------------------------------- public names
 
 
@@ -249,6 +319,7 @@ LAYERS = [
     ["insight", "proxies"],
     ["streams.local", "streams.inline"],
     ["streams.channel", "streams.pump", "streams"],
+    ["ahead"],
     ["calls", "callables", "cpus", "_died"],
     ["dependencies", "ended", "coroutines", "awaiting"],
     ["futures"],

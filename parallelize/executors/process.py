@@ -7,7 +7,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import waiting
+from parallelize import ahead, waiting
 from parallelize.calls import Begun, admit
 from parallelize.executors.base import Executor
 from parallelize.options import (
@@ -104,6 +104,7 @@ class ProcessPoolExecutor(Executor):
             max_memory_per_child,
             check_timeout(idle_timeout, "idle_timeout"),
         )
+        ahead.load(self.kind)
         self._made: Pool | None = None
         # By the pool before it: the one that the first of several threads has made.
         # Single operations only, as a lock might be held for ever in a forked child.

@@ -6,7 +6,7 @@ import itertools
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import dependencies
+from parallelize import ahead, dependencies
 from parallelize.callables import AsyncTarget
 from parallelize.executors.base import Executor, admit
 from parallelize.options import (
@@ -83,6 +83,7 @@ class ThreadPoolExecutor(Executor):
         self._max_workers = check_workers(max_workers) or _default_threads()
         self._prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
         self._idle_timeout = check_timeout(idle_timeout, "idle_timeout")
+        ahead.load(self.kind)
         self._engine = Engine(
             self._max_workers,
             self._prefix,
