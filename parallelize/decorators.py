@@ -8,7 +8,7 @@ from parallelize import ahead
 from parallelize.callables import check_function, innermost, is_generator
 from parallelize.choice import Where
 from parallelize.function import ParallelFunction
-from parallelize.kinds import adapt, inside_worker
+from parallelize.kinds import adapt, inside_interpreter, inside_worker
 from parallelize.options import DEFAULTS, CallOptions, Limit
 from parallelize.settings import changed_options, changed_where
 
@@ -115,7 +115,8 @@ class Decorator:
         if options.buffersize is not None and not is_generator(fn):
             msg = f"buffersize is for generator functions, which {fn!r} is not"
             raise ValueError(msg)
-        if not inside_worker():  # where starting soon is worth more
+        # A worker is to be ready soon, and has no such pools.
+        if not (inside_worker() or inside_interpreter()):
             ahead.load_for(fn, self._where.word())
         if options.limit is not None:  # each function has a limit of its own
             options = options._replace(limit=Limit(options.limit.count))

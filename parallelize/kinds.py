@@ -143,7 +143,7 @@ def make_executor(
         return _make_engine(kind, max_workers, initializer)
     from parallelize.cpus import workers_from_environment
 
-    if kind == "serial" or _inside_interpreter():
+    if kind == "serial" or inside_interpreter():
         from parallelize.executors.serial import SerialExecutor
 
         return SerialExecutor()
@@ -199,6 +199,7 @@ def inside_worker() -> bool:
 _WORKERS = ("parallelize.process.worker", "parallelize.executors.parcels")
 
 
-def _inside_interpreter() -> bool:
+def inside_interpreter() -> bool:
+    """Whether this is an interpreter beside the main one, and a worker of ours."""
     serving = sys.modules.get("parallelize.interpreters.serving")
     return serving is not None and serving.inside_interpreter()
