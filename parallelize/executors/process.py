@@ -118,7 +118,7 @@ class ProcessPoolExecutor(Executor):
     def _live_pool(self) -> Pool:
         pool = self._made
         if pool is None or pool.forgotten:  # in a forked child: it was the parent's
-            with EarlyServer(self._settings.method) as server:
+            with EarlyServer(self._settings) as server:
                 pool = self._new_pool(pool)
                 pool.adopt(server)
         return pool

@@ -12,6 +12,7 @@ modules. Each takes some ten milliseconds, and neither needs the other:
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from parallelize import lifecycle
@@ -20,13 +21,20 @@ from parallelize.process import launch
 if TYPE_CHECKING:
     from typing import Self
 
+    from parallelize.process.settings import Settings
+
+
+#: What a pool needs of them to have one worker, and a little more.
+DESCRIPTORS = 16
+
 
 class EarlyServer:
     """Owns a server until a pool adopts it; one that none adopts is closed.
 
     Args:
-        method: How workers are started. What comes from a fork of the program is
-            not started early: it is to have all that the program has by then.
+        settings: How the pool is to be. Where workers are copies of the program,
+            or nothing is to start if the initializer cannot be pickled, there will
+            be no server early.
 
     Attributes:
         launcher: The hold on it; None if there is none, or it was adopted.
@@ -35,13 +43,14 @@ class EarlyServer:
         RuntimeError: The interpreter is ending; nothing new may start.
     """
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.launcher: launch.Launcher | None = None
         lifecycle.register(self)
-        if method != "fork":
+        if settings.method != "fork" and settings.initializer is None:
             # The pool tries once more, and then the call is told what is wrong.
-            with contextlib.suppress(OSError):
-                self.launcher = launch.launcher(method)
+            with contextlib.suppress(Exception):
+                _look_for_room()
+                self.launcher = launch.launcher(settings.method)
 
     def __enter__(self) -> Self:
         return self
@@ -61,6 +70,20 @@ class EarlyServer:
         if self.launcher is not None:
             self.launcher.forget()
         self.launcher = None
+
+
+def _look_for_room() -> None:
+    """Raise OSError if there are too few descriptors for a pool.
+
+    An interpreter that starts under the same limit would fail, and print why.
+    """
+    spare = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while len(spare) < DESCRIPTORS:
+            spare.append(os.dup(spare[0]))
+    finally:
+        for fd in spare:
+            os.close(fd)
 
 
 __all__ = ("EarlyServer",)

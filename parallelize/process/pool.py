@@ -296,9 +296,10 @@ class Pool:
         lifecycle.register(self)
         self.starter.prepare()
         with contextlib.ExitStack() as undo:
+            # Also one that was started early: it lives under the limits of now.
+            undo.callback(self.starter.close_servers)
             if self.settings.method == "fork":  # before there is a thread of ours
                 self.starter.start_server()
-                undo.callback(self.starter.close_servers)
             dispatcher = Dispatcher(self)
             undo.callback(dispatcher.forget)
             self.state, self._dispatcher = State.OPEN, dispatcher
