@@ -185,6 +185,20 @@ with pool:
     assert run(code).split() == []
 
 
+def test_workers_that_start_later_find_common_modules_loaded():
+    code = """
+import time
+from parallelize import ProcessPoolExecutor
+look = "'typing' in __import__('sys').modules"
+with ProcessPoolExecutor(1, max_tasks_per_child=1) as pool:
+    print(pool.submit(eval, look).result())
+    until = time.monotonic() + 20
+    while not pool.submit(eval, look).result():
+        assert time.monotonic() < until
+"""
+    assert run(code).split() == ["False"]
+
+
 def test_a_worker_loads_nothing_ahead():
     """It is to be ready soon, and has no pool of processes."""
     code = """

@@ -44,6 +44,11 @@ START, SIGNAL, HALT, STARTED, HALTED, EXITED, REFUSED = range(1, 8)
 #: those of the initializer's arguments.
 DESCRIPTORS = 250
 
+#: Modules that the user's modules mostly import. No worker waits for them, but those
+#: that start later find them loaded: after so many milliseconds in which nothing came.
+COMMON = ("typing",)
+LEISURE = 50
+
 #: Seconds that workers have to leave when the pool is gone, before they are killed.
 ORPHAN_GRACE = 0.8
 
@@ -188,8 +193,12 @@ class Server:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         poll.register(self._bell, select.POLLIN)
+        learns = self._launch is _be_worker
         while True:
-            ready = {fd for fd, _ in poll.poll()}
+            ready = {fd for fd, _ in poll.poll(LEISURE if learns else None)}
+            if learns and not ready:
+                _load(COMMON, sys.path)
+                learns = False
             if self._bell.fileno() in ready:
                 self._reap()
             if self._sock.fileno() in ready and not self._obey():
