@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pathlib
 import textwrap
+import time
 
 import pytest
-from harness import Run, run
+from harness import Run, run, started
 
 TOOLS = '''
 def note(mark):
@@ -215,6 +216,95 @@ def test_initializer_cannot_be_pickled() -> None:
     assert "cannot pickle '_thread.lock' object" in done.lines[0]
     assert "initargs" in done.lines[0]
     assert done.lines[1] == "0"
+
+
+# The server is started before it is known whether the first call can be made at all.
+
+REFUSED = """
+files = open_files()
+ex = executor(2)
+print(outcome(ex.submit(abs, threading.Lock())).split(":")[0])
+"""
+
+
+def test_first_call_cannot_be_pickled(method: str) -> None:
+    done = run(
+        REFUSED
+        + """
+print(outcome(ex.submit(abs, -1)))
+ex.shutdown()
+print(nothing_left(files))
+""",
+        method,
+    )
+    assert done.lines == ["SerializationError", "1", "nothing left"]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "ex.shutdown(); print(nothing_left(files))",
+        "ex.shutdown(wait=False); print(nothing_left(files))",
+        "ex.kill_workers(); print(nothing_left(files))",
+        "del ex; import gc; gc.collect(); print(nothing_left(files))",
+        "print('nothing left')",  # but at the end of the program
+        "print('nothing left', flush=True); os._exit(0)",
+    ],
+)
+def test_first_call_cannot_be_pickled_and_there_is_no_other(
+    method: str, end: str
+) -> None:
+    done = run(REFUSED + end, method)
+    assert done.lines == ["SerializationError", "nothing left"]
+
+
+def test_first_call_cannot_be_pickled_and_a_child_lives_on(method: str) -> None:
+    """The server ends with the program, though a forked child had its sockets."""
+    with started(
+        REFUSED
+        + """
+if os.fork() == 0:
+    print("child", os.getpid(), outcome(ex.submit(abs, -2)), flush=True)
+    ex.shutdown()
+    signal.pause()
+os._exit(0)
+""",
+        method,
+    ) as child:
+        assert child.process.stdout is not None
+        assert child.process.stdout.readline() == "SerializationError\n"
+        word, pid, result = child.process.stdout.readline().split()
+        assert (word, result) == ("child", "2")
+        child.process.wait(10)
+        deadline = time.monotonic() + 5
+        while child.processes() != [int(pid)] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert child.processes() == [int(pid)]
+
+
+def test_many_threads_make_the_first_call(method: str) -> None:
+    """Each gets its result, of one pool with one server."""
+    done = run(
+        """
+        files = open_files()
+        for _ in range(5):
+            ex = executor(2)
+            together, told = threading.Barrier(8), []
+            def call(n):
+                together.wait()
+                told.append(outcome(ex.submit(abs, -n)))
+            threads = [threading.Thread(target=call, args=[n]) for n in range(8)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+            assert sorted(told) == list(range(8)), told
+            assert len(ex._successors) == 1
+            ex.shutdown()
+            assert nothing_left(files) == "nothing left", nothing_left(files)
+        print("ok")
+        """,
+        method,
+    )
+    assert done.lines == ["ok"]
 
 
 def test_initializer_of_a_fork_need_not_be_pickled() -> None:
