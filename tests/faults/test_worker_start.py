@@ -282,7 +282,8 @@ os._exit(0)
         assert child.processes() == [int(pid)]
 
 
-def test_many_threads_make_the_first_call(method: str) -> None:
+@pytest.mark.parametrize("start", ["forkserver", "spawn"])  # a fork is not for threads
+def test_many_threads_make_the_first_call(start: str) -> None:
     """Each gets its result, of one pool with one server."""
     done = run(
         """
@@ -302,7 +303,7 @@ def test_many_threads_make_the_first_call(method: str) -> None:
             assert nothing_left(files) == "nothing left", nothing_left(files)
         print("ok")
         """,
-        method,
+        start,
     )
     assert done.lines == ["ok"]
 
