@@ -230,15 +230,17 @@ def write_past_the_end(array):
 @pytest.mark.skipif(sys.platform != "linux", reason="pages can't be dropped there")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_task_that_writes_past_its_array_harms_no_other(workers, make_latch):
-    latch = make_latch()
+    latches = [make_latch() for _ in range(workers)]
     arrays = [np.full(50_000, n, dtype=np.uint8) for n in range(12)]
     with ProcessPoolExecutor(workers) as executor:
-        held = [executor.submit(tasks.hold, latch.folder, n) for n in range(workers)]
-        for _ in held:
+        for latch in latches:
+            executor.submit(tasks.hold, latch.folder)
+        for latch in latches:
             latch.wait_begun()
         wrong = executor.submit(write_past_the_end, np.ones(50_000, dtype=np.uint8))
         futures = [executor.submit(np.sum, array) for array in arrays]
-        latch.release()
+        for latch in latches:
+            latch.release()
         assert wrong.result() == 50_000
         assert [f.result() for f in futures] == [n * 50_000 for n in range(12)]
 
