@@ -13,7 +13,6 @@ import pytest
 from factories import CONCURRENT, KINDS, Factory, Latch
 from watching import CleanUp, Reporter, Watcher
 
-
 # A failure that nobody looked at is logged when it is collected, maybe while hypothesis
 # or pytest parse some source. Until 3.11.8 Python's parser does not bear that the
 # traceback module parses source within (gh-106905), for the carets under a line.
