@@ -20,6 +20,7 @@ import uuid
 from typing import NamedTuple
 
 HERE = pathlib.Path(__file__).parent
+PROGRAMS = HERE.parent / "programs"
 MARK = "PARALLELIZE_TEST_MARK"
 
 #: Seconds that processes have to leave after the program has ended.
@@ -91,6 +92,11 @@ def nothing_left(files, seconds=5.0):
         time.sleep(0.01)
 
 '''
+
+
+def program(name: str) -> str:
+    """Return the text of ``tests/programs/NAME.py``, to be given to `run`."""
+    return (PROGRAMS / f"{name}.py").read_text(encoding="utf-8")
 
 
 class Run(NamedTuple):
