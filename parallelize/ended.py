@@ -21,6 +21,7 @@ __all__ = (
     "has_failed",
     "look_at",
     "name_failure",
+    "no_end",
     "stop",
     "told_of",
 )
@@ -70,6 +71,24 @@ def called_of(
 def stop(future: concurrent.futures.Future[Any]) -> bool:
     """Kill a future of ours, cancel another; return whether that stopped it."""
     return future.kill() if isinstance(future, Future) else future.cancel()
+
+
+def no_end(error: BaseException, *ends: type[BaseException]) -> BaseException:
+    """Return the error of a call, in a form that is not taken for the end of a loop.
+
+    Args:
+        error: What the call raised.
+        *ends: The errors by which the iterator that is to raise it ends.
+
+    Returns:
+        The error; for one of ``ends`` a RuntimeError from it, as PEP 479 has it for
+        generators.
+    """
+    if not isinstance(error, ends):
+        return error
+    replaced = RuntimeError(f"a call raised {type(error).__name__}")
+    replaced.__cause__ = error
+    return replaced
 
 
 class Settled(Outcome):

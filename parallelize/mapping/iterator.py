@@ -110,6 +110,13 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
         """
         self._reader.close()
 
+    async def aclose(self) -> None:
+        """The same in an event loop, for `contextlib.aclosing`.
+
+        An input that is asynchronous has been closed when this returns.
+        """
+        await self._reader.closed()
+
     def __enter__(self) -> Self:
         return self
 
@@ -130,7 +137,7 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._reader.closed()
+        await self.aclose()
 
     def __reduce__(self) -> NoReturn:
         msg = "a map can neither be copied nor pickled"

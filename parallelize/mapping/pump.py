@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.awaiting import running_loop
 from parallelize.calls import Column
+from parallelize.ended import no_end
 from parallelize.mapping.core import Core, Life
 from parallelize.mapping.source import Input, Source, row_of
 
@@ -104,8 +105,11 @@ class _Steps:
         self._iterator = iterator
 
     async def next(self) -> Any:
-        for value in self._iterator:
-            return value
+        try:
+            for value in self._iterator:
+                return value
+        except StopAsyncIteration as error:
+            raise no_end(error, StopAsyncIteration) from error
         raise StopAsyncIteration
 
 
@@ -237,5 +241,8 @@ class AsyncCore(Core):
         """Wait until the input is closed, if that happens in this loop."""
         import asyncio
 
-        if self._pump is not None and self._loop is asyncio.get_running_loop():
-            await asyncio.wait([self._pump])
+        pump = self._pump
+        if pump is None or pump is asyncio.current_task():
+            return  # it was not read, or closes the map that it feeds
+        if self._loop is asyncio.get_running_loop():
+            await asyncio.wait([pump])

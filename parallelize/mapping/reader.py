@@ -29,6 +29,7 @@ from itertools import repeat
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from parallelize.ended import no_end
 from parallelize.futures import Outcome
 from parallelize.waiting import Patient
 
@@ -94,7 +95,7 @@ class Reader(Generic[T]):
 
     def _ask(self, _: None) -> T:
         """Be the tail: return an item, or raise StopIteration to let a block follow."""
-        return self._opened(self._next())
+        return self._opened(self._next(), StopIteration)
 
     def _next(self) -> Any:
         with self.turn:
@@ -117,7 +118,7 @@ class Reader(Generic[T]):
                 if self._take():
                     if self._let_it_follow():
                         break
-                elif self._core.is_over():
+                elif self._is_over(StopIteration):
                     self._behind.append(_END)
                     break
                 else:
@@ -155,12 +156,11 @@ class Reader(Generic[T]):
         outcome = await self._next_async()
         if issubclass(type(outcome), Outcome) and is_heavy(outcome):
             try:
-                opened = await _opened_in_thread(outcome)
+                outcome = await _opened_in_thread(outcome)
             except BaseException:  # the task is cancelled, and may come back
                 self._sealed.append(outcome)
                 raise
-            return self._opened(opened)
-        return self._opened(outcome)
+        return self._opened(outcome, StopIteration, StopAsyncIteration)
 
     async def _next_async(self) -> Any:
         import asyncio
@@ -174,7 +174,7 @@ class Reader(Generic[T]):
             while (outcome := self._at_hand()) is _NOTHING:
                 if self._take():
                     continue
-                if self._core.is_over():
+                if self._is_over(StopIteration, StopAsyncIteration):
                     raise StopAsyncIteration
                 async with asyncio.timeout(self._seconds_left()):
                     await _news(self._core)
@@ -185,6 +185,12 @@ class Reader(Generic[T]):
             self.close()
             raise
         return outcome
+
+    def _is_over(self, *ends: type[BaseException]) -> bool:
+        try:
+            return self._core.is_over()
+        except ends as error:  # the input has failed by it
+            raise no_end(error, *ends) from error
 
     def _fill(self) -> None:
         """Let go of what was handed over, and begin calls in its place."""
@@ -222,8 +228,13 @@ class Reader(Generic[T]):
         else:
             self.ready = map(list.pop, repeat(outcomes, len(outcomes)))
 
-    def _opened(self, outcome: Any) -> T:
-        """Return the value, or raise the error, of what may have to be opened."""
+    def _opened(self, outcome: Any, *ends: type[BaseException]) -> T:
+        """Return the value, or raise the error, of what may have to be opened.
+
+        Args:
+            outcome: It.
+            *ends: The errors that would end the loop of the reader.
+        """
         if not issubclass(type(outcome), Outcome):  # isinstance would ask proxies
             return outcome  # type: ignore[no-any-return]
         value, error = outcome.open()
@@ -233,7 +244,7 @@ class Reader(Generic[T]):
             return error  # type: ignore[no-any-return]  # T says so then
         self.close()
         try:
-            raise error
+            raise no_end(error, *ends)
         finally:
             del self, outcome, error  # the error's traceback holds this frame
 

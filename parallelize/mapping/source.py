@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.calls import Column
 from parallelize.dependencies import futures_in
+from parallelize.ended import no_end
 from parallelize.futures import Future
 
 if TYPE_CHECKING:
@@ -82,8 +83,10 @@ class Source:
         try:
             # extend keeps what it got before an error.
             rows.extend(islice(self._rows, min(number, sys.maxsize)))
-        except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
-            self.fail(error)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self.fail(error)  # the reader gets it in its turn
         else:
             self._count(len(rows), number)
         finally:
@@ -105,7 +108,7 @@ class Source:
         """Note that all was read."""
         self._end(Input.ENDED)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Read no more; the error stands at the end of the rows."""
         self.error = error
         self._end(Input.FAILED)
@@ -146,6 +149,8 @@ def row_of(row: Iterable[Any], position: int) -> tuple[Any, ...]:
     except TypeError as error:
         msg = f"rows[{position}] must be a tuple of arguments, not {row!r}"
         raise TypeError(msg) from error
+    except StopIteration as error:  # of the row's own code: it would end the rows
+        raise no_end(error, StopIteration) from error
 
 
 def _least_length(iterables: Sequence[Iterable[Any]]) -> int | None:

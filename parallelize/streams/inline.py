@@ -11,6 +11,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from parallelize import dependencies
+from parallelize.ended import no_end
 
 if TYPE_CHECKING:
     import asyncio
@@ -73,7 +74,7 @@ class Inline:
         waits_for = dependencies.futures_in(args, kwargs)
         failure = dependencies.first_failure(waits_for)  # waits for them
         if failure is not None:
-            raise failure.error
+            raise no_end(failure.error, StopIteration)
         if waits_for:
             args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
         source = fn(*args, **kwargs)

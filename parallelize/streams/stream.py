@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from parallelize import locks
 from parallelize.calls import name_of
+from parallelize.ended import no_end
 from parallelize.futures import Outcome
 from parallelize.insight import recording
 from parallelize.streams.channel import Channel, Life
@@ -105,7 +106,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         except IndexError:
             item = self._fetch()
         if issubclass(type(item), Outcome):  # isinstance would ask proxies
-            return self._opened(item)
+            return self._opened(item, StopIteration)
         return item  # type: ignore[no-any-return]
 
     def _fetch(self) -> Any:
@@ -125,7 +126,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
                 with away(*self._awaited()):
                     self._channel.wait()
         if item is _OVER:
-            self._raise_end()
+            self._raise_end(StopIteration)
             raise StopIteration
         return item
 
@@ -163,24 +164,24 @@ class Stream(Iterator[T], AsyncIterator[T]):
             self._future.cancel()  # so that nothing of it stays in the queue
         return True
 
-    def _raise_end(self) -> None:
+    def _raise_end(self, *ends: type[BaseException]) -> None:
         self._future = None  # it holds the error, whose traceback holds this stream
         end = self._channel.take_end()
         error = None if end is None else end.open()[1]
         if error is None:
             return
         try:
-            raise error
+            raise no_end(error, *ends)
         finally:
             del self, end, error  # the error's traceback holds this frame
 
-    def _opened(self, item: Outcome) -> T:
+    def _opened(self, item: Outcome, *ends: type[BaseException]) -> T:
         value, error = item.open()
         if error is None:
             return value  # type: ignore[no-any-return]
         self.close()
         try:
-            raise error
+            raise no_end(error, *ends)
         finally:
             del self, item, error
 
@@ -195,7 +196,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         except IndexError:
             item = await self._fetch_async()
         if issubclass(type(item), Outcome):
-            return self._opened(item)
+            return self._opened(item, StopIteration, StopAsyncIteration)
         return item  # type: ignore[no-any-return]
 
     async def _fetch_async(self) -> Any:
@@ -209,7 +210,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
             if not self._run_here():
                 await _news(self._channel)
         if item is _OVER:
-            self._raise_end()
+            self._raise_end(StopIteration, StopAsyncIteration)
             raise StopAsyncIteration
         return item
 
@@ -220,6 +221,8 @@ class Stream(Iterator[T], AsyncIterator[T]):
             return inline.next()
         except StopIteration:
             raise StopAsyncIteration from None
+        except StopAsyncIteration as error:  # of the generator's own code
+            raise no_end(error, StopAsyncIteration) from error
 
     # The end.
 
@@ -236,6 +239,10 @@ class Stream(Iterator[T], AsyncIterator[T]):
             self._future.cancel()
         if self._inline is not None:
             self._inline.close()
+
+    async def aclose(self) -> None:
+        """The same in an event loop, for `contextlib.aclosing`."""
+        self.close()
 
     def _close(self) -> None:
         self._channel.close()
