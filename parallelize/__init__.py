@@ -17,7 +17,7 @@ Example:
 #   function, settings    the decorated function, and the options it was given
 #   mapping               the one map: window, chunks, order, errors
 #   streams/              generators that run in a worker while they are read
-#   pools                 which executor takes a call: the global pools, use()
+#   pools                 which executor takes a call: the global pools
 #   executors/            one backend a file over the base in executors/base
 #   process/              the process engine, both ends of the wire
 #   sharing               what is put into memory once for all processes
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from builtins import TimeoutError  # noqa: A004 - the very one
     from concurrent.futures import BrokenExecutor
 
-    from parallelize.choice import use
+    from parallelize.choice import use, using
     from parallelize.cpus import cpu_count
     from parallelize.decorators import interpreted, parallelized, processed, threaded
     from parallelize.errors import (
@@ -131,6 +131,7 @@ __all__ = (
     "threaded",
     "trace",
     "use",
+    "using",
     "wait",
 )
 
@@ -138,7 +139,7 @@ __all__ = (
 _HOMES = {
     "builtins": ("TimeoutError",),  # which the standard library's package has, too
     "concurrent.futures": ("BrokenExecutor",),
-    "parallelize.choice": ("use",),
+    "parallelize.choice": ("use", "using"),
     "parallelize.cpus": ("cpu_count",),
     "parallelize.decorators": ("interpreted", "parallelized", "processed", "threaded"),
     "parallelize.errors": (

@@ -144,7 +144,7 @@ def run_coroutine(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return result
     if asyncio._get_running_loop() is None:
         return asyncio.run(result)
-    # Run in the caller's own thread (by `use("serial")`), where a loop runs already.
+    # Run in the caller's own thread (by `using("serial")`), where a loop runs already.
     from concurrent.futures import ThreadPoolExecutor
     from contextvars import copy_context
 

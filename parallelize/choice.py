@@ -1,11 +1,11 @@
-"""Which executor takes a call: what the decorator was told, `use`, the environment.
+"""Which executor takes a call: what the decorator was given, `using`, `use`, ...
 
 Who calls a decorated function or a helper gets the executor that the first of
 these names:
 
 1. the ``executor`` (or ``max_workers``, ``initializer``) that the decorator or
    the helper was given;
-2. `use`: within ``with use(...)``, else for the whole program;
+2. `using`, within its block; else `use`, for the whole program;
 3. the environment variable ``PARALLELIZE_EXECUTOR``;
 4. the kind of the decorator or helper itself.
 
@@ -16,18 +16,20 @@ workers would soon wait for themselves.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from parallelize import pools
 from parallelize.kinds import KINDS, adapt, is_engine, make_executor, words
 from parallelize.pools import Given, Global, Own, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextvars import Token
+    from collections.abc import Callable, Coroutine
+    from types import FrameType
 
     from parallelize.executors.base import Executor
     from parallelize.kinds import AnyExecutor
@@ -35,12 +37,15 @@ if TYPE_CHECKING:
 #: The environment variable that redirects the calls of a whole program.
 KIND_VARIABLE = "PARALLELIZE_EXECUTOR"
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 # -------------------------------------------------------------- of one function
 
 
 class Redirected(Source):
-    """The global pool of a kind, unless `use` or the environment names another."""
+    """The global pool of a kind, unless `using`, `use` or the environment differ."""
 
     __slots__ = ("_default",)
 
@@ -56,9 +61,8 @@ class Redirected(Source):
         return self._now().replacement(refused)
 
     def _now(self) -> Source:
-        choice = _scoped.get()
-        if choice is _UNSET:
-            choice = _programs_choice
+        blocks = _blocks.get()
+        choice = blocks[-1].choice if blocks else _programs_choice
         if choice is None:
             choice = _environment.choice()
         return self._default if choice is None else choice
@@ -153,34 +157,82 @@ class _Environment:
 _environment = _Environment()
 
 
-class _Unset(Source):
-    """Stands for: no `use` in this context."""
-
-    __slots__ = ()
-
-    def executor(self) -> Executor:
-        raise NotImplementedError
-
-
 # Guards what the program has chosen. Reentrant, as an entry may be collected, whose
 # finalisers may call decorated functions.
 _choosing = threading.RLock()
 
-_UNSET = _Unset()
-_scoped: ContextVar[Source | None] = ContextVar("parallelize.use", default=_UNSET)
+# The blocks that this context is in, the innermost last. No token of the variable is
+# kept, so that blocks may end in any order.
+_blocks: ContextVar[tuple[Using, ...]] = ContextVar("parallelize.using", default=())
 
-# What `use` was told for the whole program, oldest first; the last one counts.
+# What `use` was given for the whole program, oldest first; the last one counts.
 # An entry leaves when its `Use` is entered as a context manager.
 _program: list[tuple[weakref.ref[Use], Source | None]] = []
 _programs_choice: Source | None = None
 
 
-class Use:
-    """What `use` returns: enter it to bound the choice to a ``with`` block."""
+class Using:
+    """What `using` returns: the choice for a ``with`` block, or for a function.
+
+    It may be entered again, also by other threads and while it is entered.
+    """
 
     def __init__(self, choice: Source | None) -> None:
-        self._choice = choice
-        self._tokens: list[Token[Source | None]] = []
+        self.choice: Source | None = choice
+
+    def __enter__(self) -> None:
+        _blocks.set((*_blocks.get(), self))
+
+    def __exit__(self, *_: object) -> None:
+        blocks = _blocks.get()
+        for index in reversed(range(len(blocks))):
+            if blocks[index] is self:
+                _blocks.set(blocks[:index] + blocks[index + 1 :])
+                return
+
+    def __call__(self, fn: Callable[P, T]) -> Callable[P, T]:
+        """Make a function whose body is such a block."""
+        import inspect
+
+        wrong = inspect.isgeneratorfunction, inspect.isasyncgenfunction
+        if any(is_wrong(fn) for is_wrong in wrong):
+            msg = "a generator function is not decorated by using: use it inside"
+            raise TypeError(msg)
+        if inspect.iscoroutinefunction(fn):
+            return cast("Callable[P, T]", self._around_coroutine(fn))
+
+        @wraps(fn)
+        def within(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self:
+                return fn(*args, **kwargs)
+
+        return within
+
+    def _around_coroutine(
+        self,
+        fn: Callable[P, Coroutine[Any, Any, T]],  # as `Coroutine` has it
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        @wraps(fn)
+        async def within(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self:
+                return await fn(*args, **kwargs)
+
+        return within
+
+
+class Use(Using):
+    """What `use` returns; entered, it is a block, as that of `using`.
+
+    Args:
+        choice: What was chosen.
+        for_block: Whether it is known to be entered next: then the program's choice
+            does not change, not for a moment.
+    """
+
+    def __init__(self, choice: Source | None, *, for_block: bool) -> None:
+        super().__init__(choice)
+        if for_block:
+            return
         with _choosing:
             _drop_buried()
             _program.append((weakref.ref(self), choice))
@@ -190,10 +242,7 @@ class Use:
         with _choosing:
             _program[:] = [entry for entry in _program if entry[0]() is not self]
             _settle_program()
-        self._tokens.append(_scoped.set(self._choice))
-
-    def __exit__(self, *_: object) -> None:
-        _scoped.reset(self._tokens.pop())
+        super().__enter__()
 
 
 def _forget_lock() -> None:
@@ -211,7 +260,9 @@ def _drop_buried() -> None:
     for index in range(len(_program) - 1, -1, -1):
         if _program[index][0]() is None:
             del _program[:index]
-            return
+            break
+    if _program and _program[0][0]() is None and _program[0][1] is None:
+        del _program[0]  # it says what holds without it
 
 
 def _settle_program() -> None:
@@ -219,24 +270,72 @@ def _settle_program() -> None:
     _programs_choice = _program[-1][1] if _program else None
 
 
+def _source(executor: AnyExecutor | str | None) -> Source | None:
+    if executor is None:
+        return None
+    chosen = adapt(executor)
+    return Global(chosen) if isinstance(chosen, str) else Given(chosen)
+
+
+def _is_entered_next(caller: FrameType) -> bool:
+    """Whether the running call of a frame stands in the head of a ``with`` block."""
+    from opcode import opname
+
+    code = caller.f_code.co_code
+    after = [opname[op] for op in code[caller.f_lasti + 2 :: 2][:_LONGEST_CALL]]
+    names = [name for name in after if name != "CACHE"]
+    # Up to Python 3.13, and from 3.14 on.
+    return names[:1] == ["BEFORE_WITH"] or names[:2] == ["COPY", "LOAD_SPECIAL"]
+
+
+#: More than a call's instructions, its inline caches included.
+_LONGEST_CALL = 12
+
+
 # A string, for the address of a cluster is one.
-def use(executor: AnyExecutor | str | None) -> Use:
+def using(executor: AnyExecutor | str | None) -> Using:
+    """Choose the executor for the decorated calls and helpers of a block.
+
+    It holds for what is called in the block, in this thread or asyncio task alone,
+    and in what is started from it by its context: asyncio tasks, and calls in
+    threads of this library. Blocks may end in any order. As a decorator it makes
+    the body of a function, also of an ``async def``, such a block.
+
+    A function or helper that was given an executor, a kind or a number of
+    workers keeps to that.
+
+    Args:
+        executor: As for `use`; None stands for what holds where nothing was chosen.
+
+    Returns:
+        A context manager, which may be entered more than once.
+
+    Raises:
+        TypeError: If it is neither an executor nor a word.
+        ValueError: If there is no such word.
+
+    Example:
+        >>> from parallelize import processed, using
+        >>> @processed
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> with using("serial"):  # for the debugger
+        ...     double(21).result()
+        42
+    """
+    return Using(_source(executor))
+
+
+def use(executor: AnyExecutor | str | None = None) -> Use:
     """Choose the executor for decorated calls and helpers that were given none.
 
-    Called plainly, it holds for the whole program from now on::
+    It holds for the whole program, in all its threads, from now on::
 
         parallelize.use("serial")
 
-    As a context manager it holds for the block, and only in this thread or
-    asyncio task (and what they call)::
-
-        with parallelize.use("serial"):
-            ...
-
-    Python evaluates ``use(...)`` before it enters the block, so that for this
-    moment the choice holds for the whole program in the second form, too; then
-    what had been chosen before holds again, also if several threads do this at
-    once.
+    For a block of code there is `using`. ``with use(...):`` does the same; but
+    what is entered later than in the statement that calls `use`, by an
+    `contextlib.ExitStack` for one, holds for the whole program until then.
 
     A function or helper that was given an executor, a kind or a number of
     workers keeps to that.
@@ -246,22 +345,20 @@ def use(executor: AnyExecutor | str | None) -> Use:
             one of the words "serial", "threads", "processes" and (from Python 3.14
             on) "interpreters", which stand for the global pools;
             "dask://host:8786" and "ray://host:10001" for that cluster, "dask" for a
-            local one and "ray" for what the program has initialised; None takes the
-            choice back.
+            local one and "ray" for what the program has initialised; None, the
+            default, takes the choice back.
 
     Returns:
-        A context manager; it may be dropped.
+        An object that may be dropped.
+
+    Raises:
+        TypeError: If it is neither an executor nor a word.
+        ValueError: If there is no such word.
 
     Example:
-        >>> from parallelize import processed, use
-        >>> @processed
-        ... def double(x: int) -> int:
-        ...     return 2 * x
-        >>> with use("serial"):  # for the debugger
-        ...     double(21).result()
-        42
+        >>> import parallelize
+        >>> _ = parallelize.use("threads")
+        >>> _ = parallelize.use(None)
     """
-    if executor is None:
-        return Use(None)
-    chosen = adapt(executor)
-    return Use(Global(chosen) if isinstance(chosen, str) else Given(chosen))
+    chosen = _source(executor)
+    return Use(chosen, for_block=_is_entered_next(sys._getframe(1)))

@@ -11,7 +11,7 @@ import pytest
 
 import tasks
 from factories import make
-from parallelize import Future, TaskKilled, parallelized, processed, threaded, use
+from parallelize import Future, TaskKilled, parallelized, processed, threaded, using
 
 # ------------------------------------------------------------------ whichever loop
 
@@ -105,7 +105,7 @@ def test_under_trio_an_error_says_what_is_wrong():
     async def main():
         await threaded(tasks.double)(1)
 
-    with use("serial"), pytest.raises(RuntimeError, match="asyncio event loop"):
+    with using("serial"), pytest.raises(RuntimeError, match="asyncio event loop"):
         trio.run(main)
 
 

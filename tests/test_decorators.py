@@ -39,7 +39,7 @@ from parallelize import (
     processed,
     thread_map,
     threaded,
-    use,
+    using,
 )
 
 
@@ -223,7 +223,7 @@ def test_coroutine_functions_run_serially_inside_a_running_loop():
     import asyncio
 
     async def main():
-        with use("serial"):
+        with using("serial"):
             return await decorated.slowly(1), await decorated.in_loop(2)
 
     assert asyncio.run(main())[0] == 2
@@ -951,7 +951,7 @@ def test_functions_of_main(tmp_path):
         textwrap.dedent("""
         import pickle
         import cloudpickle
-        from parallelize import processed, shutdown, use
+        from parallelize import processed, shutdown, using
 
         OFFSET = 5
 

@@ -22,6 +22,7 @@ from parallelize import (
     parallelized,
     processed,
     use,
+    using,
 )
 from parallelize.executors import parcels
 from parallelize.executors.engine import EngineExecutor
@@ -138,7 +139,7 @@ def test_a_missing_extra_names_the_command(monkeypatch, name, module, extra):
         MissingExtraError, match=rf"pip install 'parallelize\[{extra}\]'"
     ):
         make()
-    with use(extra), pytest.raises(MissingExtraError):
+    with using(extra), pytest.raises(MissingExtraError):
         processed(tasks.double)(1)
     monkeypatch.setenv("PARALLELIZE_EXECUTOR", f"{extra}://host:1234")
     parallelize.shutdown()

@@ -24,7 +24,7 @@ from parallelize import (
     processed,
     shutdown,
     threaded,
-    use,
+    using,
 )
 from parallelize import groups as groups_module
 
@@ -111,9 +111,9 @@ def test_a_group_lets_go_of_what_has_ended():
 
 
 def test_it_works_serially():
-    with use("serial"), TaskGroup() as group:
+    with using("serial"), TaskGroup() as group:
         assert group.start(double, 4).done()
-    with pytest.raises(tasks.Refusal), use("serial"), TaskGroup() as group:
+    with pytest.raises(tasks.Refusal), using("serial"), TaskGroup() as group:
         failed = group.start(refuse, 1)
         assert failed.done()
         group.start(double, 1)

@@ -20,7 +20,7 @@ from parallelize import (
     parallelized,
     processed,
     threaded,
-    use,
+    using,
 )
 from parallelize.interpreters import wire
 
@@ -69,7 +69,7 @@ def test_an_older_python_says_which_one_is_needed(make):
 
 def test_decorated_functions_run_elsewhere_on_every_python():
     doubled = interpreted(tasks.double)
-    with use("serial"):
+    with using("serial"):
         assert doubled(4).result() == 8
 
 
@@ -218,7 +218,7 @@ def test_coroutine_functions():
 def test_the_shared_pool_and_its_names():
     here = parallelized("interpreters")(tasks.double)
     assert here(1).result() == 2
-    with use("interpreters"):
+    with using("interpreters"):
         assert threaded(os.getpid)().result() == os.getpid()
         assert processed(os.getpid)().result() == os.getpid()
     parallelize.shutdown()

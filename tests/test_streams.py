@@ -34,7 +34,7 @@ from parallelize import (
     processed,
     thread_map,
     threaded,
-    use,
+    using,
 )
 from parallelize.futures import Failure
 from parallelize.streams.channel import Channel, Life
@@ -612,7 +612,7 @@ def test_futures_among_the_arguments(on, executor):
 
 
 def test_use_redirects():
-    with use("serial"):
+    with using("serial"):
         assert list(threaded(generators.threads)(2)) == [threading.get_ident()] * 2
 
 

@@ -20,7 +20,7 @@ from parallelize import (
     parallelized,
     processed,
     share,
-    use,
+    using,
     wait,
 )
 
@@ -390,7 +390,7 @@ class EngineTests:
 
     def test_use_and_the_helpers(self, executor):
         fn = processed(tasks.pid_of)
-        with use(executor):
+        with using(executor):
             assert fn().result() != os.getpid()
             assert list(parallel_map(tasks.double, [1, 2])) == [2, 4]
         assert list(parallel_map(tasks.double, [1, 2], executor=executor)) == [2, 4]

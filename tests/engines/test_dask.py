@@ -18,7 +18,7 @@ from processes import descendants
 
 import parallelize
 import tasks
-from parallelize import ClusterLost, DaskExecutor, WorkerDied, parallelized, use
+from parallelize import ClusterLost, DaskExecutor, WorkerDied, parallelized, using
 
 distributed = pytest.importorskip("distributed")
 
@@ -229,7 +229,7 @@ def test_no_scheduler_answers():
 
 def test_use_an_address(cluster):
     address = cluster.scheduler_address.replace("tcp://", "dask://")
-    with use(address):
+    with using(address):
         fn = parallelize.processed(tasks.pid_of)
         pids = {fn().result(), *parallelize.thread_map(tasks.pid_of, range(3))}
     assert os.getpid() not in pids

@@ -10,17 +10,17 @@ import pytest
 
 import parallelize
 import tasks
-from parallelize import Future, parallel_map, parallelized, processed, use
+from parallelize import Future, parallel_map, parallelized, processed, using
 
 
 def all_three_ways(theirs):
-    """`parallelized(ex)`, `use(ex)` and `parallel_map(executor=ex)`."""
+    """`parallelized(ex)`, `using(ex)` and `parallel_map(executor=ex)`."""
     fn = parallelized(theirs)(tasks.double)
     future = fn(3)
     assert isinstance(future, Future)
     assert future.result(60) == 6
     assert list(fn.map(range(50))) == [2 * n for n in range(50)]
-    with use(theirs):
+    with using(theirs):
         assert processed(tasks.pid_of)().result(60) != os.getpid()
     assert list(parallel_map(tasks.double, range(50), executor=theirs)) == [
         2 * n for n in range(50)

@@ -17,7 +17,7 @@ from parallelize import (
     TaskKilled,
     WorkerDied,
     parallelized,
-    use,
+    using,
 )
 
 ray = pytest.importorskip("ray")
@@ -167,7 +167,7 @@ def test_ray_is_left_as_it_is(initialised):
 
 
 def test_use_the_ray_that_is_there(initialised):
-    with use("ray"):
+    with using("ray"):
         fn = parallelize.processed(tasks.pid_of)
         assert fn().result() != os.getpid()
         assert list(parallelize.parallel_map(tasks.double, [1, 2])) == [2, 4]
@@ -274,7 +274,7 @@ def test_ray_is_never_started_behind_the_users_back():
         ray.shutdown()
     with pytest.raises(RuntimeError, match=r"call ray\.init\(\) before"):
         RayExecutor()
-    with use("ray"):
+    with using("ray"):
         with pytest.raises(RuntimeError, match=r"ray\.init"):
             parallelize.processed(tasks.double)(1)
     assert not ray.is_initialized()

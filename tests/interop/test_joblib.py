@@ -106,9 +106,9 @@ def thread_name():
     return threading.current_thread().name
 
 
-def test_use_sends_it_elsewhere():
+def test_using_sends_it_elsewhere():
     with (
-        parallelize.use("serial"),
+        parallelize.using("serial"),
         joblib.parallel_config("parallelize", n_jobs=2),
     ):
         assert joblib.Parallel()([delayed(os.getpid)()] * 2) == [os.getpid()] * 2

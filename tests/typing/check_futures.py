@@ -8,7 +8,8 @@ Checked by mypy and pyright, both strict; never run.
 from __future__ import annotations
 
 import concurrent.futures
-from typing import assert_type
+from collections.abc import Coroutine
+from typing import Any, assert_type
 
 from parallelize import (
     Future,
@@ -20,6 +21,7 @@ from parallelize import (
     shutdown,
     threaded,
     use,
+    using,
     wait,
 )
 
@@ -71,8 +73,31 @@ with ProcessPoolExecutor(2, mp_context="spawn", max_tasks_per_child=3) as pool:
 
 # The program's choices.
 
-with use("serial"):
+with using("serial"):
     assert_type(load("x"), Future[bytes])
+with (
+    using(None),
+    using(SerialExecutor()),
+    using(concurrent.futures.ThreadPoolExecutor()),
+):
+    pass
+using(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@using("serial")
+def size_of(path: str) -> int:
+    return len(path)
+
+
+@using("serial")
+async def size_of_later(path: str) -> int:
+    return len(path)
+
+
+assert_type(size_of("x"), int)
+size_of(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+coming: Coroutine[Any, Any, int] = size_of_later("x")
+use()
 use(SerialExecutor())
 use(concurrent.futures.ThreadPoolExecutor())
 use(None)
