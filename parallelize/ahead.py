@@ -17,7 +17,7 @@ __all__ = ("load", "load_for")
 #: For calls and maps, by the kind of executor. What these import is not named.
 _CALLS = {
     "thread": ("executors.thread",),
-    "process": ("executors.process", "process.pool"),
+    "process": ("executors.process", "process.pool", "references"),
 }
 _ALL_CALLS = ("awaiting", "cpus", "mapping.reader", "mapping.orders")
 

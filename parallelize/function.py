@@ -13,7 +13,6 @@ the object as the first argument. Only what needs more is wrapped in a `_Target`
 from __future__ import annotations
 
 import functools
-import sys
 import types
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -504,26 +503,32 @@ class ParallelFunction(Generic[P, R, W]):
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickle by name where a name finds the function, else with its parts."""
-        found, how = self._find_by_name()
+        if self._owner is not None:
+            return self._reduced_method()
+        from parallelize import references
+
+        place = references.place_of(self)
+        if place is None:
+            return _blank, (type(self),), self._state()
+        found = place.found
+        if found is not self:
+            return _variant_of, (found, self._where, self._options)
+        if travels_by_value(self.__module__):
+            made = references.name_or_value(place, "found", type(self))
+            state = references.name_or_value(place, "state", self._state())
+            return _found_or_blank, (made,), state
+        if place.steps:
+            return references.found_by_name, (place,)
+        return place.qualname
+
+    def _reduced_method(self) -> tuple[Any, ...]:
+        name = self._attribute or self.__name__
+        found = _parallel(getattr(self._owner, name, None))
         if found is None or found.__wrapped__ != self.__wrapped__:
             return _blank, (type(self),), self._state()
-        if found is self or (self._owner is not None and found == self):
-            reference: str | tuple[Any, ...] = how
-            return reference
+        if found == self:
+            return getattr, (self._owner, name)
         return _variant_of, (found, self._where, self._options)
-
-    def _find_by_name(self) -> tuple[Any, Any]:
-        """What stands where this function was defined, and how to pickle that."""
-        name = self._attribute or self.__name__
-        if self._owner is not None:
-            found = _parallel(getattr(self._owner, name, None))
-            return found, (getattr, (self._owner, name))
-        if self.__module__ == "__main__":  # other processes have another one
-            return None, None
-        place: Any = sys.modules.get(self.__module__)
-        for part in self.__qualname__.split("."):
-            place = getattr(place, part, None)
-        return _parallel(place), self.__qualname__
 
     def _state(self) -> dict[str, Any]:
         hidden = ("_source", "__call__")
@@ -533,7 +538,12 @@ class ParallelFunction(Generic[P, R, W]):
             state["__wrapped__"] = fn.__func__, fn.__self__
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, given: Any) -> None:  # see `references.name_or_value`
+        from parallelize.references import value_of
+
+        state = value_of(given)
+        if state is None:  # it was found by its name
+            return
         self.__dict__.update(state)
         fn: Any = self.__wrapped__
         if isinstance(fn, tuple):
@@ -570,6 +580,18 @@ def _blank(
     # A pickle makes this first and fills it last, so that a function may refer to
     # its decorated self (as a recursive one in __main__ does).
     return object.__new__(kind)
+
+
+def _found_or_blank(given: Any) -> Any:  # see `references.name_or_value`
+    from parallelize.references import value_of
+
+    value = value_of(given)
+    return _blank(value) if isinstance(value, type) else value
+
+
+def travels_by_value(module: str) -> bool:
+    """Whether what a module has is no use to other processes as a name."""
+    return module in ("__main__", "__mp_main__")
 
 
 def _variant_of(

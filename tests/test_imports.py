@@ -335,7 +335,7 @@ LAYERS = [
     ["streams.local", "streams.inline"],
     ["streams.channel", "streams.pump", "streams"],
     ["ahead"],
-    ["calls", "callables", "cpus", "_died"],
+    ["calls", "callables", "cpus", "references", "_died"],
     ["dependencies", "ended", "coroutines", "awaiting"],
     ["futures"],
     ["unread"],
