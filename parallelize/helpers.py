@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from parallelize.callables import undecorated
 from parallelize.choice import Where
 from parallelize.function import ParallelFunction, row_target
 from parallelize.kinds import adapt
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future as AnyFuture
     from typing import Unpack
 
-    from parallelize.executors.base import Executor
     from parallelize.function import MapOptions
     from parallelize.kinds import AnyExecutor
     from parallelize.mapping import MapIterator
-    from parallelize.pools import Source
 
 __all__ = ("parallel_map", "process_map", "thread_map")
 
@@ -251,10 +248,10 @@ def parallel_map(
 
 
 def _chosen(fn: Callable[..., Any], executor: object) -> Where | None:
-    """Where a `parallel_map` runs; None leaves it to what is decorated."""
+    """Where a `parallel_map` runs; None leaves it to the decorated function."""
     if executor is not None:
         return Where("process", executor=adapt(executor))
-    return Where("process") if undecorated(fn) is None else None
+    return None if isinstance(fn, ParallelFunction) else Where("process")
 
 
 def _map(
@@ -268,16 +265,10 @@ def _map(
     from parallelize.mapping import start_map
 
     check_callable(fn, "fn")
-    executor = _executor(where, fn)
-    target, call_options = row_target(fn)
-    return start_map(executor, target, iterables, options=call_options, **options)
-
-
-def _executor(where: Where | None, fn: Callable[..., Any]) -> Executor:
-    found = undecorated(fn) if where is None else None
-    if found is not None:
-        source: Source = found.function._source
-        return source.open_executor()
     where = where or Where("process")
     # A pool of this map alone is held by the map, and ends with it.
-    return where.make() if where.wants_own_pool() else where.source().open_executor()
+    executor = (
+        where.make() if where.wants_own_pool() else where.source().open_executor()
+    )
+    target, call_options = row_target(fn)
+    return start_map(executor, target, iterables, options=call_options, **options)

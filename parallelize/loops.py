@@ -38,11 +38,22 @@ class _Stage(enum.Enum):
 class LoopThread:
     """A thread that runs one asyncio loop until it is told to stop."""
 
-    def __init__(self, name: str) -> None:
-        """Make it, with the name of its thread; `start` starts it."""
+    def __init__(
+        self,
+        name: str,
+        make_thread: Callable[..., threading.Thread] = threading.Thread,
+        make_lock: Callable[[], threading.RLock] | None = None,
+    ) -> None:
+        """Make it; `start` starts it.
+
+        Args:
+            name: Of its thread.
+            make_thread: Makes the thread.
+            make_lock: Makes what guards its state; a `threading.RLock` by default.
+        """
         # Guards the four below; only what a loop locks itself is taken under it.
         # Reentrant because finalisers may end futures, and so post.
-        self._lock = threading.RLock()
+        self._lock = (make_lock or threading.RLock)()
         self._stage = _Stage.STARTING
         self._posted: list[Callable[[], object]] = []
         self._woken = False
@@ -55,7 +66,7 @@ class LoopThread:
         own = {"context": Context()} if sys.version_info >= (3, 14) else {}
         # Any, as not every Python has the argument.
         options: dict[str, Any] = {"name": name, "daemon": True, **own}
-        self._thread = threading.Thread(target=self._run, **options)
+        self._thread = make_thread(target=self._run, **options)
 
     def prepares(self, prepare: Callable[[], bool]) -> None:
         """Say what is to be called first in the thread, before it is started.

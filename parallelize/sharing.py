@@ -22,7 +22,7 @@ import threading
 import weakref
 from types import GenericAlias
 
-from parallelize.process import pickling
+from parallelize.process import native, pickling
 from parallelize.process.memory import nameless_memory
 
 TYPE_CHECKING = False
@@ -275,7 +275,7 @@ _inherited: frozenset[int] = (
 )  # what it has from the program, as a fork of it
 
 # Its lock guards `_received` in a worker; nothing is locked under it.
-_arrived = threading.Condition()
+_arrived = native.Condition(native.RLock())
 
 
 class noting_shared:  # noqa: N801 - reads as a function in a with statement

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from parallelize.options import CallOptions
 
-__all__ = ("Chained", "ForeignExecutor")
+__all__ = ("ForeignExecutor",)
 
 T = TypeVar("T")
 
@@ -107,20 +107,18 @@ def _workers_of(executor: concurrent.futures.Executor) -> int:
     return cpu_count()
 
 
-class Chained(Future[T]):
+class _Chained(Future[T]):
     """A future that asks another for what it does not know itself."""
 
     _theirs: concurrent.futures.Future[Any] | None = None
 
     def cancel(self) -> bool:
-        """Cancel the other, and this if that was possible."""
         theirs = self._theirs
         if theirs is not None and not self.done() and not theirs.cancel():
             return False
         return super().cancel()
 
     def running(self) -> bool:
-        """Return True while the other runs."""
         theirs = self._theirs
         return not self.done() and theirs is not None and theirs.running()
 
@@ -168,7 +166,7 @@ class _ForeignCall(Call):
         self.kwargs = kwargs
         self.options = options
         self.waits_for = dependencies.futures_in(args, kwargs)
-        self.chained: Chained[Any] = Chained()
+        self.chained: _Chained[Any] = _Chained()
         self.future = self.chained
         self.chained._call = self
 

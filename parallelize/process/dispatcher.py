@@ -10,14 +10,13 @@ import contextlib
 import logging
 import os
 import selectors
-import socket
 import threading
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from parallelize.insight import logs
-from parallelize.process import messages
+from parallelize.process import messages, native
 from parallelize.process.coroutines import CoroutineTask
 from parallelize.process.deadlines import TICK, Deadlines
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
@@ -29,6 +28,7 @@ from parallelize.process.transport import MOST_PARTS, DoesNotFitError, ProtocolE
 from parallelize.process.workers import Stage, exit_code
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from parallelize.process.launch import Event, Launcher
@@ -73,7 +73,7 @@ class Dispatcher:
         self._thread = threading.Thread(
             target=self._run, name="parallelize-dispatcher", daemon=True
         )
-        self._bell, self._ring = socket.socketpair()
+        self._bell, self._ring = native.socket_pair()
         self._bell.setblocking(False)
         self._ring.setblocking(False)
         self._rung = False

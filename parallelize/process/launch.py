@@ -9,7 +9,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from parallelize.process import command
+from parallelize.process import command, native
 from parallelize.process.server import (
     EXITED,
     HALT,
@@ -69,7 +69,7 @@ class Launcher:
     """
 
     def __init__(self, method: str, inherited: Inherited | None = None) -> None:
-        self._sock, theirs = map(_above_streams, socket.socketpair())
+        self._sock, theirs = map(_above_streams, native.socket_pair())
         try:
             if method == "fork":
                 self._pid = _fork(self._sock, theirs, inherited)
@@ -157,7 +157,7 @@ def _above_streams(sock: socket.socket) -> socket.socket:
     import fcntl
 
     with sock:
-        return socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 3))
+        return native.socket_at(fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 3))
 
 
 def _preloaded(method: str) -> tuple[str, ...]:
@@ -210,13 +210,14 @@ def _fork(
         with contextlib.suppress(Exception):  # None, or closed
             stream.flush()
     program = os.getpid()
-    told, teller = socket.socketpair()
+    told, teller = native.socket_pair()
     with told:
         try:
             with teller:
-                pid = os.fork()
+                pid = native.fork()
                 if pid == 0:
                     teller.send(str(os.getpid()).encode())
+                    native.leave_greenlets()
                     for sock in (ours, told, teller):
                         sock.close()
                     _serve(theirs, inherited)

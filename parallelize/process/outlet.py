@@ -16,11 +16,10 @@ asks for what a silent worker has not begun.
 from __future__ import annotations
 
 import pickle
-import threading
 from itertools import groupby
 from time import monotonic_ns
 
-from parallelize.process import messages, pickling
+from parallelize.process import messages, native, pickling
 from parallelize.process.page import BEGUN, NO_ROW, ROW
 from parallelize.process.sender import SEND_AFTER, pickled_item
 
@@ -52,7 +51,7 @@ class Credit:
     def __init__(self) -> None:
         # Guards all of it, between the watcher, which hears the pool, and the main
         # thread, which waits here. Nothing is locked under it.
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = native.Condition(native.Lock())
         self._given: dict[int, int] = {}  # by the id of the stream
         self._closed: set[int] = set()
         self._wakers: list[tuple[Callable[[], bool], Callable[[], object]]] = []
@@ -140,7 +139,7 @@ class Outlet:
         credit.forget_all_but(frame.id)
         # Guards the batch and when it is sent, between the main thread and the
         # watcher. The sender's lock is taken under it.
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         self._batch: list[Any] = []
         self._bytes = 0
         self._last = 0  # when the last item came,
@@ -149,7 +148,7 @@ class Outlet:
 
     def forked(self) -> None:
         """In a copy of the worker that the generator has made."""
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
 
     # As a sink of the pump.
 

@@ -11,8 +11,9 @@ next one mostly does, too, and where work takes longer nobody stays awake for it
 from __future__ import annotations
 
 import os
-import select
 from time import perf_counter
+
+from parallelize.process import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ class Eye:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._poll = select.poll() if hasattr(select, "poll") else None
+        self._poll = native.poll() if native.poll is not None else None
         if self._poll is not None:
-            self._poll.register(sock, select.POLLIN)
+            self._poll.register(sock, native.POLLIN)
 
     def sees(self) -> bool:
         """Whether there is something now."""
         if self._poll is not None:
             return bool(self._poll.poll(0))
-        return bool(select.select([self._sock], [], [], 0)[0])
+        return bool(native.select([self._sock], [], [], 0)[0])
 
 
 class Patience:

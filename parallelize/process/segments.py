@@ -27,9 +27,9 @@ import mmap
 import os
 import struct
 import sys
-import threading
 from itertools import count
 
+from parallelize.process import native
 from parallelize.process.memory import nameless_memory
 from parallelize.process.transport import ProtocolError
 
@@ -147,7 +147,7 @@ class Segments:
         self._ids = count(1)
         # Guards the segments and their holders; nothing is locked under it.
         # Reentrant because a garbage collection may call in at any place.
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         self._all: dict[int, Segment] = {}
         self._free: list[Segment] = []  # the one used last stands last
         self._open: Segment | None = None  # takes smaller messages
@@ -287,7 +287,7 @@ class Segments:
 
     def forget(self) -> None:
         """In a forked child: the same, whoever held the lock."""
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         self.close()
 
 

@@ -7,12 +7,11 @@ begins; it is sent when there is nothing to run, or after a millisecond.
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from time import monotonic_ns
 
 from parallelize.locks import depth
-from parallelize.process import messages, pickling
+from parallelize.process import messages, native, pickling
 from parallelize.process.page import BASE, COUNT, FIRST, JOURNAL_SIZE, Page
 from parallelize.process.segments import Placed
 from parallelize.process.transport import pack
@@ -104,12 +103,12 @@ class Sender:
         # Guards the stream (outbox and socket) between the main thread and the
         # watcher. The journal is the main thread's: the watcher only copies, and
         # its count is set back under the lock. Nothing is locked under it.
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
 
     def forked(self) -> None:
         """Note that this process is a copy made by a task: it may not send."""
         self._forked = True
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         self._page.detach()
 
     def send(

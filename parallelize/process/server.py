@@ -24,12 +24,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import struct
 import sys
 import time
+
+from parallelize.process import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def main(
     try:
         signal.set_wakeup_fd(-1)
         for number in _handled_signals():
-            signal.signal(number, signal.SIG_DFL)
+            native.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the program may block some
         os.set_inheritable(fd, False)
         if method == "fork":
@@ -78,15 +79,15 @@ def main(
         _open_streams()
         # Ctrl-C reaches the whole process group, but is the program's affair. A
         # handler that does nothing is not inherited by programs that tasks run.
-        signal.signal(signal.SIGINT, _ignore)
+        native.signal(signal.SIGINT, _ignore)
         _enable_faulthandler()
         if preload:
             _load(preload, path)
         launch = _exec_worker if method == "spawn" else _be_worker
         if method == "forkserver":  # so that no worker has to, not even the first
             _load(["parallelize.process.worker"], sys.path)
-        fork = _fork_unwarned if preload else os.fork
-        server = Server(socket.socket(fileno=fd), launch, fork)
+        fork = _fork_unwarned if preload else native.fork
+        server = Server(native.socket_at(fd), launch, fork)
         server.run()
         code = 0
     finally:
@@ -97,7 +98,7 @@ def _handled_signals() -> list[int]:
     return [
         number
         for number in signal.valid_signals()
-        if callable(signal.getsignal(number))
+        if callable(native.getsignal(number))
     ]
 
 
@@ -154,7 +155,7 @@ def _fork_unwarned() -> int:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return os.fork()
+        return native.fork()
 
 
 def _ignore(*_: object) -> None:
@@ -182,17 +183,17 @@ class Server:
         self._os_fork = fork
         self._workers: dict[int, int] = {}  # pid -> id, of those not reaped
         self._halted: set[int] = set()  # pids of those that a signal has stopped
-        self._bell, self._ring = socket.socketpair()  # rung by SIGCHLD
+        self._bell, self._ring = native.socket_pair()  # rung by SIGCHLD
         self._bell.setblocking(False)
         self._ring.setblocking(False)
-        signal.signal(signal.SIGCHLD, _ignore)
+        native.signal(signal.SIGCHLD, _ignore)
         signal.set_wakeup_fd(self._ring.fileno(), warn_on_full_buffer=False)
 
     def run(self) -> None:
         """Serve until the pool closes its end, then see the workers off."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        poll.register(self._bell, select.POLLIN)
+        poll = native.poll()
+        poll.register(self._sock, native.POLLIN)
+        poll.register(self._bell, native.POLLIN)
         learns = self._launch is _be_worker
         while True:
             ready = {fd for fd, _ in poll.poll(LEISURE if learns else None)}
@@ -242,7 +243,7 @@ class Server:
         """In the child: drop what is the server's, then be a worker."""
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            native.signal(signal.SIGCHLD, signal.SIG_DFL)
             for sock in (self._sock, self._bell, self._ring):
                 sock.close()
             self._launch(fds)
@@ -298,8 +299,8 @@ class Server:
     def _see_off(self) -> None:
         """Wait a moment for the workers to leave, kill the rest."""
         deadline = time.monotonic() + ORPHAN_GRACE
-        poll = select.poll()
-        poll.register(self._bell, select.POLLIN)
+        poll = native.poll()
+        poll.register(self._bell, native.POLLIN)
         self._reap()
         while self._workers and (left := deadline - time.monotonic()) > 0:
             poll.poll(left * 1000)
@@ -322,7 +323,7 @@ def _exec_worker(fds: list[int]) -> None:
     """Be the worker as a fresh interpreter."""
     from parallelize.process import command
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until it has a handler
+    native.signal(signal.SIGINT, signal.SIG_IGN)  # until it has a handler
     for fd in fds:
         os.set_inheritable(fd, True)
     code = f"from parallelize.process.worker import main; main{tuple(fds)}"

@@ -15,10 +15,10 @@ import contextlib
 import mmap
 import os
 import sys
-import threading
 import weakref
 from collections import deque
 
+from parallelize.process import native
 from parallelize.process.segments import SHARED_SIZE, mapping
 from parallelize.process.transport import ProtocolError
 
@@ -232,7 +232,7 @@ _live: weakref.WeakSet[_Lease] | None = None
 
 # Held while a lease is noted, and by who forks, until the fork is done. The hooks
 # and finalisers run under it; nothing else is locked then.
-_forking = threading.RLock()
+_forking = native.RLock()
 
 
 def _live_leases() -> weakref.WeakSet[_Lease]:
@@ -241,7 +241,7 @@ def _live_leases() -> weakref.WeakSet[_Lease]:
         _live = weakref.WeakSet()
         os.register_at_fork(
             before=_before_fork,
-            after_in_parent=_forking.release,
+            after_in_parent=_after_fork_in_parent,
             after_in_child=_after_fork_in_child,
         )
     return _live
@@ -254,9 +254,13 @@ def _before_fork() -> None:
             lease.keep_from_child()
 
 
+def _after_fork_in_parent() -> None:
+    _forking.release()
+
+
 def _after_fork_in_child() -> None:
     global _forking
-    _forking = threading.RLock()
+    _forking = native.RLock()
 
 
 def _mmap_arguments(ctypes: Any) -> list[type]:

@@ -19,7 +19,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from parallelize.process import command, launch
+from parallelize.process import command, launch, native
 from parallelize.process.page import Page
 from parallelize.process.server import EXITED, HALTED, MESSAGE, STARTED
 
@@ -34,7 +34,7 @@ class Launcher(launch.Launcher):
     """Starts workers itself, and reports their ends as a server does."""
 
     def __init__(self) -> None:
-        self._sock, self._events = socket.socketpair()
+        self._sock, self._events = native.socket_pair()
         self._sock.setblocking(False)
         self._rest = b""
         self._children: dict[int, subprocess.Popen[bytes]] = {}
@@ -99,5 +99,8 @@ def main() -> NoReturn:
 
         tasks, control, page = pickle.load(sys.stdin.buffer)
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the end
-        worker.serve(socket.fromshare(tasks), socket.fromshare(control), Page(page))
+        sockets = [socket.fromshare(shared) for shared in (tasks, control)]
+        for sock in sockets:
+            sock.setblocking(True)
+        worker.serve(*sockets, Page(page))
     raise SystemExit

@@ -24,12 +24,18 @@ import pickle
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from time import monotonic_ns
 
 from parallelize import gaps
-from parallelize.process import inheritance, main_module, messages, pickling, reports
+from parallelize.process import (
+    inheritance,
+    main_module,
+    messages,
+    native,
+    pickling,
+    reports,
+)
 from parallelize.process.exchange import Exchange
 from parallelize.process.limits import cap_threads
 from parallelize.process.outlet import Credit, Outlet
@@ -70,14 +76,12 @@ def inside_worker() -> bool:
 
 def main(task_fd: int, control_fd: int, page_fd: int, *more_fds: int) -> NoReturn:
     """Be a worker on these descriptors, until the pool lets it go."""
-    import socket
-
     try:
         for fd in (task_fd, control_fd, *more_fds):
             os.set_inheritable(fd, False)
         inheritance.received.extend(more_fds)
-        tasks = socket.socket(fileno=task_fd)
-        control = socket.socket(fileno=control_fd)
+        tasks = native.socket_at(task_fd)
+        control = native.socket_at(control_fd)
         page = Page(page_fd)
         os.close(page_fd)
         serve(tasks, control, page)
@@ -89,7 +93,7 @@ def serve(tasks: socket.socket, control: socket.socket, page: Page) -> NoReturn:
     """Be a worker on these sockets, until the pool lets it go."""
     global _inside
     _inside = True
-    signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is the program's affair
+    native.signal(signal.SIGINT, _ignore)  # Ctrl-C is the program's affair
     show_at_signal()
     code = 1
     try:
@@ -112,7 +116,7 @@ class Worker:
         self._reader = FrameReader()
         # Held by who reads the task socket: the main thread when it has nothing to
         # run, else the watcher. Nothing is locked under it.
-        self._reading = threading.Lock()
+        self._reading = native.Lock()
         self._trouble: ProtocolError | None = None  # what the watcher met there
         self._eye = Eye(sock)
         self._patience = Patience()
@@ -143,7 +147,7 @@ class Worker:
             self._exchange.at_most(settings["segments"], settings["kept"])
             reports.begin(settings["reports"], self._sender.report)
             _settle_in(settings, self._control.fileno())
-            threading.Thread(target=self._watch, name="watcher", daemon=True).start()
+            native.Thread(self._watch).start()
         except BaseException as error:  # noqa: BLE001 - it is sent to the pool
             failure = messages.encode_failure(error)
             self._sender.send(messages.START_FAILED, 0, [failure])
@@ -453,5 +457,5 @@ def _leave_multiprocessing() -> None:
 
 def _end_as_orphan() -> NoReturn:
     """End when the parent has gone, after a grace for what is running."""
-    time.sleep(ORPHAN_GRACE)
+    native.sleep(ORPHAN_GRACE)
     os._exit(1)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.coroutines import called
 from parallelize.loops import LoopThread
-from parallelize.process import messages, pickling
+from parallelize.process import messages, native, pickling
 from parallelize.process.page import ROW, TASK
 from parallelize.process.sender import pickled_result
 
@@ -61,7 +61,7 @@ class WorkerLoop:
         self._tasks: dict[int, asyncio.Task[Answer]] = {}
         self._cancelled: set[int] = set()  # of those that were cancelled before
         self._is_flushing = False
-        self._thread = LoopThread("parallelize-loop")
+        self._thread = LoopThread("parallelize-loop", native.thread, native.RLock)
         self._thread.start()
 
     # The main thread's.

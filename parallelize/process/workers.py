@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.errors import ParallelizeError
-from parallelize.process import messages
+from parallelize.process import messages, native
 from parallelize.process.launch import KILL, RESUME
 from parallelize.process.page import Page, close_page_file, make_page_file
 from parallelize.process.queue import COROUTINES
@@ -504,7 +504,7 @@ def exit_code(status: int | None) -> int | None:
 def _pair(
     ours: contextlib.ExitStack, theirs: contextlib.ExitStack
 ) -> tuple[socket.socket, socket.socket]:
-    here, there = socket.socketpair()
+    here, there = native.socket_pair()
     here.setblocking(False)
     return ours.enter_context(here), theirs.enter_context(there)
 

@@ -34,7 +34,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from parallelize.threads.workers import Worker
+from parallelize.threads.workers import Worker, worker_class
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -156,7 +156,7 @@ class Crew:
         self._waking = None
 
     def _start_thread(self, first: Task | None) -> None:
-        worker = Worker(self, f"{self._prefix}_{next(self._names)}", first)
+        worker = worker_class()(self, f"{self._prefix}_{next(self._names)}", first)
         live = self._live
         try:
             self.threads.add(worker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from contextvars import Context
@@ -155,6 +156,21 @@ class Worker(threading.Thread):
         absence = Absence(self, (future,))
         absence.begin()
         waiter.parallelize_absence = absence
+
+
+def worker_class() -> type[Worker]:
+    """The class of new workers: `Worker`, as a thread of what `threading` is now.
+
+    gevent puts a class of its own in the place of `threading.Thread`, which alone can
+    be joined then; that may happen after this module was loaded.
+    """
+    thread = threading.Thread
+    return Worker if issubclass(Worker, thread) else _worker_class_on(thread)
+
+
+@functools.cache
+def _worker_class_on(thread: type[threading.Thread]) -> type[Worker]:
+    return type("Worker", (Worker, thread), {})
 
 
 def _need_frames(count: int) -> None:

@@ -1,6 +1,12 @@
 """Programs in surroundings that other packages make; each test names its package."""
 
+import pathlib
+import sys
+
 import pytest
+
+# For what runs programs, see there.
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "faults"))
 
 
 @pytest.fixture
