@@ -144,7 +144,7 @@ class ParallelFunction(Generic[P, R, W]):
         executor = self._source.executor()
         while True:
             try:
-                return executor._submit(target, row, kwargs, options)
+                return executor._entry(target, row, kwargs, options)
             except RuntimeError:
                 # Somebody may have shut the pool down since it was looked up.
                 fresh = self._source.replacement(executor)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from parallelize.calls import Begun, Call, Rows, admit, name_of, run_retrying, run_rows
 from parallelize.errors import TaskTimeout
+from parallelize.executors import entrance
 from parallelize.executors.livemaps import LiveMaps
 from parallelize.futures import Failure
 from parallelize.insight import recording
@@ -114,7 +115,7 @@ class Executor(concurrent.futures.Executor, ABC):
         from parallelize.mapping import start_map
 
         return start_map(
-            self._watched() if "submit" in vars(self) else self,
+            self,
             fn,
             iterables or ((),),  # as the standard library has it
             options=DEFAULTS,
@@ -125,15 +126,6 @@ class Executor(concurrent.futures.Executor, ABC):
             return_exceptions=return_exceptions,
             progress=progress,
         )
-
-    def _watched(self) -> Executor:
-        """This executor, by its `submit` alone: somebody has put another in its place.
-
-        So tqdm does, to see each call of a map.
-        """
-        from parallelize.executors.foreign import ForeignExecutor
-
-        return ForeignExecutor(self)
 
     def __exit__(
         self,
@@ -158,7 +150,7 @@ class Executor(concurrent.futures.Executor, ABC):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Future[Any]:
-        """Start one call: the road of every call but a map's."""
+        """Start one call; what does not come from `submit` comes by `_entry`."""
         call = self._prepare(fn, args, kwargs, options)
         recorder = recording.active
         if recorder is not None:
@@ -169,6 +161,29 @@ class Executor(concurrent.futures.Executor, ABC):
             call.future.cancel()
             raise
         return call.future
+
+    #: How the calls of decorated functions and maps come in, see `entrance`.
+    _entry = _submit
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        entrance.open_class(cls, Executor.submit)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute; who sets `submit` sees each call of a map, too."""
+        super().__setattr__(name, value)
+        if name == "submit":
+            entrance.open_object(self)
+
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute."""
+        super().__delattr__(name)
+        if name == "submit":
+            entrance.reopen_object(self)
+
+    def _is_watched(self) -> bool:
+        """Whether a `submit` that is not ours is to see each call."""
+        return getattr(self._entry, "__func__", None) is entrance.by_submit
 
     @abstractmethod
     def _prepare(

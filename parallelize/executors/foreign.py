@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from parallelize.options import CallOptions
 
-__all__ = ("ForeignExecutor",)
+__all__ = ("Chained", "ForeignExecutor")
 
 T = TypeVar("T")
 
@@ -107,18 +107,20 @@ def _workers_of(executor: concurrent.futures.Executor) -> int:
     return cpu_count()
 
 
-class _Chained(Future[T]):
+class Chained(Future[T]):
     """A future that asks another for what it does not know itself."""
 
     _theirs: concurrent.futures.Future[Any] | None = None
 
     def cancel(self) -> bool:
+        """Cancel the other, and this if that was possible."""
         theirs = self._theirs
         if theirs is not None and not self.done() and not theirs.cancel():
             return False
         return super().cancel()
 
     def running(self) -> bool:
+        """Return True while the other runs."""
         theirs = self._theirs
         return not self.done() and theirs is not None and theirs.running()
 
@@ -166,7 +168,7 @@ class _ForeignCall(Call):
         self.kwargs = kwargs
         self.options = options
         self.waits_for = dependencies.futures_in(args, kwargs)
-        self.chained: _Chained[Any] = _Chained()
+        self.chained: Chained[Any] = Chained()
         self.future = self.chained
         self.chained._call = self
 

@@ -263,7 +263,7 @@ class Core:
 
     def _start_one(self, row: Row, chunk: Chunk) -> Begun:
         plan = self._plan
-        future = plan.executor._submit(plan.fn, row, {}, plan.options)
+        future = plan.executor._entry(plan.fn, row, {}, plan.options)
         future.add_done_callback(
             lambda done: self._deliver(chunk, 0, [Settled(done)], 0.0)
         )

@@ -254,6 +254,7 @@ def _plan(
     # Processes keep a timeout for each row of a chunk; who else runs a chunk cannot.
     loops = isinstance(fn, AsyncTarget) and kind in ("thread", "process")
     alone = loops or (kind != "process" and _has_limits(options))
+    alone = alone or executor._is_watched()
     lazy = kind == "serial"  # it computes each when it is read
     if lazy and isinstance(fn, AsyncTarget):
         fn = fn.__call__  # ... and in place

@@ -1,0 +1,146 @@
+"""The way in of calls that are not made by `submit`, where a user has put his own.
+
+```
+ f(...), rows of maps ──▶ _entry ───────────────────────▶ _submit     as a rule
+                            └──▶ submit, the user's ──▶ Executor.submit ──▶ _submit
+                                     the call's options go along by the side
+```
+
+The standard library's map calls `submit` for each call, so a subclass that overrides
+it, or a wrapper that was put in its place, sees all calls. Here decorated functions and
+maps have a shorter way. Which way a class takes is settled when the class is made, and
+for one object when its `submit` is set, so that the shorter way looks at nothing.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from parallelize.futures import Failure, Future, Outcome
+from parallelize.options import DEFAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parallelize.executors.base import Executor
+    from parallelize.options import CallOptions
+
+__all__ = ("adopted", "by_submit", "open_class", "open_object", "reopen_object")
+
+
+class _Passed(threading.local):
+    """What goes by the side of the user's `submit`, in the thread that calls it."""
+
+    executor: Executor | None = None
+    options: CallOptions = DEFAULTS
+
+
+_passed = _Passed()
+
+
+def by_submit(
+    executor: Executor,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+) -> Future[Any]:
+    """Start a call by the user's `submit`: an `_entry`."""
+    outer = _passed.executor, _passed.options
+    _passed.executor, _passed.options = executor, options
+    try:
+        return adopted(executor.submit(fn, *args, **kwargs))
+    finally:
+        _passed.executor, _passed.options = outer
+
+
+def _options_for(executor: Executor, options: CallOptions) -> CallOptions:
+    """Take what was passed by the side, once."""
+    if _passed.executor is not executor:
+        return options
+    _passed.executor = None
+    return _passed.options
+
+
+def open_class(kind: type[Executor], submit: object) -> None:
+    """Settle how calls come into the executors of a class.
+
+    Args:
+        kind: The class.
+        submit: Our own `submit`.
+    """
+    if kind.submit is submit:
+        kind._entry = kind._submit
+        return
+
+    def _submit(
+        self: Executor,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Future[Any]:
+        return inner(self, fn, args, kwargs, _options_for(self, options))
+
+    inner = kind._submit
+    kind._submit = _submit  # type: ignore[method-assign]
+    kind._entry = by_submit  # type: ignore[assignment]  # self has another name
+
+
+def open_object(executor: Executor) -> None:
+    """Settle it for an executor whose `submit` has been set."""
+    vars(executor)["_entry"] = MethodType(by_submit, executor)
+    vars(executor)["_submit"] = MethodType(_submit_of_class, executor)
+
+
+def reopen_object(executor: Executor) -> None:
+    """Let the calls come in as those of its class do."""
+    vars(executor).pop("_entry", None)
+    vars(executor).pop("_submit", None)
+
+
+def _submit_of_class(
+    executor: Executor,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+) -> Future[Any]:
+    options = _options_for(executor, options)
+    return type(executor)._submit(executor, fn, args, kwargs, options)
+
+
+# What the user's `submit` returns.
+
+
+def adopted(theirs: Any) -> Future[Any]:
+    """Return a future of ours for what is one, or merely has a `result`."""
+    if isinstance(theirs, Future):
+        return theirs
+    if isinstance(theirs, concurrent.futures.Future):
+        from parallelize.executors.foreign import Chained
+
+        chained: Chained[Any] = Chained()
+        chained.follow(theirs)
+        return chained
+    future: Future[Any] = Future()  # of a test's stand-in, for one
+    future.set_outcome(_Asked(theirs), failed=False)
+    return future
+
+
+class _Asked(Outcome):
+    """The result of something that is no future, asked for when it is wanted."""
+
+    __slots__ = ("_theirs",)
+
+    def __init__(self, theirs: Any) -> None:
+        self._theirs = theirs
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        try:
+            return self._theirs.result(), None
+        except BaseException as error:  # noqa: BLE001 - it belongs to the call
+            return Failure(error).open()
