@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.options import check_callable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from parallelize.options import CallOptions
+
 __all__ = (
     "AsyncTarget",
+    "Undecorated",
     "check_function",
     "innermost",
     "is_async",
@@ -23,10 +26,13 @@ __all__ = (
     "names_of",
     "run_coroutine",
     "uncoroutined",
+    "undecorated",
 )
 
 _COROUTINE = 0x80  # the flags of code objects, as inspect has them
 _GENERATORS = 0x20 | 0x200
+
+_PLACE: object = getattr(functools, "Placeholder", object())
 
 
 def check_function(fn: object) -> None:
@@ -123,6 +129,74 @@ class AsyncTarget:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._fn,)
+
+
+class Undecorated(NamedTuple):
+    """What something calls that is made of a decorated function.
+
+    Attributes:
+        function: The decorated function.
+        fn: The function for workers, as its `_row_target` gives it.
+        args: Positional arguments that come before those of the caller.
+        kwargs: Keyword arguments, likewise.
+        options: How the decorated function has its calls run.
+    """
+
+    function: Any  # a ParallelFunction, which imports this
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: CallOptions
+
+    def alone(self) -> Callable[..., Any]:
+        """The function with these arguments in it."""
+        _, fn, args, kwargs, _ = self
+        if not args and not kwargs:
+            return fn
+        if isinstance(fn, AsyncTarget):
+            return AsyncTarget(functools.partial(fn.coroutine, *args, **kwargs))
+        return functools.partial(fn, *args, **kwargs)
+
+
+def undecorated(fn: Any) -> Undecorated | None:  # any callable
+    """Look into partials, bound methods and callable objects for a decorated function.
+
+    A call of these gives a future, as one of the decorated function does; a worker is
+    to call the plain one.
+
+    Returns:
+        None if ``fn`` is not made of one.
+    """
+    if hasattr(type(fn), "_row_target"):
+        if not fn._gives_futures:
+            return None
+        return Undecorated(fn, fn._row_target(), (), {}, fn._named_options())
+    inside, args, kwargs = _opened(fn)
+    found = None if inside is None else undecorated(inside)
+    if found is None or not (args or kwargs):
+        return found
+    if inside is found.function:  # a name finds that, and not the plain one
+        found = found._replace(fn=inside._wrapped_target())
+    found = found._replace(args=found.args + args, kwargs=found.kwargs | kwargs)
+    if any(each is _PLACE for each in args):  # which the caller is to fill
+        return found._replace(fn=found.alone(), args=(), kwargs={})
+    return found
+
+
+def _opened(fn: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """What it calls, with which arguments before those of the caller."""
+    if isinstance(fn, functools.partial):
+        return fn.func, fn.args, fn.keywords
+    if isinstance(fn, types.MethodType):
+        return fn.__func__, (fn.__self__,), {}
+    if isinstance(fn, (types.FunctionType, types.BuiltinFunctionType, type)):
+        return None, (), {}
+    if hasattr(type(fn), "_parallel_function"):  # the `__call__` of a decorated one
+        return fn._parallel_function(), (), {}
+    call = getattr(type(fn), "__call__", None)  # noqa: B004 - not to call it
+    if hasattr(type(call), "_row_target"):
+        return call, (fn,), {}
+    return None, (), {}
 
 
 def run_coroutine(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

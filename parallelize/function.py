@@ -14,9 +14,15 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
-from parallelize.callables import AsyncTarget, is_async, names_of, uncoroutined
+from parallelize.callables import (
+    AsyncTarget,
+    is_async,
+    names_of,
+    uncoroutined,
+    undecorated,
+)
 from parallelize.options import DEFAULTS
 from parallelize.settings import UNCHANGED, changed_options, changed_where
 
@@ -85,6 +91,7 @@ class ParallelFunction(Generic[P, R, W]):
     __wrapped__: Callable[P, W]
     __name__: str
     __qualname__: str
+    _gives_futures: ClassVar[bool] = True
 
     # _where     where calls run, as the decorator was told
     # _source    ... and who finds the executor for each of them
@@ -399,6 +406,10 @@ class ParallelFunction(Generic[P, R, W]):
             return _AsyncTarget(self)
         return _Target(self) if self._head else self._target
 
+    def _wrapped_target(self) -> Callable[..., Any]:
+        """The same for where a name has to find it among other values."""
+        return _Target(self) if self._target is not None else _AsyncTarget(self)
+
     def _named_options(self) -> CallOptions:
         if self._options.name is not None:
             return self._options
@@ -641,6 +652,9 @@ class _CallAttribute:
         self._function = function  # a copy, lest there be a cycle to collect
         self._bound = bound
 
+    def _parallel_function(self) -> ParallelFunction[..., Any, Any]:
+        return self._function
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Future[Any]:
         return self._function(*args, **kwargs)
 
@@ -666,20 +680,20 @@ class _BoundCall:
         self._instance = instance
         self._owner = owner
 
-    def _looked_up(self) -> ParallelFunction[..., Any, Any]:
+    def _parallel_function(self) -> ParallelFunction[..., Any, Any]:
         # Any, as only overloads for each kind of method are typed.
         method: Any = self._function.__get__(self._instance, self._owner)
         bound: ParallelFunction[..., Any, Any] = method
         return bound
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return self._looked_up()(*args, **kwargs)
+        return self._parallel_function()(*args, **kwargs)
 
     @property
     def __signature__(self) -> Any:
         import inspect
 
-        return inspect.signature(self._looked_up())
+        return inspect.signature(self._parallel_function())
 
 
 def row_target(fn: Callable[..., Any]) -> tuple[Callable[..., Any], CallOptions]:
@@ -690,6 +704,8 @@ def row_target(fn: Callable[..., Any]) -> tuple[Callable[..., Any], CallOptions]
     """
     if isinstance(fn, ParallelFunction):
         return fn._row_target(), fn._named_options()
+    if undecorated(fn) is not None:
+        return fn, DEFAULTS  # a map knows what to do with these
     if is_async(fn):
         _, qualname, module = names_of(fn)
         name = f"{module}.{qualname}"

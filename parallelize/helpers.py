@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from parallelize.callables import undecorated
 from parallelize.choice import Where
 from parallelize.function import ParallelFunction, row_target
 from parallelize.kinds import adapt
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future as AnyFuture
     from typing import Unpack
 
+    from parallelize.executors.base import Executor
     from parallelize.function import MapOptions
     from parallelize.kinds import AnyExecutor
     from parallelize.mapping import MapIterator
+    from parallelize.pools import Source
 
 __all__ = ("parallel_map", "process_map", "thread_map")
 
@@ -248,10 +251,10 @@ def parallel_map(
 
 
 def _chosen(fn: Callable[..., Any], executor: object) -> Where | None:
-    """Where a `parallel_map` runs; None leaves it to the decorated function."""
+    """Where a `parallel_map` runs; None leaves it to what is decorated."""
     if executor is not None:
         return Where("process", executor=adapt(executor))
-    return None if isinstance(fn, ParallelFunction) else Where("process")
+    return Where("process") if undecorated(fn) is None else None
 
 
 def _map(
@@ -265,10 +268,16 @@ def _map(
     from parallelize.mapping import start_map
 
     check_callable(fn, "fn")
-    where = where or Where("process")
-    # A pool of this map alone is held by the map, and ends with it.
-    executor = (
-        where.make() if where.wants_own_pool() else where.source().open_executor()
-    )
+    executor = _executor(where, fn)
     target, call_options = row_target(fn)
     return start_map(executor, target, iterables, options=call_options, **options)
+
+
+def _executor(where: Where | None, fn: Callable[..., Any]) -> Executor:
+    found = undecorated(fn) if where is None else None
+    if found is not None:
+        source: Source = found.function._source
+        return source.open_executor()
+    where = where or Where("process")
+    # A pool of this map alone is held by the map, and ends with it.
+    return where.make() if where.wants_own_pool() else where.source().open_executor()

@@ -13,8 +13,10 @@ from __future__ import annotations
 import concurrent.futures
 from abc import ABC, abstractmethod
 from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
+from parallelize.callables import undecorated
 from parallelize.calls import Begun, Call, Rows, admit, name_of, run_retrying, run_rows
 from parallelize.errors import TaskTimeout
 from parallelize.executors import entrance
@@ -80,9 +82,20 @@ class Executor(concurrent.futures.Executor, ABC):
         Raises:
             RuntimeError: The executor was shut down.
         """
-        if not callable(fn):
-            check_callable(fn, "fn")
-        return self._submit(fn, args, kwargs, DEFAULTS)
+        kind = type(fn)
+        if kind is FunctionType or kind is BuiltinFunctionType:  # as most are
+            return self._submit(fn, args, kwargs, DEFAULTS)
+        return self._submit_other(fn, args, kwargs)
+
+    def _submit_other(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        check_callable(fn, "fn")
+        found = undecorated(fn)
+        if found is None:
+            return self._submit(fn, args, kwargs, DEFAULTS)
+        args, kwargs = found.args + args, found.kwargs | kwargs
+        return self._submit(found.fn, args, kwargs, found.options)
 
     def map(
         self,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import AsyncIterator, Iterator
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from parallelize.callables import AsyncTarget
+from parallelize.callables import AsyncTarget, undecorated
+from parallelize.dependencies import futures_in
 from parallelize.mapping.core import Core, Plan
 from parallelize.mapping.reader import STEPS_ARE_WHOLE, Reader
 from parallelize.mapping.sizes import FarSize, FixedSize, MeasuredSize, Sizes
@@ -196,6 +197,7 @@ def start_map(
     _check_kinds(ordered, return_exceptions, progress)
     chunksize = _check_size(chunksize, "chunksize")
     buffersize = _check_size(buffersize, "buffersize")
+    fn, iterables, options = _looked_into(fn, iterables, options, star=star)
     plan = _plan(executor, fn, options, chunksize, buffersize, ordered=ordered)
     core = _core(iterables, plan, star=star)
     _begin(core, executor)
@@ -205,6 +207,23 @@ def start_map(
         return_exceptions=return_exceptions,
         progress=_bar(progress, core.source.length),
     )
+
+
+def _looked_into(
+    fn: Callable[..., T],
+    iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+    options: CallOptions,
+    *,
+    star: bool,
+) -> tuple[Callable[..., T], Sequence[Iterable[Any] | AsyncIterable[Any]], CallOptions]:
+    """The same for what is made of a decorated function, as a partial of one is."""
+    found = undecorated(fn)
+    if found is None:
+        return fn, iterables, options
+    if not star and futures_in(found.args, {}):  # among the rows they are waited for
+        iterables = (*map(repeat, found.args), *iterables)
+        found = found._replace(args=())
+    return found.alone(), iterables, found.options
 
 
 def _core(

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Never, ParamSpec, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Never,
+    ParamSpec,
+    TypeVar,
+    overload,
+)
 
 from parallelize.function import ParallelFunction
 from parallelize.settings import UNCHANGED, changed_options
@@ -47,6 +56,8 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         >>> with lines(__file__) as stream:
         ...     first = next(stream)
     """
+
+    _gives_futures: ClassVar[bool] = False
 
     def __init__(self, fn: Callable[P, W], where: Where, options: CallOptions) -> None:
         _refuse_retries(options)
