@@ -24,7 +24,7 @@ from concurrent.futures import (
     InvalidStateError,
     as_completed,
 )
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from parallelize import locks
 from parallelize.unread import Unread
@@ -84,6 +84,9 @@ class Outcome:
     """
 
     __slots__ = ()
+
+    #: Whether all of this class are of calls that have succeeded.
+    succeeds: ClassVar[bool] = False
 
     @property
     def failed(self) -> bool:

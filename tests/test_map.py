@@ -20,6 +20,7 @@ from parallelize import parallelized, thread_map
 from parallelize.errors import TaskTimeout
 from parallelize.futures import CancelledError, Future
 from parallelize.mapping import MapIterator, start_map
+from parallelize.mapping.orders import Chunk, Part
 from parallelize.mapping.reader import Reader
 from parallelize.mapping.sizes import MeasuredSize
 from parallelize.options import DEFAULTS, CallOptions, Limit
@@ -589,7 +590,8 @@ def test_a_reader_that_comes_late_gets_its_item_by_hand():
             pass
 
         def take(self):
-            return next(self.blocks, None)
+            block = next(self.blocks, None)
+            return block and Part(Chunk(block, 0), 0, block, {int})
 
         def is_over(self):
             return True

@@ -263,6 +263,8 @@ class _Arrived(Outcome):
 
     __slots__ = ("_name", "_parcel")
 
+    succeeds: ClassVar[bool] = True
+
     def __init__(self, call: EngineCall, parcel: Parcel) -> None:
         self._name = call.name()
         self._parcel = parcel

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from parallelize.callables import AsyncTarget
 from parallelize.calls import Begun, Rows
 from parallelize.ended import Settled
-from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order
+from parallelize.futures import Outcome
+from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order, Part
 from parallelize.mapping.source import Input, Source, hold_futures
 from parallelize.waiting import here
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from parallelize.executors.base import Executor
     from parallelize.futures import Future
-    from parallelize.mapping.orders import Block
     from parallelize.mapping.sizes import Sizes
     from parallelize.options import CallOptions
     from parallelize.waiting import Worker
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("parallelize")
+
+_NO_KINDS: frozenset[type] = frozenset()
 
 
 class Plan(NamedTuple):
@@ -101,6 +103,7 @@ class Core:
         self._order: Order = InOrder() if plan.ordered else AsCompleted()
         self._life = Life.RUNNING
         self._ahead = 0  # rows begun and not given to the reader
+        self._begun = 0  # rows begun in all
         self._chunks: dict[Chunk, None] = {}  # begun, and not all of it has come
         self._wakers: list[Callable[[], object]] = []
         self._make_locks()
@@ -137,7 +140,7 @@ class Core:
         ahead = self._ahead
         return ahead > 0 and ahead + size > self._plan.window(size) + asked
 
-    def take(self) -> Block | None:
+    def take(self) -> Part | None:
         """Return the next outcomes if they are here."""
         with self._arrived:
             return self._order.take()
@@ -230,16 +233,17 @@ class Core:
             return
         if self._plan.one_by_one or hold_futures(rows):
             for row in rows:
-                self._begin(1, partial(self._start_one, row))
+                self._begin((row,), partial(self._start_one, row))
         else:
-            self._begin(len(rows), partial(self._start_chunk, rows))
+            self._begin(rows, partial(self._start_chunk, rows))
 
-    def _begin(self, count: int, start: Callable[[Chunk], Begun]) -> None:
+    def _begin(self, rows: Sequence[Row], start: Callable[[Chunk], Begun]) -> None:
         if self.source.state is Input.FAILED and self.refused is not None:
             return  # a row before this one was refused
-        chunk = Chunk(count)
         with self._arrived:
-            self._ahead += count
+            chunk = Chunk(rows, self._begun)
+            self._begun += chunk.count
+            self._ahead += chunk.count
             self._chunks[chunk] = None
             self._order.begun(chunk)
         try:
@@ -272,6 +276,7 @@ class Core:
     def _take_back(self, chunk: Chunk) -> None:
         with self._arrived:
             self._ahead -= chunk.count
+            self._begun -= chunk.count
             self._chunks.pop(chunk, None)
             self._order.take_back(chunk)
 
@@ -288,17 +293,19 @@ class Core:
     def _deliver(
         self, chunk: Chunk, first: int, outcomes: Sequence[Any], seconds: float
     ) -> None:
-        part = outcomes if isinstance(outcomes, (list, array)) else list(outcomes)
+        part = _part(chunk, first, outcomes)
+        count = len(part.outcomes)
         with self._arrived:
-            chunk.missing -= len(part)
+            chunk.missing -= count
             if not chunk.missing:
                 self._chunks.pop(chunk, None)
                 chunk.begun = None  # it holds the rows
+                chunk.rows = ()
             if self._life in (Life.CLOSED, Life.FORKED):
                 return
             if seconds > 0:
-                self._plan.sizes.measured(len(part), seconds)
-            self._order.arrived(chunk, first, part)
+                self._plan.sizes.measured(count, seconds)
+            self._order.arrived(part)
             wakers = self._tell()
         for waker in wakers:
             waker()
@@ -360,9 +367,9 @@ class Core:
         try:
             while True:
                 self.fill()
-                outcomes = self.take()
-                if outcomes is not None:
-                    self.given(len(outcomes))
+                part = self.take()
+                if part is not None:
+                    self.given(len(part.outcomes))
                 elif self.is_over():
                     return
                 else:
@@ -395,6 +402,28 @@ class Core:
                 self.source.close()
             finally:
                 self._reading.release()
+
+
+def _part(chunk: Chunk, first: int, outcomes: Sequence[Any]) -> Part:
+    """Put together what came, with the arguments of what failed."""
+    if isinstance(outcomes, array):
+        return Part(chunk, first, outcomes, _NO_KINDS)
+    if not isinstance(outcomes, list):
+        outcomes = list(outcomes)
+    kinds = set(map(type, outcomes))
+    for kind in kinds:
+        if issubclass(kind, Outcome) and not kind.succeeds:
+            _keep_failed(chunk, first, outcomes)
+            break
+    return Part(chunk, first, outcomes, kinds)
+
+
+def _keep_failed(chunk: Chunk, first: int, outcomes: Sequence[Any]) -> None:
+    """Keep the arguments of rows that have failed, for the notes of their errors."""
+    rows = chunk.rows
+    for row, outcome in enumerate(outcomes, first):
+        if issubclass(type(outcome), Outcome) and outcome.failed and row < len(rows):
+            chunk.failed[row] = rows[row]
 
 
 def _cancel(chunk: Chunk) -> None:

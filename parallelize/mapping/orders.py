@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from parallelize.calls import Begun
 
@@ -21,16 +23,47 @@ class Chunk:
         count: How many rows.
         missing: How many of them have not come back.
         begun: What cancels those that have not begun; None when there are none.
+        start: The number of the first of them in the input.
+        rows: Their arguments, until all have come back.
+        failed: The arguments of those that have failed, by their number in the chunk.
     """
 
-    __slots__ = ("begun", "count", "given", "missing", "parts")
+    __slots__ = (
+        "begun",
+        "count",
+        "failed",
+        "given",
+        "missing",
+        "parts",
+        "rows",
+        "start",
+    )
 
-    def __init__(self, count: int) -> None:
-        self.count: int = count
-        self.missing: int = count
+    def __init__(self, rows: Sequence[tuple[Any, ...]], start: int) -> None:
+        self.count: int = len(rows)
+        self.missing: int = self.count
+        self.start: int = start
+        self.rows: Sequence[tuple[Any, ...]] = rows
+        self.failed: dict[int, tuple[Any, ...]] = {}
         self.begun: Begun | None = None
         self.given: int = 0  # rows handed to the reader
-        self.parts: dict[int, Block] = {}  # what came, by its first row
+        self.parts: dict[int, Part] = {}  # what came, by its first row
+
+
+class Part(NamedTuple):
+    """Outcomes of a chunk that came together.
+
+    Attributes:
+        chunk: It.
+        first: The number of the first of these in the chunk.
+        outcomes: They.
+        kinds: Their types; of an array's values none.
+    """
+
+    chunk: Chunk
+    first: int
+    outcomes: Block
+    kinds: AbstractSet[type]
 
 
 class Order(Protocol):
@@ -39,10 +72,10 @@ class Order(Protocol):
     def begun(self, chunk: Chunk) -> None:
         """A chunk was handed to the executor."""
 
-    def arrived(self, chunk: Chunk, first: int, outcomes: Block) -> None:
-        """Outcomes of a chunk came, from its row ``first`` on."""
+    def arrived(self, part: Part) -> None:
+        """Outcomes of a chunk came."""
 
-    def take(self) -> Block | None:
+    def take(self) -> Part | None:
         """Return the outcomes that are next, None if they have not come."""
 
     def ready(self) -> bool:
@@ -70,21 +103,21 @@ class InOrder:
         """Stand at the end of the row."""
         self._chunks.append(chunk)
 
-    def arrived(self, chunk: Chunk, first: int, outcomes: Block) -> None:
+    def arrived(self, part: Part) -> None:
         """Wait for the turn."""
-        chunk.parts[first] = outcomes
+        part.chunk.parts[part.first] = part
 
-    def take(self) -> Block | None:
+    def take(self) -> Part | None:
         """Return what came of the oldest chunk, as far as it is complete."""
         if not self._chunks:
             return None
         head = self._chunks[0]
-        outcomes = head.parts.pop(head.given, None)
-        if outcomes is not None:
-            head.given += len(outcomes)
+        part = head.parts.pop(head.given, None)
+        if part is not None:
+            head.given += len(part.outcomes)
             if head.given == head.count:
                 self._chunks.popleft()
-        return outcomes
+        return part
 
     def ready(self) -> bool:
         """Whether the next of the oldest chunk has come."""
@@ -107,24 +140,24 @@ class AsCompleted:
     """Gives outcomes as they come."""
 
     def __init__(self) -> None:
-        self._parts: deque[Block] = deque()
+        self._parts: deque[Part] = deque()
         self._rows = 0  # begun and not taken
 
     def begun(self, chunk: Chunk) -> None:
         """Expect its rows."""
         self._rows += chunk.count
 
-    def arrived(self, chunk: Chunk, first: int, outcomes: Block) -> None:
+    def arrived(self, part: Part) -> None:
         """Stand at the end of the row."""
-        self._parts.append(outcomes)
+        self._parts.append(part)
 
-    def take(self) -> Block | None:
+    def take(self) -> Part | None:
         """Return what came first."""
         if not self._parts:
             return None
-        outcomes = self._parts.popleft()
-        self._rows -= len(outcomes)
-        return outcomes
+        part = self._parts.popleft()
+        self._rows -= len(part.outcomes)
+        return part
 
     def ready(self) -> bool:
         """Whether anything has come."""

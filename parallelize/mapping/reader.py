@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
     from parallelize.insight.progress import Progress
     from parallelize.mapping.core import Core
+    from parallelize.mapping.orders import Part
+
+    # Where outcomes come from (the last of which is its `first`), and how many are
+    # left of them when one was taken.
+    _Row = tuple[Part | None, int]
 
 T = TypeVar("T")
 
@@ -80,6 +85,8 @@ class Reader(Generic[T]):
         # Outcomes that may have to be opened, the next one last: popping keeps
         # nothing of what is handed over.
         self._sealed: list[Any] = []
+        self._part: Part | None = None  # where they are from
+        self._noted: str | None = None  # the note that was added last to an error
         self._is_closed = False
         self._taken = 0  # how many there were in either, when they were full
         # Held while a block is fetched, so that only one thread does, and waits. The
@@ -95,12 +102,14 @@ class Reader(Generic[T]):
 
     def _ask(self, _: None) -> T:
         """Be the tail: return an item, or raise StopIteration to let a block follow."""
-        return self._opened(self._next(), StopIteration)
+        return self._opened(*self._next(), StopIteration)
 
-    def _next(self) -> Any:
+    def _next(self) -> tuple[Any, _Row]:
         with self.turn:
             outcome = self._at_hand()
-            return self._fetch() if outcome is _NOTHING else outcome
+            if outcome is _NOTHING:
+                outcome = self._fetch()
+            return outcome, (self._part, len(self._sealed))
 
     def _at_hand(self) -> Any:
         for item in self.ready:
@@ -154,13 +163,17 @@ class Reader(Generic[T]):
 
         running_loop("a map can be read by async for")
         outcome = await self._next_async()
+        row = self._part, len(self._sealed)
         if issubclass(type(outcome), Outcome) and is_heavy(outcome):
             try:
                 outcome = await _opened_in_thread(outcome)
             except BaseException:  # the task is cancelled, and may come back
                 self._sealed.append(outcome)
                 raise
-        return self._opened(outcome, StopIteration, StopAsyncIteration)
+        try:
+            return self._opened(outcome, row, StopIteration, StopAsyncIteration)
+        finally:
+            del self, outcome, row  # an error's traceback holds this frame
 
     async def _next_async(self) -> Any:
         import asyncio
@@ -195,6 +208,7 @@ class Reader(Generic[T]):
     def _fill(self) -> None:
         """Let go of what was handed over, and begin calls in its place."""
         self._core.was_read = True
+        self._part = None
         self._given(self._taken)
         self._core.fill(asked=1)
 
@@ -207,32 +221,36 @@ class Reader(Generic[T]):
 
     def _take(self) -> bool:
         """Get the next results at hand, if they have come."""
-        outcomes = self._core.take()
-        if not outcomes:
+        part = self._core.take()
+        if part is None or not part.outcomes:
             return False
+        outcomes = part.outcomes
         self._taken += len(outcomes)
+        self._part = None
         if isinstance(outcomes, array):
             self.ready = iter(outcomes)
         else:
-            self._sort(outcomes)
+            self._sort(outcomes, part)
         return True
 
-    def _sort(self, outcomes: list[Any]) -> None:
-        kinds = set(map(type, outcomes))
+    def _sort(self, outcomes: list[Any], part: Part) -> None:
+        kinds = part.kinds
         if kinds <= _PLAIN:
             self.ready = iter(outcomes)
             return
         outcomes.reverse()
         if any(issubclass(kind, Outcome) for kind in kinds):
             self._sealed = outcomes
+            self._part = part._replace(first=part.first + len(outcomes) - 1)
         else:
             self.ready = map(list.pop, repeat(outcomes, len(outcomes)))
 
-    def _opened(self, outcome: Any, *ends: type[BaseException]) -> T:
+    def _opened(self, outcome: Any, row: _Row, *ends: type[BaseException]) -> T:
         """Return the value, or raise the error, of what may have to be opened.
 
         Args:
             outcome: It.
+            row: Of which row it is.
             *ends: The errors that would end the loop of the reader.
         """
         if not issubclass(type(outcome), Outcome):  # isinstance would ask proxies
@@ -241,12 +259,26 @@ class Reader(Generic[T]):
         if error is None:
             return value  # type: ignore[no-any-return]
         if self._return_exceptions:
-            return error  # type: ignore[no-any-return]  # T says so then
+            self._note(error, row)
+            return error  # type: ignore[no-any-return]  # the declared type says so
         self.close()
         try:
-            raise no_end(error, *ends)
+            error = no_end(error, *ends)
+            self._note(error, row)
+            raise error
         finally:
-            del self, outcome, error  # the error's traceback holds this frame
+            del self, outcome, row, error  # the error's traceback holds this frame
+
+    def _note(self, error: BaseException, row: _Row) -> None:
+        """Have the error say of which row it is."""
+        part, left = row
+        if part is None:
+            return
+        from parallelize.mapping.notes import add_row
+
+        chunk, place = part.chunk, part.first - left
+        args = chunk.failed.get(place)
+        self._noted = add_row(error, chunk.start + place, args, self._noted)
 
     def _seconds_left(self) -> float | None:
         return None if self._deadline is None else self._deadline - monotonic()
@@ -283,6 +315,7 @@ class Reader(Generic[T]):
         """Count what was given of what was at hand, and drop the rest."""
         left = len(list(self.ready)) + len(self._sealed)
         self._sealed.clear()
+        self._part = None
         self._given(max(self._taken - left, 0))
         self._taken = 0
 

@@ -342,6 +342,8 @@ class PickledValue(Outcome):
 
     __slots__ = ("_parts", "_shares", "_task", "_what")
 
+    succeeds: ClassVar[bool] = True
+
     def __init__(
         self, parts: Sequence[Part], task: Task, what: str = "the result"
     ) -> None:
