@@ -176,7 +176,7 @@ def undecorated(fn: Any) -> Undecorated | None:  # any callable
     if found is None or not (args or kwargs):
         return found
     if inside is found.function:  # a name finds that, and not the plain one
-        found = found._replace(fn=inside._wrapped_target())
+        found = found._replace(fn=found.function._wrapped_target())
     found = found._replace(args=found.args + args, kwargs=found.kwargs | kwargs)
     if any(each is _PLACE for each in args):  # which the caller is to fill
         return found._replace(fn=found.alone(), args=(), kwargs={})

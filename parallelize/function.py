@@ -40,13 +40,15 @@ if TYPE_CHECKING:
     from parallelize.pools import Source
 
     class MapOptions(TypedDict, total=False):
-        """The options of a map, for type checkers; `ParallelFunction.map` tells."""
+        """The options of a map, for type checkers; `ParallelFunction.map` tells.
+
+        But ``return_exceptions``, on which the type of the results depends.
+        """
 
         timeout: float | None
         chunksize: int | None
         buffersize: int | None
         ordered: bool
-        return_exceptions: bool
         progress: bool | str
 
     A = TypeVar("A")
@@ -164,6 +166,27 @@ class ParallelFunction(Generic[P, R, W]):
         self: Callable[[A], Future[R]],
         a: Iterable[A] | AsyncIterable[A],
         /,
+        *,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def map(
+        self: Callable[[A], Future[R]],
+        a: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | BaseException]: ...
+    @overload
+    def map(
+        self: Callable[[A, B], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        /,
+        *,
+        return_exceptions: Literal[False] = False,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload
@@ -172,6 +195,19 @@ class ParallelFunction(Generic[P, R, W]):
         a: Iterable[A],
         b: Iterable[B],
         /,
+        *,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | BaseException]: ...
+    @overload
+    def map(
+        self: Callable[[A, B, C], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        c: Iterable[C],
+        /,
+        *,
+        return_exceptions: Literal[False] = False,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload
@@ -181,6 +217,20 @@ class ParallelFunction(Generic[P, R, W]):
         b: Iterable[B],
         c: Iterable[C],
         /,
+        *,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | BaseException]: ...
+    @overload
+    def map(
+        self: Callable[[A, B, C, D], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        c: Iterable[C],
+        d: Iterable[D],
+        /,
+        *,
+        return_exceptions: Literal[False] = False,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload
@@ -191,8 +241,10 @@ class ParallelFunction(Generic[P, R, W]):
         c: Iterable[C],
         d: Iterable[D],
         /,
+        *,
+        return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload  # five and more: unchecked, as in builtins.map
     def map(
         self,
@@ -203,8 +255,22 @@ class ParallelFunction(Generic[P, R, W]):
         e: Iterable[Any] | AsyncIterable[Any],
         /,
         *more: Iterable[Any] | AsyncIterable[Any],
+        return_exceptions: Literal[False] = False,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
+    @overload
+    def map(
+        self: Callable[Concatenate[Any, Any, Any, Any, Any, Q], Future[R]],
+        a: Iterable[Any] | AsyncIterable[Any],
+        b: Iterable[Any] | AsyncIterable[Any],
+        c: Iterable[Any] | AsyncIterable[Any],
+        d: Iterable[Any] | AsyncIterable[Any],
+        e: Iterable[Any] | AsyncIterable[Any],
+        /,
+        *more: Iterable[Any] | AsyncIterable[Any],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | BaseException]: ...
     def map(
         self,
         *iterables: Iterable[Any] | AsyncIterable[Any],
@@ -257,6 +323,26 @@ class ParallelFunction(Generic[P, R, W]):
         self: Callable[[A], Future[R]],
         rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
         /,
+        *,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def starmap(
+        self: Callable[[A], Future[R]],
+        rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
+        /,
+        *,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | BaseException]: ...
+    @overload
+    def starmap(
+        self: Callable[[A, B], Future[R]],
+        rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
+        /,
+        *,
+        return_exceptions: Literal[False] = False,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload
@@ -264,6 +350,17 @@ class ParallelFunction(Generic[P, R, W]):
         self: Callable[[A, B], Future[R]],
         rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
         /,
+        *,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | BaseException]: ...
+    @overload
+    def starmap(
+        self: Callable[[A, B, C], Future[R]],
+        rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
+        /,
+        *,
+        return_exceptions: Literal[False] = False,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
     @overload
@@ -271,15 +368,28 @@ class ParallelFunction(Generic[P, R, W]):
         self: Callable[[A, B, C], Future[R]],
         rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
         /,
+        *,
+        return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload  # any other arity
     def starmap(
         self: Callable[[*Ts], Future[R]],
         rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
         /,
+        *,
+        return_exceptions: Literal[False] = False,
         **options: Unpack[MapOptions],
     ) -> MapIterator[R]: ...
+    @overload
+    def starmap(
+        self: Callable[[*Ts], Future[R]],
+        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
+        /,
+        *,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | BaseException]: ...
     def starmap(
         self,
         rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],

@@ -18,7 +18,7 @@ from parallelize.options import check_callable, check_workers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
     from concurrent.futures import Future as AnyFuture
-    from typing import Unpack
+    from typing import Literal, Unpack
 
     from parallelize.executors.base import Executor
     from parallelize.function import MapOptions
@@ -40,14 +40,43 @@ def thread_map(
     /,
     *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
+@overload
+def thread_map(
+    fn: Callable[..., AnyFuture[T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
 @overload  # a coroutine function
 def thread_map(
     fn: Callable[..., Coroutine[Any, Any, T]],
     /,
     *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def thread_map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+@overload
+def thread_map(
+    fn: Callable[..., T],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
 @overload
@@ -56,8 +85,9 @@ def thread_map(
     /,
     *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
+    return_exceptions: bool,
     **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
+) -> MapIterator[T | BaseException]: ...
 def thread_map(
     fn: Callable[..., Any],
     /,
@@ -112,14 +142,43 @@ def process_map(
     /,
     *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
+@overload
+def process_map(
+    fn: Callable[..., AnyFuture[T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
 @overload  # a coroutine function
 def process_map(
     fn: Callable[..., Coroutine[Any, Any, T]],
     /,
     *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def process_map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+@overload
+def process_map(
+    fn: Callable[..., T],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
 @overload
@@ -128,8 +187,9 @@ def process_map(
     /,
     *iterables: Iterable[Any] | AsyncIterable[Any],
     max_workers: int | None = None,
+    return_exceptions: bool,
     **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
+) -> MapIterator[T | BaseException]: ...
 def process_map(
     fn: Callable[..., Any],
     /,
@@ -184,14 +244,43 @@ def parallel_map(
     /,
     *iterables: Iterable[Any] | AsyncIterable[Any],
     executor: AnyExecutor | None = None,
+    return_exceptions: Literal[False] = False,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
+@overload
+def parallel_map(
+    fn: Callable[..., AnyFuture[T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
 @overload  # a coroutine function
 def parallel_map(
     fn: Callable[..., Coroutine[Any, Any, T]],
     /,
     *iterables: Iterable[Any] | AsyncIterable[Any],
     executor: AnyExecutor | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def parallel_map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+@overload
+def parallel_map(
+    fn: Callable[..., T],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    return_exceptions: Literal[False] = False,
     **options: Unpack[MapOptions],
 ) -> MapIterator[T]: ...
 @overload
@@ -200,8 +289,9 @@ def parallel_map(
     /,
     *iterables: Iterable[Any] | AsyncIterable[Any],
     executor: AnyExecutor | None = None,
+    return_exceptions: bool,
     **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
+) -> MapIterator[T | BaseException]: ...
 def parallel_map(
     fn: Callable[..., Any],
     /,

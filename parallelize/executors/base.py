@@ -14,7 +14,7 @@ import concurrent.futures
 from abc import ABC, abstractmethod
 from functools import partial
 from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, overload
 
 from parallelize.callables import undecorated
 from parallelize.calls import Begun, Call, Rows, admit, name_of, run_retrying, run_rows
@@ -27,9 +27,11 @@ from parallelize.options import DEFAULTS, CallOptions, check_callable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+    from concurrent.futures import Future as AnyFuture
     from types import TracebackType
-    from typing import Self
+    from typing import Literal, Self, Unpack
 
+    from parallelize.function import MapOptions
     from parallelize.futures import Future
     from parallelize.mapping import MapIterator
     from parallelize.streams.channel import Channel
@@ -97,9 +99,41 @@ class Executor(concurrent.futures.Executor, ABC):
         args, kwargs = found.args + args, found.kwargs | kwargs
         return self._submit(found.fn, args, kwargs, found.options)
 
+    @overload  # a decorated function
+    def map(
+        self,
+        fn: Callable[..., AnyFuture[T]],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[T]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., AnyFuture[T]],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[T | BaseException]: ...
+    @overload
     def map(
         self,
         fn: Callable[..., T],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[T]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[T | BaseException]: ...
+    def map(
+        self,
+        fn: Callable[..., Any],
         *iterables: Iterable[Any] | AsyncIterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
@@ -107,7 +141,7 @@ class Executor(concurrent.futures.Executor, ABC):
         ordered: bool = True,
         return_exceptions: bool = False,
         progress: bool | str = False,
-    ) -> MapIterator[T]:
+    ) -> MapIterator[Any]:
         """Call ``fn`` with each item of the iterables, as `map` does, in workers.
 
         Args:
