@@ -317,6 +317,10 @@ LAYERS = [
     ["process.segments"],
     ["process.culprit"],
     ["process.command", "process.page", "process.pickling", "process.transport"],
+    ["process.main_encoding"],
+    ["process.main_picture"],
+    ["process.main_pickler"],
+    ["process.main_looks", "process.main_reducers", "process.main_units"],
     ["process.settings"],
     [
         "process.limits",

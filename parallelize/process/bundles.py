@@ -34,6 +34,7 @@ class Bundle(RowsTask):
         first = calls[0]
         Task.__init__(self, pool, first.fn, first.options)
         self.key = first.key
+        self.needs = first.needs
         self._arity: int = len(first.simple or ())
         self._calls = calls
         self._cancelled = False

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize import gaps
 from parallelize.locks import is_interrupt
-from parallelize.process import main_module, pickling
+from parallelize.process import main_looks, main_pickler, main_reducers, pickling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -188,7 +188,7 @@ def _parts(value: object) -> Parts:
 
 def _parts_of_function(fn: types.FunctionType) -> Parts:
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
-        for content in main_module._contents(cell):
+        for content in main_looks.contents(cell):
             yield f"closure variable {name!r}", content
     names = fn.__code__.co_varnames[: fn.__code__.co_argcount]
     defaults = fn.__defaults__ or ()
@@ -198,7 +198,7 @@ def _parts_of_function(fn: types.FunctionType) -> Parts:
         yield f"default of {name!r}", default
     for name, default in (fn.__kwdefaults__ or {}).items():
         yield f"default of {name!r}", default
-    for name in main_module._global_names(fn.__code__):
+    for name in main_pickler.global_names(fn.__code__):
         if name in fn.__globals__:
             yield f"global {name!r}", fn.__globals__[name]
     for name, attribute in vars(fn).items():
@@ -312,41 +312,4 @@ def _finding(steps: Sequence[str], leaf: object) -> Finding:
     name = f"{module}{kind.__qualname__}"
     if isinstance(leaf, (type, types.FunctionType)):
         name = f"{kind.__qualname__} {leaf.__qualname__!r}"
-    return Finding(steps, name, _advice(leaf))
-
-
-def _advice(leaf: object) -> str:
-    for kind in type(leaf).__mro__:
-        advice = _ADVICE.get(f"{kind.__module__}.{kind.__qualname__}")
-        if advice is not None:
-            return advice
-    return _GENERAL
-
-
-_GENERAL = (
-    "make it in the call or in an initializer, leave it out by __getstate__, or run "
-    "the call in a thread (@threaded)"
-)
-_OF_ONE_PROCESS = (
-    "a lock holds within one process: make it where it is used, leave it out by "
-    "__getstate__, or run the call in a thread (@threaded)"
-)
-_CONNECTION = "connect in the worker: in the call, or once in an initializer"
-_ADVICE = {
-    "_thread.lock": _OF_ONE_PROCESS,
-    "_thread.RLock": _OF_ONE_PROCESS,
-    "_thread._local": "make it in the worker, it is of one thread anyway",
-    "_io._IOBase": "pass the path, and open the file in the call",
-    "socket.socket": _CONNECTION,
-    "_socket.socket": _CONNECTION,
-    "ssl.SSLContext": _CONNECTION,
-    "sqlite3.Connection": _CONNECTION,
-    "builtins.generator": "pass a list of what it gives",
-    "builtins.coroutine": "await it first, or decorate the async function itself",
-    "builtins.async_generator": "pass a list of what it gives",
-    "builtins.frame": "pass what is needed of it, as text",
-    "builtins.traceback": "pass its text: traceback.format_exception",
-    "_asyncio.Future": "await it first, and pass what it comes to",
-    "_asyncio.Task": "await it first, and pass what it comes to",
-    "concurrent.futures._base.Future": "pass its result, or a future of parallelize",
-}
+    return Finding(steps, name, main_reducers.advice_for(leaf))

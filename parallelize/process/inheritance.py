@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from parallelize.process import main_module, pickling
+from parallelize.process import pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,8 +65,10 @@ class Inheritance:
     def _dumps(self, value: object) -> bytes:
         from multiprocessing.reduction import ForkingPickler
 
+        from parallelize.process import main_encoding
+
         forking: Any = ForkingPickler  # its table of reducers has no public name
-        return main_module.encode(value, reducers=forking._extra_reducers)
+        return main_encoding.encode(value, reducers=forking._extra_reducers)
 
     def close(self) -> None:
         """Close the copies."""

@@ -1,87 +1,431 @@
-"""What stands in `__main__` travels by name, together with what the name means.
+"""A worker's `__main__`: a picture of the program's, brought up to date by changes.
 
-A worker never runs the program's script, so its `__main__` begins empty. It is
-filled as calls need it: whatever is sent by value names the functions and classes
-of `__main__` that it uses, and is headed by their definitions, and by those of all
-global names that their code mentions.
+A worker never runs the program's script. What stands at the top of the script reaches
+it in *units*: pickles that define one name, or several names that hold objects in
+common. Each unit goes to a worker once, ahead of the first task that was made with it,
+and again when what it means in the program has changed.
 
 ```
- program's __main__            one parcel                        worker's __main__
- ┌───────────────┐   ┌─ definitions ────┬─ value ──────┐         ┌───────────────┐
- │ model = None  │──▶│ work: code       │ (find, work) │── ─ ─ ─▶│ work          │
- │ def work ...  │   │ model: None      │              │         │ model         │
- └───────────────┘   └──────────────────┴──────────────┘         └───────────────┘
+ program's __main__                units                      worker's __main__
+ ┌──────────────────┐   ┌─ unit 7: MISSING, get ─┐          ┌──────────────────┐
+ │ MISSING, get ... │──▶│ unit 8: model          │─ frames ▶│ waiting: model   │
+ │ model = None     │   │ unit 9: work           │          │ built: get, work │
+ └──────────────────┘   └────────────────────────┘          └──────────────────┘
 ```
 
-So there is one `__main__` in a worker, as there is one in the program: what an
-initializer sets, a later call finds, and a class is the same class each time. A
-name is set when it first arrives, and again when what it means in the program has
-changed. Else a worker keeps what it has made of it.
+A unit waits as bytes until a call needs it: because a function that is built mentions
+one of its names, because something that is unpickled refers to it, or because code
+asks the module for it. So there is one `__main__` in a worker, as there is one in the
+program: what an initializer sets, a later call finds, and a class is the same class
+each time. What a worker has made of a name stays until the program's own meaning of
+the name changes.
+
+The program's side, which takes the picture, is `main_picture`. Pickles name the
+functions of this file.
 """
 
 from __future__ import annotations
 
-import functools
 import io
 import marshal
-import operator
 import pickle
 import sys
+import threading
 import types
-from types import MappingProxyType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import Any, TypeGuard
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
 
     import cloudpickle
 
     Keep = Callable[[pickle.PickleBuffer], bool]
-    Definitions = dict[str, bytes]
+    #: The number of a unit, the names that it defines, and its pickle; an empty pickle
+    #: says that the program has these names no more.
+    Unit = tuple[int, tuple[str, ...], bytes]
 
-#: What a parcel with definitions begins with; no pickle begins so.
+#: What a function begins with that goes by its name in `__main__`, or by value.
+OF_MAIN, BY_VALUE = b"@@", b"="
+_MOST_WRAPPERS = 16
+
+#: What a parcel with units begins with; no pickle begins so.
 MARK = b"M"
 
-_LENGTH = 8  # bytes of the number behind the mark: how long the definitions are
+#: What the program's main module may be called: the second in a child process of
+#: multiprocessing, where both names lead to it.
+NAMES = ("__main__", "__mp_main__")
 
-# In a worker: what was received for each name, the names that are being received,
-# and those that it had from the start, as a fork of the program.
-_received: Definitions = {}
-_pending: Definitions = {}
-_own: set[str] = set()
+#: What a pickle contains that refers to it by either name.
+TRACE = b"_main__"
 
-#: The head of the parcel that was received last: all that it says still holds.
-latest: bytes = b""
+_SENTINEL = b"\x8c\x06object\x94\x93"  # a reference to `object`, in a pickle
+_LENGTH = 8  # bytes of the number behind the mark: how long the units are
+
+# Guards the state below while units are stored and built: a worker's loop and threads
+# of a task may ask for names, too. What is unpickled under it may run user code.
+_building = threading.RLock()
+_latest: dict[str, int] = {}  # name -> number of the unit that was received last
+_waiting: dict[str, Unit] = {}  # name -> the unit that will define it
+_due: dict[str, None] = {}  # names to be built before the next call begins
+_wished: dict[str, None] = {}  # the same, but only if it can be done
+_own: set[str] = set()  # names that the worker has as a fork of the program
+_depth = 0  # how many units are being built, one for the sake of another
+_everything = False  # a function was built that may look at any name
+
+#: Grows with each change to what has been built: what refers to it may be outdated.
+generation = 0
 
 
-def encode(
-    value: object,
-    keep_inside: Keep | None = None,
-    reducers: Mapping[type, Callable[..., Any]] = MappingProxyType({}),
-) -> bytes:
-    """Pickle a value by value, headed by what it needs of `__main__`.
+def concerns(data: bytes) -> bool:
+    """Whether a pickle mentions `__main__`, or has what it may hold by identity."""
+    return TRACE in data or _SENTINEL in data
 
-    Args:
-        value: Whatever cloudpickle can pickle.
-        keep_inside: Tells of each large buffer whether it stays in the pickle.
-        reducers: For more types, how they are pickled.
-    """
-    pickler = _forward_pickler()
-    if reducers:  # the class's table is read, not that of an instance
-        table = {**pickler.dispatch_table, **reducers}
-        pickler = type("Forward", (pickler,), {"dispatch_table": table})
-    body, wanted = _pickled(pickler, value, "", keep_inside)
-    definitions: Definitions = {}
-    while wanted:
-        name, _ = wanted.popitem()
-        if name not in definitions and name in _space():
-            definitions[name], more = _pickled(pickler, _space()[name], name, None)
-            wanted |= more
-    if not definitions:
+
+def body_of(parcel: bytes | bytearray | memoryview) -> memoryview:
+    """Receive the units of a parcel; return the pickle that follows them."""
+    view = memoryview(parcel)
+    at = len(MARK) + _LENGTH
+    end = at + int.from_bytes(view[len(MARK) : at], "little")
+    receive(view[at:end])
+    return view[end:]
+
+
+def parcel(units: Sequence[Unit], body: bytes) -> bytes:
+    """Head a pickle with the units that it needs, for `body_of`."""
+    if not units:
         return body
-    head = pickle.dumps(dict(sorted(definitions.items())), 5)
+    head = pickle.dumps(units, 5)
     return b"".join((MARK, len(head).to_bytes(_LENGTH, "little"), head, body))
+
+
+class Memory:
+    """What was made of functions, by either side: bounded in number and in bytes."""
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._made: dict[Any, Any] = {}
+        self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self.get = self._made.get
+        self.pop = self._made.pop
+
+    def put(self, key: object, value: object, size: int) -> None:
+        """Keep what was made, unless it is large; forget all where that is too much."""
+        if size > self._most_bytes // 4:
+            return
+        self._bytes += size
+        if len(self._made) >= self._most or self._bytes > self._most_bytes:
+            self._made.clear()
+            self._bytes = size
+        self._made[key] = value
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._made.clear()
+        self._bytes = 0
+
+
+def remember() -> Memory:
+    """A memory for functions."""
+    return Memory(512, 1 << 24)
+
+
+# ---------------------------------------------------------------- a worker's beginning
+
+
+class _Main(types.ModuleType):
+    """The main module of a worker: it builds what waits when it is asked for it."""
+
+    def __getattr__(self, name: str) -> Any:
+        with _building:
+            if name in _waiting:
+                build(name)
+                settle()
+                if name in vars(self):
+                    return vars(self)[name]
+        msg = f"module {self.__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*vars(self), *_waiting})
+
+
+def begin_empty() -> None:
+    """In a worker: begin with a `__main__` that has nothing of ours in it."""
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = _Main("__main__")
+
+
+def begin_as_copy() -> None:
+    """In a worker that is a copy of the program: note what it has already."""
+    _own.update(_space())
+    sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
+
+
+def _space() -> dict[str, Any]:
+    return vars(sys.modules["__main__"])
+
+
+# ---------------------------------------------------------------- receiving, building
+
+
+def receive(encoded: bytes | bytearray | memoryview) -> None:
+    """Take units, of which some may have been received before."""
+    with _building:
+        for unit in pickle.loads(encoded):
+            _store(unit)
+
+
+def _store(unit: Unit) -> None:
+    global generation
+    number, names, data = unit
+    if all(_latest.get(name) == number for name in names):
+        return
+    replaces = any(map(_has_been_built, names))
+    for name in names:
+        _latest[name] = number
+        if data:
+            _waiting[name] = unit
+        else:
+            _waiting.pop(name, None)
+            _space().pop(name, None)
+    if replaces:
+        generation += 1
+    if data and replaces:
+        _due[names[0]] = None
+    elif data and _everything:
+        _wished[names[0]] = None
+
+
+def _has_been_built(name: str) -> bool:
+    return name in _space() and (name in _latest or name in _own)
+
+
+def is_settled() -> bool:
+    """Whether all that the functions here mention has been built."""
+    return not (_due or _wished)
+
+
+def settle() -> None:
+    """Build what is due; what fails stays due, so that the next call fails as well."""
+    if _depth:  # the unit that is being built outermost will do it
+        return
+    with _building:
+        while _due:
+            name = next(iter(_due))
+            if name in _waiting:
+                build(name)
+            _due.pop(name, None)
+        while _wished:
+            _build_if_possible(_wished.popitem()[0])
+
+
+def _build_if_possible(name: str) -> None:
+    """Build a name that code might ask for; if it does, it meets what is wrong."""
+    if name in _waiting:
+        try:
+            build(name)
+        except BaseException:  # noqa: BLE001 - whatever the user's code raises
+            pass
+
+
+def build(name: str) -> None:
+    """Define a name for which a unit waits, and those that share objects with it."""
+    global _depth
+    unit = _waiting[name]
+    _, names, data = unit
+    for each in names:
+        _waiting.pop(each, None)
+    _depth += 1
+    try:
+        _space().update(pickle.loads(data))
+    except BaseException:
+        for each in names:
+            _waiting.setdefault(each, unit)
+        raise
+    finally:
+        _depth -= 1
+
+
+def build_all() -> None:
+    """Build all that waits; what cannot be built waits on."""
+    with _building:
+        _wished.update(dict.fromkeys(_waiting))
+        settle()
+
+
+def find(name: str) -> Any:
+    """What stands in `__main__` under a name."""
+    top, *parts = name.split(".")
+    with _building:
+        if top in _waiting:
+            build(top)
+            settle()
+        try:
+            found = _finding_space()[top]
+        except KeyError:
+            msg = f"the program's __main__ has no {top!r}"
+            raise AttributeError(msg) from None
+    for part in parts:
+        found = getattr(found, part)
+    return found
+
+
+#: Gives the names among which the program finds what comes back by name.
+_finding_space: Callable[[], dict[str, Any]] = _space
+
+
+def find_in(space: Callable[[], dict[str, Any]]) -> None:
+    """In the program: find names in what this returns; it may not be `__main__`."""
+    global _finding_space
+    _finding_space = space
+
+
+def find_function(name: str) -> Callable[..., Any]:
+    """The function that a name and a number of wrappers lead to."""
+    qualname, wrappers = name.rsplit(":", 1)
+    found = find(qualname)
+    for _ in range(int(wrappers)):
+        found = found.__wrapped__
+    fn: Callable[..., Any] = bare(found)
+    return fn
+
+
+def wrappers_round(fn: Callable[..., Any], found: Any) -> int | None:
+    """How many ``__wrapped__`` lead from what a name finds to a function, if any do."""
+    for wrappers in range(_MOST_WRAPPERS):
+        if bare(found) is fn:
+            return wrappers
+        found = getattr(found, "__wrapped__", None)
+    return None
+
+
+def bare(found: Any) -> Any:
+    """The function inside a bound (class) method, or what was given."""
+    return getattr(found, "__func__", found)
+
+
+def need(names: Iterable[str], *, everything: bool = False) -> None:
+    """Have names built before the next call begins, as a function mentions them."""
+    global _everything
+    if everything and not _everything and not _own:
+        _everything = True
+        _wished.update(dict.fromkeys(_waiting))
+    for name in names:
+        if name in _waiting:
+            _due[name] = None
+    settle()
+
+
+# ------------------------------------------------------------- what pickles of it name
+
+
+def registered(name: str, make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Make a function or class, and let it be found before it is whole.
+
+    It may refer to itself, or to others that refer to it.
+    """
+    made = _space()[name] = make(*args)
+    return made
+
+
+def make_class(make: Callable[..., Any], *args: Any) -> Any:
+    """Make a class without running what the script runs for each new class.
+
+    That has been run in the program: what it did is part of the picture.
+    """
+    bases = next((each for each in args if isinstance(each, tuple)), ())
+    hooks = list(_hooks_of(bases, args[0] if args else type))
+    for owner, name, _ in hooks:
+        if name == "__init_subclass__":
+            type.__setattr__(owner, name, _NOTHING)
+        else:
+            type.__delattr__(owner, name)
+    try:
+        return make(*args)
+    finally:
+        for owner, name, hook in hooks:
+            type.__setattr__(owner, name, hook)
+
+
+def _do_nothing(*_: object, **__: object) -> None:
+    """Take the place of `__init_subclass__`."""
+
+
+_NOTHING: Any = classmethod(_do_nothing)
+
+
+def _hooks_of(
+    bases: tuple[Any, ...], metaclass: object
+) -> Iterator[tuple[type, str, Any]]:
+    for base in bases:
+        for each in getattr(base, "__mro__", ()):
+            if each.__module__ in NAMES and "__init_subclass__" in vars(each):
+                yield each, "__init_subclass__", vars(each)["__init_subclass__"]
+    for each in getattr(metaclass, "__mro__", ()):
+        if each.__module__ in NAMES and issubclass(each, type):
+            for name in ("__new__", "__init__", "__prepare__"):
+                if name in vars(each):
+                    yield each, name, vars(each)[name]
+
+
+def blank_function(code: bytes, cells: int) -> types.FunctionType:
+    """Make a function of `__main__` that has nothing yet but its code."""
+    closure = tuple(types.CellType() for _ in range(cells))
+    space = _space()
+    space.setdefault("__builtins__", __builtins__)
+    loaded = marshal.loads(code)  # noqa: S302 - from the program, as all pickles are
+    return types.FunctionType(loaded, space, closure=closure)
+
+
+def fill_function(fn: types.FunctionType, state: tuple[Any, ...]) -> None:
+    """Give such a function all the rest, and have built what it mentions."""
+    (attributes, more, cells), submodules, mentioned, looks_around = state
+    for name, value in attributes.items():
+        setattr(fn, name, value)
+    vars(fn).update(more)
+    for cell, contents in zip(fn.__closure__ or (), cells, strict=True):
+        if contents:
+            (cell.cell_contents,) = contents
+    for name in submodules:
+        __import__(name)
+    need(mentioned, everything=looks_around)
+
+
+class Unusable:
+    """Stands for what belongs to the program's process; every use of it is refused."""
+
+    __slots__ = ("_parallelize_text",)
+
+    def __init__(self, text: str) -> None:
+        object.__setattr__(self, "_parallelize_text", text)
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        from parallelize.errors import SerializationError
+
+        raise SerializationError(object.__getattribute__(self, "_parallelize_text"))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked by protocols, which can do without
+            raise AttributeError(name)
+        self._refuse()
+
+    def __repr__(self) -> str:
+        return f"<not in this process: {self._parallelize_text}>"
+
+    def __reduce__(self) -> Any:
+        return Unusable, (self._parallelize_text,)
+
+    __setattr__ = __delattr__ = __call__ = __bool__ = __len__ = __iter__ = _refuse
+    __next__ = __contains__ = __getitem__ = __setitem__ = __delitem__ = _refuse
+    __enter__ = __aenter__ = __await__ = __aiter__ = __anext__ = _refuse
+    __add__ = __sub__ = __mul__ = __truediv__ = __int__ = __float__ = _refuse
+
+    def __exit__(self, *_: object) -> None:
+        self._refuse()
+
+
+# ------------------------------------------------------------- from a worker, backwards
 
 
 def encode_back(value: object, keep_inside: Keep | None = None) -> bytes:
@@ -92,371 +436,73 @@ def encode_back(value: object, keep_inside: Keep | None = None) -> bytes:
         return file.getvalue()
 
 
-def body_of(parcel: bytes | bytearray | memoryview) -> memoryview:
-    """Receive the definitions of a parcel; return the pickle that follows them."""
-    global latest
-    view = memoryview(parcel)
-    at = len(MARK) + _LENGTH
-    end = at + int.from_bytes(view[len(MARK) : at], "little")
-    _receive(pickle.loads(view[at:end]))
-    latest = bytes(view[:end])
-    return view[end:]
-
-
-def begin_empty() -> None:
-    """In a worker: begin with a `__main__` that has nothing of ours in it."""
-    sys.modules["__main__"] = types.ModuleType("__main__")
-
-
-def begin_as_copy() -> None:
-    """In a worker that is a copy of the program: note what it has already."""
-    _own.update(_space())
-
-
-def _space() -> dict[str, Any]:
-    return vars(sys.modules["__main__"])
-
-
-# The program's side: what was sent before.
-
-
-class Witness:
-    """What a function of `__main__` was like when it was pickled.
-
-    While all of that is the same, so is the pickle. There is one only for functions
-    that mention nothing but functions, modules and values that cannot change.
-    """
-
-    def __init__(self, fn: types.FunctionType) -> None:
-        self._modules = len(sys.modules)
-        self._names: dict[str, object] = {}
-        self._functions = [(fn, _looks(fn))]
-        self.is_whole: bool = all(map(self._look_at, self._functions))
-
-    def _look_at(self, seen: tuple[types.FunctionType, tuple[Any, ...]]) -> bool:
-        """Note what a function mentions; False if that may change unnoticed."""
-        _, (code, defaults, has_more, *contents) = seen
-        values = [*(defaults or ()), *contents]
-        for name in _global_names(code):
-            if name not in self._names:
-                self._names[name] = value = _space().get(name, _ABSENT)
-                if _is_function_of_main(value):
-                    self._functions.append((value, _looks(value)))
-                else:
-                    values.append(value)
-        return not has_more and all(map(_never_changes, values))
-
-    def holds(self) -> bool:
-        """Whether it would be pickled in the same way now."""
-        if len(sys.modules) != self._modules:  # `_submodules` may find others
-            return False
-        get = _space().get
-        for name, value in self._names.items():
-            if get(name, _ABSENT) is not value:
-                return False
-        return all(_is_same(looks, _looks(fn)) for fn, looks in self._functions)
-
-
-_ABSENT = object()
-_CONSTANTS = (int, float, complex, str, bytes, type(None), types.ModuleType)
-
-
-def _looks(fn: types.FunctionType) -> tuple[Any, ...]:
-    """What a function has that may become something else: attributes, for one."""
-    cells = [content for cell in fn.__closure__ or () for content in _contents(cell)]
-    more_defaults = (
-        each for pair in (fn.__kwdefaults__ or {}).items() for each in pair
-    )
-    return fn.__code__, fn.__defaults__, bool(vars(fn)), *cells, *more_defaults
-
-
-def _is_same(looks: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
-    return len(looks) == len(now) and all(map(operator.is_, looks, now))
-
-
-def _is_function_of_main(value: object) -> TypeGuard[types.FunctionType]:
-    return type(value) is types.FunctionType and value.__globals__ is _space()
-
-
-def _never_changes(value: object) -> bool:
-    if value is _ABSENT:
-        return True
-    if isinstance(value, types.BuiltinFunctionType):  # of an object: that may change
-        return isinstance(value.__self__, (type(None), types.ModuleType, type))
-    if isinstance(value, _NAMED):  # of another module: it travels as a name
-        module = getattr(value, "__module__", None)
-        return module != "__main__" and "<" not in value.__qualname__
-    return type(value) in _CONSTANTS or type(value) is bool
-
-
-# The program's side: pickling.
-
-
-def _pickled(
-    kind: Any, value: object, name: str, keep_inside: Keep | None
-) -> tuple[bytes, dict[str, None]]:
-    """Pickle a value; return with it the names in `__main__` that it needs."""
-    with io.BytesIO() as file:
-        pickler = kind(file, 5, buffer_callback=keep_inside)
-        pickler.defined, pickler.wanted, pickler.spaces = name, {}, {}
-        pickler.dump(value)
-        return file.getvalue(), pickler.wanted
+_pickler: type[cloudpickle.Pickler] | None = None
 
 
 # Defined when first needed, as cloudpickle is loaded then.
-@functools.cache
-def _forward_pickler() -> Any:  # a class that is made here has no name for checkers
-    from cloudpickle import Pickler
-
-    class Forward(Pickler):
-        """Pickles what is found in `__main__` as a name, and notes the name.
-
-        Attributes:
-            defined: The name whose value is pickled: that itself goes by value.
-            wanted: The names, in the order in which they were met.
-            spaces: By the id of a class's dictionary, what travels of that.
-        """
-
-        defined: str
-        wanted: dict[str, None]
-        spaces: dict[int, dict[str, Any]]
-
-        def reducer_override(self, obj: Any) -> Any:
-            if not isinstance(obj, _NAMED):
-                return super().reducer_override(obj)
-            name = _name_of(obj)
-            top = name.partition(".")[0]
-            if top and top != self.defined:
-                self.wanted[top] = None
-                return find, (name,)
-            if isinstance(obj, types.FunctionType) and obj.__globals__ is _space():
-                reduced = self._function(obj)
-            else:
-                reduced = super().reducer_override(obj)
-            if name != self.defined or not isinstance(reduced, tuple):
-                return reduced
-            make, args, *rest = reduced
-            return _registered, (name, make, args), *rest
-
-        def _function(self, fn: types.FunctionType) -> tuple[Any, ...]:
-            code = fn.__code__
-            self.wanted.update(dict.fromkeys(_global_names(code)))
-            args = marshal.dumps(code), len(fn.__closure__ or ())
-            state = _state_of(fn, self.spaces), _submodules(code)
-            return _blank_function, args, state, None, None, _fill_function
-
-    return Forward
-
-
-_NAMED = (types.FunctionType, type)
-
-
-@functools.cache
 def _backward_pickler() -> type[cloudpickle.Pickler]:
+    global _pickler
+    if _pickler is not None:
+        return _pickler
     from cloudpickle import Pickler
 
     class Backward(Pickler):
         """Pickles what the program has in its `__main__` as a name."""
 
         def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, _NAMED):
-                name = _name_of(obj)
-                top = name.partition(".")[0]
-                if top in _received or top in _own:
-                    return find, (name,)
+            name = _name_in_program(obj)
+            if name:
+                return find, (name,)
             return super().reducer_override(obj)
 
+    _pickler = Backward
     return Backward
 
 
-def _name_of(obj: Any) -> str:
-    """The name by which `__main__` has a function or class; empty if by none."""
-    if getattr(obj, "__module__", None) != "__main__":
+def _name_in_program(obj: Any) -> str:
+    """The name by which the program has a function, class or sentinel, or none."""
+    if isinstance(obj, (types.FunctionType, type)):
+        name = qualified_name(obj, _space())
+    elif is_sentinel(obj):
+        name = next((n for n, each in _space().items() if each is obj), "")
+    else:
         return ""
-    found: Any = sys.modules["__main__"]
-    for part in obj.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return obj.__qualname__ if found is obj else ""
+    top = name.partition(".")[0]
+    return name if top in _latest or top in _own else ""
 
 
-@functools.lru_cache(maxsize=512)
-def _global_names(code: types.CodeType) -> tuple[str, ...]:
-    """The global names that code mentions, and the code inside it."""
-    from dis import get_instructions
-
-    names = {
-        str(each.argval): None
-        for each in get_instructions(code)
-        if each.opname in _GLOBAL_OPERATIONS
-    }
-    for inner in _inner(code):
-        names.update(dict.fromkeys(_global_names(inner)))
-    return tuple(names)
-
-
-_GLOBAL_OPERATIONS = frozenset(
-    (
-        "LOAD_GLOBAL",
-        "STORE_GLOBAL",
-        "DELETE_GLOBAL",
-        "LOAD_NAME",  # in the body of a class
-        "LOAD_FROM_DICT_OR_GLOBALS",
-    )
-)
-
-
-def _inner(code: types.CodeType) -> Iterator[types.CodeType]:
-    return (each for each in code.co_consts if isinstance(each, types.CodeType))
-
-
-def _submodules(code: types.CodeType) -> list[str]:
-    """The loaded submodules of packages that code names as attributes.
-
-    ``import a`` gives a worker no ``a.b`` that the program has loaded elsewhere.
-    """
-    space = _space()
-    packages = [
-        value.__name__
-        for name in _global_names(code)
-        if isinstance(value := space.get(name), types.ModuleType)
-        and hasattr(value, "__path__")
-    ]
-    if not packages:
-        return []
-    attributes = set(_attributes(code))
-    return sorted(
-        name
-        for name in list(sys.modules)
-        for package in packages
-        if name.startswith(package + ".")
-        and attributes.issuperset(name[len(package) + 1 :].split("."))
-    )
-
-
-def _attributes(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for inner in _inner(code):
-        yield from _attributes(inner)
-
-
-_ATTRIBUTES = (
-    "__name__",
-    "__qualname__",
-    "__doc__",
-    "__defaults__",
-    "__kwdefaults__",
-    # From Python 3.14 on annotations are evaluated when somebody asks for them.
-    "__annotate__" if sys.version_info >= (3, 14) else "__annotations__",
-    *(["__type_params__"] if sys.version_info >= (3, 12) else []),
-)
-
-
-def _state_of(
-    fn: types.FunctionType, spaces: dict[int, dict[str, Any]]
-) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    attributes = {name: getattr(fn, name) for name in _ATTRIBUTES}
-    cells = zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True)
-    contents = [
-        _class_space(cell, spaces) if name == "__classdict__" else _contents(cell)
-        for name, cell in cells
-    ]
-    return attributes, vars(fn).copy(), contents
-
-
-def _class_space(
-    cell: types.CellType, spaces: dict[int, dict[str, Any]]
-) -> tuple[Any, ...]:
-    """What travels of the class whose names an annotation may mention.
-
-    The descriptors that every class has belong to `object` from Python 3.15 on, which
-    does not give them away: a pickle cannot find them there.
-    """
-    contents = _contents(cell)
-    for space in contents:
-        if id(space) not in spaces:  # the functions of a class have one together
-            spaces[id(space)] = {
-                name: value
-                for name, value in space.items()
-                if name not in ("__dict__", "__weakref__")
-            }
-    return tuple(spaces[id(space)] for space in contents)
-
-
-def _contents(cell: types.CellType) -> tuple[Any, ...]:
-    try:
-        return (cell.cell_contents,)
-    except ValueError:  # it is empty
-        return ()
-
-
-# The worker's side: building what was pickled. Pickles name these functions.
-
-
-def find(name: str) -> Any:
-    """What stands in `__main__` under a name."""
-    top, *parts = name.split(".")
-    if top in _pending:
-        _define(top)
-    found = _space()[top]
+def qualified_name(obj: Any, space: dict[str, Any]) -> str:
+    """The name by which a main module has a function or class; empty if by none."""
+    if getattr(obj, "__module__", None) not in NAMES:
+        return ""
+    top, *parts = obj.__qualname__.split(".")
+    found: Any = space.get(top)
     for part in parts:
-        found = getattr(found, part)
-    return found
+        found = getattr(found, part, None)
+    qualname: str = obj.__qualname__
+    return qualname if found is obj else ""
 
 
-def _registered(name: str, make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Make a function or class, and let it be found before it is whole.
-
-    It may refer to itself, or to others that refer to it.
-    """
-    made = _space()[name] = make(*args)
-    return made
-
-
-def _blank_function(code: bytes, cells: int) -> types.FunctionType:
-    closure = tuple(types.CellType() for _ in range(cells))
-    space = _space()
-    space.setdefault("__builtins__", __builtins__)
-    loaded = marshal.loads(code)  # noqa: S302 - from the program, as all pickles are
-    return types.FunctionType(loaded, space, closure=closure)
+def is_sentinel(obj: Any) -> bool:
+    """Whether an object of the script has nothing but its identity."""
+    kind = type(obj)
+    if kind is object:
+        return True
+    return (
+        kind.__module__ in NAMES
+        and has_default_reduce(kind)
+        and all(each is object or each.__flags__ & _HEAP_TYPE for each in kind.__mro__)
+        and obj.__getstate__() is None
+    )
 
 
-def _fill_function(fn: types.FunctionType, state: tuple[Any, list[str]]) -> None:
-    (attributes, more, cells), submodules = state
-    for name, value in attributes.items():
-        setattr(fn, name, value)
-    fn.__module__ = "__main__"
-    vars(fn).update(more)
-    for cell, contents in zip(fn.__closure__ or (), cells, strict=True):
-        if contents:
-            (cell.cell_contents,) = contents
-    for name in submodules:
-        __import__(name)
+def has_default_reduce(kind: Any) -> bool:
+    """Whether instances of a class are pickled as those of most classes are."""
+    return (
+        kind.__reduce_ex__ is object.__reduce_ex__
+        and kind.__reduce__ is object.__reduce__
+    )
 
 
-def _receive(definitions: Definitions) -> None:
-    """Take definitions that are new, or other than before."""
-    fresh = {n: data for n, data in definitions.items() if _received.get(n) != data}
-    _pending.update(fresh)
-    try:
-        for name in fresh:
-            if name in _pending:
-                _define(name)
-    finally:
-        _pending.clear()
-
-
-def _define(name: str) -> None:
-    data = _pending.pop(name)
-    if name in _own and name not in _received and not _is_code(_space().get(name)):
-        _received[name] = data  # it has that from the program, and maybe changed it
-        return
-    _received[name] = data
-    try:
-        _space()[name] = pickle.loads(data)
-    except BaseException:
-        del _received[name]
-        raise
-
-
-def _is_code(value: object) -> bool:
-    return isinstance(value, _NAMED)
+#: The flag of classes that are made by Python code: they store nothing unseen.
+_HEAP_TYPE = 1 << 9

@@ -4,6 +4,7 @@
 |---------------|-------------------------------------------|-----------------------|
 | START         | settings (pickled dict)                   | READY or START_FAILED |
 | CALL          | function, arguments, buffers …, values …  | DONE or FAILED        |
+| DEFINE        | units of `__main__`, see `main_module`    | none                  |
 | ROWS          | function, rows                            | BLOCK, ROW_DONE,      |
 |               |                                           | ROW_FAILED, in order  |
 | STREAM        | as CALL                                   | ITEMS, ITEM ..., then |
@@ -93,6 +94,7 @@ RELEASED = 7
 STREAM = 8  # a bit that no other kind of a task has
 CREDIT = 9
 CLOSE = 10
+DEFINE = 32
 
 ASYNC = 1 << 6  # this bit is set in the kinds to a worker that are about coroutines
 COROUTINE = ASYNC + 1

@@ -3,10 +3,11 @@
 A value travels as *parts*: its pickle, then the large buffers that pickle
 protocol 5 leaves out of the pickle. The standard pickle is tried first; what it
 cannot do, or what belongs to ``__main__`` (which a worker does not have), goes
-by value through cloudpickle, see `main_module`.
+by value through cloudpickle, see `main_encoding`.
 
-A function travels as one `bytes` object, which also serves as its identity:
-the worker keeps what it made of it, the parent keeps its measured duration.
+A function travels as one `bytes` object, which also serves as its identity: the worker
+keeps what it made of it, the parent keeps its measured duration. What it needs of
+`__main__` comes apart from that, see `main_picture`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from parallelize.process.main_module import Keep
+    from parallelize.process.main_picture import Needs
 
     Part = bytes | bytearray | memoryview
     Parts = Sequence[Part]
@@ -43,12 +45,7 @@ LONG_BYTES = 1 << 20
 #: Pickles of so many bytes are built into a value step by step.
 LONG_PICKLE = 1 << 18
 
-#: How many functions either side remembers.
-MOST_FUNCTIONS = 512
-
 _BY_NAME = b"@"
-_BY_VALUE = b"="
-_MOST_WRAPPERS = 16
 _PLAIN = frozenset((types.FunctionType, types.BuiltinFunctionType))
 _SIMPLE = frozenset((int, float, bool, str, type(None)))
 _RAW = frozenset((bytes, bytearray))
@@ -58,10 +55,10 @@ def _nowhere(_: Sequence[memoryview]) -> None:
     """Place nothing: the buffers are parts of the message."""
 
 
-_encoded: dict[Any, bytes] = {}  # functions that travel by name, as bytes
-# Functions of `__main__` that travel by value, and what they were like.
-_of_main: dict[Callable[..., Any], tuple[bytes, main_module.Witness]] = {}
-_decoded: dict[bytes, Callable[..., Any]] = {}  # and what came of the bytes here
+# Functions that travel by name, as bytes; those that ask for `__main__` are apart.
+_encoded = main_module.remember()
+_decoded = main_module.remember()  # and what came of the bytes here
+_decoded_at = 0  # the generation of `__main__` when that was empty
 
 
 def dumps(value: object, place: Place = _nowhere) -> list[Part]:
@@ -79,7 +76,13 @@ def dumps(value: object, place: Place = _nowhere) -> list[Part]:
         BaseException: Whatever pickling raised; `Exception` classes only after
             cloudpickle has failed too.
     """
-    return _dumps(value, main_module.encode, place)
+    return _dumps(value, _encode, place)
+
+
+def _encode(value: object, keep_inside: Keep) -> bytes:
+    from parallelize.process import main_encoding
+
+    return main_encoding.encode(value, keep_inside)
 
 
 def are_simple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -127,7 +130,7 @@ def dumps_buffers(value: object) -> list[Part]:
         own.extend(buffers)
         return b""
 
-    return [_dumps(value, main_module.encode, keep)[0], *own]
+    return [_dumps(value, _encode, keep)[0], *own]
 
 
 def dumps_back(value: object, place: Place = _nowhere) -> list[Part]:
@@ -180,7 +183,7 @@ def _pickled(
 ) -> bytes:
     try:
         data = pickle.dumps(value, 5, buffer_callback=keep_inside)
-        if b"__main__" not in data:
+        if not main_module.concerns(data):
             return data
     except Exception:  # noqa: BLE001 - any failure: cloudpickle tells better or succeeds
         pass
@@ -200,6 +203,8 @@ def loads(parts: Parts) -> Any:
     data = parts[0]
     if data[:1] == main_module.MARK:
         data = main_module.body_of(data)
+    if not main_module.is_settled():
+        main_module.settle()
     if len(data) >= LONG_PICKLE:
         return pickle.Unpickler(_Frames(data), buffers=parts[1:]).load()
     if len(parts) == 1:
@@ -234,74 +239,79 @@ class _Frames:
         return self.read(end or len(self._view) - self._at)
 
 
-def known_function(fn: Callable[..., Any]) -> bytes | None:
-    """What `encode_function` would return, if that is known from before."""
+def known_function(fn: Callable[..., Any]) -> tuple[bytes, Needs | None] | None:
+    """Return a function as bytes and what it needs of `__main__`, if that is known."""
     if type(fn) not in _PLAIN:
         return None
-    known = _encoded.get(fn)
-    if known is not None:
+    known: tuple[bytes, None] | None = _encoded.get(fn)
+    if known is not None or fn.__module__ not in main_module.NAMES:
         return known
-    encoded, witness = _of_main.get(fn, (None, None))
-    if witness is None or witness.holds():
-        return encoded
-    _of_main.pop(fn, None)
-    return None
+    from parallelize.process import main_encoding
+
+    return main_encoding.known(fn)
 
 
 def encode_function(fn: Callable[..., Any]) -> bytes:
-    """Return a function as bytes."""
-    known = known_function(fn)
-    if known is not None:
-        return known
+    """Return a function as bytes.
+
+    What it needs of `__main__` is noted for the task that is under way, or is in the
+    bytes, see `main_encoding`.
+    """
+    if type(fn) in _PLAIN and (known := _encoded.get(fn)) is not None:
+        encoded: bytes = known[0]
+        return encoded
     name = _name_of(fn)
     if name is None:
-        return _by_value(fn)
+        from parallelize.process import main_encoding
+
+        return main_encoding.encode_function(fn)
     encoded = _BY_NAME + name.encode()
-    if type(fn) in _PLAIN:  # others may hash and compare as they like
-        _remember(_encoded, fn, encoded)
-    return encoded
+    if not _asks_for_main(fn):
+        if type(fn) in _PLAIN:  # others may hash and compare as they like
+            _encoded.put(fn, (encoded, None), len(encoded))
+        return encoded
+    from parallelize.process import main_encoding
+
+    return main_encoding.with_everything(encoded)
 
 
-def _by_value(fn: Callable[..., Any]) -> bytes:
-    if type(fn) is not types.FunctionType or fn.__module__ != "__main__":
-        return _BY_VALUE + _value_of(fn)
-    witness = main_module.Witness(fn)  # before it is pickled: it may change meanwhile
-    encoded = _BY_VALUE + _value_of(fn)
-    if witness.is_whole and witness.holds():
-        _remember(_of_main, fn, (encoded, witness))
-    return encoded
+def _asks_for_main(fn: Callable[..., Any]) -> bool:
+    code = getattr(fn, "__code__", None)
+    if code is None or "__main__" not in sys.modules:
+        return False
+    names = (*code.co_names, *code.co_consts)
+    if not any(type(each) is not str or each == "__main__" for each in names):
+        return False
+    from parallelize.process.main_pickler import mentions_main
 
-
-def _value_of(fn: Callable[..., Any]) -> bytes:
-    try:
-        data = pickle.dumps(fn, 5)
-        if b"__main__" not in data:
-            return data
-    except Exception:  # noqa: BLE001 - any failure: cloudpickle tells better or succeeds
-        pass
-    return main_module.encode(fn)
+    return mentions_main(code)
 
 
 def decode_function(encoded: bytes) -> Callable[..., Any]:
     """Return the function that was encoded; the same bytes give the same function."""
-    fn = _decoded.get(encoded)
+    if not main_module.is_settled():
+        main_module.settle()
+    if encoded[:1] == main_module.MARK:
+        encoded = bytes(main_module.body_of(encoded))
+        return decode_function(encoded)
+    if encoded[:2] == main_module.OF_MAIN:
+        return main_module.find_function(encoded[2:].decode())
+    if _decoded_at != main_module.generation:
+        _forget_decoded()
+    fn: Callable[..., Any] | None = _decoded.get(encoded)
     if fn is not None:
-        # A name may mean something else now, unless this is what was received last.
-        if encoded[1:2] == main_module.MARK and not encoded.startswith(
-            main_module.latest, 1
-        ):
-            main_module.body_of(memoryview(encoded)[1:])
         return fn
     body = encoded[1:]
     fn = _find(body.decode()) if encoded[:1] == _BY_NAME else loads([body])
-    _remember(_decoded, encoded, fn)
+    _decoded.put(encoded, fn, 2 * len(encoded))
     return fn
 
 
-def _remember(memory: dict[Any, Any], key: object, value: object) -> None:
-    if len(memory) >= MOST_FUNCTIONS:
-        memory.clear()
-    memory[key] = value
+def _forget_decoded() -> None:
+    """Drop functions that may refer to what `__main__` had before."""
+    global _decoded_at
+    _decoded_at = main_module.generation
+    _decoded.clear()
 
 
 def _name_of(fn: Callable[..., Any]) -> str | None:
@@ -312,14 +322,11 @@ def _name_of(fn: Callable[..., Any]) -> str | None:
     """
     module = getattr(fn, "__module__", None)
     qualname = getattr(fn, "__qualname__", None)
-    if not module or not qualname or module == "__main__" or "<" in qualname:
+    if not module or not qualname or "<" in qualname or module in main_module.NAMES:
         return None
     found = _attribute(sys.modules.get(module), qualname)
-    for wrappers in range(_MOST_WRAPPERS):
-        if _bare(found) is fn:
-            return f"{module}:{qualname}:{wrappers}"
-        found = getattr(found, "__wrapped__", None)
-    return None
+    wrappers = main_module.wrappers_round(fn, found)
+    return None if wrappers is None else f"{module}:{qualname}:{wrappers}"
 
 
 def _find(name: str) -> Callable[..., Any]:
@@ -332,7 +339,7 @@ def _find(name: str) -> Callable[..., Any]:
         raise AttributeError(msg)
     for _ in range(int(wrappers)):
         found = found.__wrapped__
-    fn: Callable[..., Any] = _bare(found)
+    fn: Callable[..., Any] = main_module.bare(found)
     return fn
 
 
@@ -341,11 +348,6 @@ def _attribute(module: Any, qualname: str) -> Any:
     for name in qualname.split("."):
         found = getattr(found, name, None)
     return found
-
-
-def _bare(found: Any) -> Any:
-    """The function inside a bound (class) method, or what was given."""
-    return getattr(found, "__func__", found)
 
 
 def bound(method: types.MethodType) -> Callable[..., Any]:

@@ -424,6 +424,7 @@ class Pool:
                 worker.release(task)
                 worker.gave_back(task)
                 worker.begun -= task.size
+            worker.main.forget()
             waiting = set(map(id, self.queue))
             self.hand_on([task for task in taken if id(task) not in waiting])
         self.repair()

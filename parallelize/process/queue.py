@@ -54,7 +54,8 @@ class TaskQueue:
         self.coroutines: deque[Task] = deque()
         self._lanes = (self._calls, self._rows, self.coroutines)  # by their numbers
         self._rows_next = False
-        self._seconds: dict[bytes, float] = {}  # key -> duration of one call
+        # Hash of the key -> duration of one call: a key may be long.
+        self._seconds: dict[int, float] = {}
 
     def __len__(self) -> int:
         return len(self._calls) + len(self._rows) + len(self.coroutines)
@@ -97,7 +98,7 @@ class TaskQueue:
             return None
         task = lane[0]
         # Nobody knows how long a stream is read: nothing may stand behind it.
-        seconds = math.inf if task.is_stream else self._seconds.get(task.key)
+        seconds = math.inf if task.is_stream else self._seconds.get(hash(task.key))
         task.cost = 0.0 if seconds is None else seconds * task.size
         if ahead and (
             seconds is None
@@ -139,8 +140,11 @@ class TaskQueue:
         if len(self._seconds) >= _MOST_FUNCTIONS:
             self._seconds.clear()
         each = seconds / calls
-        known = self._seconds.get(key)
-        self._seconds[key] = each if known is None else known + _NEWEST * (each - known)
+        hashed = hash(key)
+        known = self._seconds.get(hashed)
+        self._seconds[hashed] = (
+            each if known is None else known + _NEWEST * (each - known)
+        )
 
     def _lane(self) -> deque[Task]:
         if self._rows_next:

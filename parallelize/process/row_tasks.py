@@ -14,6 +14,7 @@ from parallelize.futures import Failure, Future
 from parallelize.gaps import leaving_gaps
 from parallelize.locks import is_interrupt
 from parallelize.process import messages, pickling
+from parallelize.process.main_picture import noting
 from parallelize.process.page import RAW
 from parallelize.process.queue import ROWS
 from parallelize.process.tasks import (
@@ -182,6 +183,7 @@ class RowsTask(Task):
         part.done = 0
         part.attempts = self.attempts
         part.shares = self.shares
+        part.needs = self.needs
         part._rows = self._rows[start * width : stop * width]
         part._arity = self._arity
         part._first = self._first + start
@@ -238,10 +240,12 @@ def _raw(letter: bytes, data: memoryview) -> array[Any]:
 
 def encode_rows(pool: Pool, source: Rows) -> list[Task]:
     """Turn rows into tasks: one, or more where rows have large buffers."""
-    with noting_shared() as shares:
+    with noting_shared() as shares, noting() as noted:
         tasks = _encoded(pool, source)
+    needs = noted.needs()
     for task in tasks:
         task.shares = shares or task.shares
+        task.needs = task.needs or needs  # a row that is alone has its own
     return tasks
 
 

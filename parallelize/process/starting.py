@@ -16,6 +16,7 @@ from parallelize.errors import SerializationError
 from parallelize.insight import logs
 from parallelize.process import launch, messages, pickling
 from parallelize.process.inheritance import Inheritance
+from parallelize.process.main_picture import world
 from parallelize.process.segments import MOST_KEPT, MOST_SEGMENTS
 from parallelize.process.transport import pack
 from parallelize.process.workers import Worker
@@ -59,6 +60,7 @@ class Starter:
         self._shares: Sequence[Shared[Any]] = ()  # among the arguments
         self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
         self._last_worker = 0
+        self._copied: dict[str, Any] | None = None  # the names that a fork has
 
     def prepare(self) -> None:
         """Note what workers are told; called once, before the first is started.
@@ -105,11 +107,14 @@ class Starter:
         return self._worker_from(self.start_server())
 
     def _worker_from(self, launcher: launch.Launcher) -> Worker:
-        return Worker(self._last_worker, launcher, self._inheritance.fds, self._lending)
+        fds, copied = self._inheritance.fds, self._copied
+        return Worker(self._last_worker, launcher, fds, self._lending, copied)
 
     def start_server(self) -> launch.Launcher:
         """Start what the next workers come from."""
         settings = self._settings
+        if settings.method == "fork":
+            self._copied = world.copied()
         if settings.method == "fork" and settings.initializer is not None:
             inherited = settings.initializer, settings.initargs
             self.launcher = launch.launcher(settings.method, inherited)

@@ -17,6 +17,7 @@ from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
 from parallelize.locks import is_interrupt
 from parallelize.process import messages, pickling
+from parallelize.process.main_picture import noting
 from parallelize.process.page import TASK
 from parallelize.process.queue import CALLS
 from parallelize.process.segments import Placed
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from parallelize.options import CallOptions
     from parallelize.process.bundles import Bundle
+    from parallelize.process.main_picture import Needs
     from parallelize.process.pool import Pool
     from parallelize.process.transport import Frame, Part
     from parallelize.process.workers import Worker
@@ -46,6 +48,7 @@ class Task(Call):
         worker: Where it was sent, while it is there.
         placed: Where its large buffers are, if they are in a segment.
         shares: Handles of shared memory that it needs.
+        needs: What it needs of the script's `__main__`.
         has_begun: Its worker has said that it has begun; only coroutines are told of.
     """
 
@@ -62,6 +65,7 @@ class Task(Call):
     worker: Worker | None = None
     placed: Placed | None = None
     shares: Sequence[Shared[Any]] = ()
+    needs: Needs | None = None
     has_begun: bool = False
 
     def __init__(
@@ -188,7 +192,7 @@ class CallTask(Task):
             fn, args = fn.__func__, (fn.__self__, *args)
         known = pickling.known_function(fn)
         if known is not None and pickling.are_simple(args, kwargs):
-            self.key = known
+            self.key, self.needs = known
             self.simple = args
         else:
             self._encode_any(fn, args, kwargs)
@@ -196,9 +200,10 @@ class CallTask(Task):
     def _encode_any(
         self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        with leaving_gaps() as futures, noting_shared() as shares:
+        with leaving_gaps() as futures, noting_shared() as shares, noting() as noted:
             self.key = pickling.encode_function(fn)
             self._parts = pickling.dumps_arguments(args, kwargs, self._place)
+        self.needs = noted.needs()
         if futures:
             self.waits_for = futures
         if shares:
@@ -238,7 +243,7 @@ class CallTask(Task):
             values: Sequence[Any] = ()
             try:
                 values = [future.result() for future in self.waits_for]
-                with noting_shared() as shares:
+                with noting_shared() as shares:  # they bring what they need of __main__
                     self._values = pickling.dumps(values)
                 self.shares = [*self.shares, *shares]
             except BaseException as error:  # noqa: BLE001 - it belongs to the call
@@ -266,6 +271,7 @@ class CallTask(Task):
             and its is not None
             and len(mine) == len(its) > 0
             and self.key == other.key
+            and self.needs is other.needs
             and self.options is other.options
         )
 

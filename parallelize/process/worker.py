@@ -121,6 +121,9 @@ class Worker:
         self._eye = Eye(sock)
         self._patience = Patience()
         self._tasks: deque[Frame] = deque()
+        # Guards the order of what is added to _tasks: the watcher puts definitions back
+        # that stood among the tasks that it gave back. Nothing is locked under it.
+        self._adding = threading.Lock()
         self._run: Rows | None = None  # the rows that are running
         self._outlet: Outlet | None = None  # of the generator that is running
         self._credit = Credit()
@@ -171,7 +174,8 @@ class Worker:
             self._patience.look(self._eye.sees)
             frames = self._reader.read(self._sock)
             self._patience.came()
-        self._tasks.extend(frames or ())
+        with self._adding:
+            self._tasks.extend(frames or ())
         return frames is not None
 
     def _serve(self) -> None:
@@ -207,6 +211,8 @@ class Worker:
                 self._coroutine(frame)
             elif frame.kind & messages.STREAM:
                 self._stream(frame)
+            elif frame.kind == messages.DEFINE:
+                main_module.receive(frame.parts[0])
             else:
                 self._call(frame)
 
@@ -340,12 +346,8 @@ class Worker:
     def _give_back(self) -> None:
         """Return every task that has not begun, newest first, and send results."""
         self._take_in()
-        returned = []
-        while True:
-            try:
-                returned.append(self._tasks.pop().id)
-            except IndexError:
-                break
+        with self._adding:
+            returned = self._take_back()
         run = self._run
         rows = (run.id, run.give_up()) if run is not None else (0, 0)
         outlet = self._outlet
@@ -354,6 +356,21 @@ class Worker:
         self._sender.flush_copy()
         answer = messages.encode_given_back(*rows, returned)
         self._exchange.tell(messages.GIVEN_BACK, 0, [answer])
+
+    def _take_back(self) -> list[int]:
+        """Take all tasks that have not begun, but leave what defines names."""
+        returned, definitions = [], []
+        while True:
+            try:
+                frame = self._tasks.pop()
+            except IndexError:
+                break
+            if frame.kind == messages.DEFINE:
+                definitions.append(frame)
+            else:
+                returned.append(frame.id)
+        self._tasks.extend(reversed(definitions))
+        return returned
 
     def _show(self, question: int) -> None:
         """Tell where the threads of this process are."""

@@ -7,6 +7,7 @@ import contextlib
 import enum
 import itertools
 import os
+import pickle
 import socket
 from collections import deque
 from functools import partial
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from parallelize.errors import ParallelizeError
 from parallelize.process import messages, native
 from parallelize.process.launch import KILL, RESUME
+from parallelize.process.main_picture import Knowledge
 from parallelize.process.page import Page, close_page_file, make_page_file
 from parallelize.process.queue import COROUTINES
 from parallelize.process.segments import decode_places
@@ -31,10 +33,11 @@ from parallelize.process.transport import (
 from parallelize.process.views import Received
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from parallelize.process.launch import Launcher
     from parallelize.process.lending import Lending
+    from parallelize.process.main_module import Unit
     from parallelize.process.segments import Segment
     from parallelize.process.tasks import Task
     from parallelize.process.transport import DoesNotFitError, Frame, Part
@@ -95,6 +98,7 @@ class Worker:
         stuck: Whether part of a frame waits until its socket takes more.
         reason: Why it could not start, if it said so.
         answers: What it gave back and nobody has taken yet.
+        main: What it has of the program's `__main__`.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Worker:
         launcher: Launcher,
         more_fds: Sequence[int],
         lending: Lending,
+        copied: Mapping[str, Any] | None = None,
     ) -> None:
         self.id: int = id
         self.pid: int | None = None
@@ -114,6 +119,7 @@ class Worker:
         self.stuck: bool = False
         self.reason: BaseException | None = None
         self.idle_since: float = 0.0
+        self.main: Knowledge = Knowledge(copied)
         self._launcher: Launcher | None = launcher
         self._verdict: Verdict | None = None
         self._doomed = False
@@ -168,8 +174,13 @@ class Worker:
             self.hand(task.shares)
         placed = task.placed
         if placed is None:
-            return task.buffers()
-        return task.buffers(inline=not self._lend(placed.segment))
+            buffers = task.buffers()
+        else:
+            buffers = task.buffers(inline=not self._lend(placed.segment))
+        if task.needs is None:
+            return buffers
+        units = self.main.lacks(task.needs)
+        return [*_defining(units), *buffers] if units else buffers
 
     def release(self, task: Task) -> None:
         """Note that it no longer has the task."""
@@ -499,6 +510,11 @@ class Worker:
 def exit_code(status: int | None) -> int | None:
     """The exit code in a wait status, or minus the signal's number."""
     return None if status is None else os.waitstatus_to_exitcode(status)
+
+
+def _defining(units: Sequence[Unit]) -> list[Part]:
+    """The frame that brings a worker units of `__main__`."""
+    return pack(messages.DEFINE, 0, [pickle.dumps(units, 5)])
 
 
 def _pair(

@@ -1,0 +1,153 @@
+"""Values and functions that need the script's `__main__`, as bytes.
+
+A function goes by its name where the script has one for it, else by value. What either
+needs of `__main__` is noted for the task that is under way, which brings it
+(`main_picture.noting`); where there is none, the bytes begin with it.
+"""
+
+from __future__ import annotations
+
+import types
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parallelize.process import main_module, main_pickler
+from parallelize.process.main_looks import looks_of, unchanged
+from parallelize.process.main_module import TRACE
+from parallelize.process.main_picture import note, world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from parallelize.process.main_looks import Looks
+    from parallelize.process.main_module import Keep
+    from parallelize.process.main_pickler import Alone
+    from parallelize.process.main_picture import Needs
+
+
+class _Known(NamedTuple):
+    """A function that was encoded, and what it was like.
+
+    Attributes:
+        encoded: The function as bytes.
+        alone: What the bytes say of `__main__`, and what they need of it.
+        looks: What tells that it has not changed; None if it goes by its name.
+        qualname: Its name in `__main__`.
+    """
+
+    encoded: bytes
+    alone: Alone
+    looks: Looks | None
+    qualname: str
+
+
+_known = main_module.remember()  # functions, each with its `_Known`
+
+
+def known(fn: Any) -> tuple[bytes, Needs | None] | None:
+    """A function of the script that was encoded before and has not changed."""
+    found = _current(fn)
+    if found is None:
+        return None
+    alone = found.alone
+    return found.encoded, world.needs(alone.names, everything=alone.everything)
+
+
+def _current(fn: Any) -> _Known | None:
+    known: _Known | None = _known.get(fn)
+    if known is None:
+        return None
+    world.enter(fn.__globals__)
+    if known.looks is None:
+        if _key(fn, known.qualname) == known.encoded:
+            return known
+    elif known.alone.holds(world.space()) and unchanged(known.looks, fn):
+        return known
+    _known.pop(fn, None)
+    return None
+
+
+def encode_function(fn: Any) -> bytes:
+    """Return a function as bytes that no module of its own has by name."""
+    known = _current(fn) if type(fn) is types.FunctionType else None
+    if known is None:
+        known = _encoded(fn)
+    alone = known.alone
+    return with_units(known.encoded, alone.names, everything=alone.everything)
+
+
+def with_everything(encoded: bytes) -> bytes:
+    """Have a function of a module find the script's names, as it asks for them."""
+    return with_units(encoded, world.definitions(), everything=True)
+
+
+def with_units(encoded: bytes, names: Iterable[str], *, everything: bool) -> bytes:
+    """The bytes, if a task brings what they need, else with that before them."""
+    if note(names, everything=everything):
+        return encoded
+    units = world.units_for(names, everything=everything)
+    return main_module.parcel(units, encoded)
+
+
+def encode(
+    value: object,
+    keep_inside: Keep | None = None,
+    reducers: Mapping[type, Callable[..., Any]] = MappingProxyType({}),
+) -> bytes:
+    """Pickle a value by value, with names for what the script has.
+
+    Args:
+        value: Whatever cloudpickle can pickle.
+        keep_inside: Tells of each large buffer whether it stays in the pickle.
+        reducers: For more types, how they are pickled.
+    """
+    alone = main_pickler.pickle_alone(value, world.space(), keep_inside, reducers)
+    names = alone.names
+    if not names and TRACE in alone.body:  # in bytes, maybe, that a call will unpickle
+        names = tuple(world.definitions())
+    return with_units(alone.body, names, everything=alone.everything)
+
+
+def _encoded(fn: Any) -> _Known:
+    if type(fn) is not types.FunctionType:
+        return _by_value(fn)
+    if fn.__globals__.get("__name__") not in main_module.NAMES:
+        return _by_value(fn)
+    world.enter(fn.__globals__)
+    known = _by_name(fn)
+    if known is None:
+        looks = looks_of(fn)  # before it is pickled: it may change meanwhile
+        known = _by_value(fn)._replace(looks=looks)
+        if looks is None or not unchanged(looks, fn):
+            return known
+    _known.put(fn, known, len(known.encoded))
+    return known
+
+
+def _by_name(fn: types.FunctionType) -> _Known | None:
+    for qualname in (fn.__qualname__, *_aliases(fn)):
+        key = _key(fn, qualname)
+        if key is not None:
+            alone = main_pickler.Alone(b"", (qualname.partition(".")[0],))
+            return _Known(key, alone, None, qualname)
+    return None
+
+
+def _aliases(fn: types.FunctionType) -> Iterator[str]:
+    return (name for name, value in list(world.space().items()) if value is fn)
+
+
+def _key(fn: types.FunctionType, qualname: str) -> bytes | None:
+    top, *parts = qualname.split(".")
+    found = world.space().get(top)
+    for part in parts:
+        found = getattr(found, part, None)
+    wrappers = main_module.wrappers_round(fn, found)
+    if wrappers is None:
+        return None
+    return main_module.OF_MAIN + f"{qualname}:{wrappers}".encode()
+
+
+def _by_value(fn: Any) -> _Known:
+    alone = main_pickler.encode_alone(fn, world.space())
+    return _Known(main_module.BY_VALUE + alone.body, alone, None, "")

@@ -1,0 +1,419 @@
+"""The program's side of `main_module`: the picture of `__main__` that workers get.
+
+```
+ space: names ──▶ records ──────────────▶ units ────────────▶ Picture ──▶ a task
+                  looks: what to compare   names that hold     all units
+                  held: objects inside     objects in common   of a moment
+                  wanted: names it needs   are one unit
+```
+
+The script's functions, classes, modules and constants are all in the picture; other
+values when a call needs them. A call needs the names that its function mentions, and
+those that these mention in turn. Each of them is looked at again at every call: cheaply
+where what can be compared tells that it has not changed, else by pickling it.
+
+What is large is sent to a worker only with a call that needs it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import threading
+import types
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parallelize.process import main_module
+from parallelize.process.main_looks import looks_of, unchanged
+from parallelize.process.main_units import Pickled, components
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from typing import Self
+
+    from parallelize.process.main_looks import Looks
+    from parallelize.process.main_module import Unit
+
+#: A unit of more bytes than this goes only to workers that need it.
+LARGE = 1 << 16
+
+#: A list or dictionary of at most this many items is sent although no call needs it.
+SHORT = 100
+
+_ABSENT = object()
+
+# Names that every module has, and what an interactive session keeps for itself.
+_OF_MODULES = frozenset(
+    ("__builtins__", "__cached__", "__loader__", "__name__", "__spec__", "__file__")
+)
+
+
+class Record:
+    """What is known of a name since it was last pickled."""
+
+    __slots__ = ("looks", "pickled", "unit", "value")
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+        self.looks: Looks | None = looks_of(value)
+        self.pickled: Pickled | None = None  # None: it is to be pickled
+        self.unit: Unit | None = None
+
+    def is_of(self, value: object) -> bool:
+        """Whether the name still means what was pickled."""
+        if value is not self.value or self.pickled is None:
+            return False
+        modules = self.pickled.modules
+        if modules is not None and modules != len(sys.modules):
+            return False  # code may find submodules now
+        if value is _ABSENT or self.pickled.is_refused:
+            return True
+        return unchanged(self.looks, value)
+
+
+class Picture:
+    """All units of one moment; the same object as long as nothing changes.
+
+    Attributes:
+        units: By name, in the order in which they were made.
+        large: The units among them that go only where they are needed.
+    """
+
+    __slots__ = ("large", "units")
+
+    def __init__(self, units: Mapping[str, Unit]) -> None:
+        self.units: Mapping[str, Unit] = units
+        self.large: frozenset[str] = frozenset(
+            name for name, unit in units.items() if len(unit[2]) > LARGE
+        )
+
+
+class Needs(NamedTuple):
+    """What a task needs of `__main__`.
+
+    Attributes:
+        picture: What stood there when the call was made.
+        large: The names of large values that it needs.
+    """
+
+    picture: Picture
+    large: frozenset[str]
+
+
+class World:
+    """The program's `__main__` as it was seen last, see the module."""
+
+    def __init__(self) -> None:
+        # Guards all below. The user's code runs under it when values are pickled, in
+        # the thread of the call: it may make calls itself.
+        self.lock = threading.RLock()
+        self._space: dict[str, Any] | None = None
+        self._records: dict[str, Record] = {}
+        self._picture = Picture({})
+        self._needs: dict[frozenset[str], Needs] = {}  # by large names, of _picture
+        self._numbers = itertools.count(int.from_bytes(os.urandom(5), "little") << 20)
+
+    # Where names are looked up.
+
+    def space(self) -> dict[str, Any]:
+        """The names of the script.
+
+        They are not those of ``sys.modules["__main__"]`` where a profiler, a debugger
+        or doctest runs the script in a dictionary of its own.
+        """
+        if self._space is None:
+            return vars(sys.modules["__main__"])
+        return self._space
+
+    def enter(self, space: dict[str, Any]) -> None:
+        """Take the globals of a function of the script for the names of the script."""
+        if space is self.space():
+            return
+        with self.lock:
+            own = space is vars(sys.modules["__main__"])
+            self._space = None if own else space
+            main_module.find_in(self.space)
+
+    # What a call needs.
+
+    def needs(self, names: Iterable[str], *, everything: bool = False) -> Needs:
+        """Bring the picture up to date as far as a call needs these names.
+
+        Args:
+            names: What the call mentions.
+            everything: Whether it may look at any name.
+        """
+        with self.lock:
+            closure = self._updated(names, everything=everything)
+            large = self._picture.large
+            needed = frozenset(closure & large) if large else frozenset()
+            known = self._needs.get(needed)
+            if known is None:
+                known = self._needs[needed] = Needs(self._picture, needed)
+            return known
+
+    def definitions(self) -> list[str]:
+        """The names of the functions and classes of the script."""
+        return [
+            name
+            for name, value in list(self.space().items())
+            if isinstance(value, (types.FunctionType, type))
+        ]
+
+    def units_for(self, names: Iterable[str], *, everything: bool) -> list[Unit]:
+        """The units that a pickle needs that has to say all by itself."""
+        with self.lock:
+            closure = self._updated(names, everything=everything)
+            units = self._picture.units
+            return list({units[n][0]: units[n] for n in closure if n in units}.values())
+
+    def _updated(self, names: Iterable[str], *, everything: bool) -> set[str]:
+        """Look at the names and at all that these need; return all of them."""
+        space = self.space()
+        if not self._records:
+            self._look_at_definitions(space)
+        closure = self._closure(names, space, everything=everything)
+        if any(self._records[name].pickled is None for name in closure):
+            self._look_at_definitions(space)
+            # To pickle a name tells what it needs; that may have to be pickled, too.
+            pickled: set[str] = set()
+            while more := self._pickle_changed(space):
+                pickled |= more
+                closure = self._closure(
+                    names, space, everything=everything, pickled=pickled
+                )
+            self._take_picture()
+        return closure
+
+    def _closure(
+        self,
+        names: Iterable[str],
+        space: dict[str, Any],
+        *,
+        everything: bool,
+        pickled: Collection[str] = (),
+    ) -> set[str]:
+        records = self._records
+        waiting = [*names, *_all_names(space)] if everything else list(names)
+        closure: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name in closure:
+                continue
+            value = space.get(name, _ABSENT)
+            record = records.get(name)
+            if name not in pickled and (record is None or not record.is_of(value)):
+                if value is _ABSENT and (record is None or record.unit is None):
+                    continue  # it never was there: a builtin, or the worker's own
+                records[name] = self._looked_at(value, record)
+            closure.add(name)
+            known = records[name].pickled
+            if known is not None:
+                waiting += known.wanted
+                if known.looks_around and not everything:
+                    everything = True
+                    waiting += _all_names(space)
+        return closure
+
+    def _looked_at(self, value: object, before: Record | None) -> Record:
+        """A record of what a name means now, that is still to be pickled."""
+        record = Record(value)
+        record.unit = None if before is None else before.unit
+        return record
+
+    def _look_at_definitions(self, space: dict[str, Any]) -> None:
+        for name, value in list(space.items()):
+            known = name in self._records or name in _OF_MODULES
+            if not known and _is_definition(value):
+                self._records[name] = Record(value)
+
+    # Units.
+
+    def _pickle_changed(self, space: dict[str, Any]) -> set[str]:
+        """Pickle the names that have changed; return them."""
+        changed = [name for name, r in self._records.items() if r.pickled is None]
+        if not changed:
+            return set()
+        from parallelize.process import main_pickler
+
+        for name in changed:
+            record = self._records[name]
+            if record.value is _ABSENT:
+                record.pickled = _DELETED
+            else:
+                record.pickled = main_pickler.define({name: record.value}, space)
+        self._make_units(set(changed), space)
+        return set(changed)
+
+    def _make_units(self, changed: set[str], space: dict[str, Any]) -> None:
+        from parallelize.process import main_pickler
+
+        pickled = {name: r.pickled for name, r in self._records.items() if r.pickled}
+        # A worker gets every name of a unit at once, so none may stay behind.
+        for name in list(changed):
+            before = self._records[name].unit
+            changed.update(() if before is None else before[1])
+        for names in components(pickled):
+            if changed.isdisjoint(names):
+                continue
+            if len(names) == 1:
+                (name,) = names
+                data = pickled[name].data
+            else:
+                values = {name: self._records[name].value for name in names}
+                data = main_pickler.define(values, space).data
+            self._set_unit(names, data)
+
+    def _set_unit(self, names: Sequence[str], data: bytes) -> None:
+        before = self._records[names[0]].unit
+        if before is not None and before[1:] == (tuple(names), data):
+            unit = before  # it looks otherwise, and means the same
+        else:
+            unit = (next(self._numbers), tuple(names), data)
+        for name in names:
+            self._records[name].unit = unit
+
+    def _take_picture(self) -> None:
+        units = {n: r.unit for n, r in self._records.items() if r.unit is not None}
+        if units != self._picture.units:
+            self._picture = Picture(units)
+            self._needs = {}
+
+    # A worker that is a copy of the program.
+
+    def copied(self) -> dict[str, Any]:
+        """What a fork of the program has under each name."""
+        return dict(self.space())
+
+    def is_as_copied(self, unit: Unit, copied: Mapping[str, Any]) -> bool:
+        """Whether a fork of the program has what a unit defines."""
+        return all(
+            name in copied and copied[name] is self._records[name].value
+            for name in unit[1]
+        )
+
+    def forget_lock(self) -> None:
+        """In a forked child: another thread of the parent may have held it."""
+        self.lock = threading.RLock()
+
+
+_DELETED = Pickled(b"", frozenset(), frozenset(), {}, looks_around=False)
+
+
+def _all_names(space: Mapping[str, Any]) -> Iterator[str]:
+    return (name for name in list(space) if name not in _OF_MODULES)
+
+
+_CONSTANTS = (int, float, complex, str, bytes, type(None), type(...), types.ModuleType)
+_CONTAINERS = (tuple, frozenset, list, dict, set)
+_LONGEST = 1 << 10
+
+
+def _is_definition(value: object) -> bool:
+    """Whether a value is sent although no call needs it: it is cheap to send."""
+    kind = type(value)
+    if isinstance(value, (types.FunctionType, type)) or kind.__module__ == "typing":
+        return True
+    if kind in (str, bytes):
+        return len(value) <= _LONGEST  # type: ignore[arg-type]
+    if kind in _CONSTANTS or kind is bool or kind is object:
+        return True
+    if kind in _CONTAINERS:
+        return len(value) <= SHORT and all(  # type: ignore[arg-type]
+            type(each) in _CONSTANTS
+            for each in value  # type: ignore[attr-defined]
+        )
+    return hasattr(value, "__wrapped__")  # a decorated function
+
+
+#: The one of this process.
+world = World()
+main_module.find_in(world.space)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=world.forget_lock)
+
+
+# ------------------------------------------------------------------ what is under way
+
+
+class _Noted(threading.local):
+    names: dict[str, None] | None = None  # of what this thread pickles for a task
+    everything: bool = False
+
+
+_noted = _Noted()
+
+
+class noting:  # noqa: N801 - reads as a function in a with statement
+    """Within the block, what is pickled comes without units: the task brings them."""
+
+    __slots__ = ("_names", "_outer")
+
+    def __enter__(self) -> Self:
+        self._outer = _noted.names, _noted.everything
+        self._names: dict[str, None] = {}
+        _noted.names, _noted.everything = self._names, False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        everything = _noted.everything
+        _noted.names, _noted.everything = self._outer
+        if everything:
+            self._names[""] = None
+
+    def needs(self) -> Needs | None:
+        """What the task needs of `__main__`; None: nothing. To be asked afterwards."""
+        if not self._names:
+            return None
+        return world.needs(self._names, everything="" in self._names)
+
+
+def note(names: Iterable[str], *, everything: bool = False) -> bool:
+    """Note names that a pickle needs; False if nothing is under way to bring them."""
+    if _noted.names is None:
+        return False
+    _noted.names.update(dict.fromkeys(names))
+    _noted.everything = _noted.everything or everything
+    return True
+
+
+class Knowledge:
+    """What one worker has of the picture; the pool's lock guards it.
+
+    Args:
+        copied: Where the worker is a fork of the program, what it has from that.
+    """
+
+    __slots__ = ("_copied", "_known", "_last")
+
+    def __init__(self, copied: Mapping[str, Any] | None = None) -> None:
+        self._copied = copied
+        self._known: dict[str, int] = {}
+        self._last: Needs | None = None
+
+    def lacks(self, needs: Needs) -> list[Unit]:
+        """What the worker lacks of what a task needs; it is taken to get it now."""
+        if needs is self._last:
+            return []
+        self._last = needs
+        lacking: dict[int, Unit] = {}
+        picture, known = needs.picture, self._known
+        for name, unit in picture.units.items():
+            if known.get(name) == unit[0]:
+                continue
+            if name in picture.large and name not in needs.large:
+                continue
+            if not unit[2] and name not in known:
+                continue  # deleted, and never sent
+            copied = self._copied if name not in known else None
+            known[name] = unit[0]
+            if copied is not None and world.is_as_copied(unit, copied):
+                continue
+            lacking[unit[0]] = unit
+        return list(lacking.values())
+
+    def forget(self) -> None:
+        """Note that it may not have got what it lacked: it will be sent again."""
+        self._known.clear()
+        self._last = None

@@ -1,0 +1,100 @@
+"""Which names of `__main__` make up a unit.
+
+Two names belong together if they hold an object in common, since only one pickle keeps
+its identity, and if each refers to the other, as a class and the registry in its base
+class do: then neither can be built before the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+class Pickled(NamedTuple):
+    """What a pickler made of a name, or of several together.
+
+    Attributes:
+        data: The pickle of a dictionary of names.
+        wanted: The names that what was pickled needs.
+        referred: Those of them that its pickle itself refers to.
+        held: By their ids, the objects in it that other names may hold, too.
+        looks_around: Whether code in it may look at any name.
+        modules: How many modules were loaded, if code in it names submodules.
+        is_refused: Whether the value is one that belongs to this process.
+    """
+
+    data: bytes
+    wanted: frozenset[str]
+    referred: frozenset[str]
+    held: Mapping[int, object]
+    looks_around: bool
+    modules: int | None = None
+    is_refused: bool = False
+
+
+def components(pickled: Mapping[str, Pickled]) -> Iterator[tuple[str, ...]]:
+    """Divide names into those that have to be pickled together."""
+    parents = {name: name for name in pickled}
+
+    def root(name: str) -> str:
+        while parents[name] != name:
+            parents[name] = name = parents[parents[name]]
+        return name
+
+    for together in (*_holders(pickled), *_circles(pickled)):
+        first, *others = together
+        for other in others:
+            parents[root(other)] = root(first)
+    grouped: dict[str, list[str]] = {}
+    for name in pickled:
+        grouped.setdefault(root(name), []).append(name)
+    return (tuple(sorted(names)) for names in grouped.values())
+
+
+def _holders(pickled: Mapping[str, Pickled]) -> Iterable[list[str]]:
+    """The names that hold an object in common, for each such object."""
+    holders: dict[int, list[str]] = {}
+    for name, each in pickled.items():
+        for id in each.held:
+            holders.setdefault(id, []).append(name)
+    return (names for names in holders.values() if len(names) > 1)
+
+
+def _circles(pickled: Mapping[str, Pickled]) -> Iterable[list[str]]:
+    """The names that refer to each other (Tarjan's strongly connected components)."""
+    numbers: dict[str, int] = {}
+    lows: dict[str, int] = {}
+    path: list[str] = []
+    on_path: set[str] = set()
+    for start in pickled:
+        if start in numbers:
+            continue
+        work = [(start, iter(sorted(pickled[start].referred & pickled.keys())))]
+        numbers[start] = lows[start] = len(numbers)
+        path.append(start)
+        on_path.add(start)
+        while work:
+            name, targets = work[-1]
+            for target in targets:
+                if target not in numbers:
+                    numbers[target] = lows[target] = len(numbers)
+                    path.append(target)
+                    on_path.add(target)
+                    more = pickled[target].referred & pickled.keys()
+                    work.append((target, iter(sorted(more))))
+                    break
+                if target in on_path:
+                    lows[name] = min(lows[name], numbers[target])
+            else:
+                work.pop()
+                if work:
+                    above = work[-1][0]
+                    lows[above] = min(lows[above], lows[name])
+                if lows[name] == numbers[name]:
+                    at = path.index(name)
+                    circle, path[at:] = path[at:], []
+                    on_path.difference_update(circle)
+                    yield circle
