@@ -29,7 +29,7 @@ _STREAMS = {
 _COROUTINES = {"thread": ("executors.loops", "executors.deadlines")}
 
 #: For functions of the script itself, which other processes cannot import.
-_BY_VALUE = "cloudpickle"
+_BY_VALUE = ("cloudpickle", "parallelize.process.main_encoding")
 
 
 def load(kind: str, *more: str) -> None:
@@ -44,7 +44,7 @@ def load(kind: str, *more: str) -> None:
     from importlib import import_module
 
     for name in (*_CALLS[kind], *_ALL_CALLS, *more):
-        import_module(name if name == _BY_VALUE else f"parallelize.{name}")
+        import_module(name if name in _BY_VALUE else f"parallelize.{name}")
 
 
 def load_for(fn: object, kind: str) -> None:
@@ -55,5 +55,5 @@ def load_for(fn: object, kind: str) -> None:
     elif is_async(fn):
         more = _COROUTINES.get(kind, ())
     if kind == "process" and getattr(fn, "__module__", None) == "__main__":
-        more += (_BY_VALUE,)
+        more += _BY_VALUE
     load(kind, *more)

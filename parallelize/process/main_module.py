@@ -159,6 +159,9 @@ def begin_empty() -> None:
 def begin_as_copy() -> None:
     """In a worker that is a copy of the program: note what it has already."""
     _own.update(_space())
+    module: Any = sys.modules["__main__"]
+    if type(module) is types.ModuleType:
+        module.__class__ = _Main
     sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
 
 
@@ -207,17 +210,27 @@ def is_settled() -> bool:
 
 
 def settle() -> None:
-    """Build what is due; what fails stays due, so that the next call fails as well."""
+    """Build what is due."""
     if _depth:  # the unit that is being built outermost will do it
         return
     with _building:
         while _due:
             name = next(iter(_due))
+            _due.pop(name)
             if name in _waiting:
-                build(name)
-            _due.pop(name, None)
+                _build_or_refuse(name)
         while _wished:
             _build_if_possible(_wished.popitem()[0])
+
+
+def _build_or_refuse(name: str) -> None:
+    """Build a name that code mentions; if that fails, its use fails."""
+    try:
+        build(name)
+    except Exception as error:  # noqa: BLE001 - of what the user's code may raise
+        text = f"{name!r} of __main__ cannot be built in this worker"
+        refused = Unusable(f"{text}: {type(error).__name__}: {error}", error)
+        _space().update(dict.fromkeys(_waiting[name][1], refused))
 
 
 def _build_if_possible(name: str) -> None:
@@ -308,7 +321,7 @@ def bare(found: Any) -> Any:
 def need(names: Iterable[str], *, everything: bool = False) -> None:
     """Have names built before the next call begins, as a function mentions them."""
     global _everything
-    if everything and not _everything and not _own:
+    if everything and not _everything:
         _everything = True
         _wished.update(dict.fromkeys(_waiting))
     for name in names:
@@ -395,15 +408,16 @@ def fill_function(fn: types.FunctionType, state: tuple[Any, ...]) -> None:
 class Unusable:
     """Stands for what belongs to the program's process; every use of it is refused."""
 
-    __slots__ = ("_parallelize_text",)
+    __slots__ = ("_parallelize_text", "_parallelize_cause")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, cause: BaseException | None = None) -> None:
         object.__setattr__(self, "_parallelize_text", text)
+        object.__setattr__(self, "_parallelize_cause", cause)
 
     def _refuse(self, *_: object, **__: object) -> Any:
         from parallelize.errors import SerializationError
 
-        raise SerializationError(object.__getattribute__(self, "_parallelize_text"))
+        raise SerializationError(self._parallelize_text) from self._parallelize_cause
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # asked by protocols, which can do without

@@ -171,7 +171,9 @@ def _held(pickler: Any, values: dict[str, Any]) -> dict[int, object]:
 def _travels_as_name(obj: Any, named: Mapping[int, str]) -> bool:
     if isinstance(obj, (types.FunctionType, type)):
         return id(obj) in named or obj.__module__ not in NAMES
-    return id(obj) in named and main_reducers.reduces_itself(type(obj))
+    return id(obj) in named and (
+        main_reducers.is_decorated(obj) or main_reducers.reduces_itself(type(obj))
+    )
 
 
 # Defined when first needed, as cloudpickle is loaded then.
@@ -235,7 +237,7 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             if not isinstance(reduced, tuple) or cls.__module__ not in NAMES:
                 return reduced
             self._want(_names_in_annotations(cls))
-            make, args, *rest = reduced
+            make, args, *rest = _with_annotations(cls, reduced, self.space)
             make, args = main_module.make_class, (make, *args)
             if name in self.defined:
                 make, args = registered, (name, make, args)
@@ -323,8 +325,9 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             if type(obj) is _Named:
                 return self._by_name(obj, obj.name)
             name = self.named.get(id(obj), "")
-            if name and name not in self.defined and self._goes_by_name(obj):
-                return self._by_name(obj, name)
+            if name and name not in self.defined:
+                if main_reducers.is_decorated(obj) or self._goes_by_name(obj):
+                    return self._by_name(obj, name)
             kind = type(obj)
             if kind is functools.partial and not self.defined:
                 return self._partial(obj)
@@ -429,6 +432,31 @@ def _named(space: dict[str, Any]) -> dict[int, str]:
         elif main_module.is_sentinel(value) or main_reducers.is_of_main(value):
             named.setdefault(id(value), name)
     return named
+
+
+def _with_annotations(
+    cls: Any, reduced: tuple[Any, ...], space: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Add what cloudpickle leaves out from Python 3.14 on: a class's annotations."""
+    annotate = vars(cls).get("__annotate_func__")
+    if annotate is None or len(reduced) != 6:
+        return reduced
+    make, args, state, items, pairs, fill = reduced
+    known: dict[str, Any] = {"__annotate__": annotate}
+    if getattr(annotate, "__globals__", None) is not space:  # one made by a library
+        known = {"__annotations__": _annotations(cls)}
+    return make, args, (fill, state, known), items, pairs, main_reducers.fill_annotated
+
+
+def _annotations(cls: Any) -> dict[str, Any]:
+    import annotationlib
+
+    try:
+        return dict(cls.__annotations__)
+    except Exception:  # noqa: BLE001 - they may mention what is not there yet
+        return dict(
+            annotationlib.get_annotations(cls, format=annotationlib.Format.STRING)
+        )
 
 
 # What code mentions.

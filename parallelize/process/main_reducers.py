@@ -53,6 +53,13 @@ def reduces_itself(kind: type) -> bool:
     return not main_module.has_default_reduce(kind)
 
 
+def is_decorated(obj: Any) -> bool:
+    """Whether an object is a function that parallelize has decorated."""
+    return type(obj).__module__.startswith("parallelize.") and hasattr(
+        obj, "__wrapped__"
+    )
+
+
 def is_of_main(obj: Any) -> bool:
     """Whether an object says that it stands in the main module."""
     return getattr(obj, "__module__", None) in NAMES
@@ -471,15 +478,28 @@ _ADVICE = {
 }
 
 
+def fill_annotated(cls: Any, state: tuple[Any, ...]) -> None:
+    """Fill a class, and give it its annotations."""
+    fill, contents, known = state
+    fill(cls, contents)
+    for name, value in known.items():
+        setattr(cls, name, value)
+
+
 def ctypes_class(cls: Any) -> Reduced | None:
     """How to make a class of `ctypes` anew: its fields are what its metaclass makes."""
-    metaclass = type(cls)
-    if metaclass.__module__ != "_ctypes" or cls.__module__ not in NAMES:
+    if type(cls).__module__ != "_ctypes" or cls.__module__ not in NAMES:
         return None
     made = ("_objects", "__dict__", "__weakref__", *_field_names(cls))
     own = {k: v for k, v in vars(cls).items() if k not in made and not _is_field(v)}
     late = {"_fields_": own.pop("_fields_")} if "_fields_" in own else {}
-    return metaclass, (cls.__name__, cls.__bases__, own), late, None, None, fill_class
+    args = cls.__name__, cls.__bases__, own
+    return make_ctypes_class, args, late, None, None, fill_class
+
+
+def make_ctypes_class(name: str, bases: tuple[Any, ...], own: dict[str, Any]) -> Any:
+    """Make a class with the metaclass of its base, which has no public name."""
+    return type(bases[0])(name, bases, own)
 
 
 def _field_names(cls: Any) -> tuple[str, ...]:
