@@ -408,7 +408,7 @@ def fill_function(fn: types.FunctionType, state: tuple[Any, ...]) -> None:
 class Unusable:
     """Stands for what belongs to the program's process; every use of it is refused."""
 
-    __slots__ = ("_parallelize_text", "_parallelize_cause")
+    __slots__ = ("_parallelize_cause", "_parallelize_text")
 
     def __init__(self, text: str, cause: BaseException | None = None) -> None:
         object.__setattr__(self, "_parallelize_text", text)

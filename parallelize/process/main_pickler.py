@@ -8,6 +8,7 @@ each process.
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import marshal
 import pickle
@@ -325,9 +326,9 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             if type(obj) is _Named:
                 return self._by_name(obj, obj.name)
             name = self.named.get(id(obj), "")
-            if name and name not in self.defined:
-                if main_reducers.is_decorated(obj) or self._goes_by_name(obj):
-                    return self._by_name(obj, name)
+            by_name = main_reducers.is_decorated(obj) or self._goes_by_name(obj)
+            if name and by_name and name not in self.defined:
+                return self._by_name(obj, name)
             kind = type(obj)
             if kind is functools.partial and not self.defined:
                 return self._partial(obj)
@@ -449,14 +450,11 @@ def _with_annotations(
 
 
 def _annotations(cls: Any) -> dict[str, Any]:
-    import annotationlib
-
     try:
         return dict(cls.__annotations__)
     except Exception:  # noqa: BLE001 - they may mention what is not there yet
-        return dict(
-            annotationlib.get_annotations(cls, format=annotationlib.Format.STRING)
-        )
+        library = importlib.import_module("annotationlib")  # of Python 3.14
+        return dict(library.get_annotations(cls, format=library.Format.STRING))
 
 
 # What code mentions.
