@@ -69,14 +69,13 @@ if TYPE_CHECKING:
         CancelledError,
         Future,
         InvalidStateError,
-        as_completed,
     )
     from parallelize.gathering import gather
     from parallelize.groups import TaskGroup
     from parallelize.helpers import parallel_map, process_map, thread_map
     from parallelize.insight.dump import dump, dump_on_signal
     from parallelize.insight.trace import trace
-    from parallelize.joining import wait
+    from parallelize.joining import as_completed, wait
     from parallelize.mapping import MapIterator
     from parallelize.pools import shutdown
     from parallelize.sharing import Shared, share
@@ -169,14 +168,13 @@ _HOMES = {
         "CancelledError",
         "Future",
         "InvalidStateError",
-        "as_completed",
     ),
     "parallelize.gathering": ("gather",),
     "parallelize.groups": ("TaskGroup",),
     "parallelize.insight.dump": ("dump", "dump_on_signal"),
     "parallelize.insight.trace": ("trace",),
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
-    "parallelize.joining": ("wait",),
+    "parallelize.joining": ("as_completed", "wait"),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.pools": ("shutdown",),
     "parallelize.sharing": ("Shared", "share"),

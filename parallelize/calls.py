@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from parallelize import dependencies
+from parallelize.clock import perf_counter
 from parallelize.ended import name_failure
 from parallelize.futures import Failure, Future
 from parallelize.options import name_of

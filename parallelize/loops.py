@@ -13,12 +13,15 @@ on it, and how much at once, is for its owner to say.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import sys
 import threading
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
+
+from parallelize.clock import monotonic
 
 if TYPE_CHECKING:
     import asyncio
@@ -138,7 +141,12 @@ class LoopThread:
 
         with asyncio.Runner() as runner:
             self._stopping = stopping = asyncio.Event()
-            self._open(runner.get_loop())
+            loop = runner.get_loop()
+            # It asks `time.monotonic`, where a test may have put another clock. A
+            # loop that is written in C has its own, and takes no other.
+            with contextlib.suppress(AttributeError):
+                setattr(loop, "time", monotonic)  # noqa: B010 - to mypy it is a method
+            self._open(loop)
             while not stopping.is_set():
                 try:
                     runner.run(stopping.wait())

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
+from parallelize.clock import wait_for
 from parallelize.ended import has_failed, stop, told_of
 from parallelize.futures import Future
 from parallelize.unread import is_cancellation
@@ -163,7 +164,10 @@ class Members:
     def wait_idle(self, timeout: float | None) -> None:
         """Return when no call is left, or after so many seconds; run nothing."""
         with away(), self._changed:
-            self._changed.wait_for(self._is_idle, timeout)
+            if timeout is None:
+                self._changed.wait_for(self._is_idle)
+            else:
+                wait_for(self._changed, self._is_idle, timeout)
 
     def call_when_idle(self, waker: Callable[[], object]) -> None:
         """Call ``waker()``, in any thread, when no call is left."""

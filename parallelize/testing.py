@@ -14,7 +14,6 @@ from __future__ import annotations
 import gc
 import os
 import threading
-import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -91,15 +90,16 @@ def parallelize_no_leaks() -> Iterator[None]:
 @contextmanager
 def _no_leaks() -> Generator[None]:
     import parallelize
+    from parallelize.clock import monotonic, sleep
 
     parallelize.shutdown()
     before = {what: look() for what, look in _LOOKS.items()}
     yield
     parallelize.shutdown()
-    until = time.monotonic() + PATIENCE
-    while (left := _left(before)) and time.monotonic() < until:
+    until = monotonic() + PATIENCE
+    while (left := _left(before)) and monotonic() < until:
         gc.collect()
-        time.sleep(0.01)  # nothing tells when a process or thread is gone for good
+        sleep(0.01)  # nothing tells when a process or thread is gone for good
     if left:
         text = "; ".join(f"{what}: {', '.join(each)}" for what, each in left.items())
         pytest.fail(f"parallelize has left {text}", pytrace=False)

@@ -267,7 +267,6 @@ def test_everything_of_concurrent_futures_is_here():
         "BrokenExecutor",
         "CancelledError",
         "TimeoutError",
-        "as_completed",
         "FIRST_COMPLETED",
     ):
         assert getattr(parallelize, same) is getattr(concurrent.futures, same)
@@ -345,7 +344,7 @@ LAYERS = [
     ["futures"],
     ["unread"],
     ["errors", "gaps", "lifecycle", "options", "loops", "waiting"],
-    ["locks"],
+    ["agenda", "clock", "locks"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
@@ -356,12 +355,14 @@ EXCEPTIONS = {
     ("executors.base", "mapping"),  # Executor.map is the one map
     ("threads.tasks", "executors.deadlines"),  # where a call has a timeout
     ("threads.rows", "executors.deadlines"),  # where rows run for long
+    ("joining", "executors.deadlines"),  # where a wait for some has a timeout
     ("process.reports", "process.records"),  # when the worker has loaded logging
     ("process.windows", "process.launch"),  # its data, for one system alone
 }
 
 #: What a worker may know besides its end of the wire.
 LEAVES = {
+    "clock",
     "coroutines",
     "errors",
     "futures",

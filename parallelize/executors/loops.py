@@ -25,6 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize import lifecycle
+from parallelize.clock import wait_for
 from parallelize.coroutines import COROUTINES_PER_LOOP
 from parallelize.executors.loop_calls import LoopCall, Stage, inside
 from parallelize.futures import CANCELLED, Failure
@@ -294,7 +295,10 @@ class Loops:
         if self in inside():
             return  # an async call would wait for itself
         with self._nothing_left:
-            self._nothing_left.wait_for(lambda: not self._calls, timeout)
+            if timeout is None:
+                self._nothing_left.wait_for(lambda: not self._calls)
+            else:
+                wait_for(self._nothing_left, lambda: not self._calls, timeout)
             ending = list(self._ending)
         for loop in ending:
             loop.join(timeout)

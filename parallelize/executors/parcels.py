@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from time import perf_counter
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.calls import name_of, run_retrying
+from parallelize.clock import perf_counter
 from parallelize.errors import SerializationError
 from parallelize.futures import Failure
 from parallelize.gaps import filling_gaps, leaving_gaps

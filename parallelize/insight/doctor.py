@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize import cpus
+from parallelize.clock import perf_counter
 from parallelize.insight.units import duration, size
 
 if TYPE_CHECKING:
@@ -269,12 +269,12 @@ def _trials() -> Iterator[Trial]:
 
 def _trial(name: str, make: Callable[[], Any], seconds: float) -> Trial:
     """Try a pool for so many seconds, and less if it is quick."""
-    begun = time.perf_counter()
+    begun = perf_counter()
     try:
         pool = make()
         try:
             pool.submit(abs, -1).result(PATIENCE)
-            ready = time.perf_counter() - begun
+            ready = perf_counter() - begun
             text = _measured(pool, ready, begun + seconds)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -285,7 +285,7 @@ def _trial(name: str, make: Callable[[], Any], seconds: float) -> Trial:
 
 def _measured(pool: Any, ready: float, until: float) -> str:
     """Latency and throughput of a pool that works, in the time that is left."""
-    left = max(until - time.perf_counter(), 0.1)
+    left = max(until - perf_counter(), 0.1)
     latency = _best(lambda: pool.submit(abs, -1).result(PATIENCE), left / 3)
     count = 2000
     calls = _best(lambda: _wait([pool.submit(abs, -1) for _ in range(count)]), left / 3)
@@ -304,12 +304,12 @@ def _wait(futures: Sequence[Any]) -> None:
 
 def _best(action: Callable[[], object], seconds: float) -> float:
     """The shortest time that an action took, done again for so many seconds."""
-    until = time.perf_counter() + seconds
+    until = perf_counter() + seconds
     best = float("inf")
     while True:
-        begun = time.perf_counter()
+        begun = perf_counter()
         action()
-        ended = time.perf_counter()
+        ended = perf_counter()
         best = min(best, ended - begun)
         if ended + (ended - begun) > until:
             return best

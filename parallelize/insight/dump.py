@@ -17,10 +17,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from parallelize import lifecycle
+from parallelize.clock import LONGEST_WAIT, bounded, monotonic
 from parallelize.insight.names import label_of
 from parallelize.options import check_wait
 from parallelize.process import stacks
@@ -69,7 +69,8 @@ def dump(file: TextIO | None = None, *, timeout: float = 2.0) -> None:
         >>> "MainThread" in text.getvalue()
         True
     """
-    seconds = check_wait(timeout) or 0.0
+    given = check_wait(timeout)
+    seconds = LONGEST_WAIT if given is None else bounded(given)
     parts: list[str] = []
     # In a thread of its own: this one may hold a lock that is wanted, if a signal
     # has interrupted it or it calls from a callback of a future.

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import defaultdict
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize.clock import monotonic_ns
 from parallelize.insight.names import label_of
 from parallelize.options import DEFAULTS
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from parallelize.callables import AsyncTarget
+from parallelize.clock import monotonic_ns
 from parallelize.coroutines import called
 from parallelize.futures import Failure
 from parallelize.insight.names import is_rows

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 import sys
-from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from parallelize.clock import monotonic_ns
 from parallelize.insight import recording
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ an interpreter takes to start.
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
+from parallelize.clock import perf_counter
 from parallelize.gaps import filling_gaps
 from parallelize.interpreters.wire import receive, send
 from parallelize.process import main_module, messages, pickling
@@ -72,9 +72,9 @@ def _rows(
         how many seconds the calls took.
     """
     run = _run_again(pickling.loads([options])) if options else _run_once
-    begun = time.perf_counter()
+    begun = perf_counter()
     results = [run(fn, row) for row in pickling.loads(encoded)]
-    seconds = time.perf_counter() - begun
+    seconds = perf_counter() - begun
     if all(done and type(value) in _PLAIN for done, value in results):
         return [value for _, value in results], (), seconds
     return None, [_outcome(*each) for each in results], seconds

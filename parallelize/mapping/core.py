@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from parallelize.callables import AsyncTarget
 from parallelize.calls import Begun, Rows
+from parallelize.clock import wait_for
 from parallelize.ended import Settled
 from parallelize.futures import Outcome
 from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order, Part
@@ -165,7 +166,9 @@ class Core:
 
     def _sleep(self, timeout: float | None) -> bool:
         with self._arrived:
-            return self._arrived.wait_for(self._is_news, timeout)
+            if timeout is None:
+                return self._arrived.wait_for(self._is_news)
+            return wait_for(self._arrived, self._is_news, timeout)
 
     def _awaited(self) -> list[Future[Any]]:
         """What has to end before something can be taken, as far as it is known."""

@@ -26,9 +26,9 @@ import sys
 from array import array
 from collections import deque
 from itertools import repeat
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from parallelize.clock import monotonic
 from parallelize.ended import no_end
 from parallelize.futures import Outcome
 from parallelize.waiting import Patient
@@ -189,8 +189,10 @@ class Reader(Generic[T]):
                     continue
                 if self._is_over(StopIteration, StopAsyncIteration):
                     raise StopAsyncIteration
-                async with asyncio.timeout(self._seconds_left()):
-                    await _news(self._core)
+                seconds = self._seconds_left()
+                if seconds is not None and seconds <= 0:
+                    raise TimeoutError
+                await _news(self._core, seconds)
                 self._core.fill(asked=1)
         except asyncio.CancelledError:
             raise  # the task is cancelled, which may well come back for more
@@ -329,14 +331,24 @@ class Reader(Generic[T]):
         self._behind.clear()
 
 
-async def _news(core: Core) -> None:
+async def _news(core: Core, seconds: float | None) -> None:
     """Wait, without blocking the running loop, until `Core.wait` would return."""
     from parallelize.awaiting import resolve_from_thread, running_loop
 
     loop = running_loop("a map can be read by async for")
     news: asyncio.Future[None] = loop.create_future()
     core.call_when_news(lambda: resolve_from_thread(loop, news))
-    await news
+    if seconds is None:
+        await news
+        return
+    from parallelize.executors import deadlines
+
+    # Not the loop's own clock: a test may have put another in its place.
+    late = deadlines.after(seconds, lambda: resolve_from_thread(loop, news))
+    try:
+        await news
+    finally:
+        late.cancel()
 
 
 class _Open(Outcome):

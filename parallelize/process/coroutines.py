@@ -32,6 +32,7 @@ from parallelize.process.transport import pack
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from parallelize.agenda import Deadline
     from parallelize.futures import Future
     from parallelize.options import CallOptions
     from parallelize.process.pool import Pool
@@ -69,6 +70,7 @@ class CoroutineTask(CallTask):
     Attributes:
         was_heard: Its worker's loop has heard that it is to be cancelled.
         verdict: Why it was cancelled, if it is to be tried again.
+        deadline: When its time is over, while a worker runs it.
     """
 
     lane: ClassVar[int] = COROUTINES
@@ -76,6 +78,7 @@ class CoroutineTask(CallTask):
 
     was_heard: bool = False
     verdict: BaseException | None = None
+    deadline: Deadline | None = None
 
     def __init__(
         self,
@@ -100,6 +103,11 @@ class CoroutineTask(CallTask):
         self.has_begun = self.was_heard = False
         self.verdict = None
         return super().begin()
+
+    def came_back(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()  # which held it
+            self.deadline = None
 
     def _future_ended(self, _: object) -> None:
         """It may have been cancelled while it runs."""
@@ -209,7 +217,8 @@ class Coroutines:
         task.began(frame.extra)
         timeout = task.options.timeout
         if timeout is not None:
-            self._pool.at(timeout, partial(self._expire, worker, task, task.id))
+            expire = partial(self._expire, worker, task, task.id)
+            task.deadline = self._pool.at(timeout, expire)
         return None
 
     def _expire(self, worker: Worker, task: CoroutineTask, id: int) -> None:

@@ -16,10 +16,10 @@ from __future__ import annotations
 import functools
 import types
 from collections import deque
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize import gaps
+from parallelize.clock import monotonic
 from parallelize.locks import is_interrupt
 from parallelize.process import main_looks, main_pickler, main_reducers, pickling
 

@@ -6,19 +6,22 @@ caller of each method holds that.
 
 from __future__ import annotations
 
-import heapq
-import itertools
+import contextlib
 import logging
+import math
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from parallelize.agenda import Agenda
+from parallelize.clock import monotonic
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
+from parallelize.process.queue import COROUTINES
 from parallelize.process.workers import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from parallelize.agenda import Deadline
     from parallelize.process.pool import Pool
     from parallelize.process.tasks import CallTask, Task
     from parallelize.process.workers import Worker
@@ -28,6 +31,10 @@ TICK = 0.001
 
 #: Seconds that a worker has to tell where it is, before it is killed.
 LONGEST_LOOK = 0.2
+
+#: Seconds after which its calls are looked at again if it was not killed: another may
+#: have been about to kill it for the same call, and have thought better of it.
+LONGEST_JUDGEMENT = 5.0
 
 #: Seconds in which it has usually written that by itself, when a signal told it to.
 _WRITING = 0.05
@@ -40,8 +47,12 @@ _log = logging.getLogger("parallelize")
 _GIVING_BACK = 0.005
 
 
-class Deadlines:
-    """The moments at which a pool's dispatcher has something to do."""
+class Deadlines(Agenda):
+    """The moments at which a pool's dispatcher has something to do.
+
+    A worker's calls are watched together, by one deadline for the worker: so none of
+    them is held here, however far its own is away.
+    """
 
     def __init__(self, pool: Pool, wake: Callable[[], object]) -> None:
         """Begin with none.
@@ -50,46 +61,82 @@ class Deadlines:
             pool: Whose they are.
             wake: Called when there is an earlier one than the dispatcher knows.
         """
+        super().__init__()
         self._pool = pool
         self._wake = wake
-        self._due: list[tuple[float, int, Callable[[], object]]] = []  # a heap
-        self._count = itertools.count()
+        # When to look whether a call of a worker has run for too long, and ...
+        self._looks: dict[Worker, Deadline] = {}
+        self._judged: set[Worker] = set()  # those of which one has, as it seems
+        self._idle: dict[Worker, Deadline] = {}  # when to look whether it is idle
 
-    def after(self, seconds: float, action: Callable[[], object]) -> None:
+    def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
         """Do something later."""
-        self.at(monotonic() + seconds, action)
+        return self.at(monotonic() + seconds, action)
 
-    def at(self, when: float, action: Callable[[], object]) -> None:
+    def at(self, when: float, action: Callable[[], object]) -> Deadline:
         """Do something at a moment of the monotonic clock."""
-        first = not self._due or when < self._due[0][0]
-        heapq.heappush(self._due, (when, next(self._count), action))
-        if first:
+        nearest = self.nearest()
+        deadline = super().at(when, action)
+        if nearest is None or when < nearest:
             self._wake()
-
-    def nearest(self) -> float | None:
-        """The first of the moments."""
-        return self._due[0][0] if self._due else None
+        return deadline
 
     def do_what_is_due(self, now: float) -> None:
         """Do everything whose moment has come."""
-        while self._due and self._due[0][0] <= now:
-            heapq.heappop(self._due)[2]()
+        while (deadline := self.take_due(now)) is not None:
+            deadline.meet()
 
-    def watch(self, worker: Worker, task: Task, timeout: float) -> None:
-        """Kill the worker when a call of the task has run for ``timeout`` seconds."""
-        check = partial(self._check, worker, task, timeout)
-        self.at(monotonic() + timeout, check)
+    def forget(self, worker: Worker) -> None:
+        """A worker has ended: nothing about it is due."""
+        self._judged.discard(worker)
+        for of_workers in (self._looks, self._idle):
+            deadline = of_workers.pop(worker, None)
+            if deadline is not None:
+                deadline.cancel()
 
-    def _check(self, worker: Worker, task: Task, timeout: float) -> None:
+    def watch(self, worker: Worker, timeout: float) -> None:
+        """Kill the worker if a call, of those that it was just given, runs longer."""
+        self._look_at(worker, monotonic() + timeout)
+
+    def _look_at(self, worker: Worker, when: float) -> None:
+        """Look at a worker's calls at this moment, or before."""
+        known = self._looks.get(worker)
+        if known is not None:
+            if known.when <= when:
+                return
+            known.cancel()
+        self._looks[worker] = self.at(when, partial(self._check, worker))
+
+    def _check(self, worker: Worker) -> None:
+        """Judge the call that has run for too long; else look later."""
+        self._looks.pop(worker, None)
+        if worker in self._judged:
+            return  # it is looked at once more when that is over
+        now, next_look = monotonic() + TICK, math.inf
+        for task in worker.tasks.values():
+            timeout = task.options.timeout
+            if timeout is None or task.lane == COROUTINES:
+                continue  # a coroutine is watched for itself
+            due = _deadline(worker, task, timeout)
+            if due <= now:
+                self._time_is_over(worker, task, timeout)
+                return
+            next_look = min(next_look, due)
+        if next_look < math.inf:
+            self._look_at(worker, next_look)
+
+    def _time_is_over(self, worker: Worker, task: Task, timeout: float) -> None:
         from parallelize.errors import RemoteTraceback, TaskTimeout
 
-        if worker.tasks.get(task.id) is not task:
-            return
-        again = partial(self._check, worker, task, timeout)
-        deadline = _deadline(worker, task, timeout)
-        if deadline > monotonic() + TICK:
-            self.at(deadline, again)
-            return
+        self._judged.add(worker)
+
+        def again() -> None:
+            at_the_latest.cancel()
+            if worker in self._judged:  # else it has ended
+                self._judged.discard(worker)
+                self._check(worker)
+
+        at_the_latest = self.after(LONGEST_JUDGEMENT, again)
 
         def due() -> bool:
             return _deadline(worker, task, timeout) <= monotonic() + TICK
@@ -135,14 +182,15 @@ class Deadlines:
             verdict.again()  # it came to its end meanwhile, or the row did
             return
         where = seen[0] if seen else "(what C code runs there is on standard error)\n"
-        _log.warning(
-            "worker %s is killed, as %s runs for longer than its timeout of %g "
-            "seconds; it was here:\n%s",
-            worker.pid,
-            task.name(),
-            timeout,
-            where,
-        )
+        with contextlib.suppress(Exception):  # a handler's, or of a replaced clock
+            _log.warning(
+                "worker %s is killed, as %s runs for longer than its timeout of %g "
+                "seconds; it was here:\n%s",
+                worker.pid,
+                task.name(),
+                timeout,
+                where,
+            )
         self._kill_for(worker, verdict)
 
     def _kill_for(self, worker: Worker, verdict: Verdict) -> None:
@@ -174,18 +222,21 @@ class Deadlines:
 
     def watch_idleness(self, worker: Worker, timeout: float) -> None:
         """Let the worker go when it has had nothing to do for ``timeout`` seconds."""
-        first = not worker.idle_since
         worker.idle_since = monotonic()
-        if first:
-            self.after(timeout, partial(self._check_idleness, worker, timeout))
+        if worker not in self._idle:
+            self._look_for_idleness(worker, timeout, timeout)
+
+    def _look_for_idleness(self, worker: Worker, timeout: float, wait: float) -> None:
+        check = partial(self._check_idleness, worker, timeout)
+        self._idle[worker] = self.after(wait, check)
 
     def _check_idleness(self, worker: Worker, timeout: float) -> None:
+        del self._idle[worker]
         if worker not in self._pool.idle:
-            worker.idle_since = 0.0
             return
         left = worker.idle_since + timeout - monotonic()
         if left > TICK:
-            self.after(left, partial(self._check_idleness, worker, timeout))
+            self._look_for_idleness(worker, timeout, left)
             return
         self._pool.let_go(worker)
 

@@ -12,9 +12,9 @@ import os
 import selectors
 import threading
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from parallelize.clock import bounded, monotonic
 from parallelize.insight import logs
 from parallelize.process import messages, native
 from parallelize.process.coroutines import CoroutineTask
@@ -130,7 +130,8 @@ class Dispatcher:
                     key.data(mask)
                 self._do_what_is_due()
         except BaseException:  # noqa: BLE001 - nobody may be left waiting
-            _log.exception("the dispatcher of a process pool failed")
+            with contextlib.suppress(Exception):
+                _log.exception("the dispatcher of a process pool failed")
             self._fail_everything()
         finally:
             self._close()
@@ -152,7 +153,7 @@ class Dispatcher:
             moments = [at for w in self._pool.workers.values() if (at := w.silent_at())]
             if (nearest := self.deadlines.nearest()) is not None:
                 moments.append(nearest)
-        return max(min(moments) - monotonic(), 0) if moments else None
+        return bounded(min(moments) - monotonic()) if moments else None
 
     def _do_what_is_due(self) -> None:
         now = monotonic() + TICK
@@ -311,13 +312,15 @@ class Dispatcher:
             except ProtocolError as error:
                 self._nonsense(worker, error)
             except Exception as error:  # noqa: BLE001 - the others must not pay for it
-                _log.exception("the end of %s failed", task.name())
+                with contextlib.suppress(Exception):
+                    _log.exception("the end of %s failed", task.name())
                 task.abort(error)
         return rows_ended
 
     def _nonsense(self, worker: Worker, error: ProtocolError) -> None:
         """A task wrote to its worker's socket: that worker is of no use."""
-        _log.info("worker %s is killed, it sent nonsense: %s", worker.pid, error)
+        with contextlib.suppress(Exception):
+            _log.info("worker %s is killed, it sent nonsense: %s", worker.pid, error)
         worker.kill()
 
     def _sort(self, worker: Worker, frames: list[Frame]) -> list[tuple[Task, Frame]]:
@@ -509,6 +512,7 @@ class Dispatcher:
             del pool.workers[worker.id]
             self._known.discard(worker.id)
             self._writing.discard(worker.id)
+            self.deadlines.forget(worker)
             if worker in pool.idle:
                 pool.idle.remove(worker)
         self._end(worker, ends)
@@ -538,7 +542,8 @@ class Dispatcher:
         blamed = False
         rest: list[Task] = []
         for id, task in list(worker.tasks.items()):
-            worker.release(task)
+            with self._pool.lock:
+                worker.release(task)
             if id == running or task.has_begun:
                 blamed = self._settle_running(worker, task, status)
                 if isinstance(task, CallTask):
@@ -602,7 +607,8 @@ def _log_death(worker: Worker, status: int | None) -> None:
     from parallelize._died import end_text
 
     text = "worker %s died while it ran no call, another takes its place: %s"
-    _log.warning(text, worker.pid, end_text(exit_code(status)))
+    with contextlib.suppress(Exception):  # a handler's, or of a clock of a test
+        _log.warning(text, worker.pid, end_text(exit_code(status)))
 
 
 def _reason(worker: Worker, status: int | None) -> str:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import pickle
 from itertools import groupby
-from time import monotonic_ns
 
+from parallelize.clock import monotonic_ns
 from parallelize.process import messages, native, pickling
 from parallelize.process.page import BEGUN, NO_ROW, ROW
 from parallelize.process.sender import SEND_AFTER, pickled_item

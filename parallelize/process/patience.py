@@ -11,8 +11,8 @@ next one mostly does, too, and where work takes longer nobody stays awake for it
 from __future__ import annotations
 
 import os
-from time import perf_counter
 
+from parallelize.clock import perf_counter
 from parallelize.process import native
 
 TYPE_CHECKING = False

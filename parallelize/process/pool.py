@@ -39,6 +39,7 @@ from parallelize.process.workers import Stage, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from parallelize.agenda import Deadline
     from parallelize.calls import Rows
     from parallelize.options import CallOptions
     from parallelize.process.coroutines import Take
@@ -561,17 +562,18 @@ class Pool:
 
     # Deadlines; the caller holds the lock.
 
-    def at(self, seconds: float, action: Callable[[], object]) -> None:
-        """Have the dispatcher do something later."""
-        if self._dispatcher is not None:
-            self._dispatcher.deadlines.after(seconds, action)
+    def at(self, seconds: float, action: Callable[[], object]) -> Deadline | None:
+        """Have the dispatcher do something later, if there is one."""
+        if self._dispatcher is None:
+            return None
+        return self._dispatcher.deadlines.after(seconds, action)
 
     def _watch_deadline(self, worker: Worker, task: Task) -> None:
         timeout = task.options.timeout
         if task.lane == COROUTINES:
             return  # it is watched from when it has begun
         if timeout is not None and self._dispatcher is not None:
-            self._dispatcher.deadlines.watch(worker, task, timeout)
+            self._dispatcher.deadlines.watch(worker, timeout)
 
     def _watch_idleness(self, worker: Worker) -> None:
         if self.settings.idle_timeout is not None and self._dispatcher is not None:

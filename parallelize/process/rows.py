@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import pickle
 from itertools import islice
-from time import monotonic_ns
 
+from parallelize.clock import monotonic_ns
 from parallelize.process import messages, pickling
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
 

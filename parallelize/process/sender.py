@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from time import monotonic_ns
 
+from parallelize.clock import monotonic_ns
 from parallelize.locks import depth
 from parallelize.process import messages, native, pickling
 from parallelize.process.page import BASE, COUNT, FIRST, JOURNAL_SIZE, Page

@@ -28,8 +28,8 @@ import signal
 import socket
 import struct
 import sys
-import time
 
+from parallelize.clock import monotonic
 from parallelize.process import native
 
 TYPE_CHECKING = False
@@ -298,11 +298,11 @@ class Server:
 
     def _see_off(self) -> None:
         """Wait a moment for the workers to leave, kill the rest."""
-        deadline = time.monotonic() + ORPHAN_GRACE
+        deadline = monotonic() + ORPHAN_GRACE
         poll = native.poll()
         poll.register(self._bell, native.POLLIN)
         self._reap()
-        while self._workers and (left := deadline - time.monotonic()) > 0:
+        while self._workers and (left := deadline - monotonic()) > 0:
             poll.poll(left * 1000)
             self._reap()
         for pid in self._workers:

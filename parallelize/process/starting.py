@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from parallelize.clock import monotonic
 from parallelize.errors import SerializationError
 from parallelize.insight import logs
 from parallelize.process import launch, messages, pickling

@@ -132,6 +132,9 @@ class Task(Call):
     def began(self, moment: int) -> None:
         """Take when its worker began it, if that was asked for."""
 
+    def came_back(self) -> None:
+        """Note that its worker has it no longer; only coroutines are told."""
+
     def ended(self) -> None:
         """Note that nothing of it is left to run."""
 

@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from parallelize.clock import monotonic_ns
 from parallelize.insight import recording
 from parallelize.insight.recording import Lane, Record
 from parallelize.process import messages

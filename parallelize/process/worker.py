@@ -25,9 +25,9 @@ import signal
 import sys
 import threading
 from collections import deque
-from time import monotonic_ns
 
 from parallelize import gaps
+from parallelize.clock import monotonic_ns
 from parallelize.process import (
     inheritance,
     main_module,

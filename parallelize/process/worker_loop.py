@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+from parallelize.clock import monotonic_ns
 from parallelize.coroutines import called
 from parallelize.loops import LoopThread
 from parallelize.process import messages, native, pickling

@@ -11,9 +11,9 @@ import pickle
 import socket
 from collections import deque
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize.clock import monotonic
 from parallelize.errors import ParallelizeError
 from parallelize.process import messages, native
 from parallelize.process.launch import KILL, RESUME
@@ -187,6 +187,7 @@ class Worker:
         del self.tasks[task.id]
         if task.lane == COROUTINES:
             self.coroutines -= 1
+            task.came_back()
         task.worker = None
         self.load = self.load - task.cost if self.tasks else 0.0
 

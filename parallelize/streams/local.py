@@ -13,9 +13,9 @@ pool to others meanwhile.
 from __future__ import annotations
 
 import threading
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from parallelize.clock import monotonic
 from parallelize.futures import Failure
 from parallelize.streams.channel import Life
 from parallelize.streams.pump import pump

@@ -31,9 +31,9 @@ import math
 import threading
 from collections import deque
 from contextlib import contextmanager
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+from parallelize.clock import monotonic
 from parallelize.threads.workers import Worker, worker_class
 
 if TYPE_CHECKING:

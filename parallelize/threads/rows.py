@@ -18,10 +18,10 @@ from __future__ import annotations
 import threading
 from contextvars import copy_context
 from functools import partial
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from parallelize.calls import Begun, Column, Rows, run_retrying
+from parallelize.clock import perf_counter
 from parallelize.futures import Failure
 from parallelize.threads.tasks import Task
 

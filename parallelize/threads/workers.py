@@ -6,9 +6,9 @@ import functools
 import sys
 import threading
 from contextvars import Context
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from parallelize.clock import monotonic
 from parallelize.futures import unended
 from parallelize.threads.absence import Absence
 from parallelize.threads.tasks import Task
