@@ -81,7 +81,12 @@ def _start(workers: int, folder: str) -> tuple[subprocess.Popen[bytes], int]:
     code = "from parallelize.executors.dask_cluster import main; main"
     if sys.platform == "win32":  # where only the standard streams are passed on
         line = command.python(f"{code}(1, {workers}, {folder!r}, {sys.path!r})")
-        process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            line,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=command.environment(),
+        )
         assert process.stdout is not None
         return process, os.dup(process.stdout.fileno())
     reading, writing = os.pipe()
@@ -91,6 +96,7 @@ def _start(workers: int, folder: str) -> tuple[subprocess.Popen[bytes], int]:
             command.python(f"{code}({writing}, {workers}, {folder!r}, {sys.path!r})"),
             stdin=subprocess.PIPE,
             pass_fds=(writing,),
+            env=command.environment(),
             start_new_session=True,
         ), reading
     finally:

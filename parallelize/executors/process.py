@@ -221,6 +221,13 @@ def _default_workers() -> int:
 
 
 def _method_of(context: BaseContext | str | None, initargs: tuple[Any, ...]) -> str:
+    """The start method that is asked for, where it is possible."""
+    return launch.possible(_method_asked_for(context, initargs))
+
+
+def _method_asked_for(
+    context: BaseContext | str | None, initargs: tuple[Any, ...]
+) -> str:
     if context is None:
         return _method_of_the_program(initargs)
     if isinstance(context, str):

@@ -1,4 +1,11 @@
-"""The command line of a Python like this one: same executable, same flags."""
+"""The command line of a Python like this one: same executable, same flags.
+
+Not every program runs in a Python that can be started again: an application that was
+frozen, or one with an interpreter inside, would run once more instead of what it is
+given. So each interpreter that is started carries a `MARK` in its environment, which
+the very first line of ours removes. A process that has it still and asks for workers
+has run the program in place of that line; it ends with an error, and starts nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +24,9 @@ _FLAGS = {
     "quiet": "-q",
 }
 
+#: The environment variable; its value is the id of the process that has started it.
+MARK = "PARALLELIZE_STARTED_BY"
+
 
 def python(code: str) -> list[str]:
     """Return the command that runs ``code``, which may import parallelize.
@@ -24,13 +34,93 @@ def python(code: str) -> list[str]:
     The current folder is not on the path of the new interpreter, so that no
     file in it stands in for a module; the folder of this package is the last
     one there, for the case that nothing else leads to it.
+
+    Raises:
+        RuntimeError: There is no Python to be started.
     """
-    if not sys.executable:
-        msg = "sys.executable is not set: there is no Python to start workers with"
+    program = executable()
+    if program is None:
+        msg = (
+            "there is no Python to start workers with: this program is frozen, or "
+            "sys.executable is not set; multiprocessing.set_executable() names one"
+        )
         raise RuntimeError(msg)
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    head = f"import sys; sys.path.append({here!r}); "
-    return [sys.executable, *_flags(), "-P", "-c", head + code]
+    head = f"import os, sys; os.environ.pop({MARK!r}, 0); sys.path.append({here!r}); "
+    return [program, *_flags(), "-P", "-c", head + code]
+
+
+def environment() -> dict[str, str]:
+    """The environment of such a command.
+
+    Raises:
+        SystemExit: This process was started as such a command itself, and has run
+            the program instead: each would start another.
+    """
+    refuse_second_run()
+    return {**os.environ, MARK: str(os.getpid())}
+
+
+def refuse_second_run() -> None:
+    """Raise SystemExit if this process was to be a worker, and is the program.
+
+    It is of no use to anybody that it goes on.
+    """
+    parent = os.environ.get(MARK)
+    if parent is None:
+        return
+    msg = (
+        f"parallelize: process {parent} has started {sys.executable!r} to be a worker, "
+        "but that runs this program again, which would go on without end. In the "
+        "program, name a Python by multiprocessing.set_executable(), or take "
+        "mp_context='fork'; on Windows, call multiprocessing.freeze_support() first "
+        "if the program is frozen"
+    )
+    raise SystemExit(msg)
+
+
+def executable() -> str | None:
+    """The Python that workers are started with; None if there is none.
+
+    It is the one that `multiprocessing.set_executable` was told; else, unless the
+    program is frozen, the one that runs this, or belongs to the program around it.
+    """
+    # It is not there, or half so, if another thread loads it just now.
+    spawn = sys.modules.get("multiprocessing.spawn")
+    told = getattr(spawn, "get_executable", lambda: None)()
+    if told and os.fsdecode(told) != sys.executable:
+        return os.fsdecode(told)
+    if is_frozen():
+        return None
+    if sys.executable and _is_python(sys.executable):
+        return sys.executable
+    return next(filter(_is_program, _candidates()), sys.executable or None)
+
+
+def is_frozen() -> bool:
+    """Whether PyInstaller, cx_Freeze, Nuitka or the like have made the program."""
+    compiled = hasattr(sys.modules.get("__main__"), "__compiled__")
+    return bool(getattr(sys, "frozen", False)) or compiled
+
+
+def _is_python(path: str) -> bool:
+    return os.path.basename(path).lower().startswith(("python", "pypy", "graalpy"))
+
+
+def _candidates() -> list[str]:
+    """Where the Python of a program with an interpreter inside would be."""
+    version = "{}.{}".format(*sys.version_info)
+    names = (
+        (("python.exe",), ("Scripts", "python.exe"))
+        if sys.platform == "win32"
+        else (("bin", f"python{version}{getattr(sys, 'abiflags', '')}"),)
+    )
+    prefixes = (sys.exec_prefix, sys.base_exec_prefix)
+    return [os.path.join(prefix, *name) for prefix in prefixes for name in names]
+
+
+def _is_program(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def _flags() -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from parallelize.clock import bounded, monotonic
 from parallelize.insight import logs
-from parallelize.process import messages, native
+from parallelize.process import command, messages, native
 from parallelize.process.coroutines import CoroutineTask
 from parallelize.process.deadlines import TICK, Deadlines
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
@@ -495,6 +495,11 @@ class Dispatcher:
         launcher.close()
         for worker in workers:
             if worker.orphan():
+                program = (
+                    command.executable() if pool.settings.method != "fork" else "a fork"
+                )
+                why = f"the process that was to start it, {program}, has ended"
+                worker.reason = ChildProcessError(why)
                 self._bury(worker, None)
 
     # The end of a worker.

@@ -47,8 +47,20 @@ class Event(NamedTuple):
     value: int  # its pid, its wait status, or an errno
 
 
+def possible(method: str) -> str:
+    """The method itself, or "fork" where there is no Python to be started."""
+    starts_python = sys.platform == "win32" or command.executable() is not None
+    return method if starts_python else "fork"
+
+
 def launcher(method: str, inherited: Inherited | None = None) -> Launcher:
-    """Return what starts workers by this method on this system."""
+    """Return what starts workers by this method on this system.
+
+    Raises:
+        SystemExit: This process was to be a worker itself, see `command`.
+        OSError: The server cannot be started.
+    """
+    command.refuse_second_run()
     if sys.platform == "win32":
         from parallelize.process import windows
 
@@ -184,7 +196,7 @@ def _spawn(theirs: socket.socket, method: str) -> int:
         return os.posix_spawn(
             line[0],
             line,
-            os.environ,
+            command.environment(),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, fd, _SERVER_FD),

@@ -328,7 +328,7 @@ def _exec_worker(fds: list[int]) -> None:
         os.set_inheritable(fd, True)
     code = f"from parallelize.process.worker import main; main{tuple(fds)}"
     line = command.python(code)
-    os.execv(line[0], line)
+    os.execve(line[0], line, command.environment())
 
 
 __all__ = (

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from parallelize.process import command, launch, native
 from parallelize.process.page import Page
@@ -48,16 +48,15 @@ class Launcher(launch.Launcher):
         more_fds: Sequence[int],
     ) -> None:
         """Start a worker that gets copies of the sockets, and the page."""
-        code = "from parallelize.process.windows import main; main()"
-        child = subprocess.Popen(  # noqa: S603 - this Python, with our own code
-            command.python(code), stdin=subprocess.PIPE
-        )
+        is_python = command.executable() is not None
+        child, pipe = _python() if is_python else _program_again()
         self._children[id] = child
         shared: list[Any] = [_shared(sock, child.pid) for sock in (tasks, control)]
-        with contextlib.suppress(OSError):  # it has ended: the thread will tell
-            if child.stdin is not None:
-                pickle.dump([*shared, page], child.stdin)
-                child.stdin.close()
+        beginning = Beginning([*shared, page])
+        with contextlib.suppress(OSError), pipe:  # it has ended: the thread will tell
+            if not is_python:
+                pickle.dump({}, pipe)  # nothing that multiprocessing is to prepare
+            pickle.dump(beginning, pipe)
         self._tell(STARTED, id, child.pid)
         threading.Thread(target=self._watch, args=(id, child), daemon=True).start()
 
@@ -85,6 +84,59 @@ class Launcher(launch.Launcher):
             self._events.sendall(MESSAGE.pack(op, id, value))
 
 
+def _python() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """Start a Python; return it and the pipe that it reads."""
+    code = "from parallelize.process.windows import main; main()"
+    child = subprocess.Popen(  # noqa: S603 - this Python, with our own code
+        command.python(code), stdin=subprocess.PIPE, env=command.environment()
+    )
+    assert child.stdin is not None
+    return child, child.stdin
+
+
+def _program_again() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """Start a frozen program; what answers is `multiprocessing.freeze_support`."""
+    if sys.platform != "win32":
+        msg = "where there is fork, a frozen program is forked"
+        raise OSError(msg)
+    import _winapi
+    import msvcrt
+    from multiprocessing import spawn
+
+    theirs, ours = _winapi.CreatePipe(None, 0)  # it takes its end from this process
+    pipe = os.fdopen(msvcrt.open_osfhandle(ours, 0), "wb")
+    line = spawn.get_command_line(parent_pid=os.getpid(), pipe_handle=theirs)
+    return subprocess.Popen(line, env=command.environment()), pipe  # noqa: S603
+
+
+class Beginning:
+    """What a worker is sent first; it has what multiprocessing asks of a process.
+
+    Args:
+        shared: What its sockets become of, and the name of its page.
+    """
+
+    def __init__(self, shared: list[Any]) -> None:
+        self._shared = shared
+
+    def begin(self) -> NoReturn:
+        """Be the worker."""
+        os.environ.pop(command.MARK, None)
+        if sys.platform == "win32":
+            from parallelize.process import worker
+
+            tasks, control, page = self._shared
+            sockets = [socket.fromshare(each) for each in (tasks, control)]
+            for sock in sockets:
+                sock.setblocking(True)
+            worker.serve(*sockets, Page(page))
+        raise SystemExit
+
+    def _bootstrap(self, parent_sentinel: int) -> NoReturn:
+        """Be the worker, in a program that `freeze_support` has made one."""
+        self.begin()
+
+
 def _shared(sock: socket.socket, pid: int) -> bytes:
     if sys.platform != "win32":
         msg = "sockets are shared like this on Windows alone"
@@ -93,14 +145,7 @@ def _shared(sock: socket.socket, pid: int) -> bytes:
 
 
 def main() -> NoReturn:
-    """Be the worker: read the sockets and the page from standard input."""
-    if sys.platform == "win32":
-        from parallelize.process import worker
-
-        tasks, control, page = pickle.load(sys.stdin.buffer)
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the end
-        sockets = [socket.fromshare(shared) for shared in (tasks, control)]
-        for sock in sockets:
-            sock.setblocking(True)
-        worker.serve(*sockets, Page(page))
-    raise SystemExit
+    """Be the worker that standard input tells of."""
+    beginning: Beginning = pickle.load(sys.stdin.buffer)
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the end
+    beginning.begin()
