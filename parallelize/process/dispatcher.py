@@ -495,11 +495,7 @@ class Dispatcher:
         launcher.close()
         for worker in workers:
             if worker.orphan():
-                program = (
-                    command.executable() if pool.settings.method != "fork" else "a fork"
-                )
-                why = f"the process that was to start it, {program}, has ended"
-                worker.reason = ChildProcessError(why)
+                worker.reason = _without_server(pool.settings.method)
                 self._bury(worker, None)
 
     # The end of a worker.
@@ -614,6 +610,11 @@ def _log_death(worker: Worker, status: int | None) -> None:
     text = "worker %s died while it ran no call, another takes its place: %s"
     with contextlib.suppress(Exception):  # a handler's, or of a clock of a test
         _log.warning(text, worker.pid, end_text(exit_code(status)))
+
+
+def _without_server(method: str) -> ChildProcessError:
+    program = "a fork of the program" if method == "fork" else command.executable()
+    return ChildProcessError(f"the process that was to start it, {program}, has ended")
 
 
 def _reason(worker: Worker, status: int | None) -> str:
