@@ -345,6 +345,7 @@ LAYERS = [
     ["unread"],
     ["errors", "gaps", "lifecycle", "options", "loops", "waiting"],
     ["agenda", "clock", "locks"],
+    ["raised"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
@@ -372,6 +373,7 @@ LEAVES = {
     "lifecycle",
     "locks",
     "loops",
+    "raised",
     "sharing",
     "waiting",
     "streams.pump",

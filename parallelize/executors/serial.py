@@ -18,6 +18,7 @@ from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
 from parallelize.futures import Failure, Future, InvalidStateError
 from parallelize.insight import recording
+from parallelize.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,6 +204,6 @@ def _fail(call: Call, error: BaseException) -> None:
     with contextlib.suppress(InvalidStateError):
         call.future.set_exception(error)
     name_failure(call.future, call.fn, call.options)
-    if isinstance(error, KeyboardInterrupt):
+    if is_a(error, KeyboardInterrupt):
         look_at(call.future)  # as the caller gets it
         raise error
