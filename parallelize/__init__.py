@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from parallelize.insight.trace import trace
     from parallelize.joining import as_completed, wait
     from parallelize.mapping import MapIterator
+    from parallelize.options import Limit
     from parallelize.pools import shutdown
     from parallelize.sharing import Shared, share
     from parallelize.streams.function import StreamFunction
@@ -94,6 +95,7 @@ __all__ = (
     "Future",
     "InterpreterPoolExecutor",
     "InvalidStateError",
+    "Limit",
     "MapIterator",
     "MissingExtraError",
     "ParallelFunction",
@@ -176,6 +178,7 @@ _HOMES = {
     "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
     "parallelize.joining": ("as_completed", "wait"),
     "parallelize.mapping": ("MapIterator",),
+    "parallelize.options": ("Limit",),
     "parallelize.pools": ("shutdown",),
     "parallelize.sharing": ("Shared", "share"),
     "parallelize.streams.function": ("StreamFunction",),

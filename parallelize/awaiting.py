@@ -17,6 +17,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
+from parallelize.circles import noted
+
 if TYPE_CHECKING:
     from parallelize.futures import Future, Outcome
 
@@ -69,7 +71,7 @@ async def _end_of(future: Future[T], loop: asyncio.AbstractEventLoop) -> None:
     waiter: asyncio.Future[None] = loop.create_future()
     future.add_done_callback(lambda _: resolve_from_thread(loop, waiter))
     try:
-        await waiter
+        await noted(waiter, lambda: (future,))
     except asyncio.CancelledError:
         future.abandon()
         raise

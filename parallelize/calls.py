@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from parallelize import dependencies
+from parallelize.circles import untangle
 from parallelize.clock import perf_counter
 from parallelize.ended import name_failure
 from parallelize.futures import Failure, Future
@@ -64,12 +65,17 @@ class Call(ABC):
         if self.options.cancel == "kill":
             self.kill()
 
+    def fail(self, error: BaseException) -> None:
+        """End the call with an error, unless it has ended."""
+        self.future.set_outcome(Failure(error), failed=True)
+        name_failure(self.future, self.fn, self.options)
+
 
 def admit(call: Call) -> None:
     """Start the call as soon as its arguments are there and its limit allows."""
     if call.waits_for:
         call.future._needs = call.waits_for
-        dependencies.when_done(call.waits_for, lambda: _admit_ready(call))
+        dependencies.when_done(call.waits_for, lambda: _admit_ready(call), call.fail)
     else:
         _admit_ready(call)
 
@@ -84,6 +90,8 @@ def _admit_ready(call: Call) -> None:
         name_failure(call.future, call.fn, call.options)
     elif call.options.limit is not None:
         call.options.limit.admit(call)
+        if call.waits_for:  # who has the place may wait for it already
+            untangle((call.future,))
     else:
         call.start()
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         timeout: float | None
         retries: int
         retry_on: type[BaseException] | tuple[type[BaseException], ...]
-        limit: int | None
+        limit: int | Limit | None
         cancel: Literal["kill"] | None
         initializer: Callable[..., object] | None
         initargs: tuple[Any, ...]
@@ -118,8 +118,8 @@ class Decorator:
         # A worker is to be ready soon, and has no such pools.
         if not (inside_worker() or inside_interpreter()):
             ahead.load_for(fn, self._where.word())
-        if options.limit is not None:  # each function has a limit of its own
-            options = options._replace(limit=Limit(options.limit.count))
+        if options.limit is not None:
+            options = options._replace(limit=options.limit.for_function())
         if not is_generator(fn):
             return ParallelFunction(fn, self._where, options)
         from parallelize.streams.function import StreamFunction
@@ -168,7 +168,7 @@ def threaded(
     timeout: float | None = None,
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | None = None,
+    limit: int | Limit | None = None,
     cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
@@ -184,7 +184,7 @@ def threaded(
     timeout: float | None = None,
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | None = None,
+    limit: int | Limit | None = None,
     cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
@@ -208,7 +208,8 @@ def threaded(
             thread cannot be stopped: the call itself runs on.
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
-        limit: How many calls of this function run at once, at most.
+        limit: How many calls of this function run at once, at most; or a `Limit`,
+            that several functions share.
         cancel: What becomes of a call that has begun when a task that awaits it is
             cancelled: None lets it run on, and so does "kill" for a plain function
             in a thread, as that cannot be stopped.
@@ -293,7 +294,7 @@ def processed(
     timeout: float | None = None,
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | None = None,
+    limit: int | Limit | None = None,
     cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
@@ -309,7 +310,7 @@ def processed(
     timeout: float | None = None,
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | None = None,
+    limit: int | Limit | None = None,
     cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
@@ -335,7 +336,8 @@ def processed(
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is; the
             death of a worker always counts.
-        limit: How many calls of this function run at once, at most.
+        limit: How many calls of this function run at once, at most; or a `Limit`,
+            that several functions share.
         cancel: What becomes of a call that has begun when a task that awaits it is
             cancelled: None lets it run on, "kill" kills it, by killing its worker.
         initializer: Called in each worker when it starts; the function gets
@@ -417,7 +419,7 @@ def interpreted(
     timeout: float | None = None,
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | None = None,
+    limit: int | Limit | None = None,
     cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
@@ -433,7 +435,7 @@ def interpreted(
     timeout: float | None = None,
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | None = None,
+    limit: int | Limit | None = None,
     cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
@@ -458,7 +460,8 @@ def interpreted(
             itself cannot be stopped: it runs on.
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
-        limit: How many calls of this function run at once, at most.
+        limit: How many calls of this function run at once, at most; or a `Limit`,
+            that several functions share.
         cancel: As in `processed`; of no use here, as no call can be stopped.
         initializer: Called in each interpreter when it starts; the function gets
             interpreters of its own.
@@ -507,7 +510,7 @@ def parallelized(
     timeout: float | None = None,
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | None = None,
+    limit: int | Limit | None = None,
     cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
@@ -524,7 +527,8 @@ def parallelized(
         timeout: Seconds a call may run; then it fails with `TaskTimeout`.
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
-        limit: How many calls of this function run at once, at most.
+        limit: How many calls of this function run at once, at most; or a `Limit`,
+            that several functions share.
         cancel: What becomes of a call that has begun when a task that awaits it is
             cancelled: None lets it run on, "kill" kills it where that is possible.
         initializer: Called in each worker when it starts; only with a word.

@@ -69,8 +69,18 @@ def filled(value: Any) -> Any:
     return value
 
 
-def when_done(futures: Sequence[Future[Any]], ready: Callable[[], object]) -> None:
-    """Call ``ready()`` once, when the last of the futures has ended."""
+def when_done(
+    futures: Sequence[Future[Any]],
+    ready: Callable[[], object],
+    failed: Callable[[BaseException], object],
+) -> None:
+    """Call ``ready()`` once, when the last of the futures has ended.
+
+    Args:
+        futures: What is waited for.
+        ready: Called in the thread that ends the last of them.
+        failed: Called with an error that ``ready()`` raised: nobody else gets it.
+    """
     left = len(futures)
     lock = threading.Lock()  # guards left; nothing is taken under it
 
@@ -79,8 +89,12 @@ def when_done(futures: Sequence[Future[Any]], ready: Callable[[], object]) -> No
         with lock:
             left -= 1
             last = left == 0
-        if last:
+        if not last:
+            return
+        try:
             ready()
+        except BaseException as error:  # noqa: BLE001 - what waits for it must end
+            failed(error)
 
     for future in futures:
         future.add_done_callback(one_done)

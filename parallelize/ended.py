@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from parallelize.futures import Future, Outcome, error_of
-from parallelize.raised import is_a, name_of_class
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -41,12 +40,9 @@ def has_failed(future: concurrent.futures.Future[Any]) -> bool:
 def told_of(future: concurrent.futures.Future[Any]) -> BaseException | str:
     """Tell of the failure of an ended future; opens nothing, and is no look at it."""
     if not isinstance(future, Future) or future.cancelled():
-        error = error_of(future)
-    elif future._sealed is not None:
-        return future._sealed.told()
-    else:
-        error = future._exception
-    return "" if error is None else error
+        return error_of(future) or ""
+    sealed = future._sealed
+    return (future._exception or "") if sealed is None else sealed.told()
 
 
 def look_at(future: concurrent.futures.Future[Any]) -> None:
@@ -88,9 +84,9 @@ def no_end(error: BaseException, *ends: type[BaseException]) -> BaseException:
         The error; for one of ``ends`` a RuntimeError from it, as PEP 479 has it for
         generators.
     """
-    if not is_a(error, ends):
+    if not isinstance(error, ends):
         return error
-    replaced = RuntimeError(f"a call raised {name_of_class(type(error))}")
+    replaced = RuntimeError(f"a call raised {type(error).__name__}")
     replaced.__cause__ = error
     return replaced
 
@@ -103,9 +99,14 @@ class Settled(Outcome):
 
     __slots__ = ("_future",)
 
+    _future: concurrent.futures.Future[Any]
+
     def __init__(self, future: concurrent.futures.Future[Any]) -> None:
-        self._future = future
         look_at(future)
+        # What was handed on already is taken from where it came: chains of such may
+        # be longer than Python's stack.
+        sealed = future._sealed if isinstance(future, Future) else None
+        self._future = sealed._future if type(sealed) is Settled else future
 
     @property
     def failed(self) -> bool:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from parallelize.futures import Future
     from parallelize.kinds import AnyExecutor
     from parallelize.mapping import MapIterator
-    from parallelize.options import CallOptions
+    from parallelize.options import CallOptions, Limit
     from parallelize.pools import Source
 
     class MapOptions(TypedDict, total=False):
@@ -446,7 +446,7 @@ class ParallelFunction(Generic[P, R, W]):
         timeout: float | None = UNCHANGED,
         retries: int = UNCHANGED,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNCHANGED,
-        limit: int | None = UNCHANGED,
+        limit: int | Limit | None = UNCHANGED,
         cancel: Literal["kill"] | None = UNCHANGED,
         initializer: Callable[..., object] | None = UNCHANGED,
         initargs: tuple[Any, ...] = UNCHANGED,
@@ -464,7 +464,8 @@ class ParallelFunction(Generic[P, R, W]):
             timeout: Seconds a call may run.
             retries: How many times more a failed call is started.
             retry_on: The errors after which it is.
-            limit: How many calls of this function run at once, at most.
+            limit: How many calls of this function run at once, at most; or a `Limit`,
+                that several functions share.
             cancel: Whether cancelling a task that awaits a call kills the call.
             initializer: Called in each worker of its own pool, when it starts.
             initargs: The arguments of ``initializer``.
@@ -566,7 +567,7 @@ class ParallelFunction(Generic[P, R, W]):
             return self
         if type(bound) is not types.MethodType:  # of a static method, or a C function
             target = None if self._target is None else bound
-            owner = type(instance) if owner is None else owner
+            owner = owner or type(instance)
             shown = _BoundCall(self, instance, owner)
             return self._copy(
                 __wrapped__=bound, _target=target, _owner=owner, __call__=shown
@@ -594,12 +595,11 @@ class ParallelFunction(Generic[P, R, W]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ParallelFunction):
             return NotImplemented
-        if not _is_same(self.__wrapped__, other.__wrapped__):
-            return False
-        return (self._options, self._where) == (other._options, other._where)
+        mine = (self.__wrapped__, self._options, self._where)
+        return mine == (other.__wrapped__, other._options, other._where)
 
     def __hash__(self) -> int:
-        return hash(_identity_of(self.__wrapped__))
+        return hash(self.__wrapped__)
 
     def __repr__(self) -> str:
         return f"<parallel {self.__wrapped__!r}>"
@@ -646,7 +646,7 @@ class ParallelFunction(Generic[P, R, W]):
     def _reduced_method(self) -> tuple[Any, ...]:
         name = self._attribute or self.__name__
         found = _parallel(getattr(self._owner, name, None))
-        if found is None or not _is_same(found.__wrapped__, self.__wrapped__):
+        if found is None or found.__wrapped__ != self.__wrapped__:
             return _blank, (type(self),), self._state()
         if found == self:
             return getattr, (self._owner, name)
@@ -805,17 +805,6 @@ class _BoundCall:
         import inspect
 
         return inspect.signature(self._parallel_function())
-
-
-def _identity_of(fn: Any) -> tuple[int, ...]:
-    """What tells functions apart; a callable may compare and hash as it likes."""
-    if type(fn) is types.MethodType:  # there is a new one at each look-up
-        return id(fn.__self__), id(fn.__func__)
-    return (id(fn),)
-
-
-def _is_same(fn: Any, other: Any) -> bool:
-    return _identity_of(fn) == _identity_of(other)
 
 
 def row_target(fn: Callable[..., Any]) -> tuple[Callable[..., Any], CallOptions]:

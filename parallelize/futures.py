@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from parallelize import locks
 from parallelize.unread import Unread
-from parallelize.waiting import here
+from parallelize.waiting import call_in_turn, call_pending, here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
     from typing import Protocol
 
-    from parallelize.options import CallOptions
+    from parallelize.options import CallOptions, Limit
 
     class Killable(Protocol):
         """The call behind a future, which can be stopped."""
@@ -158,6 +158,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _call: Killable | None = None  # what runs it, while it runs
     _unread: Unread | None = None  # reports a failure that nobody looks at
     _needs: Sequence[Any] = ()  # futures that have to end before it can
+    _place_in: tuple[Limit, Any] | None = None  # where its call waits for a place
+    _awaits: Sequence[Sequence[Any]] = ()  # what its coroutine awaits; its loop's own
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -172,6 +174,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
         @property
         def _condition(self) -> threading.Condition:
+            if here.pending and not self.done():  # who asks for it is about to wait
+                call_pending()
             with self._guard:
                 if self._made_condition is None:
                     self._made_condition = threading.Condition(self._guard)
@@ -281,7 +285,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Call ``fn(future)`` when the call has ended, or now if it has.
 
         Callbacks run in the order in which they were added, in a thread of
-        parallelize. An error of a callback is logged and hurts nobody.
+        parallelize. An error of a callback is logged and hurts nobody. Those of
+        futures that a callback ends run before it goes on, unless callbacks are
+        nested deeply; then when the others have run.
 
         Args:
             fn: Called with this future as its only argument.
@@ -292,7 +298,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                     self._callbacks = []
                 self._callbacks.append(fn)
                 return
-        self._invoke(fn)
+        call_in_turn(((self._invoke, fn),))
 
     def proxy(self) -> T:
         """Return a stand-in for the result that waits when it is first used.
@@ -439,8 +445,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._looked_at()  # it is for the parent to report
 
     def _await_end(self, timeout: float | None) -> None:
+        if timeout is not None and timeout <= 0:
+            if not self.done():
+                raise TimeoutError
+            return
+        if here.pending:
+            call_pending()
         worker = here.worker
-        if worker is None or (timeout is not None and timeout <= 0):
+        if worker is None:
             self._sleep(timeout)
             return
         if timeout is None:  # what is run here may take longer than a bound
@@ -451,7 +463,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def _sleep(self, timeout: float | None) -> None:
         if timeout is not None:
-            timeout = None if timeout > threading.TIMEOUT_MAX else max(timeout, 0)
+            timeout = None if timeout > threading.TIMEOUT_MAX else timeout
         locked = locks.depth(self._guard)
         try:
             self._sleep_until_told(timeout)
@@ -473,6 +485,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 # A Ctrl-C may come up here; then it is opened by the next reader.
                 self._result, self._exception = self._sealed.open()
                 self._sealed = None
+
+    def _waited_for(self) -> Iterable[Future[Any]]:
+        """What its call waits for while it runs, as far as it is known."""
+        return [each for futures in self._awaits for each in futures]
 
     def _called(self) -> tuple[Callable[..., Any], CallOptions] | None:
         call = self._call
@@ -506,8 +522,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def _invoke_callbacks(self) -> None:
         callbacks, self._callbacks = self._callbacks, None
-        for fn in callbacks or ():
-            self._invoke(fn)
+        if callbacks:
+            call_in_turn([(self._invoke, fn) for fn in callbacks])
 
     def _invoke(self, fn: Callable[[Any], object]) -> None:
         try:

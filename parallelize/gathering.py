@@ -24,10 +24,10 @@ from parallelize.ended import (
     name_failure,
     stop,
 )
-from parallelize.futures import Future, Outcome, error_of
+from parallelize.futures import Failure, Future, Outcome, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future as AnyFuture
     from typing import Literal, overload
 
@@ -160,6 +160,12 @@ class _Whole(Future[list[Any]]):
 
     def one_done(self, future: AnyFuture[Any]) -> None:
         """Note that a member has ended; called by each, in any thread."""
+        try:
+            self._count(future)
+        except BaseException as error:  # noqa: BLE001 - a member of a class of others
+            self.set_outcome(Failure(error), failed=True)
+
+    def _count(self, future: AnyFuture[Any]) -> None:
         members = self._needs
         if has_failed(future) and not self._return_exceptions:
             self._fail_as(future)
@@ -183,12 +189,7 @@ class _Whole(Future[list[Any]]):
         Returns:
             True, but if it has ended before.
         """
-        members = self._needs
-        if not super().cancel():
-            return False
-        for member in members:
-            member.cancel()
-        return True
+        return self._stop(_cancel)
 
     def kill(self) -> bool:
         """End this future, and cancel or kill every member.
@@ -196,12 +197,27 @@ class _Whole(Future[list[Any]]):
         Returns:
             True, but if it has ended before.
         """
+        return self._stop(stop)
+
+    def _stop(self, each: Callable[[AnyFuture[Any]], object]) -> bool:
         members = self._needs
         if not super().cancel():
             return False
-        for member in members:
-            stop(member)
+        # Not recursion: gathers in gathers may be deeper than Python's stack.
+        waiting = [*reversed(members)]
+        while waiting:
+            member = waiting.pop()
+            if type(member) is not _Whole:
+                each(member)
+                continue
+            below = member._needs
+            if Future.cancel(member):
+                waiting.extend(reversed(below))
         return True
+
+
+def _cancel(future: AnyFuture[Any]) -> None:
+    future.cancel()
 
 
 class _Gathered(Outcome):
@@ -219,10 +235,23 @@ class _Gathered(Outcome):
 
     @property
     def weight(self) -> int:
-        sealed = [getattr(member, "_sealed", None) for member in self._members]
-        return sum(each.weight for each in sealed if each is not None)
+        total = 0
+        seen: set[int] = set()
+        waiting = [self._members]
+        while waiting:
+            for member in waiting.pop():
+                sealed = _sealed_of(member)
+                if sealed is None or id(sealed) in seen:
+                    continue
+                seen.add(id(sealed))
+                if type(sealed) is _Gathered:
+                    waiting.append(sealed._members)
+                else:
+                    total += sealed.weight
+        return total
 
     def open(self) -> tuple[Any, BaseException | None]:
+        self._open_below()
         results: list[Any] = []
         for member in self._members:
             error = error_of(member)
@@ -233,3 +262,24 @@ class _Gathered(Outcome):
             else:
                 return None, error
         return results, None
+
+    def _open_below(self) -> None:
+        """Open what was gathered for this, the innermost first.
+
+        One would open the next within it, and they may be deeper than Python's stack.
+        """
+        waiting = [(member, False) for member in self._members]
+        while waiting:
+            member, is_next = waiting.pop()
+            sealed = _sealed_of(member)
+            if type(sealed) is not _Gathered:
+                continue
+            if is_next:
+                error_of(member)
+                continue
+            waiting.append((member, True))
+            waiting.extend((each, False) for each in sealed._members)
+
+
+def _sealed_of(future: AnyFuture[Any]) -> Outcome | None:
+    return future._sealed if isinstance(future, Future) else None

@@ -37,6 +37,13 @@ class Owner(Protocol):
         """In a forked child: the parent's threads and processes are not ours."""
 
 
+class Forgetful(Protocol):
+    """Holds what belongs to this process."""
+
+    def _reset(self) -> None:
+        """In a forked child: hold nothing."""
+
+
 class _Stage(enum.Enum):
     QUIET = "no hook installed yet"
     WATCHING = "hooks installed"
@@ -46,7 +53,9 @@ class _Stage(enum.Enum):
 
 _stage = _Stage.QUIET
 _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
-# Guards both; no other lock is taken under it. Reentrant, as locks that Ctrl-C may
+_forgetful: weakref.WeakSet[Forgetful] = weakref.WeakSet()
+_watches_forks = False
+# Guards all four; no other lock is taken under it. Reentrant, as locks that Ctrl-C may
 # have left taken have to be.
 _lock = threading.RLock()
 
@@ -67,6 +76,16 @@ def _add(owner: Owner) -> None:
     if _stage is _Stage.QUIET:
         _install_hooks()
         _stage = _Stage.WATCHING
+
+
+def watch_forks(forgetful: Forgetful) -> None:
+    """Tell it of forks from now on, and of nothing else."""
+    locks.held(_lock, _add_forgetful, forgetful)
+
+
+def _add_forgetful(forgetful: Forgetful) -> None:
+    _forgetful.add(forgetful)
+    _watch_forks()
 
 
 def owners() -> list[Owner]:
@@ -104,8 +123,14 @@ def _install_hooks() -> None:
     # The threading module's own hook runs before it joins threads, which an
     # atexit function does not; the standard pools use it for the same reason.
     threading._register_atexit(_end)  # type: ignore[attr-defined]
-    if hasattr(os, "register_at_fork"):
+    _watch_forks()
+
+
+def _watch_forks() -> None:
+    global _watches_forks
+    if not _watches_forks and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork_in_child)
+        _watches_forks = True
 
 
 def _end() -> None:
@@ -148,5 +173,7 @@ def _after_fork_in_child() -> None:
     # The lock may have been held by a thread that the child does not have.
     global _lock, _owners
     _lock = threading.RLock()
+    for forgetful in list(_forgetful):
+        forgetful._reset()
     owners, _owners = list(_owners), weakref.WeakSet()
     _each(owners, "forget")

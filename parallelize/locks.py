@@ -8,8 +8,6 @@ taken the lock before, and goes back to that when an error comes.
 
 from __future__ import annotations
 
-from parallelize.raised import is_a, traceback_of
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
@@ -47,11 +45,11 @@ def is_interrupt(error: BaseException) -> bool:
     that is an error of the call like any other. One that a ``raise`` statement
     raised is such an error; the signal arrives at any other instruction.
     """
-    tb = traceback_of(error) if is_a(error, KeyboardInterrupt) else None
-    if tb is None:
+    if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
         return False
     from opcode import opname
 
+    tb = error.__traceback__
     while tb.tb_next is not None:
         tb = tb.tb_next
     return opname[tb.tb_frame.f_code.co_code[tb.tb_lasti]] != "RAISE_VARARGS"

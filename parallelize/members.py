@@ -177,6 +177,11 @@ class Members:
                 return
         waker()
 
+    def running(self) -> list[Future[Any]]:
+        """The calls of this library that have not ended."""
+        with self._changed:
+            return [each for each in self._running if isinstance(each, Future)]
+
     def ended_idle(self) -> bool:
         """Whether no call is left; then no more can be made."""
         with self._changed:

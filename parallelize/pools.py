@@ -41,8 +41,7 @@ class Source(ABC):
         executor = self.executor()
         if not _is_closed(executor):
             return executor
-        fresh = self.replacement(executor)
-        return executor if fresh is None else fresh
+        return self.replacement(executor) or executor
 
 
 class Global(Source):
@@ -55,8 +54,7 @@ class Global(Source):
 
     def executor(self) -> Executor:
         """Return the global pool, made now if there is none."""
-        pool = _pools.get(self.kind)
-        return _make_global(self.kind) if pool is None else pool
+        return _pools.get(self.kind) or _make_global(self.kind)
 
     def replacement(self, refused: Executor) -> Executor | None:
         """Return a fresh global pool if the old one was shut down meanwhile."""
@@ -99,8 +97,7 @@ class Own(Source):
 
     def executor(self) -> Executor:
         """Return the pool, made now if there is none."""
-        pool = self._executor
-        return self._make() if pool is None else pool
+        return self._executor or self._make()
 
     def replacement(self, refused: Executor) -> Executor | None:
         """Return a fresh pool if the old one was shut down meanwhile."""

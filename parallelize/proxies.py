@@ -87,6 +87,8 @@ class ResultProxy(LazyObjectProxy[Any]):
 
         def value() -> Any:
             value = future.result()
+            while _is_proxy(value):  # chains of them may be longer than the stack
+                value = value._self_future.result()
             _fit(own_class, value)
             return value
 

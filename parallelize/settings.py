@@ -9,10 +9,10 @@ from parallelize.choice import Where
 from parallelize.kinds import adapt
 from parallelize.options import (
     CallOptions,
-    Limit,
     check_callable,
     check_cancel,
     check_count,
+    check_limit,
     check_retry_on,
     check_timeout,
     check_workers,
@@ -99,7 +99,7 @@ def changed_options(options: CallOptions, **keywords: Any) -> CallOptions:
     if "retry_on" in given:
         given["retry_on"] = check_retry_on(given["retry_on"])
     if given.get("limit") is not None:
-        given["limit"] = Limit(check_count(given["limit"], "limit", least=1))
+        given["limit"] = check_limit(given["limit"])
     if "cancel" in given:
         given["cancel"] = check_cancel(given["cancel"])
     if given.get("buffersize") is not None:

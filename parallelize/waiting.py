@@ -14,20 +14,34 @@ thread's `Worker`, if it is one, does two things:
 ```
 
 Which threads have a worker is the business of the pools. This file knows none.
+
+Callbacks of futures are called from here, too, one after the other where they would
+nest: the end of a future ends others, and chains of them may be longer than Python's
+stack. A thread that waits calls those first that it has put off, as it may wait for
+what they do.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from contextlib import AbstractContextManager
+    from typing import TypeAlias
 
     from parallelize.futures import Future
     from parallelize.options import Limit
+
+    #: Something to call, and with what.
+    Action: TypeAlias = tuple[Callable[[Any], object], Any]
+
+#: How deep calls of callbacks may nest. A callback that ends another future finds that
+#: one's callbacks called when it goes on, unless it is nested so deep.
+NESTED = 3
 
 
 class Worker(Protocol):
@@ -58,12 +72,54 @@ class Worker(Protocol):
 
 
 class _Here(threading.local):
-    """The worker whose thread this is."""
+    """What is known of this thread.
+
+    Attributes:
+        worker: The worker whose thread this is.
+        pending: What is to be called, one list for each call that is being made of
+            callbacks; the innermost last.
+        nested: How many of these there may be.
+    """
 
     worker: Worker | None = None
+    nested: int = NESTED
+
+    def __init__(self) -> None:
+        self.pending: list[deque[Action]] = []
 
 
 here: _Here = _Here()
+
+
+def call_in_turn(actions: Iterable[Action]) -> None:
+    """Call callbacks: now, or where calls of others are nested deep, after those."""
+    pending = here.pending
+    if len(pending) >= here.nested:
+        pending[-1].extend(actions)
+        return
+    own = deque(actions)
+    pending.append(own)
+    try:
+        _call_all(own)
+    finally:
+        pending.pop()
+
+
+def call_pending() -> None:
+    """Call what this thread has put off, before it waits."""
+    for actions in reversed(here.pending.copy()):
+        _call_all(actions)
+
+
+def _call_all(actions: deque[Action]) -> None:
+    try:
+        while actions:
+            action, argument = actions.popleft()
+            action(argument)
+            del action, argument  # what has ended is not held by what has not
+    except BaseException:  # Ctrl-C: it comes between two, as these raise nothing
+        _call_all(actions)
+        raise
 
 
 @contextmanager
@@ -73,6 +129,8 @@ def away(*futures: Future[Any]) -> Generator[None]:
     Args:
         *futures: What it waits for, as far as that is known.
     """
+    if here.pending:
+        call_pending()
     worker = here.worker
     if worker is None:
         yield
@@ -87,6 +145,8 @@ def held_back() -> AbstractContextManager[Any]:
     It may do so for as long as the program runs, and so does not count as one of the
     pool's threads meanwhile.
     """
+    if here.pending:
+        call_pending()
     worker = here.worker
     return nullcontext() if worker is None else worker.held_back()
 

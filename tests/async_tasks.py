@@ -6,6 +6,7 @@ import os
 import threading
 
 import tasks
+from parallelize import threaded
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -139,3 +140,9 @@ async def length(value):
 
 async def identity(value):
     return value
+
+
+@threaded(limit=1)
+async def waits_for_itself(n):
+    """One more than what it is one call further down."""
+    return 0 if not n else 1 + await waits_for_itself(n - 1)

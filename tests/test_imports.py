@@ -341,11 +341,12 @@ LAYERS = [
     ["ahead"],
     ["calls", "callables", "cpus", "references", "_died"],
     ["dependencies", "ended", "coroutines", "awaiting"],
+    ["circles"],
     ["futures"],
     ["unread"],
-    ["errors", "gaps", "lifecycle", "options", "loops", "waiting"],
+    ["options"],
+    ["errors", "gaps", "lifecycle", "loops", "waiting"],
     ["agenda", "clock", "locks"],
-    ["raised"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
@@ -373,7 +374,6 @@ LEAVES = {
     "lifecycle",
     "locks",
     "loops",
-    "raised",
     "sharing",
     "waiting",
     "streams.pump",

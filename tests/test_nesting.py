@@ -738,13 +738,14 @@ def test_who_comes_too_late_for_a_call_hides_no_circle(make_pool, monkeypatch):
     workers = crew.Crew.workers
 
     class Late:
-        absences = []
-
         def __init__(self, engine):
             self.engine = engine
 
         def stack(self):
             return [task for each in workers(self.engine) for task in each.stack()]
+
+        def waited_for(self):
+            return []
 
     monkeypatch.setattr(crew.Crew, "workers", lambda e: [Late(e), *workers(e)])
     pool, limited = make_pool(2), CallOptions(limit=Limit(1))

@@ -29,7 +29,6 @@ from parallelize.executors.engine_calls import EngineCall, EngineFuture, RowsCal
 from parallelize.executors.gate import Gate
 from parallelize.executors.puts import Puts
 from parallelize.futures import Failure, Future
-from parallelize.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -154,7 +153,7 @@ class EngineExecutor(Executor):
     def _blames_a_row(self, error: BaseException) -> bool:
         from parallelize._died import ClusterLost, WorkerDied
 
-        return is_a(error, WorkerDied) and not is_a(error, ClusterLost)
+        return isinstance(error, WorkerDied) and not isinstance(error, ClusterLost)
 
     def answer(self, call: EngineCall, answer: object) -> None:
         """Let a call end: called by the engine, in any of its threads.
@@ -164,7 +163,7 @@ class EngineExecutor(Executor):
             answer: What `parcels.run_call` gave, `Remote` if that has stayed in the
                 cluster, or an error of the engine.
         """
-        self._answers.put(lambda: call.settle(answer))
+        self._answers.put(lambda: _settle(call, answer))
 
     def later(self, action: Callable[[], object]) -> None:
         """Do something in the thread of the answers, which may wait for the engine."""
@@ -253,6 +252,13 @@ class EngineExecutor(Executor):
     @property
     def _closed(self) -> bool:
         return self._gate.closed
+
+
+def _settle(call: EngineCall, answer: object) -> None:
+    try:
+        call.settle(answer)
+    except Exception as error:  # noqa: BLE001 - its future must end
+        call.fail(error)
 
 
 class _Gate(Gate):

@@ -23,7 +23,6 @@ from parallelize.executors.parcels import (
     Parcel,
 )
 from parallelize.futures import Failure, Future, Outcome, error_of
-from parallelize.raised import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -155,9 +154,8 @@ class EngineCall(Call):
 
     def refuse(self, error: BaseException) -> None:
         """End a call that could not be handed over."""
-        translated = self._of_the_engine(error)
-        failure = Failure(error if translated is None else translated)
-        self.future.set_outcome(failure, failed=True)
+        translated = self._of_the_engine(error) or error
+        self.future.set_outcome(Failure(translated), failed=True)
 
     def _hand_over(self) -> None:
         packed, self._packed = self._packed, None
@@ -237,6 +235,7 @@ class EngineCall(Call):
             self._fail(answer)
             self.handle.ref = None
         self._puts = []
+        self.upstream = []  # or a chain would hold the results of all its calls
 
     def _fail(self, answer: object) -> None:
         error = self._of_the_engine(answer)
@@ -290,8 +289,7 @@ class _InCluster(Outcome):
             parcel = call.executor._fetch(self._ref)
         except Exception as error:  # noqa: BLE001 - it belongs to the reader
             call.handle.ref = None
-            translated = call.executor._translated(error, call.name())
-            return None, error if translated is None else translated
+            return None, call.executor._translated(error, call.name()) or error
         return _opened(parcel, call.name())
 
 
@@ -299,7 +297,7 @@ def _opened(parcel: Parcel, name: str) -> tuple[Any, BaseException | None]:
     try:
         return parcel.open(), None
     except Exception as error:  # noqa: BLE001 - it belongs to the call
-        text = summary_of(error)
+        text = f"{type(error).__name__}: {error}"
         refusal = SerializationError(
             f"the result of {name} cannot be unpickled: {text}"
         )

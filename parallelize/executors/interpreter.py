@@ -18,7 +18,7 @@ import weakref
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import lifecycle, raised
+from parallelize import lifecycle
 from parallelize.calls import Begun, admit, name_of
 from parallelize.errors import SerializationError
 from parallelize.executors.base import Executor
@@ -268,7 +268,7 @@ def _encoded_start(
 
 
 def _summary(error: BaseException) -> str:
-    return raised.summary_of(error)
+    return f"{type(error).__name__}: {messages.text_of(error)}"
 
 
 def _raise(error: BaseException) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from parallelize import dependencies
 from parallelize.calls import Call, name_of, run_retrying
+from parallelize.circles import begin_within
 from parallelize.coroutines import CoroutineFuture, outcome_of
 from parallelize.errors import TaskTimeout
 from parallelize.executors import deadlines
@@ -100,6 +101,7 @@ class LoopCall(Call):
         self.stage: Stage = Stage.HELD
         self._task: asyncio.Task[Any] | None = None  # the loop thread's alone
         self.future: Future[Any] = _LoopFuture(self)
+        begin_within(self._context, self.future, options)
 
     def be_timed(self, recorder: Recorder) -> None:
         """Note in a trace what becomes of it."""

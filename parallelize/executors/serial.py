@@ -18,7 +18,6 @@ from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
 from parallelize.futures import Failure, Future, InvalidStateError
 from parallelize.insight import recording
-from parallelize.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,6 +203,6 @@ def _fail(call: Call, error: BaseException) -> None:
     with contextlib.suppress(InvalidStateError):
         call.future.set_exception(error)
     name_failure(call.future, call.fn, call.options)
-    if is_a(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt):
         look_at(call.future)  # as the caller gets it
         raise error

@@ -155,7 +155,7 @@ class Core:
         worker = here.worker
         if worker is None:
             return self._sleep(timeout)
-        futures = self._awaited()
+        futures = self.awaited()
         if timeout is None:  # what is run here may take longer than a bound
             self._help(worker, futures)
         with self._arrived:
@@ -170,7 +170,7 @@ class Core:
                 return self._arrived.wait_for(self._is_news)
             return wait_for(self._arrived, self._is_news, timeout)
 
-    def _awaited(self) -> list[Future[Any]]:
+    def awaited(self) -> list[Future[Any]]:
         """What has to end before something can be taken, as far as it is known."""
         with self._arrived:
             head = self._order.head()

@@ -28,6 +28,7 @@ from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from parallelize.circles import noted
 from parallelize.clock import monotonic
 from parallelize.ended import no_end
 from parallelize.futures import Outcome
@@ -339,14 +340,14 @@ async def _news(core: Core, seconds: float | None) -> None:
     news: asyncio.Future[None] = loop.create_future()
     core.call_when_news(lambda: resolve_from_thread(loop, news))
     if seconds is None:
-        await news
+        await noted(news, core.awaited)
         return
     from parallelize.executors import deadlines
 
     # Not the loop's own clock: a test may have put another in its place.
     late = deadlines.after(seconds, lambda: resolve_from_thread(loop, news))
     try:
-        await news
+        await noted(news, core.awaited)
     finally:
         late.cancel()
 

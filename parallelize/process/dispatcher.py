@@ -14,7 +14,6 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from parallelize import raised
 from parallelize.clock import bounded, monotonic
 from parallelize.insight import logs
 from parallelize.process import command, messages, native
@@ -496,7 +495,11 @@ class Dispatcher:
         launcher.close()
         for worker in workers:
             if worker.orphan():
-                worker.reason = _without_server(pool.settings.method)
+                program = (
+                    command.executable() if pool.settings.method != "fork" else "a fork"
+                )
+                why = f"the process that was to start it, {program}, has ended"
+                worker.reason = ChildProcessError(why)
                 self._bury(worker, None)
 
     # The end of a worker.
@@ -613,14 +616,9 @@ def _log_death(worker: Worker, status: int | None) -> None:
         _log.warning(text, worker.pid, end_text(exit_code(status)))
 
 
-def _without_server(method: str) -> ChildProcessError:
-    program = "a fork of the program" if method == "fork" else command.executable()
-    return ChildProcessError(f"the process that was to start it, {program}, has ended")
-
-
 def _reason(worker: Worker, status: int | None) -> str:
     if worker.reason is not None:
-        return raised.summary_of(worker.reason)
+        return f"{type(worker.reason).__name__}: {messages.text_of(worker.reason)}"
     code = exit_code(status)
     if code is None:
         return "it was gone at once"

@@ -475,7 +475,7 @@ class Pool:
             self.hand_on([tail])
         else:  # it would run beside the rest: that counts
             self._hold(tail)
-            tail.options.limit.admit(tail)
+            self.end_later(partial(tail.options.limit.admit, tail))
         return tail.size
 
     def _rest(self, worker: Worker) -> None:

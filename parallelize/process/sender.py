@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from parallelize import raised
 from parallelize.clock import monotonic_ns
 from parallelize.locks import depth
 from parallelize.process import messages, native, pickling
@@ -50,9 +49,10 @@ def pickled_item(item: object, place: Place) -> list[Part]:
 def _refusal(what: str, result: object, error: BaseException) -> BaseException:
     from parallelize.errors import SerializationError
 
-    kind = raised.name_of_class(type(result))
+    kind = type(result).__qualname__
     advice = _ADVICE.get(kind) or _way_to_culprit(result)
-    why = f"{raised.summary_of(error)}{advice}"
+    text = messages.text_of(error)
+    why = f"{type(error).__name__}: {text}{advice}"
     return SerializationError(f"{what}, a {kind}, cannot be pickled: {why}")
 
 

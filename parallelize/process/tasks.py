@@ -10,7 +10,6 @@ import sys
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import raised
 from parallelize.calls import Call, name_of
 from parallelize.ended import look_at, name_failure
 from parallelize.errors import SerializationError, TaskKilled
@@ -90,27 +89,11 @@ class Task(Call):
 
         It always is after the death of its worker, never after `Future.kill`.
         """
-        return self._has_attempts() and self._is_reason(error)
-
-    def may_retry_after(self, failure: PickledFailure) -> bool:
-        """The same after an error that has come from a worker.
-
-        One that stands for an error that cannot travel counts as that, too.
-        """
-        if not self.options.retries or not self._has_attempts():
+        if self.attempts >= self.options.retries or self.pool.is_stopping:
             return False
-        kind = failure.kind()
-        if kind is not None and issubclass(kind, self.options.retry_on):
-            return True
-        return self._is_reason(failure.error())
-
-    def _has_attempts(self) -> bool:
-        return self.attempts < self.options.retries and not self.pool.is_stopping
-
-    def _is_reason(self, error: BaseException) -> bool:
-        if raised.is_a(error, TaskKilled):
+        if isinstance(error, TaskKilled):
             return False
-        return _is_death(error) or raised.is_a(error, self.options.retry_on)
+        return _is_death(error) or isinstance(error, self.options.retry_on)
 
     @property
     def left(self) -> int:
@@ -336,7 +319,7 @@ class CallTask(Task):
                 self.future.set_outcome(PickledValue(frame.parts, self), failed=False)
             return
         failure = PickledFailure(frame.parts[0])
-        if self.may_retry_after(failure):
+        if self.options.retries and self.may_retry(failure.error()):
             self.pool.retry(self)
         else:
             self.future.set_outcome(failure, failed=True)
@@ -432,17 +415,9 @@ class PickledFailure(Outcome):
 
     def error(self) -> BaseException:
         """The error, in its own class where that can be built here."""
-        encoded = self._encoded
-        if not isinstance(encoded, BaseException):
-            self._encoded = encoded = messages.decode_failure(encoded)
-        return encoded
-
-    def kind(self) -> type[BaseException] | None:
-        """The class of an error that cannot travel, where it is known here."""
-        encoded = self._encoded
-        if isinstance(encoded, BaseException):
-            return None
-        return messages.kind_of_failure(encoded)
+        if isinstance(self._encoded, bytes):
+            self._encoded = messages.decode_failure(self._encoded)
+        return self._encoded
 
     @property
     def failed(self) -> bool:
@@ -450,9 +425,9 @@ class PickledFailure(Outcome):
 
     def told(self) -> BaseException | str:
         encoded = self._encoded
-        if isinstance(encoded, BaseException):
-            return encoded
-        return messages.text_of_failure(encoded)
+        if isinstance(encoded, bytes):
+            return messages.text_of_failure(encoded)
+        return encoded
 
     def open(self) -> tuple[None, BaseException]:
         return None, self.error()
@@ -461,8 +436,8 @@ class PickledFailure(Outcome):
 def _is_death(error: BaseException) -> bool:
     # Not loaded: nobody has died yet. Another thread may have loaded it in part.
     died = getattr(sys.modules.get("parallelize._died"), "WorkerDied", None)
-    return died is not None and raised.is_a(error, died)
+    return died is not None and isinstance(error, died)
 
 
 def _summary(error: BaseException) -> str:
-    return raised.summary_of(error)
+    return f"{type(error).__name__}: {messages.text_of(error)}"

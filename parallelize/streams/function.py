@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from parallelize.choice import Where
     from parallelize.kinds import AnyExecutor
-    from parallelize.options import CallOptions
+    from parallelize.options import CallOptions, Limit
     from parallelize.streams.stream import Stream
 
     A = TypeVar("A")
@@ -98,7 +98,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         max_workers: int | None = UNCHANGED,
         executor: AnyExecutor | None = UNCHANGED,
         timeout: float | None = UNCHANGED,
-        limit: int | None = UNCHANGED,
+        limit: int | Limit | None = UNCHANGED,
         initializer: Callable[..., object] | None = UNCHANGED,
         initargs: tuple[Any, ...] = UNCHANGED,
         name: str | None = UNCHANGED,
@@ -111,7 +111,8 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             max_workers: As in `ParallelFunction.options`, like those that follow.
             executor: An executor or the word for a kind.
             timeout: Seconds the generator may take for each item.
-            limit: How many streams of this function are open at once, at most.
+            limit: How many streams of this function are open at once, at most; or a
+                `Limit`, that several functions share.
             initializer: Called in each worker of its own pool, when it starts.
             initargs: The arguments of ``initializer``.
             name: What errors call the function.

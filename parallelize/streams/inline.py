@@ -7,11 +7,11 @@ still waits for a thread of that very pool.
 from __future__ import annotations
 
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from parallelize import dependencies
 from parallelize.ended import no_end
-from parallelize.loops import apart, run_to_end
 
 if TYPE_CHECKING:
     import asyncio
@@ -91,7 +91,7 @@ class Inline:
         async def taken() -> Any:
             return await step()
 
-        return apart(lambda: run_to_end(taken(), runner.run))
+        return _apart(lambda: runner.run(taken()))
 
     def close(self) -> None:
         """Close the generator: now, or if it runs just now after its step."""
@@ -108,7 +108,7 @@ class Inline:
         if source is not None and runner is None:
             self._context.run(source.close)
         elif runner is not None:
-            apart(lambda: _end_loop(runner, source))
+            _apart(lambda: _end_loop(runner, source))
 
 
 def _end_loop(runner: asyncio.Runner, source: Any) -> None:
@@ -116,4 +116,16 @@ def _end_loop(runner: asyncio.Runner, source: Any) -> None:
         await source.aclose()
 
     with runner:
-        run_to_end(closed(), runner.run)
+        runner.run(closed())
+
+
+def _apart(call: Callable[[], Any]) -> Any:
+    """Call it: in a thread of its own if a loop runs in this one."""
+    import asyncio
+
+    if asyncio._get_running_loop() is None:
+        return call()
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, call).result()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from parallelize import locks
 from parallelize.calls import name_of
+from parallelize.circles import noted
 from parallelize.ended import no_end
 from parallelize.futures import Outcome
 from parallelize.insight import recording
@@ -208,7 +209,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
             if self._inline is not None:
                 return self._next_inline()
             if not self._run_here():
-                await _news(self._channel)
+                await noted(_news(self._channel), self._awaited)
         if item is _OVER:
             self._raise_end(StopIteration, StopAsyncIteration)
             raise StopAsyncIteration

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from parallelize.circles import untangle
 from parallelize.futures import unended
-from parallelize.threads.circles import untangle
 from parallelize.threads.tasks import Task
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Absence:
             self._want(self._futures)
             # Whoever takes the free place looks for what is wanted before all else.
             worker.engine.relieve()
-            untangle(worker)
+            untangle(worker.waited_for())
         except BaseException:
             self.end()
             raise
@@ -83,7 +83,7 @@ class Absence:
         """Wait for one more."""
         self._futures.append(future)
         self._want((future,))
-        untangle(self._worker)
+        untangle(self._worker.waited_for())
 
     def drop(self, future: Future[Any]) -> None:
         """Wait for one less; for the last one the wait ends."""

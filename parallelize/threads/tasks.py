@@ -115,10 +115,20 @@ class Task(Future[Any]):
 
     def waits_for_place(self) -> Limit | None:
         """The limit in which it waits for a place, if it does."""
-        if self.queued or self._state != PENDING:
-            return None
-        call = self.limited
-        return None if call is None else call.options.limit
+        place = self._place_in
+        return None if place is None or self._state != PENDING else place[0]
+
+    def _waited_for(self) -> Iterator[Future[Any]]:
+        """What the worker waits for that runs it, if it runs.
+
+        And who has just come too late for it: two may have taken it, one from the
+        queue and one as what was wanted most. Which of them has claimed it cannot be
+        told from here, and the other waits for nothing.
+        """
+        if self.running():
+            for worker in self.engine.workers():
+                if any(each is self for each in worker.stack()):
+                    yield from worker.waited_for()
 
     def gives_back(self) -> None:
         """Called before what runs of it waits: let others have what has not begun."""

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from parallelize.options import Limit
     from parallelize.threads.crew import Crew
 
-#: How many calls must still fit onto Python's stack for a call to be run on it.
-LEAST_FRAMES = 20
+#: How many calls must still fit onto Python's stack for a call to be run on it: its
+#: end calls callbacks.
+LEAST_FRAMES = 60
 
 
 class Worker(threading.Thread):
@@ -78,6 +79,11 @@ class Worker(threading.Thread):
         """Return what was meant for this thread in particular, once."""
         first, self.first = self.first, None
         return first
+
+    def waited_for(self) -> Iterator[Future[Any]]:
+        """What it waits for just now."""
+        for absence in self.absences.copy():
+            yield from absence.futures
 
     def stack(self) -> Iterator[Task]:
         """What runs in this thread, one within the other."""
