@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import weakref
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
-from parallelize import pools
+from parallelize import locks, pools
 from parallelize.kinds import KINDS, adapt, is_engine, make_executor, words
 from parallelize.pools import Given, Global, Own, Source
 
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
     from parallelize.executors.base import Executor
     from parallelize.kinds import AnyExecutor
+
+_new_lock = locks.reentrant("choosing")
 
 #: The environment variable that redirects the calls of a whole program.
 KIND_VARIABLE = "PARALLELIZE_EXECUTOR"
@@ -159,7 +160,7 @@ _environment = _Environment()
 
 # Guards what the program has chosen. Reentrant, as an entry may be collected, whose
 # finalisers may call decorated functions.
-_choosing = threading.RLock()
+_choosing = _new_lock()
 
 # The blocks that this context is in, the innermost last. No token of the variable is
 # kept, so that blocks may end in any order.
@@ -248,7 +249,7 @@ class Use(Using):
 def _forget_lock() -> None:
     """In a forked child: a thread of the parent may have held it."""
     global _choosing
-    _choosing = threading.RLock()
+    _choosing = _new_lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,14 +8,16 @@ follow when they are there.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
+from parallelize import locks
 from parallelize.futures import Failure, Future, error_of
 from parallelize.gaps import collecting, filling_gaps, leaving_gaps, reduce_future
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+_new_lock = locks.reentrant("counting")
 
 __all__ = (
     "collecting",
@@ -82,7 +84,7 @@ def when_done(
         failed: Called with an error that ``ready()`` raised: nobody else gets it.
     """
     left = len(futures)
-    lock = threading.Lock()  # guards left; nothing is taken under it
+    lock = _new_lock()  # guards left; nothing is taken under it
 
     def one_done(_: object) -> None:
         nonlocal left

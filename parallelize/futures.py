@@ -50,6 +50,9 @@ if TYPE_CHECKING:
         def abandoned(self) -> None: ...
 
 
+_new_lock = locks.reentrant("future")
+
+
 __all__ = (
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
@@ -165,7 +168,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         # super().__init__ is not called: it would build the Condition.
         # _guard guards every attribute above. It is reentrant because a signal
         # handler or a finaliser may touch the future in the thread that holds it.
-        self._guard = threading.RLock()
+        self._guard = _new_lock()
 
     # What concurrent.futures.wait and as_completed read, made when they do. To
     # checkers these are the attributes of the base class.
@@ -438,7 +441,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
         No callback is called, as it may wait for a lock of the parent's threads.
         """
-        self._guard = threading.RLock()  # a thread of the parent may have held it
+        self._guard = _new_lock()  # a thread of the parent may have held it
         self._made_condition = self._made_waiters = self._callbacks = None
         msg = "the call was made before os.fork(), it belongs to the parent process"
         self.set_outcome(Failure(RuntimeError(msg)), failed=True)

@@ -13,9 +13,9 @@ brings it.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from parallelize import locks
 from parallelize.ended import (
     Settled,
     called_of,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future as AnyFuture
     from typing import Literal, overload
+
+_new_lock = locks.reentrant("counting")
 
 __all__ = ("gather",)
 
@@ -156,7 +158,7 @@ class _Whole(Future[list[Any]]):
         self._needs = members  # they have to end before it does; until it has
         self._return_exceptions = return_exceptions
         self._left = len(members)
-        self._counting = threading.Lock()  # guards _left; nothing is taken under it
+        self._counting = _new_lock()  # guards _left; nothing is taken under it
 
     def one_done(self, future: AnyFuture[Any]) -> None:
         """Note that a member has ended; called by each, in any thread."""

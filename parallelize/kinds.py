@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any
+
+from parallelize import locks
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         "ray",
     ]
     AnyExecutor: TypeAlias = concurrent.futures.Executor | Kind
+
+_new_lock = locks.reentrant("adopting")
 
 #: The engines of others: the word alone, or with the address of a cluster behind it.
 _ENGINES = ("dask", "ray")
@@ -94,7 +97,7 @@ def words() -> str:
 
 # Guards _foreign. Reentrant, as making a wrapper may collect garbage, whose finalisers
 # may call decorated functions.
-_adopting = threading.RLock()
+_adopting = _new_lock()
 
 # The wrapper of each foreign executor that is in use, by the executor's id; as
 # long as there is a wrapper, it keeps its executor alive and so the id its own.
@@ -118,7 +121,7 @@ def _ours(executor: Any) -> Executor:  # anything with a submit
 def _forget_lock() -> None:
     """In a forked child: a thread of the parent may have held it."""
     global _adopting
-    _adopting = threading.RLock()
+    _adopting = _new_lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""Both ends that come from outside: the interpreter's exit and `os.fork`.
+"""Ends that come from outside: the interpreter's exit, `os.fork`, and finalisers.
 
 Whoever owns threads or processes registers here when it first starts one, and
 is told what to do. Nothing is installed before the first registration.
@@ -10,6 +10,10 @@ is told what to do. Nothing is installed before the first registration.
 |                                               | running processes are killed      |
 | Ctrl-C while finishing                        | ``abandon()``                     |
 | `os.fork`, in the child                       | ``forget()``: it is the parent's  |
+
+A finaliser runs wherever garbage is collected: in any thread, under any locks. So one
+that waits for a lock may wait for a thread that waits for a lock held further down its
+own stack. Those of this library take none: what is to be done they hand to `later`.
 """
 
 from __future__ import annotations
@@ -19,9 +23,17 @@ import os
 import sys
 import threading
 import weakref
-from typing import Protocol
+from _thread import start_new_thread
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
 
 from parallelize import locks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_new_lock = locks.reentrant("lifecycle")
 
 
 class Owner(Protocol):
@@ -57,7 +69,7 @@ _forgetful: weakref.WeakSet[Forgetful] = weakref.WeakSet()
 _watches_forks = False
 # Guards all four; no other lock is taken under it. Reentrant, as locks that Ctrl-C may
 # have left taken have to be.
-_lock = threading.RLock()
+_lock = _new_lock()
 
 
 def register(owner: Owner) -> None:
@@ -86,6 +98,44 @@ def watch_forks(forgetful: Forgetful) -> None:
 def _add_forgetful(forgetful: Forgetful) -> None:
     _forgetful.add(forgetful)
     _watch_forks()
+
+
+# What finalisers have left to be done; touched by single operations only.
+_left: deque[Callable[[], object]] = deque()
+
+
+def later(action: Callable[[], object]) -> None:
+    """Have something done soon, in a thread of its own: what a finaliser may call.
+
+    It takes no lock and never waits. Nothing is done if the interpreter ends before,
+    or has no thread left; what is left then is done with the next one.
+
+    Args:
+        action: Called without arguments; it may wait for locks.
+    """
+    _left.append(action)
+    with suppress(RuntimeError):  # no thread can be started
+        # A bare thread, for Thread.start() takes a lock that this thread may hold.
+        start_new_thread(_start_doing, ())
+
+
+def _start_doing() -> None:
+    # What is done may ask for the running thread, which has to be one that is known.
+    name = "parallelize-collected"
+    with suppress(RuntimeError):
+        threading.Thread(target=_do_what_is_left, name=name, daemon=True).start()
+
+
+def _do_what_is_left() -> None:
+    # Each action has brought a thread. One that an action keeps, or ends by an error,
+    # leaves the others to theirs.
+    while True:
+        try:
+            action = _left.popleft()
+        except IndexError:
+            return
+        action()
+        del action
 
 
 def owners() -> list[Owner]:
@@ -172,7 +222,8 @@ def _ended_by_error() -> bool:
 def _after_fork_in_child() -> None:
     # The lock may have been held by a thread that the child does not have.
     global _lock, _owners
-    _lock = threading.RLock()
+    _lock = _new_lock()
+    _left.clear()  # it is the parent's
     for forgetful in list(_forgetful):
         forgetful._reset()
     owners, _owners = list(_owners), weakref.WeakSet()

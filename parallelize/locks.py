@@ -1,4 +1,17 @@
-"""Locks that Ctrl-C has left taken.
+"""The locks of the package: what makes them, their order, and those Ctrl-C left taken.
+
+A lock that a thread may take while it holds another stands below that one in `ORDER`,
+everywhere: then no two threads wait for each other's. docs/design.md says what each
+guards. Where a lock is made it is made by its name::
+
+    _new_lock = locks.reentrant("pool")  # what makes RLocks: `threading.RLock` itself
+
+With ``PARALLELIZE_DEBUG_LOCKS=1`` in the environment the locks hold the order, see
+`ranked`; without it they are Python's own.
+
+Nearly all are reentrant: a signal handler that makes a call or cancels one comes upon
+whatever its own thread holds just then. Those that are not are never held where Python
+code runs that a handler could interrupt and that it could come back to.
 
 From Python 3.14 on an error that a signal handler raises, as Ctrl-C does, may come
 after ``with lock:`` has taken the lock and before the block has begun, so that
@@ -8,10 +21,101 @@ taken the lock before, and goes back to that when an error comes.
 
 from __future__ import annotations
 
+import os
+import threading
+from contextlib import suppress
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
+    from typing import Any
+
+#: The environment variable that has the order held.
+DEBUG_VARIABLE = "PARALLELIZE_DEBUG_LOCKS"
+
+#: The names of all locks, the outermost first. A thread that has one takes, besides
+#: that one again, only such as stand in lines below. (A finaliser takes none at all.)
+ORDER: tuple[tuple[str, ...], ...] = (
+    ("pools", "tracing"),
+    ("adopting", "choosing"),
+    ("reader", "generator"),
+    ("input",),
+    ("picture", "building"),
+    ("closing",),
+    ("pool",),
+    ("future",),
+    ("crew",),
+    ("loops",),
+    ("loop",),
+    ("limit",),
+    ("watch", "timer start"),
+    ("timer",),
+    ("lifecycle", "rows", "arrived", "channel", "gate", "members", "counting"),
+    ("segments", "answers", "puts", "hosts", "records", "progress"),
+    ("outlet",),
+    ("sender",),
+    ("reading", "adding", "credit", "control", "received", "shares", "leases"),
+)
+
+_RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}
+
+#: Many of these may be taken at once, in an order of their own: the futures of a
+#: ``concurrent.futures.wait``, by their numbers.
+_BESIDE_EACH_OTHER = frozenset(("future",))
+
+
+def reentrant(
+    name: str, make: Callable[[], threading.RLock] = threading.RLock
+) -> Callable[[], threading.RLock]:
+    """Return what makes the reentrant locks of a name: ``make``, unless debugged."""
+    maker: Callable[[], threading.RLock] = _maker(name, make, reentrant=True)
+    return maker
+
+
+def plain(
+    name: str, make: Callable[[], threading.Lock] = threading.Lock
+) -> Callable[[], threading.Lock]:
+    """Return what makes locks of a name that a thread must not take twice."""
+    maker: Callable[[], threading.Lock] = _maker(name, make, reentrant=False)
+    return maker
+
+
+# Any: what is made while debugging only behaves as the lock.
+def _maker(name: str, make: Any, *, reentrant: bool) -> Any:
+    rank = _RANKS[name]
+    if os.environ.get(DEBUG_VARIABLE) != "1":
+        return make
+    from parallelize import ranked
+
+    beside = name in _BESIDE_EACH_OTHER
+    return ranked.maker(name, rank, make, reentrant=reentrant, beside=beside)
+
+
+class Latch:
+    """Lets those that wait for it go on, once for all; it may be set by anybody.
+
+    In place of `threading.Event`, whose plain lock is held for a moment by each that
+    waits or sets: a signal handler that sets it then would wait for its own thread.
+    """
+
+    __slots__ = ("_closed",)
+
+    def __init__(self) -> None:
+        self._closed = threading.Lock()
+        self._closed.acquire()
+
+    def set(self) -> None:
+        """Let all go on, and all that come later."""
+        # It may be open, or in the hand of one that goes on just now.
+        with suppress(RuntimeError):
+            self._closed.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set; False if so many seconds have passed before."""
+        if not self._closed.acquire(timeout=-1 if timeout is None else timeout):
+            return False
+        self.set()
+        return True
 
 
 def depth(lock: threading.RLock) -> int:

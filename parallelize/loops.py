@@ -21,11 +21,14 @@ import threading
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from parallelize import locks
 from parallelize.clock import monotonic
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+
+_new_lock = locks.reentrant("loop")
 
 __all__ = ("LoopThread",)
 
@@ -56,7 +59,7 @@ class LoopThread:
         """
         # Guards the four below; only what a loop locks itself is taken under it.
         # Reentrant because finalisers may end futures, and so post.
-        self._lock = (make_lock or threading.RLock)()
+        self._lock = (make_lock or _new_lock)()
         self._stage = _Stage.STARTING
         self._posted: list[Callable[[], object]] = []
         self._woken = False

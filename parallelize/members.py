@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
+from parallelize import locks
 from parallelize.clock import wait_for
 from parallelize.ended import has_failed, stop, told_of
 from parallelize.futures import Future
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     AnyFuture: TypeAlias = concurrent.futures.Future[Any]
+
+_new_lock = locks.reentrant("members")
 
 __all__ = ("Members",)
 
@@ -43,7 +46,7 @@ class Members:
         self._wakers: list[Callable[[], object]] = []
         # Its lock guards all above; no other lock is taken under it. It is reentrant
         # for finalisers and signal handlers, that may end a future.
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(_new_lock())
 
     # The block begins, and calls are made.
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from parallelize.calls import Call
     from parallelize.futures import Future
 
+_new_lock = locks.reentrant("limit")
+
 
 class CallOptions(NamedTuple):
     """How one call is to be run; the same object serves every call of a function.
@@ -102,7 +104,7 @@ class Limit:
         # who looks again when it is free. So a signal handler, that may have
         # interrupted who has it, can make calls, too. It knows its owner, so that an
         # error that a handler raises does not leave it taken.
-        self._lock = threading.RLock()
+        self._lock = _new_lock()
         self._inside: set[Future[Any]] = set()
         # These are changed by single steps of C code, with or without the lock.
         self._left: deque[Future[Any]] = deque()  # of those inside, have ended

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 # Here, not at first use: a fork while another thread imports it would leave the
 # child waiting for that import for ever.
-from parallelize import lifecycle
+from parallelize import lifecycle, locks
 from parallelize.kinds import make_executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parallelize.executors.base import Executor
+
+_new_lock = locks.reentrant("pools")
 
 
 class Source(ABC):
@@ -127,7 +129,7 @@ class Own(Source):
 
 # Guards everything below that changes. It is reentrant because making a pool may
 # collect garbage, whose finalisers may call decorated functions.
-_lock = threading.RLock()
+_lock = _new_lock()
 
 #: How often the pools were shut down: what was looked up for those before is stale.
 generation: int = 0
@@ -229,7 +231,7 @@ def _resume() -> None:
 
 def _forget_in_child() -> None:
     global _lock
-    _lock = threading.RLock()
+    _lock = _new_lock()
     _pauses.hold_lock.clear()
     # They are kept, not collected: their finalisers would take locks of theirs.
     _of_parents.extend(_pools.values())

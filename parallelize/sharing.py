@@ -22,6 +22,7 @@ import threading
 import weakref
 from types import GenericAlias
 
+from parallelize import locks
 from parallelize.process import native, pickling
 from parallelize.process.memory import nameless_memory
 
@@ -275,7 +276,7 @@ _inherited: frozenset[int] = (
 )  # what it has from the program, as a fork of it
 
 # Its lock guards `_received` in a worker; nothing is locked under it.
-_arrived = native.Condition(native.RLock())
+_arrived = native.Condition(locks.reentrant("shares", native.RLock)())
 
 
 class noting_shared:  # noqa: N801 - reads as a function in a with statement

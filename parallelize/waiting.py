@@ -28,6 +28,8 @@ from collections import deque
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
+from parallelize import locks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from contextlib import AbstractContextManager
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 #: How deep calls of callbacks may nest. A callback that ends another future finds that
 #: one's callbacks called when it goes on, unless it is nested so deep.
 NESTED = 3
+
+_new_lock = locks.reentrant("reader")
 
 
 class Worker(Protocol):
@@ -158,7 +162,7 @@ class Patient:
 
     def __init__(self) -> None:
         # Reentrant for finalisers and signal handlers.
-        self._lock = threading.RLock()
+        self._lock = _new_lock()
 
     def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):

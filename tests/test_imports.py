@@ -347,6 +347,7 @@ LAYERS = [
     ["options"],
     ["errors", "gaps", "lifecycle", "loops", "waiting"],
     ["agenda", "clock", "locks"],
+    ["ranked"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from parallelize import lifecycle
 from parallelize.errors import MissingExtraError
 from parallelize.executors.engine import EngineExecutor
 from parallelize.executors.engine_calls import Remote
@@ -94,8 +95,8 @@ class DaskExecutor(EngineExecutor):
             client_or_address, max_workers
         )
         theirs = self._client is client_or_address
-        end = partial(_end, None if theirs else self._client, self._cluster)
-        self._finalizer = weakref.finalize(self, end)
+        self._end = partial(_end, None if theirs else self._client, self._cluster)
+        self._finalizer = weakref.finalize(self, _end_elsewhere, self._end)
         self._topic: str | None = None
         super().__init__()
 
@@ -218,7 +219,8 @@ class DaskExecutor(EngineExecutor):
         if self._topic is not None and self._client.status == "running":
             with contextlib.suppress(ValueError):
                 self._client.unsubscribe_topic(self._topic)
-        self._finalizer()
+        if self._finalizer.detach() is not None:
+            self._end()
 
 
 class _Started:
@@ -285,6 +287,14 @@ def _end(client: distributed.Client | None, cluster: Cluster | None) -> None:
         client.close()
     if cluster is not None:
         cluster.close()
+
+
+def _end_elsewhere(end: Callable[[], object]) -> None:
+    """Let go of a cluster whose executor was collected, or as the program ends."""
+    if lifecycle.is_ending():
+        end()
+    else:
+        lifecycle.later(end)
 
 
 def _translated(

@@ -15,6 +15,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from parallelize import locks
 from parallelize.agenda import Agenda, Deadline
 from parallelize.clock import bounded, monotonic
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ("Deadline", "after")
+
+_new_lock = locks.reentrant("timer start")
+_new_timer_lock = locks.reentrant("timer")
 
 
 class _Timer(Agenda):
@@ -31,7 +35,7 @@ class _Timer(Agenda):
         super().__init__()
         # The condition's lock guards everything here; nothing is taken under it.
         # It is reentrant as finalisers may cancel deadlines.
-        self._changed = threading.Condition(threading.RLock())
+        self._changed = threading.Condition(_new_timer_lock())
         self._thread: threading.Thread | None = None  # one that runs
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
@@ -81,7 +85,7 @@ class _Timer(Agenda):
 
 
 _timer: _Timer | None = None
-_lock = threading.Lock()  # guards _timer; a timer's own lock may be taken under it
+_lock = _new_lock()  # guards _timer; a timer's own lock may be taken under it
 
 
 def after(seconds: float, action: Callable[[], object]) -> Deadline:
@@ -118,4 +122,4 @@ def _watch_forks() -> None:
 def _forget() -> None:
     # The child has no timer thread, and the deadlines are of the parent's calls.
     global _timer, _lock
-    _timer, _lock = None, threading.Lock()
+    _timer, _lock = None, _new_lock()

@@ -22,6 +22,7 @@ from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from parallelize import locks
 from parallelize.calls import Begun
 from parallelize.executors import parcels
 from parallelize.executors.base import Executor
@@ -61,7 +62,9 @@ class EngineExecutor(Executor):
         # Touched by single operations only, each of which is atomic.
         self._timed: dict[int, EngineCall] = {}
         self._numbers = count()
-        self._closing = threading.Lock()  # one closes; the gate's is taken under it
+        # One closes, while the cluster is left; the gate's and others are taken under
+        # it. Reentrant, as a signal handler may close, too.
+        self._closing = locks.reentrant("closing")()
         self._is_open = True
 
     # What a backend writes.
@@ -285,7 +288,8 @@ class _Answers:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._lock = threading.Lock()  # guards _thread; nothing is taken under it
+        # Guards _thread; nothing is taken under it. Reentrant for signal handlers.
+        self._lock = locks.reentrant("answers")()
         self._thread: threading.Thread | None = None
 
     def put(self, action: Callable[[], object]) -> None:
@@ -309,6 +313,7 @@ class _Answers:
             except Exception:  # noqa: BLE001 - the other calls must end
                 _log.exception("an answer could not be delivered")
             del action  # it holds the call
+        self._queue.put(None)  # for another, which a signal handler may have started
 
     def stop(self) -> None:
         """End the thread when it has done all; a callback may ask for that itself."""

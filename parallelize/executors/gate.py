@@ -6,11 +6,13 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from parallelize import lifecycle
+from parallelize import lifecycle, locks
 
 if TYPE_CHECKING:
     from parallelize.executors.livemaps import LiveMaps
     from parallelize.futures import Future
+
+_new_lock = locks.reentrant("gate")
 
 
 class Gate:
@@ -28,7 +30,7 @@ class Gate:
     def _reset(self) -> None:
         # The condition's lock guards `closed` and `_inside`; nothing is taken under
         # it. It is reentrant as a signal handler may make a call or shut down.
-        self._changed = threading.Condition(threading.RLock())
+        self._changed = threading.Condition(_new_lock())
         self._inside: set[Future[Any]] = set()
 
     def enter(self, future: Future[Any]) -> None:

@@ -18,7 +18,7 @@ import weakref
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import lifecycle
+from parallelize import lifecycle, locks
 from parallelize.calls import Begun, admit, name_of
 from parallelize.errors import SerializationError
 from parallelize.executors.base import Executor
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from parallelize.futures import Future
     from parallelize.process.transport import Part
     from parallelize.streams.channel import Channel
+
+_new_lock = locks.reentrant("hosts")
 
 __all__ = ("InterpreterPoolExecutor",)
 
@@ -316,7 +318,7 @@ class _Crew:
         self._registered = False
         self._hosts: set[Host] = set()
         self._abandoned = False  # the program ends: no interpreter may be made
-        self._lock = threading.Lock()  # guards these two; nothing is taken under it
+        self._lock = _new_lock()  # guards these two; nothing is taken under it
 
     def register(self) -> None:
         """Be told of the program's end; who makes a call sees to that, not a worker.
@@ -410,7 +412,7 @@ class _Crew:
 
     def forget(self) -> None:
         """In a forked child: the interpreters are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = _new_lock()
         self._registered = False
         self._hosts = set()
         self._maps.forget()

@@ -24,7 +24,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize import lifecycle
+from parallelize import lifecycle, locks
 from parallelize.clock import wait_for
 from parallelize.coroutines import COROUTINES_PER_LOOP
 from parallelize.executors.loop_calls import LoopCall, Stage, inside
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from parallelize.callables import AsyncTarget
     from parallelize.executors.livemaps import LiveMaps
     from parallelize.options import CallOptions
+
+_new_lock = locks.reentrant("loops")
 
 __all__ = ("Loops", "Settings")
 
@@ -93,7 +95,7 @@ class Loops:
         # Guards all below, the state, the stage of calls and the load of loops. The
         # lock of a loop thread and that of lifecycle are taken under it. Reentrant
         # because a signal handler or a finaliser may call or cancel.
-        self._lock = threading.RLock()
+        self._lock = _new_lock()
         self._nothing_left = threading.Condition(self._lock)
         self._calls: set[LoopCall] = set()  # all that have not ended
         self._waiting: deque[LoopCall] = deque()  # for a place

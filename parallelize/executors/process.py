@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import ahead, waiting
+from parallelize import ahead, lifecycle, waiting
 from parallelize.calls import Begun, admit
 from parallelize.executors.base import Executor
 from parallelize.options import (
@@ -131,7 +132,8 @@ class ProcessPoolExecutor(Executor):
         self._made = made = self._successors.setdefault(before, pool)
         if made is pool:
             # Without its executor a pool finishes what it has and ends.
-            weakref.finalize(self, pool.shutdown, wait=False).atexit = False
+            end = partial(pool.shutdown, wait=False)
+            weakref.finalize(self, lifecycle.later, end).atexit = False
         return made
 
     def _prepare(

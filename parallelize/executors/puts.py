@@ -11,11 +11,11 @@ since is another.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from parallelize import locks
 from parallelize.executors.parcels import LEAST_BUFFER, LargeParcel, Parcel, pack
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Puts:
         self._shared: dict[int, Put] = {}
         # Guards all of them; nothing is taken under it. Reentrant as a handle may be
         # collected anywhere. Two threads may put the same thing at once: no harm.
-        self._lock = threading.RLock()
+        self._lock = locks.reentrant("puts")()
 
     def buffer(self, buffer: Any) -> Put:
         """Put a large buffer."""

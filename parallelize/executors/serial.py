@@ -18,6 +18,7 @@ from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
 from parallelize.futures import Failure, Future, InvalidStateError
 from parallelize.insight import recording
+from parallelize.locks import Latch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +141,7 @@ class _SerialCall(Call):
         self.context: Context = copy_context()
         self.future = Future()
         self.waits_for = dependencies.futures_in(args, kwargs)
-        self.turn: threading.Event | None = None
+        self.turn: Latch | None = None
 
     def start(self) -> None:
         """Let the caller go on, who waits for the limit."""
@@ -159,7 +160,7 @@ class _SerialCall(Call):
             self._run_limited(self.options.limit)
 
     def _run_limited(self, limit: Limit) -> None:
-        self.turn = threading.Event()
+        self.turn = Latch()
         self.waits_for = ()
         admit(self)
         with waiting.away(self.future):

@@ -6,7 +6,7 @@ import itertools
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import ahead, dependencies
+from parallelize import ahead, dependencies, lifecycle
 from parallelize.callables import AsyncTarget
 from parallelize.executors.base import Executor, admit
 from parallelize.options import (
@@ -91,7 +91,7 @@ class ThreadPoolExecutor(Executor):
             self._idle_timeout,
             self._maps,
         )
-        ends = weakref.finalize(self, self._engine.close)
+        ends = weakref.finalize(self, lifecycle.later, self._engine.close)
         ends.atexit = False  # the engine itself is told of the program's end
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -163,7 +163,8 @@ class ThreadPoolExecutor(Executor):
         loops = self._made_loops()
         if loops is None:
             loops = vars(self).setdefault("_async_loops", self._new_loops())
-            weakref.finalize(self, loops.close).atexit = False
+            end = weakref.finalize(self, lifecycle.later, loops.close)
+            end.atexit = False
         if self._closed:
             loops.close()
         return loops

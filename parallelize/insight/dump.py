@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize import lifecycle
 from parallelize.clock import LONGEST_WAIT, bounded, monotonic
 from parallelize.insight.names import label_of
+from parallelize.locks import Latch
 from parallelize.options import check_wait
 from parallelize.process import stacks
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
@@ -182,7 +183,7 @@ class _Look:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._says = _what_runs(worker)
-        self._answered = threading.Event()
+        self._answered = Latch()
         self._text = ""
         self._is_asked = bool(worker.tasks)
         if self._is_asked:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-import threading
+from _thread import RLock
 from typing import Any
+
+from parallelize import locks
 
 
 class Progress:
@@ -17,7 +19,10 @@ class Progress:
             description: Stands before the bar.
             total: How many items there will be, if that is known.
         """
-        self._bar = _tqdm()(desc=description, total=total)
+        make = _tqdm()
+        self._bar = make(desc=description, total=total)
+        # A lock of tqdm's own, for processes too, cannot be tried.
+        self._has_own_lock = make in _ours.values() or not hasattr(make, "_lock")
 
     def advance(self, items: int) -> None:
         """So many items more were given to the reader."""
@@ -26,6 +31,20 @@ class Progress:
     def close(self) -> None:
         """Leave the bar as it stands; closing again does nothing."""
         self._bar.close()
+
+    def close_at_once(self, items: int) -> bool:
+        """Count the last items and close, without waiting for a lock; False if not."""
+        lock = getattr(self._bar, "_lock", None)
+        if lock is None:
+            lock = RLock()
+        if not self._has_own_lock or not lock.acquire(blocking=False):
+            return False
+        try:
+            self.advance(items)
+            self.close()
+        finally:
+            lock.release()
+        return True
 
 
 def _tqdm() -> Any:  # one of two classes that share no declared base
@@ -48,7 +67,8 @@ def _with_lock(bar: Any) -> Any:
     if hasattr(bar, "_lock"):
         return bar
     if bar not in _ours:
-        _ours[bar] = type(bar.__name__, (bar,), {"_lock": threading.RLock()})
+        own = {"_lock": locks.reentrant("progress")()}
+        _ours[bar] = type(bar.__name__, (bar,), own)
     return _ours[bar]
 
 

@@ -13,6 +13,7 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize import locks
 from parallelize.clock import monotonic_ns
 from parallelize.insight.names import label_of
 from parallelize.options import DEFAULTS
@@ -141,7 +142,7 @@ class Recorder:
     def __init__(self) -> None:
         # Guards what is below; nothing is taken under it. A list would do alone but
         # for its bound.
-        self._lock = threading.Lock()
+        self._lock = locks.reentrant("records")()
         self._sinks: list[Sink] = []
 
     def add(self, sink: Sink) -> None:
@@ -237,4 +238,4 @@ active: Recorder | None = None
 
 # Guards `active`, and what a first or last trace does besides; the recorder's own
 # lock is taken under it.
-lock: threading.Lock = threading.Lock()
+lock: threading.RLock = locks.reentrant("tracing")()

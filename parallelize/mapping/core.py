@@ -12,8 +12,6 @@ Only the reader's thread reads the input. Results arrive in any thread.
 
 from __future__ import annotations
 
-import _thread
-import contextlib
 import enum
 import logging
 import threading
@@ -23,6 +21,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from parallelize import locks
 from parallelize.callables import AsyncTarget
 from parallelize.calls import Begun, Rows
 from parallelize.clock import wait_for
@@ -42,6 +41,9 @@ if TYPE_CHECKING:
     from parallelize.waiting import Worker
 
     Row = tuple[Any, ...]
+
+_new_lock = locks.reentrant("arrived")
+_new_reading = locks.reentrant("input")
 
 
 _log = logging.getLogger("parallelize")
@@ -114,10 +116,10 @@ class Core:
         # at a time does. It is taken before _arrived, and the user's code runs
         # under it. Reentrant for finalisers, signal handlers, and an input that
         # reads the very map it feeds.
-        self._reading = threading.RLock()
+        self._reading = _new_reading()
         # Its lock guards what __init__ sets above but for the source; no other
         # lock is taken under it. Reentrant for finalisers.
-        self._arrived = threading.Condition(threading.RLock())
+        self._arrived = threading.Condition(_new_lock())
 
     # For who reads.
 
@@ -350,20 +352,21 @@ class Core:
             return
         self.fill(all_of_it=True)
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing runs and nothing is to begin; asked without any lock."""
+        if self._life is not Life.RUNNING:
+            return True
+        return not self._chunks and self.source.state is not Input.OPEN
+
     def dropped(self) -> None:
-        """The iterator is gone; runs wherever garbage is collected."""
+        """The iterator is gone."""
         if self.was_read:
             self.close()
         elif self._plan.chunks_ahead is None or self.source.state is not Input.OPEN:
             self._end(Life.CLOSED, cancel=False)
         else:
-            self._drain_elsewhere()
-
-    def _drain_elsewhere(self) -> None:
-        # A bare thread, for Thread.start() takes a lock that this thread may hold.
-        # At the end of the program no thread starts; the pools then finish the map.
-        with contextlib.suppress(RuntimeError):
-            _thread.start_new_thread(self.drain, ())
+            self.drain()
 
     def drain(self) -> None:
         """Run all calls, for their effects alone, in place of a reader."""

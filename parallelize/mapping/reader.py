@@ -25,9 +25,11 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import deque
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from parallelize import lifecycle
 from parallelize.circles import noted
 from parallelize.clock import monotonic
 from parallelize.ended import no_end
@@ -204,9 +206,12 @@ class Reader(Generic[T]):
 
     def _is_over(self, *ends: type[BaseException]) -> bool:
         try:
-            return self._core.is_over()
+            is_over = self._core.is_over()
         except ends as error:  # the input has failed by it
             raise no_end(error, *ends) from error
+        if is_over and self._progress is not None:
+            self._progress.close()
+        return is_over
 
     def _fill(self) -> None:
         """Let go of what was handed over, and begin calls in its place."""
@@ -324,12 +329,23 @@ class Reader(Generic[T]):
 
     def dropped(self) -> None:
         """The iterator is gone; runs wherever garbage is collected."""
-        if self._progress is not None:
-            self._count_given()
-            self._progress.close()
-        self._core.dropped()
         del self._tail  # it holds this Reader
         self._behind.clear()
+        if self._progress is not None:
+            self._drop_progress(self._progress)
+        if not self._core.is_spent:
+            lifecycle.later(self._core.dropped)
+
+    def _drop_progress(self, progress: Progress) -> None:
+        left = len(list(self.ready)) + len(self._sealed)
+        given = max(self._taken - left, 0)
+        if not progress.close_at_once(given):
+            lifecycle.later(partial(_close, progress, given))
+
+
+def _close(progress: Progress, given: int) -> None:
+    progress.advance(given)
+    progress.close()
 
 
 async def _news(core: Core, seconds: float | None) -> None:

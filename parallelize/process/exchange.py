@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 
-from parallelize import sharing
+from parallelize import locks, sharing
 from parallelize.process import messages, native
 from parallelize.process.segments import Segments, decode_places
 from parallelize.process.transport import NoDescriptorError, pack
@@ -31,7 +31,7 @@ class Exchange:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         # Held while writing to the control socket. Nothing is locked under it.
-        self._telling = native.RLock()
+        self._telling = locks.reentrant("control", native.RLock)()
         # Views are collected, and segments given up, at any moment: only noted then.
         self._released = Releases()
         self._closed: deque[int] = deque()
@@ -40,7 +40,7 @@ class Exchange:
         self._failed: dict[int, Exception] = {}  # segments that could not be mapped
         self._sent: set[int] = set()  # ids of segments that the pool has
         # Its lock guards what was received; nothing is locked under it.
-        self._news = native.Condition(native.RLock())
+        self._news = native.Condition(locks.reentrant("received", native.RLock)())
         sharing.expect()
 
     def tell(

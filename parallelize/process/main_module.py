@@ -30,8 +30,10 @@ import io
 import marshal
 import pickle
 import sys
-import threading
 import types
+
+from parallelize import locks
+from parallelize.process import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ _LENGTH = 8  # bytes of the number behind the mark: how long the units are
 
 # Guards the state below while units are stored and built: a worker's loop and threads
 # of a task may ask for names, too. What is unpickled under it may run user code.
-_building = threading.RLock()
+_building = locks.reentrant("building", native.RLock)()
 _latest: dict[str, int] = {}  # name -> number of the unit that was received last
 _waiting: dict[str, Unit] = {}  # name -> the unit that will define it
 _due: dict[str, None] = {}  # names to be built before the next call begins

@@ -24,6 +24,7 @@ import threading
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize import locks
 from parallelize.process import main_module
 from parallelize.process.main_looks import looks_of, unchanged
 from parallelize.process.main_units import Pickled, components
@@ -101,13 +102,16 @@ class Needs(NamedTuple):
     large: frozenset[str]
 
 
+_new_lock = locks.reentrant("picture")
+
+
 class World:
     """The program's `__main__` as it was seen last, see the module."""
 
     def __init__(self) -> None:
         # Guards all below. The user's code runs under it when values are pickled, in
         # the thread of the call: it may make calls itself.
-        self.lock = threading.RLock()
+        self.lock = _new_lock()
         self._space: dict[str, Any] | None = None
         self._records: dict[str, Record] = {}
         self._picture = Picture({})
@@ -295,7 +299,7 @@ class World:
 
     def forget_lock(self) -> None:
         """In a forked child: another thread of the parent may have held it."""
-        self.lock = threading.RLock()
+        self.lock = _new_lock()
 
 
 _DELETED = Pickled(b"", frozenset(), frozenset(), {}, looks_around=False)

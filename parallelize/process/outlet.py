@@ -18,6 +18,7 @@ from __future__ import annotations
 import pickle
 from itertools import groupby
 
+from parallelize import locks
 from parallelize.clock import monotonic_ns
 from parallelize.process import messages, native, pickling
 from parallelize.process.page import BEGUN, NO_ROW, ROW
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from parallelize.process.pickling import Place
     from parallelize.process.sender import Sender
     from parallelize.process.transport import Frame
+
+_new_lock = locks.plain("outlet", native.Lock)
 
 #: Nanoseconds between two items that come so fast that they are worth a batch.
 FAST = 100_000
@@ -51,7 +54,7 @@ class Credit:
     def __init__(self) -> None:
         # Guards all of it, between the watcher, which hears the pool, and the main
         # thread, which waits here. Nothing is locked under it.
-        self._changed = native.Condition(native.Lock())
+        self._changed = native.Condition(locks.plain("credit", native.Lock)())
         self._given: dict[int, int] = {}  # by the id of the stream
         self._closed: set[int] = set()
         self._wakers: list[tuple[Callable[[], bool], Callable[[], object]]] = []
@@ -139,7 +142,7 @@ class Outlet:
         credit.forget_all_but(frame.id)
         # Guards the batch and when it is sent, between the main thread and the
         # watcher. The sender's lock is taken under it.
-        self._lock = native.Lock()
+        self._lock = _new_lock()
         self._batch: list[Any] = []
         self._bytes = 0
         self._last = 0  # when the last item came,
@@ -148,7 +151,7 @@ class Outlet:
 
     def forked(self) -> None:
         """In a copy of the worker that the generator has made."""
-        self._lock = native.Lock()
+        self._lock = _new_lock()
 
     # As a sink of the pump.
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import sys
-import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,6 +36,7 @@ from parallelize.process.tasks import CallTask, Task
 from parallelize.process.workers import Stage, Worker
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable, Sequence
 
     from parallelize.agenda import Deadline
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
         def finish(self, *, unread_only: bool) -> None: ...
         def cancel(self) -> None: ...
         def forget(self) -> None: ...
+
+
+_new_lock = locks.reentrant("pool")
 
 
 #: Seconds that running calls have when the program ends by an error.
@@ -107,7 +110,7 @@ class Pool:
         # Guards the state, the queue and the workers. Under it a future's guard
         # may be taken, never the other way round. Reentrant, because a garbage
         # collection or a signal handler may call in at any place.
-        self.lock: threading.RLock = threading.RLock()
+        self.lock: threading.RLock = _new_lock()
         self.state: State = State.FRESH
         self.queue: TaskQueue = TaskQueue()
         self.workers: dict[int, Worker] = {}
@@ -712,7 +715,7 @@ class Pool:
 
     def forget(self) -> None:
         """In a forked child: close our copies, fail the parent's futures."""
-        self.lock = threading.RLock()
+        self.lock = _new_lock()
         self.state = State.FORGOTTEN
         self._maps.forget()
         tasks = [*self.held, *self.queue.drain()]

@@ -29,6 +29,7 @@ import struct
 import sys
 from itertools import count
 
+from parallelize import locks
 from parallelize.process import native
 from parallelize.process.memory import nameless_memory
 from parallelize.process.transport import ProtocolError
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Place = tuple[int, int]  # where a buffer begins, and its bytes
+
+_new_lock = locks.reentrant("segments", native.RLock)
 
 #: Messages with buffers of so many bytes in all use a segment. What is smaller
 #: goes through the socket quickly enough.
@@ -147,7 +150,7 @@ class Segments:
         self._ids = count(1)
         # Guards the segments and their holders; nothing is locked under it.
         # Reentrant because a garbage collection may call in at any place.
-        self._lock = native.RLock()
+        self._lock = _new_lock()
         self._all: dict[int, Segment] = {}
         self._free: list[Segment] = []  # the one used last stands last
         self._open: Segment | None = None  # takes smaller messages
@@ -287,7 +290,7 @@ class Segments:
 
     def forget(self) -> None:
         """In a forked child: the same, whoever held the lock."""
-        self._lock = native.RLock()
+        self._lock = _new_lock()
         self.close()
 
 

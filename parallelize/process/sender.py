@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 
+from parallelize import locks
 from parallelize.clock import monotonic_ns
 from parallelize.locks import depth
 from parallelize.process import messages, native, pickling
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from parallelize.process.pickling import Place
     from parallelize.process.transport import Part
+
+_new_lock = locks.reentrant("sender", native.RLock)
 
 #: Results are sent at the latest so many nanoseconds after they are there, if
 #: another task ends; the watcher sends them when the pool asks.
@@ -103,12 +106,12 @@ class Sender:
         # Guards the stream (outbox and socket) between the main thread and the
         # watcher. The journal is the main thread's: the watcher only copies, and
         # its count is set back under the lock. Nothing is locked under it.
-        self._lock = native.RLock()
+        self._lock = _new_lock()
 
     def forked(self) -> None:
         """Note that this process is a copy made by a task: it may not send."""
         self._forked = True
-        self._lock = native.RLock()
+        self._lock = _new_lock()
         self._page.detach()
 
     def send(

@@ -18,6 +18,7 @@ import sys
 import weakref
 from collections import deque
 
+from parallelize import locks
 from parallelize.process import native
 from parallelize.process.segments import SHARED_SIZE, mapping
 from parallelize.process.transport import ProtocolError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from parallelize.process.segments import Place
+
+_new_lock = locks.reentrant("leases", native.RLock)
 
 _MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python has no name for it
 
@@ -232,7 +235,7 @@ _live: weakref.WeakSet[_Lease] | None = None
 
 # Held while a lease is noted, and by who forks, until the fork is done. The hooks
 # and finalisers run under it; nothing else is locked then.
-_forking = native.RLock()
+_forking = _new_lock()
 
 
 def _live_leases() -> weakref.WeakSet[_Lease]:
@@ -260,7 +263,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _forking
-    _forking = native.RLock()
+    _forking = _new_lock()
 
 
 def _mmap_arguments(ctypes: Any) -> list[type]:

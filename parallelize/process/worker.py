@@ -26,7 +26,7 @@ import sys
 import threading
 from collections import deque
 
-from parallelize import gaps
+from parallelize import gaps, locks
 from parallelize.clock import monotonic_ns
 from parallelize.process import (
     inheritance,
@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
     from parallelize.process.transport import Frame, Part
     from parallelize.process.worker_loop import WorkerLoop
+
+_new_lock = locks.plain("reading", native.Lock)
 
 #: Seconds a worker goes on with what it runs when its parent is gone.
 ORPHAN_GRACE = 0.5
@@ -116,14 +118,14 @@ class Worker:
         self._reader = FrameReader()
         # Held by who reads the task socket: the main thread when it has nothing to
         # run, else the watcher. Nothing is locked under it.
-        self._reading = native.Lock()
+        self._reading = _new_lock()
         self._trouble: ProtocolError | None = None  # what the watcher met there
         self._eye = Eye(sock)
         self._patience = Patience()
         self._tasks: deque[Frame] = deque()
         # Guards the order of what is added to _tasks: the watcher puts definitions back
         # that stood among the tasks that it gave back. Nothing is locked under it.
-        self._adding = threading.Lock()
+        self._adding = locks.plain("adding", native.Lock)()
         self._run: Rows | None = None  # the rows that are running
         self._outlet: Outlet | None = None  # of the generator that is running
         self._credit = Credit()

@@ -20,12 +20,15 @@ from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+from parallelize import locks
 from parallelize.futures import Failure, Outcome, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from parallelize.futures import Future
+
+_new_lock = locks.reentrant("channel")
 
 
 class Life(enum.Enum):
@@ -84,7 +87,7 @@ class Channel:
     def _make_lock(self) -> None:
         # Guards all of it; nothing is locked under it. Reentrant, as the stream may
         # be collected in a thread that holds it.
-        self.lock: threading.RLock = threading.RLock()
+        self.lock: threading.RLock = _new_lock()
         self._news = threading.Condition(self.lock)  # the reader waits here,
         self._room = threading.Condition(self.lock)  # and here its producer
 

@@ -6,17 +6,19 @@ still waits for a thread of that very pool.
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from parallelize import dependencies
+from parallelize import dependencies, lifecycle, locks
 from parallelize.ended import no_end
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
     from contextvars import Context
+
+_new_lock = locks.reentrant("generator")
 
 
 class Inline:
@@ -43,7 +45,7 @@ class Inline:
         self._is_closed = False
         # Held while the generator runs, whose code may do anything. Reentrant, so
         # that one which reads itself gets Python's own error.
-        self._running = threading.RLock()
+        self._running = _new_lock()
 
     def next(self) -> Any:
         """Return the next item; raise StopIteration or what the generator raises."""
@@ -101,6 +103,14 @@ class Inline:
                 self._finish()
             finally:
                 self._running.release()
+
+    def dropped(self) -> None:
+        """Close it, as its reader is gone; runs wherever garbage is collected."""
+        if self._runner is not None:
+            lifecycle.later(self.close)
+            return
+        with contextlib.suppress(Exception):  # as of any generator that is collected
+            self.close()
 
     def _finish(self) -> None:
         source, self._source = self._source, None

@@ -12,9 +12,9 @@ pool to others meanwhile.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
+from parallelize import locks
 from parallelize.clock import monotonic
 from parallelize.futures import Failure
 from parallelize.streams.channel import Life
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
         def cancel(self) -> None:
             """Let it not be done."""
+
+
+_new_lock = locks.reentrant("watch")
 
 
 class Watch:
@@ -54,7 +57,7 @@ class Watch:
         self._error = error
         # Guards _deadline, between the generator's thread and the timer's, whose own
         # lock may be taken under it.
-        self._lock = threading.Lock()
+        self._lock = _new_lock()
         self._deadline: Deadline | None = None  # there is one while it watches
         self._since = 0.0  # when the generator was asked for the item
 

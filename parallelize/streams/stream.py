@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from parallelize import locks
+from parallelize import lifecycle, locks
 from parallelize.calls import name_of
 from parallelize.circles import noted
 from parallelize.ended import no_end
@@ -281,15 +281,14 @@ class Stream(Iterator[T], AsyncIterator[T]):
         raise TypeError(msg)
 
     def __del__(self) -> None:
-        # Only what takes no lock of others: this may run in the middle of anything.
         channel = getattr(self, "_channel", None)
         if channel is None:  # __init__ has failed
             return
         try:
-            self._close()
+            if channel.life in (Life.WAITING, Life.FLOWING):
+                lifecycle.later(channel.close)
             if self._inline is not None:
-                with contextlib.suppress(Exception):
-                    self._inline.close()
+                self._inline.dropped()
         except Exception:
             # At the end of the interpreter modules are emptied. Without the global
             # lock much lives until then.

@@ -28,18 +28,21 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import threading
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from parallelize import locks
 from parallelize.clock import monotonic
 from parallelize.threads.workers import Worker, worker_class
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Generator, Iterable
 
     from parallelize.threads.tasks import Task
+
+_new_lock = locks.reentrant("crew")
 
 _log = logging.getLogger("parallelize")
 
@@ -82,7 +85,7 @@ class Crew:
         # future's guard, and under it only the lock of lifecycle is. Reentrant
         # because a signal handler or a finaliser may submit or shut down in the
         # thread that holds it.
-        self._lock = threading.RLock()
+        self._lock = _new_lock()
         self._queue: deque[Task] = deque()
         self._husks = 0  # calls in the queue that were claimed there, at most
         self._wanted: dict[Task, int] = {}  # who waits for it; the latest last

@@ -15,11 +15,11 @@ sits on many long ones while others rest:
 
 from __future__ import annotations
 
-import threading
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from parallelize import locks
 from parallelize.calls import Begun, Column, Rows, run_retrying
 from parallelize.clock import perf_counter
 from parallelize.futures import Failure
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     Loop = Callable[
         [Callable[..., Any], Iterator[Any], list[Any], list[None], Context], None
     ]
+
+_new_lock = locks.reentrant("rows")
 
 #: Seconds after which a thread gives the rest of its rows back.
 SHARE_AFTER = 0.02
@@ -196,7 +198,7 @@ class Watch:
         # Touched by single operations alone, which need no lock: a fork might leave
         # it held in the child, where the thread that has forked comes by once more.
         self._running: dict[RowsTask, float] = {}
-        self._lock = threading.Lock()  # guards _armed; nothing is taken under it
+        self._lock = _new_lock()  # guards _armed; nothing is taken under it
         self._armed = False  # whether a look is due
 
     def begun(self, task: RowsTask) -> None:

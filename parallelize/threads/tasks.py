@@ -8,11 +8,10 @@ away, as they do with a cancelled call.
 
 from __future__ import annotations
 
-import threading
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from parallelize import dependencies
+from parallelize import dependencies, locks
 from parallelize.calls import Call, name_of, run_retrying
 from parallelize.ended import name_failure
 from parallelize.errors import TaskTimeout
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from parallelize.executors.deadlines import Deadline
     from parallelize.options import CallOptions, Limit
     from parallelize.threads.engine import Engine
+
+_new_lock = locks.reentrant("future")
 
 
 class Task(Future[Any]):
@@ -53,7 +54,7 @@ class Task(Future[Any]):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        self._guard = threading.RLock()  # all that Future.__init__ does
+        self._guard = _new_lock()  # all that Future.__init__ does
         self.engine: Engine = engine
         recorder = recording.active
         if recorder is not None:
