@@ -179,9 +179,12 @@ class _SerialCall(Call):
             return
         _here.depth += 1
         try:
-            value = self.context.run(
-                run_retrying, self.fn, *self._filled(), self.options
-            )
+            if self.waits_for:
+                value = self.context.run(self._outcome)
+            else:
+                value = self.context.run(
+                    run_retrying, self.fn, self.args, self.kwargs, self.options
+                )
         finally:
             _here.depth -= 1
         if type(value) is Failure:
@@ -189,10 +192,13 @@ class _SerialCall(Call):
         else:
             _settle(self.future, value)
 
-    def _filled(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if not self.waits_for:
-            return self.args, self.kwargs
-        return dependencies.filled(self.args), dependencies.filled(self.kwargs)
+    def _outcome(self) -> Any:
+        try:
+            args = dependencies.filled(self.args)
+            kwargs = dependencies.filled(self.kwargs)
+        except Exception as error:  # noqa: BLE001 - of a container that has futures
+            return Failure(error)
+        return run_retrying(self.fn, args, kwargs, self.options)
 
 
 def _settle(future: Future[Any], value: Any) -> None:

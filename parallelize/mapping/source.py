@@ -10,14 +10,11 @@ from itertools import chain, count, cycle, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from parallelize.calls import Column
-from parallelize.dependencies import futures_in
+from parallelize.dependencies import holds_futures, may_hold
 from parallelize.ended import no_end
-from parallelize.futures import Future
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-_CONTAINERS = frozenset((list, tuple, dict))
 
 
 class Input(enum.Enum):
@@ -183,11 +180,6 @@ def hold_futures(rows: Sequence[tuple[Any, ...]]) -> bool:
     """Whether there is a future of ours among the arguments of some row."""
     # One pass at C speed tells the usual case.
     if isinstance(rows, Column):
-        kinds = rows.kinds()
-    else:
-        kinds = set(map(type, chain.from_iterable(rows)))
-    if any(issubclass(kind, Future) for kind in kinds):
-        return True
-    if _CONTAINERS.isdisjoint(kinds):
-        return False
-    return any(futures_in(row, {}) for row in rows)
+        return may_hold(rows.kinds()) and holds_futures(rows.values)
+    kinds = set(map(type, chain.from_iterable(rows)))
+    return may_hold(kinds) and holds_futures(list(chain.from_iterable(rows)))
