@@ -36,7 +36,7 @@ class CoroutineFuture(Future[T]):
             True if the future is cancelled, False if the call has ended.
         """
         with self._guard:
-            if self._state == CANCELLED:
+            if self.cancelled():
                 return True
             if self._state == FINISHED:
                 return False

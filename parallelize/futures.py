@@ -69,14 +69,41 @@ __all__ = (
 
 T = TypeVar("T")
 
+
+class _Cancelled(str):
+    """Cancelled, and those that wait have heard of it: both happens in one step.
+
+    The standard library has a state for each, CANCELLED until a worker comes to the
+    call and CANCELLED_AND_NOTIFIED from then on. This equals both: code that looks
+    for the first finds it, and `wait` and `as_completed`, which compare the second,
+    do not wait for a worker.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return other in _CANCELLED
+
+    def __ne__(self, other: object) -> bool:
+        return other not in _CANCELLED
+
+    __hash__ = str.__hash__
+
+
 # The standard library's own state names: its `wait` and `as_completed` compare them.
 PENDING = "PENDING"
 RUNNING = "RUNNING"
-CANCELLED = "CANCELLED_AND_NOTIFIED"
+CANCELLED: str = _Cancelled("CANCELLED")
 FINISHED = "FINISHED"
-_ENDED = (FINISHED, CANCELLED)
+# What code written for the standard library sets besides.
+_UNNOTIFIED = str(CANCELLED)
+_NOTIFIED = "CANCELLED_AND_NOTIFIED"
+_CANCELLED = (_UNNOTIFIED, _NOTIFIED)
+_ENDED = (FINISHED, *_CANCELLED)
+_LIVE = (RUNNING, PENDING)
 
-_log = logging.getLogger("parallelize")
+# Programs look there for what the standard library logs in these words, too.
+_log = logging.getLogger("concurrent.futures")
 
 
 class Outcome:
@@ -203,7 +230,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             True if the call was cancelled, False if it runs or has ended.
         """
         with self._guard:
-            if self._state == CANCELLED:
+            if self._state in _CANCELLED:
                 return True
             if self._state != PENDING:
                 return False
@@ -228,7 +255,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def cancelled(self) -> bool:
         """Return True if the call was cancelled."""
-        return self._state == CANCELLED
+        return self._state in _CANCELLED
 
     def running(self) -> bool:
         """Return True while the call runs or is on its way to a worker."""
@@ -276,7 +303,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """
         if self._state != FINISHED:
             self._await_end(timeout)
-        if self._state == CANCELLED:
+        if self._state in _CANCELLED:
             raise CancelledError
         if self._sealed is not None:
             self._open()
@@ -336,7 +363,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return value_of(self).__await__()
 
     def __repr__(self) -> str:
-        state = "cancelled" if self._state == CANCELLED else self._state.lower()
+        state = "cancelled" if self.cancelled() else self._state.lower()
         return f"<Future at {id(self):#x} state={state}{self._outcome_text()}>"
 
     def _outcome_text(self) -> str:
@@ -355,22 +382,38 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     # For executors.
 
     def set_running_or_notify_cancel(self) -> bool:
-        """Mark the call as begun; return False if it was cancelled."""
+        """Mark the call as begun; return False if it was cancelled.
+
+        Raises:
+            RuntimeError: It has begun or ended, or this was called before.
+        """
         with self._guard:
-            if self._state == PENDING:
-                self._state = RUNNING
+            if self.claim():
                 return True
-            if self._state == CANCELLED:
+            if self._state is CANCELLED:
+                self._state = _NOTIFIED
                 return False
-            msg = f"the future is {self._state}, expected PENDING"
-            raise InvalidStateError(msg)
+            if self._state == _UNNOTIFIED:
+                self._settle(_NOTIFIED, "add_cancelled")
+                return False
+        _log.critical("Future %s in unexpected state: %s", id(self), self._state)
+        msg = f"Future in unexpected state {self._state}, expected PENDING"
+        raise RuntimeError(msg)
+
+    def claim(self) -> bool:
+        """Mark the call as begun; return False if it has begun or ended already."""
+        with self._guard:
+            if self._state != PENDING:
+                return False
+            self._state = RUNNING
+            return True
 
     def set_result(self, result: T) -> None:
         """End the call with a value."""
         # The steps of _settle stand here once more: this is where threads spend
         # most of what a call costs.
         with self._guard:
-            if self._state in _ENDED:
+            if self._state not in _LIVE:
                 self._refuse()
             self._result = result
             self._state = FINISHED
@@ -383,7 +426,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def set_exception(self, exception: BaseException | None) -> None:
         """End the call with an error."""
         with self._guard:
-            if self._state in _ENDED:
+            if self._state not in _LIVE:
                 self._refuse()
             self._exception = exception
             if exception is not None:
@@ -394,7 +437,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def set_value(self, value: T) -> bool:
         """End the call with a value, as `set_outcome` does."""
         with self._guard:
-            if self._state in _ENDED:
+            if self._state not in _LIVE:
                 return False
             self._result = value
             self._settle(FINISHED, "add_result")
@@ -413,7 +456,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             False if the call had ended before; nothing is changed then.
         """
         with self._guard:
-            if self._state in _ENDED:
+            if self._state not in _LIVE:
                 return False
             self._sealed = outcome
             if failed:
@@ -425,7 +468,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def withdraw(self) -> None:
         """Cancel a call that was on its way to a worker and has come back unbegun."""
         with self._guard:
-            if self._state in _ENDED:
+            if self._state not in _LIVE:
                 return
             self._settle(CANCELLED, "add_cancelled")
         self._invoke_callbacks()
@@ -532,7 +575,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         try:
             fn(self)
         except BaseException:  # noqa: BLE001 - nor may SystemExit end the pool's thread
-            _log.exception("a callback of %r failed", self)
+            _log.exception("exception calling callback for %r", self)
 
     def _get_snapshot(
         self,

@@ -269,14 +269,30 @@ def _as_float(number: object) -> float | None:
         return math.inf if number == abs(number) else -math.inf
 
 
+#: What the standard library says that an argument must be, if its type is wrong and
+#: if its value is: programs, and its own tests, look for these words in the errors.
+_STANDARD_WORDS = {
+    "max_workers": ("an integer", "greater than 0"),
+    "buffersize": ("an integer or None", "None or > 0"),
+    "max_tasks_per_child": ("an integer", ">= 1"),
+    "chunksize": ("an integer", ">= 1"),
+}
+
+
 def check_count(count: object, argument: str, least: int) -> int:
     """Return a whole number of at least ``least``, or raise naming the argument."""
     if isinstance(count, bool) or not isinstance(count, SupportsIndex):
-        raise _wrong_type(argument, "a whole number", count)
+        raise TypeError(_count_text(argument, "a whole number", count, 0))
     number = count.__index__()
     if number < least:
-        raise _wrong_value(argument, f"at least {least}", count)
+        raise ValueError(_count_text(argument, f"at least {least}", count, 1))
     return number
+
+
+def _count_text(argument: str, expected: str, got: object, wrong: int) -> str:
+    text = f"{argument} must be {expected}, not {got!r}"
+    words = _STANDARD_WORDS.get(argument)
+    return text if words is None else f"{text} ({argument} must be {words[wrong]})"
 
 
 #: More workers than this are a mistake (each is a thread or a process).

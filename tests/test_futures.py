@@ -86,7 +86,7 @@ def test_running():
     assert future.running()
     assert not future.cancel()
     assert not future.kill()
-    with pytest.raises(InvalidStateError):
+    with pytest.raises(RuntimeError, match="in unexpected state"):
         future.set_running_or_notify_cancel()
 
 

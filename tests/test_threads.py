@@ -473,7 +473,7 @@ def test_an_error_of_a_callback_harms_nobody(make_pool, kind, caplog):
     held.release()
     assert pool.submit(tasks.double, 1).result(20) == 2
     assert called == [held.future]
-    assert caplog.text.count("a callback of") == 1
+    assert caplog.text.count("exception calling callback for") == 1
 
 
 # ------------------------------------------------------------------- deadlines

@@ -194,7 +194,7 @@ class EngineCall(Call):
         if self.future.done():
             return
         if not self.future.running():
-            self.future.set_running_or_notify_cancel()
+            self.future.claim()
         if self._deadline is not None:
             self._deadline.cancel()
         assert self.options.timeout is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import itertools
 import os
 import signal
@@ -111,6 +112,7 @@ class InterpreterPoolExecutor(Executor):
         self._pool = ThreadPoolExecutor(
             self._max_workers, name, self._crew.begin, idle_timeout=idle_timeout
         )
+        self._pool._engine.broken_class = _broken_interpreter_pool
         self._crew.pool = weakref.ref(self._pool)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -124,6 +126,20 @@ class InterpreterPoolExecutor(Executor):
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
         if wait:
             self._crew.join()
+
+    # What programs written for the standard library look at, too.
+
+    @property
+    def _threads(self) -> set[threading.Thread]:
+        return self._pool._threads
+
+    @property
+    def _thread_name_prefix(self) -> str:
+        return self._pool._thread_name_prefix
+
+    @property
+    def _broken(self) -> str | bool:
+        return self._pool._broken
 
     @property
     def _closed(self) -> bool:
@@ -225,6 +241,13 @@ def _check_python() -> None:
             "take processes instead"
         )
         raise NotImplementedError(msg)
+
+
+def _broken_interpreter_pool() -> type[RuntimeError]:
+    # Any, as the checkers' oldest Python has no such module.
+    module: Any = importlib.import_module("concurrent.futures.interpreter")
+    error: type[RuntimeError] = module.BrokenInterpreterPool
+    return error
 
 
 def _default_workers() -> int:

@@ -20,7 +20,7 @@ from parallelize.circles import begin_within
 from parallelize.coroutines import CoroutineFuture, outcome_of
 from parallelize.errors import TaskTimeout
 from parallelize.executors import deadlines
-from parallelize.futures import RUNNING, Failure, Future, InvalidStateError, error_of
+from parallelize.futures import RUNNING, Failure, Future, error_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -120,7 +120,7 @@ class LoopCall(Call):
         """Make the task, unless the call was cancelled on its way here."""
         import asyncio
 
-        if not self._claim():
+        if not self.future.claim():
             self._owner.left(self)
             return
         self._set_deadline()
@@ -132,12 +132,6 @@ class LoopCall(Call):
         """Raise CancelledError in the coroutine, if it still runs."""
         if self._task is not None:
             self._task.cancel()
-
-    def _claim(self) -> bool:
-        try:
-            return self.future.set_running_or_notify_cancel()
-        except InvalidStateError:  # it runs in place, or the user has ended it
-            return False
 
     async def _run(self) -> Any:
         args, kwargs = self._filled()
@@ -182,7 +176,7 @@ class LoopCall(Call):
             return
         for future in self.waits_for:
             error_of(future)
-        if self._claim():
+        if self.future.claim():
             value = self._context.run(
                 run_retrying, self._fn, *self._filled(), self.options
             )

@@ -28,7 +28,7 @@ from parallelize import lifecycle, locks
 from parallelize.clock import wait_for
 from parallelize.coroutines import COROUTINES_PER_LOOP
 from parallelize.executors.loop_calls import LoopCall, Stage, inside
-from parallelize.futures import CANCELLED, Failure
+from parallelize.futures import Failure
 from parallelize.insight import recording
 from parallelize.loops import LoopThread
 
@@ -326,6 +326,6 @@ class Loops:
         calls = self._calls
         self._reset()
         for call in calls:
-            if call.future._state != CANCELLED:
+            if not call.future.cancelled():
                 call.future.disown()
         self._maps.forget()

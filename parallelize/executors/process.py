@@ -200,6 +200,11 @@ class ProcessPoolExecutor(Executor):
             self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     @property
+    def _broken(self) -> str | bool:
+        # Programs written for the standard library look at it, too.
+        return False if self._made is None else self._made.broken or False
+
+    @property
     def _closed(self) -> bool:
         return self._made is not None and self._made.takes_nothing
 

@@ -175,7 +175,7 @@ class _SerialCall(Call):
             _here.limits = outer
 
     def _run(self) -> None:
-        if not self.future.set_running_or_notify_cancel():
+        if not self.future.claim():
             return
         _here.depth += 1
         try:

@@ -18,7 +18,7 @@ from parallelize.options import (
     check_timeout,
     check_workers,
 )
-from parallelize.threads.engine import Engine, State
+from parallelize.threads.engine import BROKEN, Engine, State
 from parallelize.threads.rows import RowsRun
 from parallelize.threads.tasks import Task, ThreadCall
 
@@ -81,12 +81,13 @@ class ThreadPoolExecutor(Executor):
         # None, too, stands for the default in the standard library.
         check_text(thread_name_prefix or "", "thread_name_prefix")
         self._max_workers = check_workers(max_workers) or _default_threads()
-        self._prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
+        prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
+        self._thread_name_prefix: str = prefix
         self._idle_timeout = check_timeout(idle_timeout, "idle_timeout")
         ahead.load(self.kind)
         self._engine = Engine(
             self._max_workers,
-            self._prefix,
+            self._thread_name_prefix,
             (initializer, check_initargs(initargs)),
             self._idle_timeout,
             self._maps,
@@ -108,15 +109,24 @@ class ThreadPoolExecutor(Executor):
         if loops is not None:
             loops.shutdown(cancel_futures=cancel_futures)
         if cancel_futures:
-            self._engine.cancel_queued()
+            # Whether a thread has come to its call is a race. One that was started
+            # for a call runs it, so that a pool that was given work has done some.
+            on_their_way = self._engine.on_their_way()
+            self._engine.cancel_queued(on_their_way=on_their_way)
         if wait:
             self._engine.join()
             if loops is not None and not self._engine.is_here():
                 loops.join()
 
+    # What programs written for the standard library look at, too.
+
     @property
     def _threads(self) -> set[threading.Thread]:
         return self._engine.threads
+
+    @property
+    def _broken(self) -> str | bool:
+        return BROKEN if self._engine.state is State.BROKEN else False
 
     @property
     def _closed(self) -> bool:
@@ -183,7 +193,7 @@ class ThreadPoolExecutor(Executor):
         engine = self._engine
         settings = Settings(
             self._max_workers,
-            self._prefix,
+            self._thread_name_prefix,
             self._idle_timeout,
             engine.initialize,
             engine.broken_error,

@@ -366,6 +366,7 @@ class Dispatcher:
             worker.stage = Stage.SERVING
         elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
             worker.reason = messages.decode_failure(bytes(frame.parts[0]))
+            self._pool.hurry(worker)
         elif not 0 < frame.id <= self._pool.last_id:  # else it has ended before
             msg = f"a frame of kind {frame.kind} of a task that it does not have"
             raise ProtocolError(msg)
@@ -529,9 +530,15 @@ class Dispatcher:
         with pool.lock:
             # One that has begun no call was no good either, whatever it said.
             if useless and last_stage is not Stage.LEAVING:
-                pool.start_failed(_reason(worker, status))
+                starting = last_stage is Stage.STARTING
+                initializing = starting and self._initializes(worker)
+                pool.start_failed(_reason(worker, status), initializing=initializing)
             pool.feed_idle()
         pool.settle()
+
+    def _initializes(self, worker: Worker) -> bool:
+        """Whether a worker that has not served had come to the initializer."""
+        return self._pool.settings.initializer is not None and worker.pid is not None
 
     def _last_frames(self, worker: Worker) -> list[Frame]:
         frames = _without_reports(worker, worker.last_frames())

@@ -215,7 +215,9 @@ def decode_failure(encoded: bytes) -> BaseException:
         pickled, name, message, text, why = pickle.loads(encoded)
     except Exception as cause:  # noqa: BLE001 - a task wrote to the worker's socket
         return RemoteError("an error", f"what the worker sent is none: {cause}")
-    error = _unpickled(pickled) or RemoteError(name, message)
+    error = _unpickled(pickled)
+    if error is None:  # it may be false: an exception with a length, say
+        error = RemoteError(name, message)
     if why:
         error.add_note(why)
     error.__cause__ = RemoteTraceback(text)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from parallelize.agenda import Deadline
     from parallelize.calls import Rows
+    from parallelize.errors import WorkerStartError
     from parallelize.options import CallOptions
     from parallelize.process.coroutines import Take
     from parallelize.process.early import EarlyServer
@@ -124,6 +125,7 @@ class Pool:
         self.lending: lending.Lending = lending.Lending(self._ring)
         self.starter: Starter = Starter(settings, self.lending)
         self._dispatcher: Dispatcher | None = None
+        self.broken: str | None = None  # how its initializer failed, if that ended it
         self._cools = False  # whether that is due at some moment
         self._last_id = 0
 
@@ -207,6 +209,8 @@ class Pool:
         if self.state is State.OPEN:
             return
         lifecycle.refuse_when_ending()
+        if self.broken is not None:
+            raise _broken_error(self.broken)
         if self.state is not State.FRESH:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
@@ -291,9 +295,13 @@ class Pool:
 
     def _open(self) -> None:
         if self.state is State.OPEN or (
-            self.state is State.CLOSING and self._dispatcher is not None
+            self.state is State.CLOSING
+            and self._dispatcher is not None
+            and self.broken is None
         ):
             return
+        if self.broken is not None:
+            raise _broken_error(self.broken)
         if self.state is not State.FRESH:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
@@ -522,6 +530,10 @@ class Pool:
         if worker in self.idle:
             self.idle.remove(worker)
         worker.leave()
+        self.hurry(worker)
+
+    def hurry(self, worker: Worker) -> None:
+        """Kill a worker if it has not ended within a grace."""
         self.at(LEAVE_GRACE, worker.kill)
 
     def _may_start(self) -> bool:
@@ -545,19 +557,29 @@ class Pool:
         self.wake()
         self.feed(worker)
 
-    def start_failed(self, reason: str) -> None:
-        """A worker ended before it could serve; give up after some."""
+    def start_failed(self, reason: str, *, initializing: bool) -> None:
+        """A worker ended before it could serve; give up after some.
+
+        If it was in the initializer, and no worker has come through that, the pool is
+        broken. Any other reason may be gone when the next call comes.
+        """
         if self.state is State.STOPPING:
             return
         if self.starter.gives_up(others_serve=self._serves()):
+            if initializing:
+                self._break(reason)
             self.fail_queue(reason)
+
+    def _break(self, reason: str) -> None:
+        self.broken = reason
+        if self.state is State.OPEN:
+            self.state = State.CLOSING
+        self.wake()
 
     def fail_queue(self, reason: str) -> None:
         """Fail everything that waits, because no worker can be started."""
-        from parallelize.errors import WorkerStartError
-
         for task in self.queue.drain():
-            error = WorkerStartError(task.name(), reason)
+            error = _broken_error(reason, task.name())
             self.end_later(partial(task.abort, error))
         if not self.workers:
             self.starter.drop_server()
@@ -738,6 +760,12 @@ class Pool:
         """Have the dispatcher look whether the pool is at its end."""
         if self.state in _ENDING:
             self.wake()
+
+
+def _broken_error(reason: str, task: str = "the call") -> WorkerStartError:
+    from parallelize.errors import WorkerStartError
+
+    return WorkerStartError(task, reason)
 
 
 def _holds(task: Task, taken: list[Task]) -> bool:

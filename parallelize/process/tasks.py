@@ -261,7 +261,7 @@ class CallTask(Task):
             return False
         # Running it is if it comes back from a worker that died, or if Ctrl-C came
         # between when it was to be sent.
-        if not future.running() and not future.set_running_or_notify_cancel():
+        if not future.running() and not future.claim():
             return False
         future._call = self
         return True

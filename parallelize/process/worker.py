@@ -157,6 +157,7 @@ class Worker:
             failure = messages.encode_failure(error)
             self._sender.send(messages.START_FAILED, 0, [failure])
             self._sender.flush()
+            _leave()  # what the initializer has put into queues gets there
             return False
         self._sender.send(messages.READY, 0, [])
         self._sender.flush()
@@ -431,11 +432,23 @@ def _settle_in(settings: dict[str, Any], control_fd: int) -> None:
             os.chdir(settings["cwd"])
     if settings["multiprocessing"] is not None:
         _name_process(control_fd, *settings["multiprocessing"])
+    try:
+        _initialize(settings["initializer"])
+    except BaseException:
+        import logging
+
+        # Where, and in the words, that the standard library has for it.
+        log = logging.getLogger("concurrent.futures")
+        log.critical("Exception in initializer:", exc_info=True)
+        raise
+
+
+def _initialize(encoded: Sequence[bytes] | None) -> None:
     if inherited is not None:
         initializer, initargs = inherited
         initializer(*initargs)
-    elif settings["initializer"]:
-        fn, *arguments = settings["initializer"]
+    elif encoded:
+        fn, *arguments = encoded
         pickling.decode_function(fn)(*pickling.loads(arguments))
 
 

@@ -47,7 +47,18 @@ if TYPE_CHECKING:
             """In a forked child: end them without touching their calls."""
 
 
-_log = logging.getLogger("parallelize")
+# Programs look there for what the standard library logs in these words, too.
+_log = logging.getLogger("concurrent.futures")
+
+
+#: The text of the error of calls in a pool that is broken.
+BROKEN = "A thread initializer failed, the thread pool is not usable anymore"
+
+
+def _broken_thread_pool() -> type[RuntimeError]:
+    from concurrent.futures.thread import BrokenThreadPool
+
+    return BrokenThreadPool
 
 
 class State(enum.Enum):
@@ -74,6 +85,8 @@ class Engine(Crew):
         self._maps = maps
         self.state: State = State.OPEN
         self._why_broken: BaseException | None = None
+        #: The class of the error of calls in a pool that is broken.
+        self.broken_class: Callable[[], type[RuntimeError]] = _broken_thread_pool
 
     def _reset(self) -> None:
         super()._reset()
@@ -185,11 +198,7 @@ class Engine(Crew):
 
     def broken_error(self) -> RuntimeError:
         """The error of a call in a pool that is broken."""
-        from concurrent.futures.thread import BrokenThreadPool
-
-        error = BrokenThreadPool(
-            "A thread initializer failed, the thread pool is not usable anymore"
-        )
+        error = self.broken_class()(BROKEN)
         error.__cause__ = self._why_broken
         return error
 
@@ -212,14 +221,30 @@ class Engine(Crew):
                 self._wake_all()
                 self._nothing_held.notify_all()
 
-    def cancel_queued(self) -> None:
-        """Cancel what has not begun."""
+    def cancel_queued(self, *, on_their_way: int = 0) -> None:
+        """Cancel what has not begun.
+
+        Args:
+            on_their_way: How many calls to leave to threads that come for them.
+        """
+        left = [task for _ in range(on_their_way) if (task := self._next()) is not None]
         while (task := self._next()) is not None:
             task.cancel()
+        if left:
+            self.enqueue_first(left)
         with self._lock:
             held = list(self._held)
         for future in held:
             future.cancel()
+
+    def on_their_way(self) -> int:
+        """How many threads were set to work and have not come to a call yet."""
+        with self._lock:
+            return sum(
+                each.running is None and each not in self._idle
+                for each in self.workers()
+                if each.is_alive()
+            )
 
     def is_here(self) -> bool:
         """Whether this is one of the pool's threads."""
