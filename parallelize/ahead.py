@@ -29,7 +29,11 @@ _STREAMS = {
 _COROUTINES = {"thread": ("executors.loops", "executors.deadlines")}
 
 #: For functions of the script itself, which other processes cannot import.
-_BY_VALUE = ("cloudpickle", "parallelize.process.main_encoding")
+_BY_VALUE = (
+    "cloudpickle",
+    "parallelize.process.main_encoding",
+    "parallelize.process.by_value",
+)
 
 
 def load(kind: str, *more: str) -> None:

@@ -13,6 +13,7 @@ the object as the first argument. Only what needs more is wrapped in a `_Target`
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
@@ -635,7 +636,7 @@ class ParallelFunction(Generic[P, R, W]):
         found = place.found
         if found is not self:
             return _variant_of, (found, self._where, self._options)
-        if travels_by_value(self.__module__):
+        if _may_need_value(self.__module__):
             made = references.name_or_value(place, "found", type(self))
             state = references.name_or_value(place, "state", self._state())
             return _found_or_blank, (made,), state
@@ -711,9 +712,15 @@ def _found_or_blank(given: Any) -> Any:  # see `references.name_or_value`
     return _blank(value) if isinstance(value, type) else value
 
 
-def travels_by_value(module: str) -> bool:
-    """Whether what a module has is no use to other processes as a name."""
-    return module in ("__main__", "__mp_main__")
+def _may_need_value(module: str) -> bool:
+    """Whether other processes may have no use for a name in a module."""
+    if module in ("__main__", "__mp_main__"):
+        return True
+    origins = sys.modules.get("parallelize.process.origins")
+    if origins is not None and origins.way_of(module):
+        return True
+    cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
+    return module in getattr(cloudpickle, "_PICKLE_BY_VALUE_MODULES", ())
 
 
 def _variant_of(

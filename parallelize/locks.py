@@ -55,6 +55,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("outlet",),
     ("sender",),
     ("reading", "adding", "credit", "control", "received", "shares", "leases"),
+    ("modules",),
 )
 
 _RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -101,7 +101,7 @@ def found_by_name(place: Place) -> Any:
     return place.found
 
 
-class _Kept:
+class Kept:
     """A value in a bound method: by value it travels, by name `Place` has it."""
 
     def __init__(self, name: str, value: object) -> None:
@@ -120,10 +120,10 @@ def name_or_value(place: Place, name: str, value: object) -> MethodType:
         name: Its attribute.
         value: What `value_of` gives where the method has travelled by value.
     """
-    return MethodType(_Kept(name, value), place)
+    return MethodType(Kept(name, value), place)
 
 
 def value_of(given: Any) -> Any:
     """Return what came of `name_or_value`: the attribute, or the value."""
     kept: Any = given.__func__ if type(given) is MethodType else None
-    return kept.value if type(kept) is _Kept else given
+    return kept.value if type(kept) is Kept else given

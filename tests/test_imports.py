@@ -329,6 +329,9 @@ LAYERS = [
         "process.stacks",
     ],
     ["process.main_module"],
+    ["process.by_value"],
+    ["process.origins"],
+    ["process.finders"],
     ["process.native"],
     ["gathering", "groups"],
     ["members"],
@@ -380,6 +383,9 @@ LEAVES = {
     "streams.pump",
 }
 WIRE = {
+    "by_value",
+    "finders",
+    "origins",
     "command",
     "culprit",
     "exchange",

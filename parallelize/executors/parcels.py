@@ -23,7 +23,7 @@ from parallelize.clock import perf_counter
 from parallelize.errors import SerializationError
 from parallelize.futures import Failure
 from parallelize.gaps import filling_gaps, leaving_gaps
-from parallelize.process import messages, pickling
+from parallelize.process import by_value, messages, origins, pickling
 from parallelize.sharing import noting_shared, stand_in
 
 if TYPE_CHECKING:
@@ -112,16 +112,10 @@ def pack(value: object) -> Parcel:
         buffers.append(raw)
         return False
 
-    data = pickling._pickled(value, _by_value, keep_inside, buffers)
+    data = pickling._pickled(value, by_value.dumps, keep_inside, buffers)
     if buffers or len(data) >= LEAST_BUFFER:
         return LargeParcel(data, buffers)
     return Parcel(data)
-
-
-def _by_value(value: object, keep_inside: Callable[[pickle.PickleBuffer], bool]) -> Any:
-    import cloudpickle
-
-    return cloudpickle.dumps(value, 5, buffer_callback=keep_inside)
 
 
 # ----------------------------------------------------------------------- an error
@@ -242,12 +236,18 @@ def pack_call(
     options = options._replace(limit=None, timeout=None)
     try:
         with leaving_gaps() as futures, noting_shared() as shares:
-            parcel = pack((pickling._name_of(fn) or fn, args, kwargs, options))
+            parcel = pack((_name_of(fn) or fn, args, kwargs, options))
     except Exception as error:
         name = name_of(fn, options)
         msg = f"the arguments of {name} cannot be pickled: {_summary(error)}"
         raise SerializationError(msg) from error
     return Packed(parcel, futures, list({each.id: each for each in shares}.values()))
+
+
+def _name_of(fn: Any) -> str | None:  # any callable
+    """The name of a function, if other machines may have its module."""
+    name = pickling._name_of(fn)
+    return name if name is None or not origins.way_of(fn.__module__) else None
 
 
 def _summary(error: BaseException) -> str:

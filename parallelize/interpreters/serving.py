@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize.clock import perf_counter
 from parallelize.gaps import filling_gaps
 from parallelize.interpreters.wire import receive, send
-from parallelize.process import main_module, messages, pickling
+from parallelize.process import main_module, messages, origins, pickling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +40,7 @@ def serve(requests: int, answers: int) -> None:
     """Answer requests that come on one descriptor on the other, until the end."""
     global _inside
     _inside = True
+    origins.begin_worker(is_copy=False)
     main_module.begin_empty()
     send(answers, os.getpid())
     while True:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.interpreters.serving import END
 from parallelize.interpreters.wire import receive, send
+from parallelize.process import origins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +110,7 @@ class Host(threading.Thread):
 
     def run(self) -> None:
         """Serve in an interpreter until it is told to end."""
+        origins.workers_have(sys.path)
         script = _SCRIPT.format(
             path=_plain(sys.path),
             argv=_plain(sys.argv),

@@ -33,14 +33,12 @@ import sys
 import types
 
 from parallelize import locks
-from parallelize.process import native
+from parallelize.process import native, origins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
-
-    import cloudpickle
 
     Keep = Callable[[pickle.PickleBuffer], bool]
     #: The number of a unit, the names that it defines, and its pickle; an empty pickle
@@ -253,7 +251,7 @@ def build(name: str) -> None:
         _waiting.pop(each, None)
     _depth += 1
     try:
-        _space().update(pickle.loads(data))
+        _space().update(pickle.loads(origins.opened(data)))
     except BaseException:
         for each in names:
             _waiting.setdefault(each, unit)
@@ -452,17 +450,17 @@ def encode_back(value: object, keep_inside: Keep | None = None) -> bytes:
         return file.getvalue()
 
 
-_pickler: type[cloudpickle.Pickler] | None = None
+_pickler: Any = None  # a class that is made at first use has no name for checkers
 
 
 # Defined when first needed, as cloudpickle is loaded then.
-def _backward_pickler() -> type[cloudpickle.Pickler]:
+def _backward_pickler() -> Any:
     global _pickler
     if _pickler is not None:
         return _pickler
-    from cloudpickle import Pickler
+    from parallelize.process import by_value
 
-    class Backward(Pickler):
+    class Backward(by_value.pickler(back=True)):  # type: ignore[misc]
         """Pickles what the program has in its `__main__` as a name."""
 
         def reducer_override(self, obj: Any) -> Any:

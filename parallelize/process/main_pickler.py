@@ -18,7 +18,7 @@ import types
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize.process import main_module, main_reducers
+from parallelize.process import main_module, main_reducers, origins
 from parallelize.process.main_looks import contents
 from parallelize.process.main_module import NAMES, find, registered
 from parallelize.process.main_units import Pickled
@@ -60,7 +60,7 @@ def encode_alone(value: object, space: dict[str, Any]) -> Alone:
     """Pickle a value that has no name: plainly if that is possible."""
     try:
         data = pickle.dumps(value, 5)
-        if not main_module.concerns(data):
+        if not main_module.concerns(data) and origins.is_plain(data):
             return Alone(data, ())
     except Exception:  # noqa: BLE001 - any failure: cloudpickle tells better or succeeds
         pass
@@ -90,7 +90,7 @@ def pickle_alone(
         pickler.begin(space)
         pickler.dump(value)
         return Alone(
-            file.getvalue(),
+            origins.headed(file.getvalue()),
             tuple(pickler.wanted),
             pickler.looks_around,
             [(name, space.get(name)) for name in pickler.referred],
@@ -123,7 +123,7 @@ def _defined(values: dict[str, Any], space: dict[str, Any]) -> Pickled:
         pickler = _definitions_pickler()(file, 5)
         pickler.begin(space, frozenset(values))
         pickler.dump(values)
-        data = file.getvalue()
+        data = origins.headed(file.getvalue())
     referred = frozenset(pickler.referred)
     return Pickled(
         data,
@@ -180,9 +180,9 @@ def _travels_as_name(obj: Any, named: Mapping[int, str]) -> bool:
 # Defined when first needed, as cloudpickle is loaded then.
 @functools.cache
 def _forward_pickler() -> Any:  # a class that is made here has no name for checkers
-    from cloudpickle import Pickler
+    from parallelize.process import by_value
 
-    class Forward(Pickler):
+    class Forward(by_value.pickler()):  # type: ignore[misc]
         """Pickles what is found in `__main__` as a name, and notes the name.
 
         Attributes:

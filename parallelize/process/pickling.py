@@ -16,7 +16,8 @@ import pickle
 import sys
 import types
 
-from parallelize.process import main_module
+from parallelize.process import main_module, origins
+from parallelize.process.origins import NAMES_SOMETHING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ LONG_BYTES = 1 << 20
 LONG_PICKLE = 1 << 18
 
 _BY_NAME = b"@"
+_HEADED = b"^"  # by name, behind where its module comes from
+_PICKLE = b"\x80"  # what every pickle begins with
 _PLAIN = frozenset((types.FunctionType, types.BuiltinFunctionType))
 _SIMPLE = frozenset((int, float, bool, str, type(None)))
 _RAW = frozenset((bytes, bytearray))
@@ -57,6 +60,7 @@ def _nowhere(_: Sequence[memoryview]) -> None:
 
 # Functions that travel by name, as bytes; those that ask for `__main__` are apart.
 _encoded = main_module.remember()
+origins.memories.append(_encoded)
 _decoded = main_module.remember()  # and what came of the bytes here
 _decoded_at = 0  # the generation of `__main__` when that was empty
 
@@ -137,7 +141,11 @@ def dumps_back(value: object, place: Place = _nowhere) -> list[Part]:
     """The same in a worker, for the program that it belongs to."""
     if _is_long(value):
         value = _Bytes(value)
-    return _dumps(value, main_module.encode_back, place)
+    return _dumps(value, _encode_back, place, origins.is_plain_back)
+
+
+def _encode_back(value: object, keep_inside: Keep) -> bytes:
+    return origins.headed(main_module.encode_back(value, keep_inside), back=True)
 
 
 def _is_long(value: object) -> bool:
@@ -155,7 +163,10 @@ class _Bytes:
 
 
 def _dumps(
-    value: object, by_value: Callable[[object, Keep], bytes], place: Place
+    value: object,
+    by_value: Callable[[object, Keep], bytes],
+    place: Place,
+    is_plain: Callable[[bytes], bool] = origins.is_plain,
 ) -> list[Part]:
     buffers: list[memoryview] = []
 
@@ -166,7 +177,7 @@ def _dumps(
         buffers.append(raw)
         return False
 
-    data = _pickled(value, by_value, keep_inside, buffers)
+    data = _pickled(value, by_value, keep_inside, buffers, is_plain)
     if not buffers:
         return [data]
     placed = place(buffers)
@@ -180,10 +191,14 @@ def _pickled(
     by_value: Callable[[object, Keep], bytes],
     keep_inside: Keep,
     buffers: list[memoryview],
+    is_plain: Callable[[bytes], bool] = origins.is_plain,
 ) -> bytes:
     try:
         data = pickle.dumps(value, 5, buffer_callback=keep_inside)
-        if not main_module.concerns(data):
+        # Most pickles name nothing at all.
+        if NAMES_SOMETHING not in data or (
+            not main_module.concerns(data) and is_plain(data)
+        ):
             return data
     except Exception:  # noqa: BLE001 - any failure: cloudpickle tells better or succeeds
         pass
@@ -201,8 +216,8 @@ def _forget_attempt(buffers: list[memoryview]) -> None:
 def loads(parts: Parts) -> Any:
     """Build the value from its parts; raises whatever unpickling raises."""
     data = parts[0]
-    if data[:1] == main_module.MARK:
-        data = main_module.body_of(data)
+    if data[:1] != _PICKLE:
+        data = _body_of(data)
     if not main_module.is_settled():
         main_module.settle()
     if len(data) >= LONG_PICKLE:
@@ -210,6 +225,15 @@ def loads(parts: Parts) -> Any:
     if len(parts) == 1:
         return pickle.loads(data)
     return pickle.loads(data, buffers=parts[1:])
+
+
+def _body_of(parcel: Part) -> Part:
+    """The pickle in a parcel, of which the heads are received."""
+    if parcel[:1] == main_module.MARK:
+        parcel = main_module.body_of(parcel)
+    if parcel[:1] == origins.MARK:
+        parcel = origins.body_of(parcel)
+    return parcel
 
 
 class _Frames:
@@ -265,7 +289,12 @@ def encode_function(fn: Callable[..., Any]) -> bytes:
         from parallelize.process import main_encoding
 
         return main_encoding.encode_function(fn)
-    encoded = _BY_NAME + name.encode()
+    if origins.way_of(fn.__module__) > origins.HEADED:
+        from parallelize.process import main_encoding
+
+        return main_encoding.encode_function(fn)
+    head = origins.head_for(fn.__module__)
+    encoded = (_HEADED + head if head else _BY_NAME) + name.encode()
     if not _asks_for_main(fn):
         if type(fn) in _PLAIN:  # others may hash and compare as they like
             _encoded.put(fn, (encoded, None), len(encoded))
@@ -301,10 +330,13 @@ def decode_function(encoded: bytes) -> Callable[..., Any]:
     fn: Callable[..., Any] | None = _decoded.get(encoded)
     if fn is not None:
         return fn
-    body = encoded[1:]
-    fn = _find(body.decode()) if encoded[:1] == _BY_NAME else loads([body])
-    _decoded.put(encoded, fn, 2 * len(encoded))
-    return fn
+    kind, body = encoded[:1], encoded[1:]
+    if kind == _HEADED:
+        body = bytes(origins.body_of(body))
+    made: Callable[..., Any]
+    made = loads([body]) if kind == main_module.BY_VALUE else _find(body.decode())
+    _decoded.put(encoded, made, 2 * len(encoded))
+    return made
 
 
 def _forget_decoded() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize.clock import monotonic
 from parallelize.errors import SerializationError
 from parallelize.insight import logs
-from parallelize.process import launch, messages, pickling
+from parallelize.process import launch, messages, origins, pickling
 from parallelize.process.inheritance import Inheritance
 from parallelize.process.main_picture import world
 from parallelize.process.segments import MOST_KEPT, MOST_SEGMENTS
@@ -61,6 +61,7 @@ class Starter:
         self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
         self._last_worker = 0
         self._copied: dict[str, Any] | None = None  # the names that a fork has
+        origins.workers_have(sys.path)  # before the first call is pickled
 
     def prepare(self) -> None:
         """Note what workers are told; called once, before the first is started.
@@ -123,6 +124,7 @@ class Starter:
         return self.launcher
 
     def _start_frame(self, worker: Worker) -> list[Part]:
+        origins.workers_have(sys.path)
         settings = {
             "path": sys.path,
             "argv": sys.argv,

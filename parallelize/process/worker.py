@@ -33,6 +33,7 @@ from parallelize.process import (
     main_module,
     messages,
     native,
+    origins,
     pickling,
     reports,
 )
@@ -422,6 +423,7 @@ def _settle_in(settings: dict[str, Any], control_fd: int) -> None:
     sys.path[:] = settings["path"]
     sys.argv[:] = settings["argv"]
     cap_threads(settings["threads"])
+    origins.begin_worker(is_copy=settings["copy"])
     if settings["copy"]:
         main_module.begin_as_copy()
     else:

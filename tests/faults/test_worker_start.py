@@ -467,7 +467,10 @@ def test_worker_lacks_the_module(counted) -> None:
             pid = ex.submit(os.getpid).result(10)
             folder = os.environ["DIR"]
             with open(folder + "/latecomer.py", "w") as file:
+                file.write("import sys\\nfrom helper import here\\n")
                 file.write("def f(x): return x\\nclass C: pass\\n")
+            sys.modules["helper"] = type(sys)("helper")  # a worker has no such file
+            sys.modules["helper"].here = None
             sys.path.append(folder)  # the worker has started before
             import latecomer
             print(outcome(ex.submit(latecomer.f, 1)))
@@ -477,7 +480,7 @@ def test_worker_lacks_the_module(counted) -> None:
             print(outcome(ex.submit(os.getpid)) == pid)
         """
     )
-    error = "ModuleNotFoundError: No module named 'latecomer'"
+    error = "ModuleNotFoundError: No module named 'helper'"
     assert done.lines == [error, error, str(["ModuleNotFoundError"] * 3), "True"]
 
 
