@@ -210,17 +210,12 @@ def run_coroutine(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     Returns:
         What the coroutine comes to.
     """
-    import asyncio
     from collections.abc import Coroutine
+
+    from parallelize.loops import apart, run_to_end
 
     result = fn(*args, **kwargs)
     if not isinstance(result, Coroutine):
         return result
-    if asyncio._get_running_loop() is None:
-        return asyncio.run(result)
-    # Run in the caller's own thread (by `using("serial")`), where a loop runs already.
-    from concurrent.futures import ThreadPoolExecutor
-    from contextvars import copy_context
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(copy_context().run, asyncio.run, result).result()
+    # A loop runs here already in the caller's own thread, by `using("serial")`.
+    return apart(lambda: run_to_end(result))

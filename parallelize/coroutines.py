@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from parallelize.futures import CANCELLED, FINISHED, Failure, Future
+from parallelize.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,6 @@ async def outcome_of(
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
-            if not left or not isinstance(error, options.retry_on):
+            if not left or not is_a(error, options.retry_on):
                 return Failure(error)
             left -= 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from parallelize.futures import Future, Outcome, error_of
+from parallelize.raised import is_a, name_of_class
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -40,9 +41,12 @@ def has_failed(future: concurrent.futures.Future[Any]) -> bool:
 def told_of(future: concurrent.futures.Future[Any]) -> BaseException | str:
     """Tell of the failure of an ended future; opens nothing, and is no look at it."""
     if not isinstance(future, Future) or future.cancelled():
-        return error_of(future) or ""
-    sealed = future._sealed
-    return (future._exception or "") if sealed is None else sealed.told()
+        error = error_of(future)
+    elif future._sealed is not None:
+        return future._sealed.told()
+    else:
+        error = future._exception
+    return "" if error is None else error
 
 
 def look_at(future: concurrent.futures.Future[Any]) -> None:
@@ -84,9 +88,9 @@ def no_end(error: BaseException, *ends: type[BaseException]) -> BaseException:
         The error; for one of ``ends`` a RuntimeError from it, as PEP 479 has it for
         generators.
     """
-    if not isinstance(error, ends):
+    if not is_a(error, ends):
         return error
-    replaced = RuntimeError(f"a call raised {type(error).__name__}")
+    replaced = RuntimeError(f"a call raised {name_of_class(type(error))}")
     replaced.__cause__ = error
     return replaced
 

@@ -568,7 +568,7 @@ class ParallelFunction(Generic[P, R, W]):
             return self
         if type(bound) is not types.MethodType:  # of a static method, or a C function
             target = None if self._target is None else bound
-            owner = owner or type(instance)
+            owner = type(instance) if owner is None else owner
             shown = _BoundCall(self, instance, owner)
             return self._copy(
                 __wrapped__=bound, _target=target, _owner=owner, __call__=shown
@@ -596,11 +596,12 @@ class ParallelFunction(Generic[P, R, W]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ParallelFunction):
             return NotImplemented
-        mine = (self.__wrapped__, self._options, self._where)
-        return mine == (other.__wrapped__, other._options, other._where)
+        if not _is_same(self.__wrapped__, other.__wrapped__):
+            return False
+        return (self._options, self._where) == (other._options, other._where)
 
     def __hash__(self) -> int:
-        return hash(self.__wrapped__)
+        return hash(_identity_of(self.__wrapped__))
 
     def __repr__(self) -> str:
         return f"<parallel {self.__wrapped__!r}>"
@@ -647,7 +648,7 @@ class ParallelFunction(Generic[P, R, W]):
     def _reduced_method(self) -> tuple[Any, ...]:
         name = self._attribute or self.__name__
         found = _parallel(getattr(self._owner, name, None))
-        if found is None or found.__wrapped__ != self.__wrapped__:
+        if found is None or not _is_same(found.__wrapped__, self.__wrapped__):
             return _blank, (type(self),), self._state()
         if found == self:
             return getattr, (self._owner, name)
@@ -812,6 +813,17 @@ class _BoundCall:
         import inspect
 
         return inspect.signature(self._parallel_function())
+
+
+def _identity_of(fn: Any) -> tuple[int, ...]:
+    """What tells functions apart; a callable may compare and hash as it likes."""
+    if type(fn) is types.MethodType:  # there is a new one at each look-up
+        return id(fn.__self__), id(fn.__func__)
+    return (id(fn),)
+
+
+def _is_same(fn: Any, other: Any) -> bool:
+    return _identity_of(fn) == _identity_of(other)
 
 
 def row_target(fn: Callable[..., Any]) -> tuple[Callable[..., Any], CallOptions]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from parallelize.circles import noted
 from parallelize.futures import error_of
 from parallelize.members import Members
+from parallelize.raised import is_a
 from parallelize.unread import is_cancellation
 
 if TYPE_CHECKING:
@@ -112,12 +113,12 @@ class TaskGroup:
         members = self._members
         try:
             members.leave(stopping=exc_val is not None)
-            if isinstance(exc_val, KeyboardInterrupt):
+            if exc_val is not None and is_a(exc_val, KeyboardInterrupt):
                 members.wait_idle(INTERRUPT_GRACE)
             else:
                 members.wait()
         except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
+            interrupted = is_a(error, KeyboardInterrupt)
             members.stop()
             members.wait_idle(INTERRUPT_GRACE if interrupted else None)
             raise
@@ -169,7 +170,7 @@ def _raise_errors(failed: Sequence[AnyFuture], of_block: BaseException | None) -
     The block's own goes its way alone if there is nothing else, or if it is no
     `Exception`: Ctrl-C for one.
     """
-    if of_block is not None and not isinstance(of_block, Exception):
+    if of_block is not None and not is_a(of_block, Exception):
         return
     errors = _errors_of(failed, of_block)
     if not errors or (len(errors) == 1 and errors[0] is of_block):
@@ -238,7 +239,7 @@ class _AsyncBlock:
         self._is_open = False
         self._members.leave(stopping=of_block is not None)
         cancelled = await self._wait()
-        if isinstance(of_block, asyncio.CancelledError):
+        if of_block is not None and is_a(of_block, asyncio.CancelledError):
             cancelled, of_block = of_block, None
         self._members.end()
         if self._has_cancelled and self._task.uncancel() == 0:

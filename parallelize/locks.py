@@ -25,6 +25,8 @@ import os
 import threading
 from contextlib import suppress
 
+from parallelize.raised import is_a, traceback_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,11 +152,11 @@ def is_interrupt(error: BaseException) -> bool:
     that is an error of the call like any other. One that a ``raise`` statement
     raised is such an error; the signal arrives at any other instruction.
     """
-    if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
+    tb = traceback_of(error) if is_a(error, KeyboardInterrupt) else None
+    if tb is None:
         return False
     from opcode import opname
 
-    tb = error.__traceback__
     while tb.tb_next is not None:
         tb = tb.tb_next
     return opname[tb.tb_frame.f_code.co_code[tb.tb_lasti]] != "RAISE_VARARGS"

@@ -18,19 +18,21 @@ import enum
 import logging
 import sys
 import threading
-from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from parallelize import locks
 from parallelize.clock import monotonic
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 _new_lock = locks.reentrant("loop")
 
-__all__ = ("LoopThread",)
+__all__ = ("LoopThread", "apart", "run_to_end")
+
+T = TypeVar("T")
 
 _log = logging.getLogger("parallelize")
 
@@ -179,3 +181,73 @@ class LoopThread:
     def _stop(self) -> None:
         if self._stopping is not None:
             self._stopping.set()
+
+
+def run_to_end(
+    coroutine: Coroutine[Any, Any, T],
+    run: Callable[[Coroutine[Any, Any, Any]], Any] | None = None,
+) -> T:
+    """Run a coroutine on a loop in this thread, as `asyncio.run` does.
+
+    Its error goes past asyncio, which asks an error of what class it says it is, and
+    stands still for good if that raises.
+
+    Args:
+        coroutine: It.
+        run: How it is to be run; in a loop of its own by default.
+    """
+    import asyncio
+
+    outcome: _Outcome[T] = (asyncio.run if run is None else run)(_outcome_of(coroutine))
+    return outcome.open()
+
+
+async def _outcome_of(coroutine: Coroutine[Any, Any, T]) -> _Outcome[T]:
+    import asyncio
+
+    try:
+        return _Outcome(await coroutine)
+    except asyncio.CancelledError:  # Ctrl-C comes as this
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is raised behind the loop
+        return _Outcome(error=error)
+
+
+class _Outcome(Generic[T]):
+    """What a call came to; code of the user does not even show it."""
+
+    __slots__ = ("_error", "_value")
+
+    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
+        self._value = value  # of type T, if there is no error
+        self._error = error
+
+    def open(self) -> T:
+        """Return the value, or raise the error."""
+        error = self._error
+        if error is None:
+            value: T = self._value
+            return value
+        try:
+            raise error
+        finally:
+            del self, error  # its traceback holds this frame
+
+
+def apart(call: Callable[[], T]) -> T:
+    """Call it: in a thread of its own if a loop runs in this one."""
+    import asyncio
+
+    if asyncio._get_running_loop() is None:
+        return call()
+    from concurrent.futures import ThreadPoolExecutor
+
+    def outcome() -> _Outcome[T]:
+        try:
+            return _Outcome(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised here
+            return _Outcome(error=error)
+
+    with ThreadPoolExecutor(1) as thread:
+        # As a value: that executor takes an error that is false for none.
+        return thread.submit(copy_context().run, outcome).result().open()

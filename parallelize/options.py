@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from parallelize import lifecycle, locks
+from parallelize.raised import name_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,6 +52,13 @@ def name_of(fn: Callable[..., Any], options: CallOptions) -> str:
     """What errors call a function: ``module.qualname``."""
     if options.name is not None:
         return options.name
+    try:
+        return _own_name(fn)
+    except Exception:  # noqa: BLE001 - a callable object's own code may raise anything
+        return f"a {name_of_class(type(fn))}"
+
+
+def _own_name(fn: Callable[..., Any]) -> str:
     name = getattr(fn, "__qualname__", None) or repr(fn)
     module = getattr(fn, "__module__", None)
     return f"{module}.{name}" if module else name

@@ -43,7 +43,8 @@ class Source(ABC):
         executor = self.executor()
         if not _is_closed(executor):
             return executor
-        return self.replacement(executor) or executor
+        fresh = self.replacement(executor)
+        return executor if fresh is None else fresh
 
 
 class Global(Source):
@@ -56,7 +57,8 @@ class Global(Source):
 
     def executor(self) -> Executor:
         """Return the global pool, made now if there is none."""
-        return _pools.get(self.kind) or _make_global(self.kind)
+        pool = _pools.get(self.kind)
+        return _make_global(self.kind) if pool is None else pool
 
     def replacement(self, refused: Executor) -> Executor | None:
         """Return a fresh global pool if the old one was shut down meanwhile."""
@@ -99,7 +101,8 @@ class Own(Source):
 
     def executor(self) -> Executor:
         """Return the pool, made now if there is none."""
-        return self._executor or self._make()
+        pool = self._executor
+        return self._make() if pool is None else pool
 
     def replacement(self, refused: Executor) -> Executor | None:
         """Return a fresh pool if the old one was shut down meanwhile."""

@@ -20,7 +20,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from parallelize import lifecycle
+from parallelize import lifecycle, raised
 from parallelize.options import name_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ("Unread", "is_cancellation")
 
 _log = logging.getLogger("parallelize")
+
+_REPORT = "%s failed, and nobody looked at its future"
 
 #: Those that are neither seen nor reported. What a program still holds at its end is
 #: collected too late to be logged. Each step on this dict is one step of C code.
@@ -75,12 +77,18 @@ class Unread:
         if failure is None or self._process != os.getpid() or _ends_badly():
             return
         told = failure if isinstance(failure, BaseException) else failure.told()
-        if isinstance(told, str):
-            _log.error("%s failed, and nobody looked at its future\n%s", self, told)
-        elif not is_cancellation(told):
-            _log.error(
-                "%s failed, and nobody looked at its future", self, exc_info=told
-            )
+        if not isinstance(told, BaseException):
+            self._log(told)
+        elif is_cancellation(told):
+            return
+        elif raised.can_be_shown(told):
+            shown = type(told), told, raised.traceback_of(told)
+            _log.error(_REPORT, self, exc_info=shown)
+        else:
+            self._log(raised.full_text_of(told))
+
+    def _log(self, text: str) -> None:
+        _log.error(f"{_REPORT}\n%s", self, text)
 
     def __str__(self) -> str:
         if self.called is None:
@@ -101,11 +109,11 @@ def is_cancellation(error: BaseException) -> bool:
 
     from parallelize.errors import TaskKilled
 
-    if isinstance(error, (CancelledError, TaskKilled)):
+    if raised.is_a(error, (CancelledError, TaskKilled)):
         return True
     # Who has not loaded asyncio has no error of it.
     of_asyncio = getattr(sys.modules.get("asyncio"), "CancelledError", None)
-    return of_asyncio is not None and isinstance(error, of_asyncio)
+    return of_asyncio is not None and raised.is_a(error, of_asyncio)
 
 
 def _ends_badly() -> bool:

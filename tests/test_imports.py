@@ -351,6 +351,7 @@ LAYERS = [
     ["errors", "gaps", "lifecycle", "loops", "waiting"],
     ["agenda", "clock", "locks"],
     ["ranked"],
+    ["raised"],
 ]
 
 #: Imports against the direction, at the moment of use, and why.
@@ -378,6 +379,7 @@ LEAVES = {
     "lifecycle",
     "locks",
     "loops",
+    "raised",
     "sharing",
     "waiting",
     "streams.pump",

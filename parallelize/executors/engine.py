@@ -30,6 +30,7 @@ from parallelize.executors.engine_calls import EngineCall, EngineFuture, RowsCal
 from parallelize.executors.gate import Gate
 from parallelize.executors.puts import Puts
 from parallelize.futures import Failure, Future
+from parallelize.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,7 +157,7 @@ class EngineExecutor(Executor):
     def _blames_a_row(self, error: BaseException) -> bool:
         from parallelize._died import ClusterLost, WorkerDied
 
-        return isinstance(error, WorkerDied) and not isinstance(error, ClusterLost)
+        return is_a(error, WorkerDied) and not is_a(error, ClusterLost)
 
     def answer(self, call: EngineCall, answer: object) -> None:
         """Let a call end: called by the engine, in any of its threads.

@@ -23,6 +23,7 @@ from parallelize.executors.parcels import (
     Parcel,
 )
 from parallelize.futures import Failure, Future, Outcome, error_of
+from parallelize.raised import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -154,8 +155,9 @@ class EngineCall(Call):
 
     def refuse(self, error: BaseException) -> None:
         """End a call that could not be handed over."""
-        translated = self._of_the_engine(error) or error
-        self.future.set_outcome(Failure(translated), failed=True)
+        translated = self._of_the_engine(error)
+        failure = Failure(error if translated is None else translated)
+        self.future.set_outcome(failure, failed=True)
 
     def _hand_over(self) -> None:
         packed, self._packed = self._packed, None
@@ -289,7 +291,8 @@ class _InCluster(Outcome):
             parcel = call.executor._fetch(self._ref)
         except Exception as error:  # noqa: BLE001 - it belongs to the reader
             call.handle.ref = None
-            return None, call.executor._translated(error, call.name()) or error
+            translated = call.executor._translated(error, call.name())
+            return None, error if translated is None else translated
         return _opened(parcel, call.name())
 
 
@@ -297,7 +300,7 @@ def _opened(parcel: Parcel, name: str) -> tuple[Any, BaseException | None]:
     try:
         return parcel.open(), None
     except Exception as error:  # noqa: BLE001 - it belongs to the call
-        text = f"{type(error).__name__}: {error}"
+        text = summary_of(error)
         refusal = SerializationError(
             f"the result of {name} cannot be unpickled: {text}"
         )

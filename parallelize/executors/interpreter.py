@@ -19,7 +19,7 @@ import weakref
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import lifecycle, locks
+from parallelize import lifecycle, locks, raised
 from parallelize.calls import Begun, admit, name_of
 from parallelize.errors import SerializationError
 from parallelize.executors.base import Executor
@@ -293,7 +293,7 @@ def _encoded_start(
 
 
 def _summary(error: BaseException) -> str:
-    return f"{type(error).__name__}: {messages.text_of(error)}"
+    return raised.summary_of(error)
 
 
 def _raise(error: BaseException) -> None:

@@ -13,11 +13,11 @@ nothing of the engine; the engine only ever sees bytes and a few classes of this
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize import raised
 from parallelize.calls import name_of, run_retrying
 from parallelize.clock import perf_counter
 from parallelize.errors import SerializationError
@@ -137,7 +137,7 @@ class Carried(Exception):
 
     def error(self) -> BaseException:
         """The error in its own class, with the worker's traceback as its cause."""
-        return decode_failure(self.encoded)
+        return messages.decode_failure(self.encoded)
 
 
 class Failed(NamedTuple):
@@ -152,36 +152,12 @@ class Failed(NamedTuple):
 
 def encode_failure(error: BaseException) -> bytes:
     """Put an error into bytes: as a pickle where that works, always as text."""
-    tb = error.__traceback__
-    error.__traceback__ = tb.tb_next if tb is not None else None  # without our frame
-    text = messages._traceback_text(error)
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
-    return pickle.dumps((_pickled(error), name, messages.text_of(error), text), 5)
+    return messages.encode_failure(error, _to_bytes)
 
 
-def decode_failure(encoded: bytes) -> BaseException:
-    """Return the error that `encode_failure` put into bytes, in its own class."""
-    from parallelize.errors import RemoteError, RemoteTraceback
-
-    pickled, name, message, text = pickle.loads(encoded)
-    error: BaseException | None = None
-    if pickled is not None:
-        with contextlib.suppress(Exception):  # its class may not be here
-            error = pickle.loads(pickled)
-    if not isinstance(error, BaseException):
-        error = RemoteError(name, message)
-    error.__cause__ = RemoteTraceback(text)
-    return error
-
-
-def _pickled(error: BaseException) -> bytes | None:
-    try:
-        parcel = pack(error)
-        if parcel.buffers or type(parcel.open()) is not type(error):
-            return None
-    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
-        return None
-    return parcel.data
+def _to_bytes(value: object) -> bytes | None:
+    parcel = pack(value)
+    return None if parcel.buffers else parcel.data
 
 
 # ---------------------------------------------------------------- what is to be run
@@ -251,7 +227,7 @@ def _name_of(fn: Any) -> str | None:  # any callable
 
 
 def _summary(error: BaseException) -> str:
-    return f"{type(error).__name__}: {messages.text_of(error)}"
+    return raised.summary_of(error)
 
 
 # ------------------------------------------------------------------- in the worker

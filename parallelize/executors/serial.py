@@ -19,6 +19,7 @@ from parallelize.executors.gate import Gate
 from parallelize.futures import Failure, Future, InvalidStateError
 from parallelize.insight import recording
 from parallelize.locks import Latch
+from parallelize.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,6 +211,6 @@ def _fail(call: Call, error: BaseException) -> None:
     with contextlib.suppress(InvalidStateError):
         call.future.set_exception(error)
     name_failure(call.future, call.fn, call.options)
-    if isinstance(error, KeyboardInterrupt):
+    if is_a(error, KeyboardInterrupt):
         look_at(call.future)  # as the caller gets it
         raise error

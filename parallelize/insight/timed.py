@@ -160,18 +160,26 @@ class _Generator:
                 async for item in source:
                     yield item
 
-    @contextlib.contextmanager
-    def _noted(self) -> Generator[None]:
+    def _noted(self) -> _Noted:
+        return _Noted(self._record)
+
+
+class _Noted:
+    """A block that is what a record is about.
+
+    It is a class, as `contextlib.contextmanager` sets attributes of errors.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def __enter__(self) -> None:
+        _begin(self._record)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         record = self._record
-        _begin(record)
-        try:
-            yield
-        except GeneratorExit:
-            record.outcome = "done"  # its reader has enough
-            raise
-        except BaseException:
-            record.outcome = "failed"
-            raise
-        finally:
-            record.ended = monotonic_ns()
-            record.close("done")
+        if kind is not None:
+            # If it is closed its reader has enough.
+            record.outcome = "done" if issubclass(kind, GeneratorExit) else "failed"
+        record.ended = monotonic_ns()
+        record.close("done")

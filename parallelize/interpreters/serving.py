@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from parallelize import raised
 from parallelize.clock import perf_counter
 from parallelize.gaps import filling_gaps
 from parallelize.interpreters.wire import receive, send
@@ -133,14 +134,14 @@ _SIGN = "does not support loading in subinterpreters"
 def advise(error: ImportError) -> None:
     """Say what to do about a module that is for the main interpreter alone."""
     cause: BaseException | None = error
-    while cause is not None and _SIGN not in str(cause):
-        cause = cause.__cause__ or cause.__context__
-    if cause is None or _ADVICE in str(error):
+    while cause is not None and _SIGN not in raised.text_of(cause):
+        cause = raised.source_of(cause)
+    if cause is None or _ADVICE in raised.text_of(error):
         return
     # What such a module's package makes of it is often long, and about other things.
-    text = str(cause).strip().splitlines()[-1]
-    error.args = (f"{text.removeprefix('Original error was: ')}: {_ADVICE}",)
-    error.msg = error.args[0]
+    text = raised.text_of(cause).strip().splitlines()[-1]
+    advice = f"{text.removeprefix('Original error was: ')}: {_ADVICE}"
+    raised.set_state(error, {"args": (advice,), "msg": advice})
 
 
 _ADVICE = (

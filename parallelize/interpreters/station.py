@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize.interpreters.serving import END
 from parallelize.interpreters.wire import receive, send
 from parallelize.process import origins
+from parallelize.raised import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +73,10 @@ class Station:
             send(self._requests, request)
             return receive(self._answers)
         except (EOFError, OSError) as error:
-            msg = f"the interpreter ended under the call: {self.host.why or error!r}"
-            raise RuntimeError(msg) from self.host.why
+            why = self.host.why
+            text = repr(error) if why is None else text_of(why)
+            msg = f"the interpreter ended under the call: {text}"
+            raise RuntimeError(msg) from why
         finally:
             self.host.busy = False
 

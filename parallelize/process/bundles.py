@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize.futures import Failure, Outcome
 from parallelize.process.row_tasks import RowsTask
 from parallelize.process.tasks import CallTask, PickledFailure, Task
+from parallelize.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,7 @@ class Bundle(RowsTask):
 def _end(future: Future[Any], outcome: Any) -> None:
     if not isinstance(outcome, Outcome):
         future.set_value(outcome)
-    elif isinstance(outcome, Failure) and isinstance(outcome.error, CancelledError):
+    elif isinstance(outcome, Failure) and is_a(outcome.error, CancelledError):
         future.withdraw()
     else:
         failed = isinstance(outcome, (Failure, PickledFailure))

@@ -14,6 +14,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
+from parallelize import raised
 from parallelize.clock import bounded, monotonic
 from parallelize.insight import logs
 from parallelize.process import command, messages, native
@@ -625,7 +626,7 @@ def _log_death(worker: Worker, status: int | None) -> None:
 
 def _reason(worker: Worker, status: int | None) -> str:
     if worker.reason is not None:
-        return f"{type(worker.reason).__name__}: {messages.text_of(worker.reason)}"
+        return raised.summary_of(worker.reason)
     code = exit_code(status)
     if code is None:
         return "it was gone at once"

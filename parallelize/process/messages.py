@@ -68,15 +68,20 @@ import io
 import pickle
 import struct
 
+from parallelize import raised
+from parallelize.locks import is_interrupt
 from parallelize.process import pickling
 from parallelize.process.transport import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import NoReturn
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn, TypeVar
 
     from parallelize.process.transport import Part
+
+    PickleBack = Callable[[object], bytes | None]
+    T = TypeVar("T")
 
 BIG = 1 << 8
 REPORT = 1 << 9  # above BIG: one look tells that there is either among frames
@@ -162,15 +167,40 @@ def decode_given_back(encoded: Part) -> tuple[int, int, Sequence[int]]:
     return rows_id, rows, ids
 
 
-def encode_failure(error: BaseException) -> bytes:
-    """Put an error into bytes: as a pickle where that works, always as text."""
-    tb = error.__traceback__
-    error.__traceback__ = tb.tb_next if tb is not None else None  # without our frame
-    text = _traceback_text(error)
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
-    pickled = _pickled(error)
-    why = "" if pickled is not None else _why_not(error)
-    return pickle.dumps((pickled, name, text_of(error), text, why), 5)
+def encode_failure(
+    error: BaseException, pickle_back: PickleBack | None = None
+) -> bytes:
+    """Put an error into bytes: as a pickle where that works, always as text.
+
+    Nothing is raised here, whatever the code of the error does.
+
+    Args:
+        error: It.
+        pickle_back: Pickles what is to travel; None if there is no way. By default
+            as workers of a pool of ours do.
+    """
+    raised.drop_frame(error)  # ours
+    text = raised.full_text_of(error)
+    name, message = raised.full_name_of_class(type(error)), raised.text_of(error)
+    to_bytes = pickle_back or _to_bytes
+    kind, why = None, ""
+    pickled = _pickled(error, to_bytes)
+    if pickled is None:
+        kind = _attempt(lambda: to_bytes(type(error)))
+        why = _attempt(lambda: _why_not(error)) or ""
+    return pickle.dumps((pickled, name, message, text, why, kind), 5)
+
+
+def _to_bytes(value: object) -> bytes | None:
+    parts = pickling.dumps_back(value)
+    return bytes(parts[0]) if len(parts) == 1 else None
+
+
+def _attempt(action: Callable[[], T]) -> T | None:
+    try:
+        return action()
+    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
+        return None
 
 
 def _why_not(error: BaseException) -> str:
@@ -179,32 +209,45 @@ def _why_not(error: BaseException) -> str:
     return f"stands for the error itself: {culprit.why_not_rebuilt(error)}"
 
 
-def _pickled(error: BaseException) -> bytes | None:
+def _pickled(error: BaseException, to_bytes: PickleBack = _to_bytes) -> bytes | None:
     """Pickle an error, if it can be built again from its pickle."""
-    try:
-        parts = pickling.dumps_back(error)
-        if len(parts) > 1 or type(pickling.loads(parts)) is not type(error):
-            return None
-        return bytes(parts[0])
-    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
-        return None
+    for form in (error, _Rebuilt(error)):
+        pickled = _attempt(lambda form=form: to_bytes(form))  # type: ignore[misc]
+        if pickled is not None and type(_unpickled(pickled)) is type(error):
+            return pickled
+    return None
 
 
-def text_of(error: BaseException) -> str:
-    """The text of an error, whatever its own code does."""
-    try:
-        return str(error)
-    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
-        return "(its text cannot be shown)"
+class _Rebuilt:
+    """An error that travels although its class refuses what unpickling sets."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        error: Any = self._error  # it has what pickle asks for
+        made: tuple[Any, ...] = error.__reduce_ex__(5)
+        if type(error).__setstate__ is not BaseException.__setstate__:
+            return made  # its class has a way of its own
+        make, args, *state = made
+        return _rebuilt, (make, _rebuildable(args), *state)
 
 
-def _traceback_text(error: BaseException) -> str:
-    import traceback
+def _rebuildable(value: Any) -> Any:
+    """The same for what an error has in it: groups have their errors in a sequence."""
+    if issubclass(type(value), BaseException):
+        return _Rebuilt(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(_rebuildable, value))
+    return value
 
-    try:
-        return "".join(traceback.format_exception(error))
-    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
-        return f"{type(error).__qualname__} (its traceback cannot be shown)\n"
+
+def _rebuilt(
+    make: Callable[..., BaseException], args: tuple[Any, ...], state: Any = None
+) -> BaseException:
+    error = make(*args)
+    raised.set_state(error, state or {})
+    return error
 
 
 def decode_failure(encoded: bytes) -> BaseException:
@@ -212,16 +255,26 @@ def decode_failure(encoded: bytes) -> BaseException:
     from parallelize.errors import RemoteError, RemoteTraceback
 
     try:
-        pickled, name, message, text, why = pickle.loads(encoded)
+        pickled, name, message, text, why, _ = pickle.loads(encoded)
     except Exception as cause:  # noqa: BLE001 - a task wrote to the worker's socket
         return RemoteError("an error", f"what the worker sent is none: {cause}")
     error = _unpickled(pickled)
-    if error is None:  # it may be false: an exception with a length, say
+    if error is None:
         error = RemoteError(name, message)
     if why:
-        error.add_note(why)
-    error.__cause__ = RemoteTraceback(text)
+        raised.add_note(error, why)
+    raised.set_cause(error, RemoteTraceback(text))
     return error
+
+
+def kind_of_failure(encoded: bytes) -> type[BaseException] | None:
+    """The class of an error that is a `RemoteError` here, if it is known here."""
+    try:
+        *_, kind = pickle.loads(encoded)
+        found = None if kind is None else pickling.loads([kind])
+    except Exception:  # noqa: BLE001 - its module may raise anything
+        return None
+    return found if isinstance(found, type) else None
 
 
 def text_of_failure(encoded: bytes) -> str:
@@ -246,6 +299,8 @@ def _unpickled(pickled: bytes | None) -> BaseException | None:
         return None
     try:
         error = pickling.loads([pickled])
-    except BaseException:  # noqa: BLE001 - the error's own code may raise anything
+    except BaseException as fault:  # the error's own code may raise anything
+        if is_interrupt(fault):
+            raise
         return None
     return error if isinstance(error, BaseException) else None

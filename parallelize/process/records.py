@@ -9,11 +9,13 @@ import logging
 import pickle
 from typing import TYPE_CHECKING, Any
 
+from parallelize import raised
 from parallelize.process import messages
 from parallelize.process.reports import RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
     from parallelize.process.reports import Report
     from parallelize.process.transport import Part
@@ -77,7 +79,7 @@ def encoded(record: logging.LogRecord) -> list[Part]:
     values = dict(vars(record))
     error = values.pop("exc_info", None)
     if error and not values["exc_text"]:
-        values["exc_text"] = logging.Formatter().formatException(error)
+        values["exc_text"] = _text_of(*error)
     plain = {name: each for name, each in values.items() if _is_simple(each)}
     if len(plain) == len(values) and not error:
         return [pickle.dumps(plain, 5)]
@@ -85,8 +87,23 @@ def encoded(record: logging.LogRecord) -> list[Part]:
     plain |= {"msg": record.getMessage(), "args": None}
     if {"msg", "args"} & others.keys():
         others |= {"msg": record.msg, "args": record.args}
-    failure = messages._pickled(error[1]) if error and error[1] else None
+    failure = _failure(error[1]) if error else None
     return [pickle.dumps(plain, 5), failure or b"", *_travelling(others)]
+
+
+def _text_of(
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    tb: TracebackType | None,
+) -> str:
+    try:
+        return logging.Formatter().formatException((kind, error, tb))  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - the error's own code may raise anything
+        return "" if error is None else raised.full_text_of(error).rstrip()
+
+
+def _failure(error: BaseException | None) -> bytes | None:
+    return None if error is None else messages._pickled(error)
 
 
 def _is_simple(value: object) -> bool:

@@ -121,7 +121,7 @@ class RowsTask(Task):
             self._row_failed(PickledFailure(frame.parts[0]), seconds)
 
     def _row_failed(self, failure: PickledFailure, seconds: float) -> None:
-        if self.options.retries and self.may_retry(failure.error()):
+        if self.may_retry_after(failure):
             self._retry_row()
         else:
             self._ended([failure], seconds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from parallelize import locks
+from parallelize import locks, raised
 from parallelize.clock import monotonic_ns
 from parallelize.locks import depth
 from parallelize.process import messages, native, pickling
@@ -52,10 +52,9 @@ def pickled_item(item: object, place: Place) -> list[Part]:
 def _refusal(what: str, result: object, error: BaseException) -> BaseException:
     from parallelize.errors import SerializationError
 
-    kind = type(result).__qualname__
+    kind = raised.name_of_class(type(result))
     advice = _ADVICE.get(kind) or _way_to_culprit(result)
-    text = messages.text_of(error)
-    why = f"{type(error).__name__}: {text}{advice}"
+    why = f"{raised.summary_of(error)}{advice}"
     return SerializationError(f"{what}, a {kind}, cannot be pickled: {why}")
 
 

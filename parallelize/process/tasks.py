@@ -10,6 +10,7 @@ import sys
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from parallelize import raised
 from parallelize.calls import Call, name_of
 from parallelize.ended import look_at, name_failure
 from parallelize.errors import SerializationError, TaskKilled
@@ -89,11 +90,27 @@ class Task(Call):
 
         It always is after the death of its worker, never after `Future.kill`.
         """
-        if self.attempts >= self.options.retries or self.pool.is_stopping:
+        return self._has_attempts() and self._is_reason(error)
+
+    def may_retry_after(self, failure: PickledFailure) -> bool:
+        """The same after an error that has come from a worker.
+
+        One that stands for an error that cannot travel counts as that, too.
+        """
+        if not self.options.retries or not self._has_attempts():
             return False
-        if isinstance(error, TaskKilled):
+        kind = failure.kind()
+        if kind is not None and issubclass(kind, self.options.retry_on):
+            return True
+        return self._is_reason(failure.error())
+
+    def _has_attempts(self) -> bool:
+        return self.attempts < self.options.retries and not self.pool.is_stopping
+
+    def _is_reason(self, error: BaseException) -> bool:
+        if raised.is_a(error, TaskKilled):
             return False
-        return _is_death(error) or isinstance(error, self.options.retry_on)
+        return _is_death(error) or raised.is_a(error, self.options.retry_on)
 
     @property
     def left(self) -> int:
@@ -319,7 +336,7 @@ class CallTask(Task):
                 self.future.set_outcome(PickledValue(frame.parts, self), failed=False)
             return
         failure = PickledFailure(frame.parts[0])
-        if self.options.retries and self.may_retry(failure.error()):
+        if self.may_retry_after(failure):
             self.pool.retry(self)
         else:
             self.future.set_outcome(failure, failed=True)
@@ -415,9 +432,17 @@ class PickledFailure(Outcome):
 
     def error(self) -> BaseException:
         """The error, in its own class where that can be built here."""
-        if isinstance(self._encoded, bytes):
-            self._encoded = messages.decode_failure(self._encoded)
-        return self._encoded
+        encoded = self._encoded
+        if not isinstance(encoded, BaseException):
+            self._encoded = encoded = messages.decode_failure(encoded)
+        return encoded
+
+    def kind(self) -> type[BaseException] | None:
+        """The class of an error that cannot travel, where it is known here."""
+        encoded = self._encoded
+        if isinstance(encoded, BaseException):
+            return None
+        return messages.kind_of_failure(encoded)
 
     @property
     def failed(self) -> bool:
@@ -425,9 +450,9 @@ class PickledFailure(Outcome):
 
     def told(self) -> BaseException | str:
         encoded = self._encoded
-        if isinstance(encoded, bytes):
-            return messages.text_of_failure(encoded)
-        return encoded
+        if isinstance(encoded, BaseException):
+            return encoded
+        return messages.text_of_failure(encoded)
 
     def open(self) -> tuple[None, BaseException]:
         return None, self.error()
@@ -436,8 +461,8 @@ class PickledFailure(Outcome):
 def _is_death(error: BaseException) -> bool:
     # Not loaded: nobody has died yet. Another thread may have loaded it in part.
     died = getattr(sys.modules.get("parallelize._died"), "WorkerDied", None)
-    return died is not None and isinstance(error, died)
+    return died is not None and raised.is_a(error, died)
 
 
 def _summary(error: BaseException) -> str:
-    return f"{type(error).__name__}: {messages.text_of(error)}"
+    return raised.summary_of(error)

@@ -7,11 +7,11 @@ still waits for a thread of that very pool.
 from __future__ import annotations
 
 import contextlib
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from parallelize import dependencies, lifecycle, locks
 from parallelize.ended import no_end
+from parallelize.loops import apart, run_to_end
 
 if TYPE_CHECKING:
     import asyncio
@@ -93,7 +93,7 @@ class Inline:
         async def taken() -> Any:
             return await step()
 
-        return _apart(lambda: runner.run(taken()))
+        return apart(lambda: run_to_end(taken(), runner.run))
 
     def close(self) -> None:
         """Close the generator: now, or if it runs just now after its step."""
@@ -118,7 +118,7 @@ class Inline:
         if source is not None and runner is None:
             self._context.run(source.close)
         elif runner is not None:
-            _apart(lambda: _end_loop(runner, source))
+            apart(lambda: _end_loop(runner, source))
 
 
 def _end_loop(runner: asyncio.Runner, source: Any) -> None:
@@ -126,16 +126,4 @@ def _end_loop(runner: asyncio.Runner, source: Any) -> None:
         await source.aclose()
 
     with runner:
-        runner.run(closed())
-
-
-def _apart(call: Callable[[], Any]) -> Any:
-    """Call it: in a thread of its own if a loop runs in this one."""
-    import asyncio
-
-    if asyncio._get_running_loop() is None:
-        return call()
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(copy_context().run, call).result()
+        run_to_end(closed(), runner.run)

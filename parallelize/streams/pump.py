@@ -60,9 +60,9 @@ def pump(source: Any, sink: Sink) -> None:
         BaseException: What the generator raised, at any time.
     """
     if hasattr(source, "__anext__"):
-        import asyncio
+        from parallelize.loops import run_to_end
 
-        asyncio.run(_pump_async(source, sink))
+        run_to_end(_pump_async(source, sink))
     else:
         _pump(source, sink)
 
