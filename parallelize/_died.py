@@ -28,6 +28,8 @@ class WorkerDied(ParallelizeError, BrokenProcessPool):
         pid: The worker's process id, or None where it is not known.
         exitcode: The exit code, or minus the signal's number; None where unknown.
         killed: Whether its pool had killed it, as by ``kill_workers``.
+        reason: The traceback of the error by which it ended, if that was an error of
+            its own, outside of the call; else None.
     """
 
     def __init__(
@@ -36,17 +38,19 @@ class WorkerDied(ParallelizeError, BrokenProcessPool):
         pid: int | None = None,
         exitcode: int | None = None,
         killed: bool = False,
+        reason: str | None = None,
     ) -> None:
-        super().__init__(task, pid, exitcode, killed)
+        super().__init__(task, pid, exitcode, killed, reason)
         self.task: str = task
         self.pid: int | None = pid
         self.exitcode: int | None = exitcode
         self.killed: bool = killed
+        self.reason: str | None = reason
 
     def __str__(self) -> str:
         if self.pid is None:  # a worker of another engine, see the cause
             return f"the worker of {self.task} died under it{_cause_text(self)}"
-        end = "its pool killed it" if self.killed else end_text(self.exitcode)
+        end = end_text(self.exitcode, self.reason, killed=self.killed)
         return f"worker {self.pid} died while it ran {self.task}: {end}"
 
 
@@ -81,8 +85,23 @@ def _cause_text(error: BaseException) -> str:
     return f": {error.__cause__}" if error.__cause__ is not None else ""
 
 
-def end_text(exitcode: int | None) -> str:
-    """How a process ended, in words."""
+def end_text(
+    exitcode: int | None, reason: str | None = None, *, killed: bool = False
+) -> str:
+    """How a process ended, in words.
+
+    Args:
+        exitcode: Its exit code, or minus the signal's number.
+        reason: The traceback of the error by which it ended, or what else led to it.
+        killed: Whether its pool killed it.
+    """
+    end = "its pool killed it" if killed else _code_text(exitcode)
+    if reason is None:
+        return end
+    return f"{end}: {reason}" if killed else f"{end}, by an error of its own:\n{reason}"
+
+
+def _code_text(exitcode: int | None) -> str:
     if exitcode is None:
         return "its exit code is not known"
     return f"exit code {exitcode}" if exitcode >= 0 else _signal_text(-exitcode)

@@ -322,6 +322,7 @@ LAYERS = [
     ["process.main_looks", "process.main_reducers", "process.main_units"],
     ["process.settings"],
     [
+        "process.last_words",
         "process.limits",
         "process.memory",
         "process.patience",
@@ -392,6 +393,7 @@ WIRE = {
     "culprit",
     "exchange",
     "inheritance",
+    "last_words",
     "limits",
     "main_module",
     "memory",

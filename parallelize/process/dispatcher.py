@@ -322,6 +322,7 @@ class Dispatcher:
         """A task wrote to its worker's socket: that worker is of no use."""
         with contextlib.suppress(Exception):
             _log.info("worker %s is killed, it sent nonsense: %s", worker.pid, error)
+        worker.fault = f"what it sent is no message of a worker: {error}"
         worker.kill()
 
     def _sort(self, worker: Worker, frames: list[Frame]) -> list[tuple[Task, Frame]]:
@@ -411,6 +412,9 @@ class Dispatcher:
         if frame.kind == messages.SHOWN:
             with self._pool.lock:
                 worker.shown(frame)
+            return
+        if frame.kind == messages.FAULT and len(frame.parts) == 1:
+            worker.fault = bytes(frame.parts[0]).decode(errors="replace")
             return
         if frame.kind not in _ABOUT_SEGMENTS:
             worker.answers.append(_given_back_in(frame))
@@ -621,12 +625,14 @@ def _log_death(worker: Worker, status: int | None) -> None:
 
     text = "worker %s died while it ran no call, another takes its place: %s"
     with contextlib.suppress(Exception):  # a handler's, or of a clock of a test
-        _log.warning(text, worker.pid, end_text(exit_code(status)))
+        _log.warning(text, worker.pid, end_text(exit_code(status), worker.fault))
 
 
 def _reason(worker: Worker, status: int | None) -> str:
     if worker.reason is not None:
         return raised.summary_of(worker.reason)
+    if worker.fault is not None:
+        return f"it ended by an error of its own:\n{worker.fault}"
     code = exit_code(status)
     if code is None:
         return "it was gone at once"

@@ -13,7 +13,7 @@ from collections import deque
 from parallelize import locks, sharing
 from parallelize.process import messages, native
 from parallelize.process.segments import Segments, decode_places
-from parallelize.process.transport import NoDescriptorError, pack
+from parallelize.process.transport import NoDescriptorError, pack, send_all
 from parallelize.process.views import Received, Release, Releases
 
 TYPE_CHECKING = False
@@ -48,7 +48,7 @@ class Exchange:
     ) -> None:
         """Write a frame to the control socket."""
         with self._telling:
-            self._control.sendall(b"".join(pack(kind, id, parts, extra)))
+            send_all(self._control, b"".join(pack(kind, id, parts, extra)))
 
     # The main thread's.
 
@@ -102,7 +102,7 @@ class Exchange:
         ]
         if told:
             with self._telling:
-                self._control.sendall(b"".join(told))
+                send_all(self._control, b"".join(told))
 
     def tell_if_urgent(self) -> None:
         """Tell it of that now, before the next call, if it may need the memory."""

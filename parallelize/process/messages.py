@@ -16,6 +16,7 @@
 |               |                                           | ASYNC_CANCELLED       |
 | CANCEL        | one, empty: the coroutine is cancelled    | CANCEL_HEARD          |
 | SHOW          | (over the control socket)                 | SHOWN, likewise       |
+|               |                                           | FAULT, likewise       |
 
 REPORT comes from a worker at any time: a log record or a warning (``extra`` says
 which), see `reports`.
@@ -35,6 +36,8 @@ is when it began: see `moment`.
 
 SHOWN has one part: where the worker's threads are, as text. Its ``id`` is that of
 the question.
+
+FAULT has one part: the traceback of the error by which the worker ends, as text.
 
 GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
 is running (0: none is), how many of its rows are given up, then the ids of the
@@ -122,6 +125,7 @@ ITEMS = 19
 ITEM = 20
 ITEM_FAILED = 21  # the pool's own note: the buffers of an ITEM are out of reach
 SHOWN = 51
+FAULT = 54
 BEGAN = 52
 
 # What the pool wants to know of a task, in `micros` of its frame: how long each row

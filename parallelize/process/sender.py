@@ -15,7 +15,7 @@ from parallelize.locks import depth
 from parallelize.process import messages, native, pickling
 from parallelize.process.page import BASE, COUNT, FIRST, JOURNAL_SIZE, Page
 from parallelize.process.segments import Placed
-from parallelize.process.transport import pack
+from parallelize.process.transport import PoolGoneError, pack, send_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Sender:
             if len(buffers) == 1 and self._page.append(buffers[0]):
                 return
             for buffer in buffers:
-                self._sock.sendall(buffer)
+                send_all(self._sock, buffer)
                 self._words[BASE] += memoryview(buffer).nbytes
 
     def tell_begun(self, id: int, begun: int) -> None:
@@ -148,8 +148,11 @@ class Sender:
         # A finaliser or a signal handler may have come between the steps of who
         # sends just now: then that one sends this, too, before long.
         if not depth(self._lock):
-            with self._lock:
-                self._flush()
+            try:
+                with self._lock:
+                    self._flush()
+            except PoolGoneError:  # nobody is there to read it
+                return True
         return True
 
     # Rows; the main thread alone runs them.
@@ -264,7 +267,7 @@ class Sender:
     def _send_outbox(self) -> None:
         unsent = self._page.unsent()
         if len(unsent):
-            self._sock.sendall(unsent)
+            send_all(self._sock, unsent)
             self._page.sent()
 
     def _add_report(self, report: Part) -> None:
@@ -272,5 +275,5 @@ class Sender:
             return
         self._send_outbox()
         if not self._page.append(report):
-            self._sock.sendall(report)
+            send_all(self._sock, report)
             self._words[BASE] += len(report)

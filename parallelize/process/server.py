@@ -65,7 +65,6 @@ def main(
         preload: Modules that workers are to have from the start.
         path: Where these are found.
     """
-    code = 1
     try:
         signal.set_wakeup_fd(-1)
         for number in _handled_signals():
@@ -89,9 +88,19 @@ def main(
         fork = _fork_unwarned if preload else native.fork
         server = Server(native.socket_at(fd), launch, fork)
         server.run()
-        code = 0
-    finally:
-        os._exit(code)
+    except BaseException:  # noqa: BLE001 - nobody else is there to say it
+        _end_by_error()
+    os._exit(0)
+
+
+def _end_by_error() -> NoReturn:
+    """Say on standard error which error it is by which this process ends."""
+    try:
+        from parallelize.process import last_words
+
+        last_words.end("the server of the workers of parallelize")
+    finally:  # it cannot even be loaded
+        os._exit(1)
 
 
 def _handled_signals() -> list[int]:
@@ -141,7 +150,7 @@ def _load(names: Sequence[str], path: Sequence[str]) -> None:
 
     before, sys.path[:] = sys.path[:], path
     for name in names:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             importlib.import_module(name)
     sys.path[:] = before
 
@@ -247,8 +256,9 @@ class Server:
             for sock in (self._sock, self._bell, self._ring):
                 sock.close()
             self._launch(fds)
-        finally:
-            os._exit(1)
+        except BaseException:  # noqa: BLE001 - nobody else is there to say it
+            _end_by_error()
+        os._exit(1)
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -54,6 +54,18 @@ class ProtocolError(Exception):
     """The peer sent something that is no frame."""
 
 
+class PoolGoneError(ConnectionError):
+    """There is no pool any more at the other end of a worker's socket."""
+
+
+def send_all(sock: socket.socket, data: Part) -> None:
+    """Send bytes to the pool; raise PoolGoneError if it is not there."""
+    try:
+        sock.sendall(data)
+    except ConnectionError as error:
+        raise PoolGoneError from error
+
+
 class NoDescriptorError(ProtocolError):
     """A frame has lost its descriptor: this process may have no more of them."""
 

@@ -30,6 +30,7 @@ from parallelize import gaps, locks
 from parallelize.clock import monotonic_ns
 from parallelize.process import (
     inheritance,
+    last_words,
     main_module,
     messages,
     native,
@@ -49,6 +50,7 @@ from parallelize.process.transport import (
     DoesNotFitError,
     FdReader,
     FrameReader,
+    PoolGoneError,
     ProtocolError,
 )
 
@@ -65,6 +67,8 @@ _new_lock = locks.plain("reading", native.Lock)
 
 #: Seconds a worker goes on with what it runs when its parent is gone.
 ORPHAN_GRACE = 0.5
+
+_NAME = "a worker of parallelize"
 
 _inside = False
 
@@ -88,8 +92,8 @@ def main(task_fd: int, control_fd: int, page_fd: int, *more_fds: int) -> NoRetur
         page = Page(page_fd)
         os.close(page_fd)
         serve(tasks, control, page)
-    finally:
-        os._exit(1)
+    except BaseException:  # noqa: BLE001 - nobody else is there to say it
+        last_words.end(_NAME)
 
 
 def serve(tasks: socket.socket, control: socket.socket, page: Page) -> NoReturn:
@@ -98,11 +102,9 @@ def serve(tasks: socket.socket, control: socket.socket, page: Page) -> NoReturn:
     _inside = True
     native.signal(signal.SIGINT, _ignore)  # Ctrl-C is the program's affair
     show_at_signal()
-    code = 1
-    try:
-        code = Worker(tasks, control, page).run()
-    finally:
-        os._exit(code)
+    worker = Worker(tasks, control, page)
+    worker.end_if_it_fails(lambda: os._exit(worker.run()))
+    os._exit(1)
 
 
 def _ignore(*_: object) -> None:
@@ -134,6 +136,21 @@ class Worker:
         self._sender = Sender(sock, page, self._exchange.place)
         self._loop: WorkerLoop | None = None  # from the first coroutine on
 
+    def end_if_it_fails(self, step: Callable[[], object]) -> None:
+        """Do something outside of calls; an error of it ends the worker.
+
+        It says why, unless it is that the pool has gone.
+        """
+        try:
+            step()
+        except PoolGoneError:
+            os._exit(1)
+        except BaseException:  # noqa: BLE001 - the pool is told
+            text = last_words.write(_NAME).encode(errors="replace")
+            with contextlib.suppress(Exception):  # its sockets may be what has failed
+                self._exchange.tell(messages.FAULT, 0, [text])
+            os._exit(1)
+
     def run(self) -> int:
         """Serve until the pool closes the task socket; return the exit code."""
         self._watch_for_fork()
@@ -153,7 +170,7 @@ class Worker:
             self._exchange.at_most(settings["segments"], settings["kept"])
             reports.begin(settings["reports"], self._sender.report)
             _settle_in(settings, self._control.fileno())
-            native.Thread(self._watch).start()
+            native.Thread(lambda: self.end_if_it_fails(self._watch)).start()
         except BaseException as error:  # noqa: BLE001 - it is sent to the pool
             failure = messages.encode_failure(error)
             self._sender.send(messages.START_FAILED, 0, [failure])
@@ -176,7 +193,10 @@ class Worker:
             if self._trouble is not None:
                 raise self._trouble
             self._patience.look(self._eye.sees)
-            frames = self._reader.read(self._sock)
+            try:
+                frames = self._reader.read(self._sock)
+            except ConnectionError:
+                frames = None  # the pool was killed while there was more to be read
             self._patience.came()
         with self._adding:
             self._tasks.extend(frames or ())
@@ -226,7 +246,11 @@ class Worker:
             from parallelize.process.worker_loop import WorkerLoop
 
             self._loop = WorkerLoop(
-                self._words, self._sender, self._exchange, self._unpacked
+                self._words,
+                self._sender,
+                self._exchange,
+                self._unpacked,
+                self.end_if_it_fails,
             )
         self._loop.take(frame)
 
@@ -338,14 +362,19 @@ class Worker:
             if frames is None:
                 _end_as_orphan()
             for frame in frames:
-                if frame.kind == messages.GIVE_BACK:
-                    self._give_back()
-                elif frame.kind in (messages.CREDIT, messages.CLOSE):
-                    self._credit.hear(frame)
-                elif frame.kind == messages.SHOW:
-                    self._show(frame.id)
-                else:
-                    self._exchange.hear(frame, reader)
+                # If the pool has gone the next look at the socket tells so.
+                with contextlib.suppress(PoolGoneError):
+                    self._hear(frame, reader)
+
+    def _hear(self, frame: Frame, reader: FdReader) -> None:
+        if frame.kind == messages.GIVE_BACK:
+            self._give_back()
+        elif frame.kind in (messages.CREDIT, messages.CLOSE):
+            self._credit.hear(frame)
+        elif frame.kind == messages.SHOW:
+            self._show(frame.id)
+        else:
+            self._exchange.hear(frame, reader)
 
     def _give_back(self) -> None:
         """Return every task that has not begun, newest first, and send results."""

@@ -13,6 +13,7 @@ step: when the worker dies, those that had begun are known.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from parallelize.loops import LoopThread
 from parallelize.process import messages, native, pickling
 from parallelize.process.page import ROW, TASK
 from parallelize.process.sender import pickled_result
+from parallelize.process.transport import PoolGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +46,7 @@ class WorkerLoop:
         sender: Sender,
         exchange: Exchange,
         unpack: Callable[[Frame], Unpacked],
+        end_if_it_fails: Callable[[Callable[[], object]], None],
     ) -> None:
         """Start the thread of the loop.
 
@@ -52,7 +55,9 @@ class WorkerLoop:
             sender: The stream to the pool.
             exchange: Passes large buffers.
             unpack: Gives the function of a frame and its arguments.
+            end_if_it_fails: Does something whose errors end the worker.
         """
+        self._guarded = end_if_it_fails
         self._words = words
         self._sender = sender
         self._exchange = exchange
@@ -69,9 +74,10 @@ class WorkerLoop:
     def take(self, frame: Frame) -> None:
         """Do what a frame says, in the loop's thread."""
         if frame.kind == messages.CANCEL:
-            self._thread.post(partial(self._cancel, frame.id))
+            step = partial(self._cancel, frame.id)
         else:
-            self._thread.post(partial(self._begin, frame))
+            step = partial(self._begin, frame)
+        self._thread.post(partial(self._guarded, step))
 
     def close(self) -> None:
         """End the loop: cancel what is left, finish async generators."""
@@ -83,17 +89,19 @@ class WorkerLoop:
     def _begin(self, frame: Frame) -> None:
         id = frame.id
         begun = monotonic_ns()
-        self._sender.send(messages.ASYNC_BEGUN, id, [b""], messages.moment(begun))
+        self._send(messages.ASYNC_BEGUN, id, [b""], messages.moment(begun))
         self._words[ROW] = 0
         self._words[TASK] = id
         if frame.micros:  # the pool measures its time from here on
             self._flush_soon()
         task = self._thread.loop.create_task(self._run(frame))
         self._tasks[id] = task
-        task.add_done_callback(partial(self._ended, id, begun))
+        task.add_done_callback(
+            lambda done: self._guarded(partial(self._ended, id, begun, done))
+        )
 
     def _cancel(self, id: int) -> None:
-        self._sender.send(messages.CANCEL_HEARD, id, [b""])
+        self._send(messages.CANCEL_HEARD, id, [b""])
         self._flush_soon()
         task = self._tasks.get(id)
         # Only once: what it does at its end may wait, too.
@@ -126,16 +134,25 @@ class WorkerLoop:
             answer = task.result()
         kind, parts, simple = answer
         took = messages.micros(monotonic_ns() - begun)
-        self._sender.send(kind, id, parts, simple, took)
+        self._send(kind, id, parts, simple, took)
         self._flush_soon()
+
+    def _send(
+        self, kind: int, id: int, parts: Sequence[Part], extra: int = 0, micros: int = 0
+    ) -> None:
+        # What runs here goes on for a moment when the pool has gone.
+        with contextlib.suppress(PoolGoneError):
+            self._sender.send(kind, id, parts, extra, micros)
 
     def _flush_soon(self) -> None:
         """Send what is there when the loop has done what is due now."""
         if not self._is_flushing:
             self._is_flushing = True
-            self._thread.loop.call_soon(self._flush)
+            # The thread has let go of its loop when the last coroutines are cancelled.
+            asyncio.get_running_loop().call_soon(self._guarded, self._flush)
 
     def _flush(self) -> None:
         self._is_flushing = False
-        self._sender.flush_stream()
-        self._exchange.tell_released()
+        with contextlib.suppress(PoolGoneError):
+            self._sender.flush_stream()
+            self._exchange.tell_released()

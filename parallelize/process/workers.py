@@ -97,6 +97,7 @@ class Worker:
         begun: How many calls it was given in its life.
         stuck: Whether part of a frame waits until its socket takes more.
         reason: Why it could not start, if it said so.
+        fault: The traceback of the error by which it ended, if it was its own.
         answers: What it gave back and nobody has taken yet.
         main: What it has of the program's `__main__`.
     """
@@ -118,6 +119,7 @@ class Worker:
         self.begun: int = 0
         self.stuck: bool = False
         self.reason: BaseException | None = None
+        self.fault: str | None = None
         self.idle_since: float = 0.0
         self.main: Knowledge = Knowledge(copied)
         self._launcher: Launcher | None = launcher
@@ -484,7 +486,8 @@ class Worker:
         except (ImportError, OSError) as error:  # no descriptor is left to load it by
             name = f"worker {self.pid} died while it ran {task.name()}"
             return ParallelizeError(f"{name} ({error})")
-        return WorkerDied(task.name(), self.pid, exit_code(status), self._doomed)
+        code = exit_code(status)
+        return WorkerDied(task.name(), self.pid, code, self._doomed, self.fault)
 
     def last_frames(self) -> list[Frame]:
         """After its end: the frames that are still in its socket and its page."""
