@@ -319,7 +319,12 @@ LAYERS = [
     ["process.main_encoding"],
     ["process.main_picture"],
     ["process.main_pickler"],
-    ["process.main_looks", "process.main_reducers", "process.main_units"],
+    [
+        "process.interpreter_state",
+        "process.main_looks",
+        "process.main_reducers",
+        "process.main_units",
+    ],
     ["process.settings"],
     [
         "process.last_words",
@@ -395,6 +400,7 @@ WIRE = {
     "inheritance",
     "last_words",
     "limits",
+    "interpreter_state",
     "main_module",
     "memory",
     "messages",

@@ -231,7 +231,7 @@ _WRAPPERS: dict[type, Any] = {
 
 def _is_plain(kind: type) -> bool:
     """Whether instances have their attributes in a dictionary, and nothing else."""
-    if kind.__dictoffset__ == 0 or "__getstate__" in vars(kind):
+    if kind.__dictoffset__ == 0:
         return False
     for each in kind.__mro__[:-1]:
         if "__slots__" in vars(each) and vars(each)["__slots__"]:

@@ -519,6 +519,7 @@ def has_default_reduce(kind: Any) -> bool:
     return (
         kind.__reduce_ex__ is object.__reduce_ex__
         and kind.__reduce__ is object.__reduce__
+        and kind.__getstate__ is object.__getstate__
     )
 
 

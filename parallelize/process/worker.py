@@ -30,6 +30,7 @@ from parallelize import gaps, locks
 from parallelize.clock import monotonic_ns
 from parallelize.process import (
     inheritance,
+    interpreter_state,
     last_words,
     main_module,
     messages,
@@ -463,6 +464,10 @@ def _settle_in(settings: dict[str, Any], control_fd: int) -> None:
             os.chdir(settings["cwd"])
     if settings["multiprocessing"] is not None:
         _name_process(control_fd, *settings["multiprocessing"])
+    if settings["state"] is not None:
+        interpreter_state.apply(settings["state"])
+    if settings["registered"]:
+        interpreter_state.register(**pickling.loads(settings["registered"]))
     try:
         _initialize(settings["initializer"])
     except BaseException:
