@@ -56,7 +56,7 @@ def test_a_call_finds_what_the_script_has(name, method, tmp_path):
         head, mark, tail = program.partition("check(")
         text = "\n".join([first, head, rest, mark + tail, end])
     else:
-        text = "\n".join([prelude, program, end])
+        text = f"{prelude}\n{program}\n{end}"
     (tmp_path / "script.py").write_text(text)
     lines = run(tmp_path, "script.py")
     if name == "named_values" and method == "fork":
@@ -89,6 +89,12 @@ ALL = [
     "True True",
 ]
 
+CONSOLE = """
+import code
+console = code.InteractiveConsole({"__name__": "__main__"})
+console.runsource(open("script.py").read(), symbol="exec")
+"""
+
 WAYS = {
     "a file": ("script.py",),
     "a module": ("-m", "script"),
@@ -99,11 +105,7 @@ WAYS = {
     "a tracer": ("-m", "trace", "--count", "-C", "counts", "script.py"),
     "a zip file": ("app.pyz",),
     "runpy": ("-c", "import runpy; runpy.run_path('script.py', run_name='__main__')"),
-    "a console": (
-        "-c",
-        "import code; ns = {'__name__': '__main__'}; c = code.InteractiveConsole(ns);"
-        "c.runsource(open('script.py').read(), symbol='exec')",
-    ),
+    "a console": ("-c", CONSOLE),
 }
 
 
