@@ -54,10 +54,10 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("timer",),
     ("lifecycle", "rows", "arrived", "channel", "gate", "members", "counting"),
     ("segments", "answers", "puts", "hosts", "records", "progress"),
-    ("outlet",),
+    ("outlet", "tracker"),
     ("sender",),
     ("reading", "adding", "credit", "control", "received", "shares", "leases"),
-    ("modules",),
+    ("modules", "kinship"),
 )
 
 _RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}

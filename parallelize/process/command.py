@@ -40,9 +40,10 @@ def python(code: str) -> list[str]:
     """
     program = executable()
     if program is None:
+        why = "this program is frozen" if is_frozen() else "sys.executable is not set"
         msg = (
-            "there is no Python to start workers with: this program is frozen, or "
-            "sys.executable is not set; multiprocessing.set_executable() names one"
+            f"there is no Python to start workers with, as {why}: name one by "
+            "multiprocessing.set_executable(), or take mp_context='fork'"
         )
         raise RuntimeError(msg)
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -82,45 +83,21 @@ def refuse_second_run() -> None:
 def executable() -> str | None:
     """The Python that workers are started with; None if there is none.
 
-    It is the one that `multiprocessing.set_executable` was told; else, unless the
-    program is frozen, the one that runs this, or belongs to the program around it.
+    It is the one that `multiprocessing.set_executable` was told; else the one that
+    runs this, unless the program is frozen.
     """
     # It is not there, or half so, if another thread loads it just now.
     spawn = sys.modules.get("multiprocessing.spawn")
     told = getattr(spawn, "get_executable", lambda: None)()
     if told and os.fsdecode(told) != sys.executable:
         return os.fsdecode(told)
-    if is_frozen():
-        return None
-    if sys.executable and _is_python(sys.executable):
-        return sys.executable
-    return next(filter(_is_program, _candidates()), sys.executable or None)
+    return None if is_frozen() else sys.executable or None
 
 
 def is_frozen() -> bool:
     """Whether PyInstaller, cx_Freeze, Nuitka or the like have made the program."""
     compiled = hasattr(sys.modules.get("__main__"), "__compiled__")
     return bool(getattr(sys, "frozen", False)) or compiled
-
-
-def _is_python(path: str) -> bool:
-    return os.path.basename(path).lower().startswith(("python", "pypy", "graalpy"))
-
-
-def _candidates() -> list[str]:
-    """Where the Python of a program with an interpreter inside would be."""
-    version = "{}.{}".format(*sys.version_info)
-    names = (
-        (("python.exe",), ("Scripts", "python.exe"))
-        if sys.platform == "win32"
-        else (("bin", f"python{version}{getattr(sys, 'abiflags', '')}"),)
-    )
-    prefixes = (sys.exec_prefix, sys.base_exec_prefix)
-    return [os.path.join(prefix, *name) for prefix in prefixes for name in names]
-
-
-def _is_program(path: str) -> bool:
-    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def _flags() -> list[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from parallelize import raised
 from parallelize.clock import bounded, monotonic
 from parallelize.insight import logs
-from parallelize.process import command, messages, native
+from parallelize.process import command, kinship, messages, native
 from parallelize.process.coroutines import CoroutineTask
 from parallelize.process.deadlines import TICK, Deadlines
 from parallelize.process.launch import EXITED, HALTED, KILL, REFUSED, STARTED
@@ -413,6 +413,9 @@ class Dispatcher:
             with self._pool.lock:
                 worker.shown(frame)
             return
+        if frame.kind == messages.ASK:
+            self._answer_question(worker, frame.id)
+            return
         if frame.kind == messages.FAULT and len(frame.parts) == 1:
             worker.fault = bytes(frame.parts[0]).decode(errors="replace")
             return
@@ -422,6 +425,23 @@ class Dispatcher:
         with self._pool.lock:
             worker.adopt(frame)
             self._pool.tell_of_segments()
+
+    def _answer_question(self, worker: Worker, question: int) -> None:
+        """Give a worker what multiprocessing needs there, see `kinship`."""
+        parts: list[bytes] = []
+        tracker: kinship.Tracker | None = None
+        try:  # without the lock: to load and to start something takes a while
+            if question == kinship.KEY:
+                parts = [kinship.key()]
+            else:
+                tracker = kinship.Tracker()
+                tracker.descriptor()
+        except Exception:  # noqa: BLE001 - whatever it is, it is not about the pool
+            tracker = None  # the worker does without
+            _log.exception("a worker cannot have what multiprocessing needs")
+        with self._pool.lock:
+            worker.tell(messages.ANSWER, question, lent=tracker, parts=parts)
+            self._pool.pay_later(worker)
 
     def _take_answers(self, worker: Worker) -> None:
         while worker.answers:
@@ -501,6 +521,7 @@ class Dispatcher:
         launcher.close()
         for worker in workers:
             if worker.orphan():
+                worker.reason = _without_server(pool.settings.method)
                 program = (
                     command.executable() if pool.settings.method != "fork" else "a fork"
                 )
@@ -626,6 +647,11 @@ def _log_death(worker: Worker, status: int | None) -> None:
     text = "worker %s died while it ran no call, another takes its place: %s"
     with contextlib.suppress(Exception):  # a handler's, or of a clock of a test
         _log.warning(text, worker.pid, end_text(exit_code(status), worker.fault))
+
+
+def _without_server(method: str) -> ChildProcessError:
+    program = "a fork of the program" if method == "fork" else command.executable()
+    return ChildProcessError(f"the process that was to start it, {program}, has ended")
 
 
 def _reason(worker: Worker, status: int | None) -> str:

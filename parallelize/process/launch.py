@@ -48,9 +48,10 @@ class Event(NamedTuple):
 
 
 def possible(method: str) -> str:
-    """The method itself, or "fork" where there is no Python to be started."""
-    starts_python = sys.platform == "win32" or command.executable() is not None
-    return method if starts_python else "fork"
+    """The method itself, or "fork" where a program is frozen and can be forked."""
+    if sys.platform == "win32" or not command.is_frozen():
+        return method
+    return method if command.executable() is not None else "fork"
 
 
 def launcher(method: str, inherited: Inherited | None = None) -> Launcher:

@@ -39,6 +39,9 @@ the question.
 
 FAULT has one part: the traceback of the error by which the worker ends, as text.
 
+ASK and ANSWER go over the control socket, too, from the worker and back to it; ``id``
+is what for, see `kinship`. The answer has one part, or a descriptor comes along.
+
 GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
 is running (0: none is), how many of its rows are given up, then the ids of the
 tasks that are given back.
@@ -112,6 +115,7 @@ ASYNC_BEGUN = 42
 ASYNC_CANCELLED = 43
 CANCEL_HEARD = 44
 SHOW = 50
+ANSWER = 53
 
 READY = 11
 START_FAILED = 12
@@ -127,6 +131,7 @@ ITEM_FAILED = 21  # the pool's own note: the buffers of an ITEM are out of reach
 SHOWN = 51
 FAULT = 54
 BEGAN = 52
+ASK = 56
 
 # What the pool wants to know of a task, in `micros` of its frame: how long each row
 # runs, and when it began.

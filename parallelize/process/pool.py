@@ -357,6 +357,10 @@ class Pool:
         """Tell a worker how its reader stands; the caller holds the lock."""
         task.tell(worker)
         task.settle_place()
+        self.pay_later(worker)
+
+    def pay_later(self, worker: Worker) -> None:
+        """Send what a worker's control socket did not take, when it takes more."""
         if worker.owes:
             self.at(PAY_AFTER, partial(self._pay, worker))
 

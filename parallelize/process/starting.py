@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize.clock import monotonic
 from parallelize.errors import SerializationError
 from parallelize.insight import logs
-from parallelize.process import (
-    interpreter_state,
-    launch,
-    messages,
-    origins,
-    pickling,
-)
+from parallelize.process import launch, messages, origins, pickling
 from parallelize.process.inheritance import Inheritance
 from parallelize.process.main_picture import world
 from parallelize.process.segments import MOST_KEPT, MOST_SEGMENTS
@@ -31,6 +25,7 @@ from parallelize.sharing import noting_shared
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from parallelize.process.kinship import Names
     from parallelize.process.lending import Lending
     from parallelize.process.settings import Settings
     from parallelize.process.transport import Part
@@ -66,8 +61,6 @@ class Starter:
         self._shares: Sequence[Shared[Any]] = ()  # among the arguments
         self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
         self._last_worker = 0
-        self._decimal_context: object = None  # of the thread of the first call
-        self._registered: list[Part] = []  # what the script has in copyreg, for one
         self._copied: dict[str, Any] | None = None  # the names that a fork has
         origins.workers_have(sys.path)  # before the first call is pickled
 
@@ -79,21 +72,8 @@ class Starter:
         """
         from parallelize.cpus import cpu_count
 
-        if self._settings.method != "fork":  # a copy has all of that
-            self._decimal_context = interpreter_state.own_decimal_context()
-            self._registered = self._encoded_registered()
         self._initializer = self._encoded_initializer()
         self._threads_each = max(1, cpu_count() // self._settings.max_workers)
-
-    def _encoded_registered(self) -> list[Part]:
-        """What the script has registered of its own classes; what fails stays away."""
-        registered = interpreter_state.take_registered()
-        if not registered:
-            return []
-        try:
-            return pickling.dumps(registered)
-        except Exception:  # noqa: BLE001 - a call that needs it will fail, and say why
-            return []
 
     def _encoded_initializer(self) -> list[Part]:
         initializer, initargs = self._settings.initializer, self._settings.initargs
@@ -151,9 +131,7 @@ class Starter:
             "argv": sys.argv,
             "copy": self._settings.method == "fork",
             "cwd": _folder(),
-            "multiprocessing": self._process_names(worker),
-            "state": None if self._settings.method == "fork" else self._state(),
-            "registered": self._registered or None,
+            "names": self._process_names(worker),
             "initializer": self._initializer or None,
             "threads": self._threads_each,
             "segments": max(2, MOST_SEGMENTS // self._settings.max_workers),
@@ -162,21 +140,16 @@ class Starter:
         }
         return pack(messages.START, 0, [pickle.dumps(settings, 5)])
 
-    def _state(self) -> interpreter_state.State:
-        return interpreter_state.take(self._decimal_context)
-
-    def _process_names(self, worker: Worker) -> tuple[str, bytes, str, int] | None:
+    def _process_names(self, worker: Worker) -> Names:
         """What multiprocessing in the worker is to say of it and of its parent."""
+        name, pid = self._name_of(worker), os.getpid()
         process = sys.modules.get("multiprocessing.process")
         if process is None or not hasattr(process, "current_process"):
-            return None  # not loaded, or half so by another thread
+            # Not loaded, or half so by another thread.
+            return name, (worker.id,), None, "MainProcess", pid
         parent = process.current_process()
-        return (
-            self._name_of(worker),
-            bytes(parent.authkey),
-            parent.name,
-            os.getpid(),
-        )
+        identity = *parent._identity, worker.id
+        return name, identity, bytes(parent.authkey), parent.name, pid
 
     def _name_of(self, worker: Worker) -> str:
         """What a worker is called, as multiprocessing calls its own."""

@@ -18,7 +18,6 @@ the parent is gone (only the parent holds the other end) it ends the process.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import pickle
 import signal
@@ -30,7 +29,6 @@ from parallelize import gaps, locks
 from parallelize.clock import monotonic_ns
 from parallelize.process import (
     inheritance,
-    interpreter_state,
     last_words,
     main_module,
     messages,
@@ -40,6 +38,7 @@ from parallelize.process import (
     reports,
 )
 from parallelize.process.exchange import Exchange
+from parallelize.process.kinship import Kinship
 from parallelize.process.limits import cap_threads
 from parallelize.process.outlet import Credit, Outlet
 from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK, Page
@@ -51,6 +50,7 @@ from parallelize.process.transport import (
     DoesNotFitError,
     FdReader,
     FrameReader,
+    NoDescriptorError,
     PoolGoneError,
     ProtocolError,
 )
@@ -135,6 +135,7 @@ class Worker:
         self._credit = Credit()
         self._exchange = Exchange(control)
         self._sender = Sender(sock, page, self._exchange.place)
+        self._kinship = Kinship(lambda what: self._exchange.tell(messages.ASK, what))
         self._loop: WorkerLoop | None = None  # from the first coroutine on
 
     def end_if_it_fails(self, step: Callable[[], object]) -> None:
@@ -170,8 +171,11 @@ class Worker:
             settings = pickle.loads(frame.parts[0])
             self._exchange.at_most(settings["segments"], settings["kept"])
             reports.begin(settings["reports"], self._sender.report)
-            _settle_in(settings, self._control.fileno())
+            # Before the initializer, which may wait for what the pool answers.
             native.Thread(lambda: self.end_if_it_fails(self._watch)).start()
+            names, is_copy = settings["names"], settings["copy"]
+            self._kinship.begin(names, self._control.fileno(), is_copy=is_copy)
+            _settle_in(settings)
         except BaseException as error:  # noqa: BLE001 - it is sent to the pool
             failure = messages.encode_failure(error)
             self._sender.send(messages.START_FAILED, 0, [failure])
@@ -372,6 +376,8 @@ class Worker:
             self._give_back()
         elif frame.kind in (messages.CREDIT, messages.CLOSE):
             self._credit.hear(frame)
+        elif frame.kind == messages.ANSWER:
+            self._kinship.hear(frame.id, _answer_in(frame, reader))
         elif frame.kind == messages.SHOW:
             self._show(frame.id)
         else:
@@ -448,7 +454,7 @@ class Worker:
         os.register_at_fork(after_in_child=in_child)
 
 
-def _settle_in(settings: dict[str, Any], control_fd: int) -> None:
+def _settle_in(settings: dict[str, Any]) -> None:
     """Make the process what the pool wants it to be, then run the initializer."""
     sys.path[:] = settings["path"]
     sys.argv[:] = settings["argv"]
@@ -462,12 +468,6 @@ def _settle_in(settings: dict[str, Any], control_fd: int) -> None:
         # Gone, or not to be entered: stay where the server was started.
         with contextlib.suppress(OSError):
             os.chdir(settings["cwd"])
-    if settings["multiprocessing"] is not None:
-        _name_process(control_fd, *settings["multiprocessing"])
-    if settings["state"] is not None:
-        interpreter_state.apply(settings["state"])
-    if settings["registered"]:
-        interpreter_state.register(**pickling.loads(settings["registered"]))
     try:
         _initialize(settings["initializer"])
     except BaseException:
@@ -488,15 +488,14 @@ def _initialize(encoded: Sequence[bytes] | None) -> None:
         pickling.decode_function(fn)(*pickling.loads(arguments))
 
 
-def _name_process(
-    control_fd: int, name: str, authkey: bytes, parent: str, parent_pid: int
-) -> None:
-    """Show multiprocessing that this is a child, as its own workers are."""
-    process: Any = importlib.import_module("multiprocessing.process")
-    current = process.current_process()
-    current.name = name
-    current.authkey = authkey
-    process._parent_process = process._ParentProcess(parent, parent_pid, control_fd)
+def _answer_in(frame: Frame, reader: FdReader) -> int | bytes | None:
+    """What the pool says: bytes, or a descriptor; None if it has none."""
+    if frame.parts:
+        return bytes(frame.parts[0])
+    try:
+        return reader.fd()
+    except NoDescriptorError:
+        return None
 
 
 def _leave() -> int:

@@ -11,7 +11,7 @@ import pickle
 import socket
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from parallelize.clock import monotonic
 from parallelize.errors import ParallelizeError
@@ -42,6 +42,13 @@ if TYPE_CHECKING:
     from parallelize.process.tasks import Task
     from parallelize.process.transport import DoesNotFitError, Frame, Part
     from parallelize.sharing import Shared
+
+
+class Lent(Protocol):
+    """Something that a worker reaches by a descriptor."""
+
+    def descriptor(self) -> int: ...
+
 
 #: Seconds of silence after which a worker that holds more than it runs is asked
 #: to give the rest back, ...
@@ -136,7 +143,7 @@ class Worker:
         self._results = Received(partial(lending.view_gone, id))
         self._unmapped: dict[int, Exception] = {}
         # What the control socket did not take: frames, some with a descriptor.
-        self._owed: deque[tuple[bytes, Shared[Any] | None]] = deque()
+        self._owed: deque[tuple[bytes, Lent | None]] = deque()
         self._shares: set[int] = set()  # ids of handles whose memory it has
         self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
         self._questions: dict[int, Callable[[str], object]] = {}
@@ -276,7 +283,12 @@ class Worker:
         self.tell(messages.FORGET, id, 1)
 
     def tell(
-        self, kind: int, id: int, extra: int = 0, shared: Shared[Any] | None = None
+        self,
+        kind: int,
+        id: int,
+        extra: int = 0,
+        lent: Lent | None = None,
+        parts: Sequence[Part] = (),
     ) -> None:
         """Send a frame over the control socket, a little later if it is full.
 
@@ -284,9 +296,10 @@ class Worker:
             kind: One of `messages`.
             id: Whose it is.
             extra: As the kind wants it.
-            shared: What the descriptor is of that goes with it; kept until then.
+            lent: What the descriptor is of that goes with it; kept until then.
+            parts: Short ones.
         """
-        self._owed.append((b"".join(pack(kind, id, extra=extra)), shared))
+        self._owed.append((b"".join(pack(kind, id, parts, extra)), lent))
         self.pay()
 
     def pay(self) -> None:
@@ -296,11 +309,11 @@ class Worker:
 
     def _pay(self) -> None:
         while self._owed:
-            frame, shared = self._owed[0]
-            if shared is None:
+            frame, lent = self._owed[0]
+            if lent is None:
                 self.control.send(frame)  # so short that it goes whole or not at all
             else:
-                socket.send_fds(self.control, [frame], [shared.descriptor()])
+                socket.send_fds(self.control, [frame], [lent.descriptor()])
             self._owed.popleft()
 
     @property

@@ -20,7 +20,7 @@ def runs(tmp_path, method):
     return run_in
 
 
-@pytest.mark.parametrize("host", ["frozen", "compiled", "host", "none", "empty"])
+@pytest.mark.parametrize("host", ["frozen", "compiled"])
 def test_the_program_runs_once_and_its_workers_work(runs, host):
     done, ran, started = runs(host)
     assert done.code == 0, done.err
@@ -29,13 +29,23 @@ def test_the_program_runs_once_and_its_workers_work(runs, host):
     assert sorted(done.lines[-3:]) == ["25", "begun", "end"]
 
 
+@pytest.mark.parametrize("host", ["none", "empty"])
+def test_without_an_executable_the_call_says_so(runs, method, host):
+    done, ran, started = runs(host)
+    assert (ran, started) == (1, 0)
+    if method != "fork":
+        assert "RuntimeError: there is no Python to start" in done.lines[0]
+        assert "set_executable" in done.lines[0]
+    assert done.lines[-1] == "end"
+
+
 def test_a_host_that_runs_the_program_again_is_an_error(runs, method):
-    done, ran, started = runs("python-host")
+    done, ran, started = runs("host")
     if method == "fork":
         assert (done.lines[0], ran, started) == ("9", 1, 0)
         return
     assert ran == started + 1 <= 10, done
-    assert "python-host" in done.lines[0]
+    assert "/host, has ended" in done.lines[0]
     assert done.lines[0].startswith("WorkerStartError: ")
     assert (
         done.lines.count("end") == 1

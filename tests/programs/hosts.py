@@ -29,8 +29,6 @@ elif HOST == "compiled":
     sys.executable = script("app", again)
 elif HOST == "host":
     sys.executable = script("host", again)
-elif HOST == "python-host":
-    sys.executable = script("python-host", again)
 elif HOST == "none":
     sys.executable = None
 elif HOST == "empty":
@@ -58,7 +56,11 @@ def inner():
 if __name__ == "__main__":
     with executor(2) as pool:
         print(outcome(pool.submit(square, 3), 20))
-        print(list(pool.map(square, range(3))) if HOST != "python-host" else "")
+        print(
+            list(pool.map(square, range(3)))
+            if METHOD == "fork" or HOST not in ("host", "none", "empty")
+            else ""
+        )
         if HOST in ("frozen", "plain", "told"):
             print(outcome(pool.submit(inner), 20))
             with use(pool):

@@ -1,0 +1,30 @@
+"""Workers are children of the program for multiprocessing, too (fault W3)."""
+
+import pytest
+from harness import program, run
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_named_resources_outlive_the_workers_that_have_used_them(method, when):
+    done = run(program("shared_resources"), method, env={"WHEN": when})
+    assert done.lines == [
+        "[0, 1, 2]",
+        "trackers 0",
+        "2",
+        "5",
+        "3",
+        "4 1",
+        "7",
+        "trackers 1",
+        "end",
+    ], done.err
+    assert not done.err
+
+
+@pytest.mark.parametrize("loaded", ["loaded", "not"])
+def test_workers_have_the_customary_numbers(method, loaded):
+    done = run(program("identities"), method, env={"LOADED": loaded})
+    numbers, *lines = done.lines
+    assert set(eval(numbers)) <= {(1,), (2,), (3,)}, done
+    assert lines == ["{True}", "{True}", "WorkerDied", "3 True", "(1,)", "False"], done
+    assert not done.err
