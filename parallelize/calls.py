@@ -19,13 +19,23 @@ from parallelize.clock import perf_counter
 from parallelize.ended import name_failure
 from parallelize.futures import Failure, Future
 from parallelize.options import name_of
+from parallelize.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from parallelize.options import CallOptions
 
-__all__ = ("Call", "Column", "Rows", "admit", "name_of", "run_retrying", "run_rows")
+__all__ = (
+    "Call",
+    "Column",
+    "Rows",
+    "admit",
+    "is_retried",
+    "name_of",
+    "run_retrying",
+    "run_rows",
+)
 
 
 class Call(ABC):
@@ -193,20 +203,33 @@ def run_retrying(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     options: CallOptions,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> Any:
     """Call ``fn`` here, again after each error of ``retry_on``; give what it came to.
+
+    Args:
+        fn: The function.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        options: How often to call it, and after which errors.
+        is_wanted: Asked before each further attempt whether there is to be one.
 
     Returns:
         The value, or a `Failure`.
     """
-    for _ in range(options.retries):
+    left = options.retries
+    while True:
         try:
             return fn(*args, **kwargs)
-        except options.retry_on:
-            continue
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
-            return Failure(error)
-    try:
-        return fn(*args, **kwargs)
-    except BaseException as error:  # noqa: BLE001 - it belongs to the call
-        return Failure(error)
+            if not (left and is_retried(error, options) and is_wanted()):
+                return Failure(error)
+        left -= 1
+
+
+def is_retried(error: BaseException, options: CallOptions) -> bool:
+    """Whether a call is to be started again after this error, by its options.
+
+    It never is after Ctrl-C in the thread that runs it.
+    """
+    return is_a(error, options.retry_on) and not is_a(error, KeyboardInterrupt)

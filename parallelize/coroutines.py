@@ -61,8 +61,9 @@ async def outcome_of(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     options: CallOptions,
+    is_wanted: Callable[[], bool],
 ) -> Any:
-    """The same, again after each error of ``retry_on``.
+    """The same, again after each error of ``retry_on`` if ``is_wanted()``.
 
     Returns:
         The value, or a `Failure`.
@@ -79,6 +80,7 @@ async def outcome_of(
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
-            if not left or not is_a(error, options.retry_on):
+            again = left and is_a(error, options.retry_on)
+            if not again or not is_wanted():
                 return Failure(error)
             left -= 1

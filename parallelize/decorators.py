@@ -204,9 +204,11 @@ def threaded(
             threads that all share.
         executor: The executor for the calls, any of PEP 3148, or the word for a
             kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
-        timeout: Seconds a call may run; then it fails with `TaskTimeout`. A
-            thread cannot be stopped: the call itself runs on.
-        retries: How many times more a failed call is started.
+        timeout: Seconds that each attempt of a call may run; then that has failed
+            with `TaskTimeout`. A thread cannot be stopped: the attempt itself runs on,
+            beside the next one if there is one.
+        retries: How many times more a failed call is started. `Future.cancel` and all
+            else that stops a call ends this, too.
         retry_on: The error class, or a tuple of them, after which it is.
         limit: How many calls of this function run at once, at most; or a `Limit`,
             that several functions share.
@@ -331,9 +333,10 @@ def processed(
             processes that all share.
         executor: The executor for the calls, any of PEP 3148, or the word for a
             kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
-        timeout: Seconds a call may run; then its worker is killed and replaced,
-            and the call fails with `TaskTimeout`.
-        retries: How many times more a failed call is started.
+        timeout: Seconds that each attempt of a call may run; then its worker is
+            killed and replaced, and the attempt has failed with `TaskTimeout`.
+        retries: How many times more a failed call is started. `Future.cancel` and all
+            else that stops a call ends this, too.
         retry_on: The error class, or a tuple of them, after which it is; the
             death of a worker always counts.
         limit: How many calls of this function run at once, at most; or a `Limit`,
@@ -456,9 +459,11 @@ def interpreted(
             that all share.
         executor: The executor for the calls, any of PEP 3148, or the word for a
             kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
-        timeout: Seconds a call may run; then it fails with `TaskTimeout`. The call
-            itself cannot be stopped: it runs on.
-        retries: How many times more a failed call is started.
+        timeout: Seconds that each attempt of a call may run; then that has failed
+            with `TaskTimeout`. It cannot be stopped: it runs on, beside the next one if
+            there is one.
+        retries: How many times more a failed call is started. `Future.cancel` and all
+            else that stops a call ends this, too.
         retry_on: The error class, or a tuple of them, after which it is.
         limit: How many calls of this function run at once, at most; or a `Limit`,
             that several functions share.
@@ -524,7 +529,8 @@ def parallelized(
             word for a kind: "threads", "processes", "interpreters", "serial". `use`
             and ``PARALLELIZE_EXECUTOR`` do not redirect it.
         max_workers: So many workers for this function alone; only with a word.
-        timeout: Seconds a call may run; then it fails with `TaskTimeout`.
+        timeout: Seconds that each attempt of a call may run; then that has failed
+            with `TaskTimeout`.
         retries: How many times more a failed call is started.
         retry_on: The error class, or a tuple of them, after which it is.
         limit: How many calls of this function run at once, at most; or a `Limit`,

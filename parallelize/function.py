@@ -462,7 +462,7 @@ class ParallelFunction(Generic[P, R, W]):
         Args:
             max_workers: As in `threaded` and `processed`, like all that follow.
             executor: An executor or the word for a kind.
-            timeout: Seconds a call may run.
+            timeout: Seconds that each attempt of a call may run.
             retries: How many times more a failed call is started.
             retry_on: The errors after which it is.
             limit: How many calls of this function run at once, at most; or a `Limit`,

@@ -190,6 +190,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _needs: Sequence[Any] = ()  # futures that have to end before it can
     _place_in: tuple[Limit, Any] | None = None  # where its call waits for a place
     _awaits: Sequence[Sequence[Any]] = ()  # what its coroutine awaits; its loop's own
+    _is_last: bool = False  # no attempt follows the one that runs
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -226,6 +227,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def cancel(self) -> bool:
         """Cancel the call unless it has begun; an async call until it has ended.
 
+        A call that runs goes on, but it is not started again by ``retries``.
+
         Returns:
             True if the call was cancelled, False if it runs or has ended.
         """
@@ -233,6 +236,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if self._state in _CANCELLED:
                 return True
             if self._state != PENDING:
+                self._is_last = True
                 return False
             self._settle(CANCELLED, "add_cancelled")
         self._invoke_callbacks()
@@ -380,6 +384,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return reduce_future(self)
 
     # For executors.
+
+    def may_repeat(self) -> bool:
+        """Whether the call, which has begun, may be started again if it fails."""
+        return not self._is_last and self._state not in _ENDED
+
+    def end_retries(self) -> None:
+        """Start no further attempt of the call; the one that runs goes on."""
+        self._is_last = True
 
     def set_running_or_notify_cancel(self) -> bool:
         """Mark the call as begun; return False if it was cancelled.

@@ -25,7 +25,8 @@ class CallOptions(NamedTuple):
 
     Attributes:
         name: What errors and traces call the function; None takes its own name.
-        timeout: Seconds a call may run, counted from its start; None for ever.
+        timeout: Seconds that each attempt of a call may run, counted from its start;
+            None for ever.
         retries: How many times more a failed call is started.
         retry_on: The errors after which it is; a died worker always counts.
         limit: Bounds how many calls run at once, also those of other functions that

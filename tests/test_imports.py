@@ -362,6 +362,7 @@ EXCEPTIONS = {
     ("futures", "awaiting"),  # whoever awaits one has asyncio
     ("errors", "_died"),  # loads multiprocessing, and only when it is named
     ("executors.base", "mapping"),  # Executor.map is the one map
+    ("threads.attempts", "executors.deadlines"),  # where each attempt has its time
     ("threads.tasks", "executors.deadlines"),  # where a call has a timeout
     ("threads.rows", "executors.deadlines"),  # where rows run for long
     ("joining", "executors.deadlines"),  # where a wait for some has a timeout
@@ -506,6 +507,7 @@ def test_nothing_heavy_is_imported_at_the_top():
         allowed = {
             "proxies": {"wrapt"},
             "awaiting": {"asyncio"},
+            "executors.loop_attempts": {"asyncio"},
             "process.worker_loop": {"asyncio"},
         }.get(name, set())
         assert (

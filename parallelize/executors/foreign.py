@@ -12,10 +12,12 @@ futures, maps, retries and limits work on top of them.
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import BrokenExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from parallelize import dependencies
-from parallelize.calls import Call, name_of, run_retrying
+from parallelize.calls import Call, is_retried, name_of
 from parallelize.errors import TaskTimeout
 from parallelize.executors import deadlines
 from parallelize.executors.base import Executor
@@ -116,6 +118,7 @@ class Chained(Future[T]):
         """Cancel the other, and this if that was possible."""
         theirs = self._theirs
         if theirs is not None and not self.done() and not theirs.cancel():
+            self.end_retries()
             return False
         return super().cancel()
 
@@ -131,12 +134,24 @@ class Chained(Future[T]):
             theirs.cancel()
         theirs.add_done_callback(self._follow_end)
 
+    def leave(self, theirs: concurrent.futures.Future[Any]) -> bool:
+        """Follow the other no longer; False if this does not follow it."""
+        with self._guard:
+            if self._theirs is not theirs:
+                return False
+            self._theirs = None
+            return True
+
     def _follow_end(self, theirs: concurrent.futures.Future[Any]) -> None:
-        self._theirs = None
+        if not self.leave(theirs):
+            return  # its time was over
         if theirs.cancelled():
             super().cancel()
             return
         error = theirs.exception()
+        call = self._call
+        if error is not None and isinstance(call, _ForeignCall) and call.retries(error):
+            return
         outcome = _Value(theirs.result()) if error is None else Failure(error)
         self.set_outcome(outcome, failed=error is not None)
 
@@ -152,7 +167,12 @@ class _Value(Outcome):
 
 
 class _ForeignCall(Call):
-    __slots__ = ("args", "chained", "executor", "kwargs")
+    """A call that is handed over, once for each attempt.
+
+    So none is handed over any more when the future has ended.
+    """
+
+    __slots__ = ("_left", "args", "chained", "executor", "kwargs")
 
     def __init__(
         self,
@@ -171,53 +191,66 @@ class _ForeignCall(Call):
         self.chained: Chained[Any] = Chained()
         self.future = self.chained
         self.chained._call = self
+        self._left = options.retries
 
     def start(self) -> None:
+        self._attempt(None)
+
+    def _attempt(self, before: BaseException | None) -> None:
+        """Hand the call over, perhaps once more, after it has failed so."""
         if self.future.done():
             return
         try:
             theirs = self._submit()
+            self.chained.follow(theirs)
+            if self.options.timeout is not None:
+                self._watch(theirs, self.options.timeout)
         except BaseException as error:  # noqa: BLE001 - a call fails in its future
-            self.future.set_outcome(Failure(error), failed=True)
-            return
-        self.chained.follow(theirs)
-        if self.options.timeout is not None:
-            self._set_deadline(self.options.timeout)
+            self.future.set_outcome(Failure(before or error), failed=True)
+
+    def _may_follow(self, error: BaseException) -> bool:
+        """Whether another attempt follows the one that has failed so.
+
+        None does when the executor itself is broken.
+        """
+        if not self._left or isinstance(error, BrokenExecutor):
+            return False
+        self._left -= 1
+        return is_retried(error, self.options) and self.future.may_repeat()
+
+    def retries(self, error: BaseException) -> bool:
+        """Make another attempt if one may follow, in a thread of ours.
+
+        Theirs may hold a lock of theirs.
+        """
+        if not self._may_follow(error):
+            return False
+        try:
+            deadlines.after(0.0, partial(self._attempt, error))
+        except RuntimeError:  # there is no thread for it
+            return False
+        return True
 
     def _submit(self) -> concurrent.futures.Future[Any]:
         args, kwargs = self.args, self.kwargs
         if self.waits_for:
             args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
-        if not self.options.retries:
-            return self.executor.submit(self.fn, *args, **kwargs)
-        # A limit is kept on this side, and a timeout too.
-        options = self.options._replace(limit=None, timeout=None)
-        return self.executor.submit(_retry, self.fn, args, kwargs, options)
+        return self.executor.submit(self.fn, *args, **kwargs)
 
-    def _set_deadline(self, timeout: float) -> None:
-        deadline = deadlines.after(timeout, lambda: self._expire(timeout))
-        self.future.add_done_callback(lambda _: deadline.cancel())
+    def _watch(self, theirs: concurrent.futures.Future[Any], timeout: float) -> None:
+        """See to it that an attempt has its time and no more."""
+        expire = partial(self._expire, theirs, timeout)
+        deadline = deadlines.after(timeout, expire)
+        for future in (theirs, self.future):
+            future.add_done_callback(lambda _: deadline.cancel())
 
-    def _expire(self, timeout: float) -> None:
+    def _expire(self, theirs: concurrent.futures.Future[Any], timeout: float) -> None:
         error = TaskTimeout(name_of(self.fn, self.options), timeout)
-        theirs = self.chained._theirs
-        self.future.set_outcome(Failure(error), failed=True)
-        if theirs is not None:
-            with contextlib.suppress(Exception):  # theirs may not be able to
-                theirs.cancel()
-
-
-def _retry(
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    options: CallOptions,
-) -> Any:
-    """Runs in the worker, found there by its name."""
-    value = run_retrying(fn, args, kwargs, options)
-    if type(value) is not Failure:
-        return value
-    try:
-        raise value.error
-    finally:
-        del value  # the error's traceback holds this frame
+        if not self.chained.leave(theirs):
+            return  # it has just ended
+        if self._may_follow(error):
+            self._attempt(error)
+        else:
+            self.future.set_outcome(Failure(error), failed=True)
+        with contextlib.suppress(Exception):  # theirs may not be able to
+            theirs.cancel()

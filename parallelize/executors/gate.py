@@ -74,8 +74,10 @@ class Gate:
         self.wait_empty()
 
     def abandon(self) -> None:
-        """At the end by an error: begin nothing more."""
+        """At the end by an error: begin nothing more, not even once more."""
         self._maps.cancel()
+        for future in self.inside():
+            future.cancel()
 
     def forget(self) -> None:
         """In a forked child: those inside are the parent's."""

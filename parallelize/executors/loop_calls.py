@@ -135,7 +135,13 @@ class LoopCall(Call):
 
     async def _run(self) -> Any:
         args, kwargs = self._filled()
-        return await outcome_of(self._fn.coroutine, args, kwargs, self.options)
+        fn, options = self._fn.coroutine, self.options
+        if options.timeout is not None and options.retries:
+            from parallelize.executors.loop_attempts import Attempts
+
+            attempts = Attempts(self.future, self.fn, options, options.timeout)
+            return await attempts.outcome(fn, args, kwargs)
+        return await outcome_of(fn, args, kwargs, options, self.future.may_repeat)
 
     def _filled(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not self.waits_for:
@@ -144,7 +150,7 @@ class LoopCall(Call):
 
     def _set_deadline(self) -> None:
         timeout = self.options.timeout
-        if timeout is None:
+        if timeout is None or self.options.retries:  # then each attempt has its own
             return
         failure = Failure(TaskTimeout(name_of(self.fn, self.options), timeout))
         fail = partial(self.future.set_outcome, failure, failed=True)
@@ -178,7 +184,11 @@ class LoopCall(Call):
             error_of(future)
         if self.future.claim():
             value = self._context.run(
-                run_retrying, self._fn, *self._filled(), self.options
+                run_retrying,
+                self._fn,
+                *self._filled(),
+                self.options,
+                self.future.may_repeat,
             )
             _settle(self.future, value)
         elif self.future._state == RUNNING:

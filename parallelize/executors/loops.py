@@ -286,11 +286,14 @@ class Loops:
         self._loops = []
 
     def cancel_unbegun(self) -> None:
-        """Cancel the calls that have no place on a loop."""
+        """Cancel the calls that have no place on a loop; start no others again."""
         with self._lock:
             held = [call for call in self._calls if call.stage is Stage.HELD]
+            seated = list(self._seats)
         for call in held:
             call.future.cancel()
+        for call in seated:
+            call.future.end_retries()
 
     def join(self, timeout: float | None = None) -> None:
         """Return when all calls have ended and the loops of a closed pool too."""

@@ -56,10 +56,13 @@ class SerialExecutor(Executor):
 
         Args:
             wait: Wait for the calls that run in other threads.
-            cancel_futures: Without effect on calls: each began when it was made.
+            cancel_futures: Start no call again by its ``retries``; otherwise without
+                effect on calls, as each began when it was made.
         """
         self._finish_maps(cancel=cancel_futures)
-        self._gate.close()
+        for future in self._gate.close():
+            if cancel_futures:
+                future.cancel()  # it runs: it is not started again
         if wait and not _here.depth:  # inside a call it would wait for itself
             self._gate.wait_empty()
 
@@ -183,9 +186,7 @@ class _SerialCall(Call):
             if self.waits_for:
                 value = self.context.run(self._outcome)
             else:
-                value = self.context.run(
-                    run_retrying, self.fn, self.args, self.kwargs, self.options
-                )
+                value = self.context.run(self._retried, self.args, self.kwargs)
         finally:
             _here.depth -= 1
         if type(value) is Failure:
@@ -199,7 +200,11 @@ class _SerialCall(Call):
             kwargs = dependencies.filled(self.kwargs)
         except Exception as error:  # noqa: BLE001 - of a container that has futures
             return Failure(error)
-        return run_retrying(self.fn, args, kwargs, self.options)
+        return self._retried(args, kwargs)
+
+    def _retried(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        wanted = self.future.may_repeat
+        return run_retrying(self.fn, args, kwargs, self.options, wanted)
 
 
 def _settle(future: Future[Any], value: Any) -> None:

@@ -38,7 +38,7 @@ class Bundle(RowsTask):
         self.needs = first.needs
         self._arity: int = len(first.simple or ())
         self._calls = calls
-        self._cancelled = False
+        self._stop = []
         self._renumber()
 
     def _renumber(self) -> None:

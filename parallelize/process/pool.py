@@ -644,8 +644,9 @@ class Pool:
     def reclaim(self, task: RowsTask) -> None:
         """Get back the rows of a cancelled task that have not begun."""
         with self.lock:
-            if task.worker is not None:
-                task.worker.ask_back()
+            for worker in self.workers.values():
+                if any(task.shares_rows_with(each) for each in worker.tasks.values()):
+                    worker.ask_back()
 
     # Ending.
 
@@ -658,6 +659,8 @@ class Pool:
             if self.state is State.OPEN:
                 self.state = State.CLOSING
             dropped = self._take_waiting() if cancel_futures else []
+            if cancel_futures:
+                self._end_retries()
             self.wake()
         if never_opened:
             self.starter.close()  # a server that was started early
@@ -667,6 +670,11 @@ class Pool:
         # lock. The dispatcher wants it, so to wait here would be for ever.
         if wait and self._dispatcher is not None and not locks.depth(self.lock):
             self._dispatcher.join()
+
+    def _end_retries(self) -> None:
+        for worker in self.workers.values():
+            for task in worker.tasks.values():
+                task.end_retries()
 
     def _take_waiting(self) -> list[Task]:
         waiting = [*self.held, *self.queue.drain()]

@@ -70,7 +70,9 @@ class RowsTask(Task):
         self._arity = arity
         self._first = first
         self._deliver = source.deliver
-        self._cancelled = False
+        # There is something in it if no further row is to begin, of this task and of
+        # those that were cut off it. Anybody may append.
+        self._stop: list[None] = []
         self.size: int = len(rows) // (arity or 1)
         if source.options.limit is not None:
             self.future: Future[Any] = Future[Any]()  # the limit waits for its end
@@ -80,7 +82,10 @@ class RowsTask(Task):
         return self.size - self.done
 
     def begin(self) -> bool:
-        return not self._cancelled
+        return not self._stop
+
+    def is_wanted(self) -> bool:
+        return not self._stop
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
         width = self._arity or 1
@@ -162,6 +167,10 @@ class RowsTask(Task):
         self.done += 1
         self.pool.retry(again)
 
+    def shares_rows_with(self, other: Task) -> bool:
+        """Whether both are of the same rows of a map."""
+        return isinstance(other, RowsTask) and other._stop is self._stop
+
     def call_at(self, row: int) -> Task:
         """The task that an error of a row names: this one."""
         return self
@@ -188,7 +197,7 @@ class RowsTask(Task):
         part._arity = self._arity
         part._first = self._first + start
         part._deliver = self._deliver
-        part._cancelled = self._cancelled
+        part._stop = self._stop
         part.size = stop - start
         if self.options.limit is not None:
             part.future = Future[Any]()
@@ -201,7 +210,7 @@ class RowsTask(Task):
 
     def cancel(self) -> None:
         """Let no further row begin."""
-        self._cancelled = True
+        self._stop.append(None)
         self.pool.reclaim(self)
 
     def abort(self, error: BaseException) -> None:
@@ -211,7 +220,7 @@ class RowsTask(Task):
     def drop(self) -> None:
         from concurrent.futures import CancelledError
 
-        self._cancelled = True
+        self._stop.append(None)
         self.abort(CancelledError())
 
 

@@ -105,12 +105,21 @@ class Task(Call):
         return self._is_reason(failure.error())
 
     def _has_attempts(self) -> bool:
-        return self.attempts < self.options.retries and not self.pool.is_stopping
+        if self.attempts >= self.options.retries or self.pool.is_stopping:
+            return False
+        return self.is_wanted()
 
     def _is_reason(self, error: BaseException) -> bool:
         if raised.is_a(error, TaskKilled):
             return False
         return _is_death(error) or raised.is_a(error, self.options.retry_on)
+
+    def is_wanted(self) -> bool:
+        """Whether anybody wants another attempt of it."""
+        return True
+
+    def end_retries(self) -> None:
+        """Start no further attempt of what runs; rows hear of that from their map."""
 
     @property
     def left(self) -> int:
@@ -323,6 +332,12 @@ class CallTask(Task):
             kind += messages.BIG
         parts = [self.key, *arguments, *self._values]
         return pack(kind, self.id, parts, len(arguments), self.timed)
+
+    def is_wanted(self) -> bool:
+        return self.future.may_repeat()
+
+    def end_retries(self) -> None:
+        self.future.end_retries()
 
     def kill(self) -> bool:
         """Stop the call while it runs."""

@@ -233,5 +233,5 @@ class TracedRows(RowsTask):
         super().drop()
 
     def ended(self) -> None:
-        self._end("cancelled" if self._cancelled else "done")
+        self._end("cancelled" if self._stop else "done")
         super().ended()

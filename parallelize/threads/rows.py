@@ -125,10 +125,13 @@ class RowsRun:
         one = isinstance(self._rows.rows, Column)
         if options.retries:
             retried = _retried_value if one else _retried_row
-            return partial(retried, fn, options), _values_apart
+            return partial(retried, fn, options, self._goes_on), _values_apart
         if len(here):
             return fn, _values_apart if one else _tuples_apart
         return fn, _values_together if one else _tuples_together
+
+    def _goes_on(self) -> bool:
+        return not self._cancelled
 
     def _values(self, first: int, end: int) -> Sequence[Any]:
         rows = self._rows.rows
@@ -305,11 +308,19 @@ def _tuples_apart(
         del append, outcomes
 
 
-def _retried_value(fn: Callable[..., Any], options: CallOptions, value: Any) -> Any:
-    return run_retrying(fn, (value,), {}, options)
+def _retried_value(
+    fn: Callable[..., Any],
+    options: CallOptions,
+    goes_on: Callable[[], bool],
+    value: Any,
+) -> Any:
+    return run_retrying(fn, (value,), {}, options, goes_on)
 
 
 def _retried_row(
-    fn: Callable[..., Any], options: CallOptions, row: tuple[Any, ...]
+    fn: Callable[..., Any],
+    options: CallOptions,
+    goes_on: Callable[[], bool],
+    row: tuple[Any, ...],
 ) -> Any:
-    return run_retrying(fn, row, {}, options)
+    return run_retrying(fn, row, {}, options, goes_on)

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 _new_lock = locks.reentrant("future")
 
 
+#: What a call comes to here whose future another thread ends: see `attempts`.
+DROPPED = Failure(RuntimeError("another attempt goes on"))
+
+
 class Task(Future[Any]):
     """The future of a call in a thread, and the call itself while it waits.
 
@@ -80,6 +84,8 @@ class Task(Future[Any]):
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             value = Failure(error)
         if type(value) is Failure:
+            if value is DROPPED:
+                return True
             fail(self, value.error)
             name_failure(self, fn, DEFAULTS)
             # The error holds this frame, so this frame must not hold the error.
@@ -171,9 +177,13 @@ class ThreadCall(Call):
         if self.waits_for:
             args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
         fn, options = self.fn, self.options
+        if options.retries and options.timeout is not None:
+            from parallelize.threads.attempts import Attempts
+
+            return Attempts(self, args, kwargs, options.timeout).outcome()
         deadline = self._set_deadline()
         try:
-            return run_retrying(fn, args, kwargs, options)
+            return run_retrying(fn, args, kwargs, options, self.task.may_repeat)
         finally:
             if deadline is not None:
                 deadline.cancel()
