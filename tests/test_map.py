@@ -596,6 +596,9 @@ def test_a_reader_that_comes_late_gets_its_item_by_hand():
         def is_over(self):
             return True
 
+        def close(self):
+            pass
+
     reader = Reader(Core(), timeout=None, return_exceptions=False, progress=None)
     steps = reader.blocks()
     tail = next(steps)

@@ -1,12 +1,24 @@
-"""The progress bar of a map."""
+"""The progress bar of a map.
+
+A bar is for whoever looks on. Where none can be drawn, or not any more, the map goes on
+without: there may be no stderr, or a closed one, nobody may read the pipe behind it, a
+character may not be in its encoding, tqdm may be missing or have been replaced.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import sys
+import warnings
+import weakref
 from _thread import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from parallelize import locks
+from parallelize import lifecycle, locks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class Progress:
@@ -19,24 +31,75 @@ class Progress:
             description: Stands before the bar.
             total: How many items there will be, if that is known.
         """
+        self._has_own_lock = True
+        self._uncounted: Callable[[], Callable[[], int] | None] = _nothing
+        self._bar: Any = None  # a tqdm, while it can be drawn
+        with self._goes_on_without():
+            self._bar = self._made(description, total)
+        if self._bar is not None:
+            _close_at_exit(self)
+
+    def _made(self, description: str | None, total: int | None) -> Any:
         make = _tqdm()
-        self._bar = make(desc=description, total=total)
         # A lock of tqdm's own, for processes too, cannot be tried.
-        self._has_own_lock = make in _ours.values() or not hasattr(make, "_lock")
+        self._has_own_lock = _is_ours(make) or not hasattr(make, "_lock")
+        try:
+            return make(desc=description, total=total)
+        except UnicodeError:
+            _disable_unfinished(make)
+            plain = (description or "").encode("ascii", "backslashreplace").decode()
+            return make(desc=plain or None, total=total, ascii=True)
+        except BaseException:
+            _disable_unfinished(make)
+            raise
+
+    @contextlib.contextmanager
+    def _goes_on_without(self) -> Iterator[None]:
+        """Let an error of the bar be the end of the bar alone."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - of tqdm, and of what it writes to
+            bar, self._bar = self._bar, None
+            _disable(bar)
+            if not isinstance(error, (OSError, ValueError)):  # else: to where?
+                _warn(error)
+
+    def counts(self, uncounted: Callable[[], int]) -> None:
+        """Be told of a method that says how many items are still to be counted."""
+        self._uncounted = weakref.WeakMethod(uncounted)
 
     def advance(self, items: int) -> None:
         """So many items more were given to the reader."""
-        self._bar.update(items)
+        if self._bar is not None:
+            with self._goes_on_without():
+                self._bar.update(items)
 
     def close(self) -> None:
         """Leave the bar as it stands; closing again does nothing."""
-        self._bar.close()
+        if self._bar is None:
+            return
+        _open_bars.discard(self)
+        with self._goes_on_without():
+            self._bar.close()
+        self._bar = None
+
+    def close_with_all(self) -> None:
+        """Close it when the program ends."""
+        uncounted = self._uncounted()
+        if uncounted is not None:
+            self.advance(uncounted())
+        self.close()
+
+    def _reset(self) -> None:
+        """In a forked child: the bar is the parent's to draw."""
+        bar, self._bar = self._bar, None
+        _disable(bar)
 
     def close_at_once(self, items: int) -> bool:
         """Count the last items and close, without waiting for a lock; False if not."""
-        lock = getattr(self._bar, "_lock", None)
-        if lock is None:
-            lock = RLock()
+        if self._bar is None:
+            return True
+        lock: Any = getattr(self._bar, "_lock", None) or RLock()
         if not self._has_own_lock or not lock.acquire(blocking=False):
             return False
         try:
@@ -47,14 +110,62 @@ class Progress:
         return True
 
 
+def _disable(bar: Any) -> None:
+    """Have it draw nothing any more, neither when it is collected nor for others."""
+    with contextlib.suppress(Exception):
+        bar.disable = True
+        type(bar)._instances.discard(bar)
+
+
+def _disable_unfinished(make: Any) -> None:
+    """The same for one that has failed while it was made."""
+    for bar in list(getattr(make, "_instances", ())):
+        if not bar.disable and not hasattr(bar, "last_print_t"):
+            _disable(bar)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _warn(error: Exception) -> None:
+    text = f"there is no progress bar: {type(error).__name__}: {error}"
+    with contextlib.suppress(Exception):  # warnings may have been made errors
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
+# At the end of the interpreter nothing may be drawn any more: a bar that a module holds
+# is closed before. Single operations only, so no lock is needed.
+
+_open_bars: weakref.WeakSet[Progress] = weakref.WeakSet()
+_registered: set[bool] = set()
+
+
+def _close_at_exit(progress: Progress) -> None:
+    _open_bars.add(progress)
+    lifecycle.watch_forks(progress)
+    if not _registered:
+        _registered.add(True)
+        atexit.register(_close_all)
+
+
+def _close_all() -> None:
+    for progress in list(_open_bars):
+        progress.close_with_all()
+
+
 def _tqdm() -> Any:  # one of two classes that share no declared base
+    if _in_notebook():
+        with contextlib.suppress(ImportError):  # the widgets are not installed
+            from tqdm.auto import tqdm as tqdm_auto
+
+            return _with_lock(tqdm_auto)
+    if sys.stderr is None:  # a program without a console
+        msg = "there is nothing to draw on"
+        raise OSError(msg)
     from tqdm import tqdm
 
-    if not _in_notebook():
-        return _with_lock(tqdm)
-    from tqdm.auto import tqdm as tqdm_auto
-
-    return _with_lock(tqdm_auto)
+    return _with_lock(tqdm)
 
 
 def _with_lock(bar: Any) -> Any:
@@ -64,7 +175,7 @@ def _with_lock(bar: Any) -> Any:
     watches over it. Our bars are drawn by the reader's process alone. What tqdm does
     for others is left as it is: it sends its lock to their processes.
     """
-    if hasattr(bar, "_lock"):
+    if hasattr(bar, "_lock") or not isinstance(bar, type):  # or a partial of one
         return bar
     if bar not in _ours:
         own = {"_lock": locks.reentrant("progress")()}
@@ -73,6 +184,10 @@ def _with_lock(bar: Any) -> Any:
 
 
 _ours: dict[Any, Any] = {}
+
+
+def _is_ours(bar: Any) -> bool:
+    return any(bar is each for each in _ours.values())
 
 
 def _in_notebook() -> bool:

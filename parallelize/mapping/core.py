@@ -410,6 +410,52 @@ class Core:
                 self._reading.release()
 
 
+class Spent:
+    """Stands for the core of a map that is over, and holds nothing of it."""
+
+    is_asynchronous: ClassVar[bool] = False
+    is_spent: ClassVar[bool] = True
+    was_read = True
+
+    def fill(self, *, asked: int = 0) -> None:
+        """Start nothing."""
+
+    def take(self) -> None:
+        """Return nothing."""
+
+    def given(self, rows: int) -> None:
+        """Count nothing."""
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for nothing."""
+        return True
+
+    def awaited(self) -> list[Future[Any]]:
+        """Return what is waited for: nothing."""
+        return []
+
+    def call_when_news(self, waker: Callable[[], object]) -> None:
+        """Call it."""
+        waker()
+
+    def is_on_loop_here(self) -> bool:
+        """Whether a loop must not be blocked: there is nothing to wait for."""
+        return False
+
+    def is_over(self) -> bool:
+        """Return True."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    async def closed(self) -> None:
+        """Wait for nothing."""
+
+    def dropped(self) -> None:
+        """Do nothing."""
+
+
 def _part(chunk: Chunk, first: int, outcomes: Sequence[Any]) -> Part:
     """Put together what came, with the arguments of what failed."""
     if isinstance(outcomes, array):

@@ -34,6 +34,7 @@ from parallelize.circles import noted
 from parallelize.clock import monotonic
 from parallelize.ended import no_end
 from parallelize.futures import Outcome
+from parallelize.mapping.core import Core, Spent
 from parallelize.waiting import Patient
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from parallelize.insight.progress import Progress
-    from parallelize.mapping.core import Core
     from parallelize.mapping.orders import Part
 
     # Where outcomes come from (the last of which is its `first`), and how many are
@@ -81,7 +81,7 @@ class Reader(Generic[T]):
         progress: Progress | None,
     ) -> None:
         self.ready: Iterator[T] = iter(())
-        self._core = core
+        self._core: Core | Spent = core
         self._deadline = None if timeout is None else monotonic() + timeout
         self._return_exceptions = return_exceptions
         self._progress = progress
@@ -98,6 +98,8 @@ class Reader(Generic[T]):
         self.turn: Patient = Patient()
         self._tail: Iterator[T] = map(self._ask, repeat(None))
         self._behind: deque[Any] = deque((self._tail,))
+        if progress is not None:
+            progress.counts(self._not_counted)
 
     def blocks(self) -> Iterator[Iterator[T]]:
         """What the chain is made of."""
@@ -131,6 +133,7 @@ class Reader(Generic[T]):
                     if self._let_it_follow():
                         break
                 elif self._is_over(StopIteration):
+                    self._let_go()
                     self._behind.append(_END)
                     break
                 else:
@@ -191,6 +194,7 @@ class Reader(Generic[T]):
                 if self._take():
                     continue
                 if self._is_over(StopIteration, StopAsyncIteration):
+                    self._let_go()
                     raise StopAsyncIteration
                 seconds = self._seconds_left()
                 if seconds is not None and seconds <= 0:
@@ -293,6 +297,15 @@ class Reader(Generic[T]):
 
     # The end.
 
+    def _let_go(self) -> None:
+        """Hold nothing of a map that has given all, though somebody holds the map."""
+        core = self._core
+        core.close()
+        if not core.is_asynchronous:  # whose input may still be closing
+            self._core = Spent()
+        if self._progress is not None:
+            self._progress.close()
+
     def close(self) -> None:
         """See `MapIterator.close`."""
         self._core.was_read = True
@@ -321,11 +334,16 @@ class Reader(Generic[T]):
 
     def _count_given(self) -> None:
         """Count what was given of what was at hand, and drop the rest."""
-        left = len(list(self.ready)) + len(self._sealed)
+        count = self._not_counted()
         self._sealed.clear()
         self._part = None
-        self._given(max(self._taken - left, 0))
+        self._given(count)
         self._taken = 0
+
+    def _not_counted(self) -> int:
+        """How much was given of what was at hand; drops the rest of it."""
+        left = len(list(self.ready)) + len(self._sealed)
+        return max(self._taken - left, 0)
 
     def dropped(self) -> None:
         """The iterator is gone; runs wherever garbage is collected."""
@@ -337,8 +355,7 @@ class Reader(Generic[T]):
             lifecycle.later(self._core.dropped)
 
     def _drop_progress(self, progress: Progress) -> None:
-        left = len(list(self.ready)) + len(self._sealed)
-        given = max(self._taken - left, 0)
+        given = self._not_counted()
         if not progress.close_at_once(given):
             lifecycle.later(partial(_close, progress, given))
 
@@ -348,7 +365,7 @@ def _close(progress: Progress, given: int) -> None:
     progress.close()
 
 
-async def _news(core: Core, seconds: float | None) -> None:
+async def _news(core: Core | Spent, seconds: float | None) -> None:
     """Wait, without blocking the running loop, until `Core.wait` would return."""
     from parallelize.awaiting import resolve_from_thread, running_loop
 
