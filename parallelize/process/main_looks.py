@@ -7,22 +7,24 @@ are compared with a copy. For all else there is no look, and only its pickle tel
 
 from __future__ import annotations
 
+import copy
 import functools
 import types
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.process.main_module import NAMES, has_default_reduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    #: What a value is made of, and the flat containers among that.
-    Looks = tuple[list[Any], list[Any]]
-
 #: A value of more parts than this is better pickled than looked at.
 MOST_PARTS = 5_000
 
+#: A container of more items than this is compared by value.
+LONG = 1_000
+
+_OF_ARRAYS = frozenset(("numpy", "array", "numpy.ma"))
 _CONSTANTS = frozenset((int, float, complex, bool, str, bytes, type(None), type(...)))
 _FLAT = frozenset((list, tuple, dict, set, frozenset))
 
@@ -71,60 +73,70 @@ _STABLE_KINDS = frozenset(
 )
 
 
+class Looks(NamedTuple):
+    """What a value is made of.
+
+    Attributes:
+        parts: The objects in it, compared by identity.
+        copies: By the ids of the flat containers among them, copies of these.
+        sums: By the ids of the arrays among them, what their contents come to.
+    """
+
+    parts: list[Any]
+    copies: dict[int, Any]
+    sums: dict[int, Any]
+
+
 def looks_of(value: object) -> Looks | None:
     """What a value looks like now; None if only its pickle can tell."""
-    looker = _Looker()
-    if not looker.look_at(value):
-        return None
-    copies = [
-        list(each.items()) if type(each) is dict else list(each) for each in looker.flat
-    ]
-    return [*looker.parts, *looker.flat], copies
+    looker = _Looker(None)
+    return looker.looks if looker.look_at(value) else None
 
 
 def unchanged(looks: Looks | None, value: object) -> bool:
     """Whether a value still looks as it did; False if that cannot be told."""
     if looks is None:
         return False
-    looker = _Looker()
-    if not looker.look_at(value):
-        return False
-    parts, copies = looks
-    if not _are_same(parts, [*looker.parts, *looker.flat]):
-        return False
-    return all(map(_has_same, looker.flat, copies))
+    looker = _Looker(looks)
+    return looker.look_at(value) and _are_same(looks.parts, looker.looks.parts)
 
 
 def _are_same(before: Sequence[Any], now: Sequence[Any]) -> bool:
     return len(before) == len(now) and all(map(is_, before, now))
 
 
-def _has_same(container: Any, copy: Sequence[Any]) -> bool:
-    if type(container) is not dict:
-        return _are_same(copy, list(container))
-    if len(container) != len(copy):
+def _has_same(container: Any, before: Any) -> bool:
+    """Whether a container has what it had when it was copied."""
+    if container is before:  # it cannot change
+        return True
+    if len(container) != len(before):
         return False
-    return all(
-        key is known and value is content
-        for (key, value), (known, content) in zip(container.items(), copy, strict=True)
-    )
+    if len(before) > LONG:  # to compare is quicker; so 1 and True are the same there
+        try:
+            return bool(container == before)
+        except Exception:  # noqa: BLE001 - there is something else in it now
+            return False
+    if type(before) is dict:
+        return _are_same([*before, *before.values()], [*container, *container.values()])
+    return _are_same(list(before), list(container))
 
 
 class _Looker:
-    """Takes a value apart."""
+    """Takes a value apart, guided by what it looked like before."""
 
-    def __init__(self) -> None:
-        self.parts: list[Any] = []
-        self.flat: list[Any] = []
+    def __init__(self, before: Looks | None) -> None:
+        self.looks = Looks([], {}, {})
+        self._parts = self.looks.parts
+        self._before = before
         self._seen: set[int] = set()
 
     def look_at(self, value: object) -> bool:
         """Note a value and what it is made of; False if that cannot be told."""
         kind = type(value)
-        self.parts.append(value)
+        self._parts.append(value)
         if kind in _CONSTANTS or kind in _STABLE_KINDS or id(value) in self._seen:
             return True
-        if len(self.parts) > MOST_PARTS:
+        if len(self._parts) > MOST_PARTS:
             return False
         self._seen.add(id(value))
         return self._look_inside(value, kind)
@@ -140,6 +152,8 @@ class _Looker:
             return self._container(value)
         if kind in _WRAPPERS:
             return self._all(_WRAPPERS[kind](value))
+        if kind is bytearray or kind.__module__ in _OF_ARRAYS:
+            return self._array(value)
         if kind.__module__ in _STABLE:
             return True
         if kind.__module__.partition(".")[0] == "parallelize":
@@ -149,9 +163,12 @@ class _Looker:
         return False
 
     def _container(self, value: Any) -> bool:
+        known = None if self._before is None else self._before.copies.get(id(value))
+        if known is not None:
+            return _has_same(value, known)
         items = value.values() if type(value) is dict else value
         if _CONSTANTS.issuperset(map(type, items)):
-            self.flat.append(value)
+            self.looks.copies[id(value)] = copy.copy(value)
             return True
         if len(value) > MOST_PARTS:
             return False
@@ -159,8 +176,25 @@ class _Looker:
             items = [each for pair in value.items() for each in pair]
         return self._all(items)
 
+    def _array(self, value: Any) -> bool:
+        known = None if self._before is None else self._before.sums.get(id(value))
+        found = _sum_of(value)
+        self.looks.sums[id(value)] = found
+        return found is not None and (self._before is None or found == known)
+
     def _all(self, values: Iterable[object]) -> bool:
         return all(map(self.look_at, values))
+
+
+def _sum_of(array: Any) -> tuple[Any, ...] | None:
+    """What the contents of an array come to; None if they are no plain numbers."""
+    from zlib import crc32
+
+    try:
+        with memoryview(array) as view:
+            return view.format, view.shape, view.strides, crc32(view)
+    except (TypeError, ValueError, BufferError):
+        return None
 
 
 def _parts_of_function(fn: types.FunctionType) -> Iterable[Any]:
@@ -197,7 +231,7 @@ _WRAPPERS: dict[type, Any] = {
 
 def _is_plain(kind: type) -> bool:
     """Whether instances have their attributes in a dictionary, and nothing else."""
-    if kind.__dictoffset__ == 0 or "__getstate__" in vars(kind):
+    if kind.__dictoffset__ == 0:
         return False
     for each in kind.__mro__[:-1]:
         if "__slots__" in vars(each) and vars(each)["__slots__"]:

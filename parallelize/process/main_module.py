@@ -67,6 +67,7 @@ _LENGTH = 8  # bytes of the number behind the mark: how long the units are
 _building = locks.reentrant("building", native.RLock)()
 _latest: dict[str, int] = {}  # name -> number of the unit that was received last
 _waiting: dict[str, Unit] = {}  # name -> the unit that will define it
+_needed: set[str] = set()  # names that were asked for, or that functions mention
 _due: dict[str, None] = {}  # names to be built before the next call begins
 _wished: dict[str, None] = {}  # the same, but only if it can be done
 _own: set[str] = set()  # names that the worker has as a fork of the program
@@ -184,7 +185,7 @@ def _store(unit: Unit) -> None:
     number, names, data = unit
     if all(_latest.get(name) == number for name in names):
         return
-    replaces = any(map(_has_been_built, names))
+    replaces = any(map(_is_needed, names))
     for name in names:
         _latest[name] = number
         if data:
@@ -200,8 +201,9 @@ def _store(unit: Unit) -> None:
         _wished[names[0]] = None
 
 
-def _has_been_built(name: str) -> bool:
-    return name in _space() and (name in _latest or name in _own)
+def _is_needed(name: str) -> bool:
+    """Whether what has been built here mentions a name, or is it."""
+    return name in _needed or name in _own
 
 
 def is_settled() -> bool:
@@ -249,6 +251,7 @@ def build(name: str) -> None:
     _, names, data = unit
     for each in names:
         _waiting.pop(each, None)
+    _needed.update(names)
     _depth += 1
     try:
         _space().update(pickle.loads(origins.opened(data)))
@@ -325,6 +328,7 @@ def need(names: Iterable[str], *, everything: bool = False) -> None:
         _everything = True
         _wished.update(dict.fromkeys(_waiting))
     for name in names:
+        _needed.add(name)
         if name in _waiting:
             _due[name] = None
     settle()
@@ -515,6 +519,7 @@ def has_default_reduce(kind: Any) -> bool:
     return (
         kind.__reduce_ex__ is object.__reduce_ex__
         and kind.__reduce__ is object.__reduce__
+        and kind.__getstate__ is object.__getstate__
     )
 
 

@@ -197,6 +197,7 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
         def begin(
             self, space: dict[str, Any], defined: frozenset[str] = frozenset()
         ) -> None:
+            _send_main_by_value()
             self.space = space
             self.defined = defined
             self.named = _named(space)
@@ -415,6 +416,15 @@ def _definitions_pickler() -> Any:
             return False  # an object in common makes names a unit
 
     return Definitions
+
+
+def _send_main_by_value() -> None:
+    """Have cloudpickle see the main module by its other name, too, as no module."""
+    module = sys.modules.get("__mp_main__")
+    if module is not None and module.__name__ == "__mp_main__":
+        import cloudpickle
+
+        cloudpickle.register_pickle_by_value(module)
 
 
 def _copyreg_table() -> Mapping[type, Any]:

@@ -35,7 +35,7 @@ from parallelize.process import native
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 #: op, worker's id, and a pid, signal or status.
 MESSAGE = struct.Struct("<IiQ")
@@ -255,6 +255,7 @@ class Server:
             native.signal(signal.SIGCHLD, signal.SIG_DFL)
             for sock in (self._sock, self._bell, self._ring):
                 sock.close()
+            _reseed()
             self._launch(fds)
         except BaseException:  # noqa: BLE001 - nobody else is there to say it
             _end_by_error()
@@ -317,6 +318,26 @@ class Server:
             self._reap()
         for pid in self._workers:
             os.kill(pid, signal.SIGKILL)
+
+
+def _reseed() -> None:
+    """Seed numpy's global generator from the system, if this is a copy that has it.
+
+    Else all workers would draw the same numbers, which is never meant. `random` does
+    so itself after each fork; generators that are objects are the user's own affair.
+    """
+    numpy: Any = sys.modules.get("numpy.random")
+    if numpy is None:
+        return
+    with contextlib.suppress(Exception):  # half loaded, or of another version
+        generator = numpy.mtrand._rand._bit_generator
+        if not generator.lock.acquire(blocking=False):
+            return  # another thread of the program drew a number when that was copied
+        generator.lock.release()
+        if type(generator) is numpy.MT19937:
+            numpy.seed()
+        else:  # the user's choice, which cannot be seeded again
+            numpy.set_bit_generator(type(generator)())
 
 
 def _be_worker(fds: list[int]) -> None:

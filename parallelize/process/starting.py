@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from parallelize.clock import monotonic
 from parallelize.errors import SerializationError
 from parallelize.insight import logs
-from parallelize.process import launch, messages, origins, pickling
+from parallelize.process import (
+    interpreter_state,
+    launch,
+    messages,
+    origins,
+    pickling,
+)
 from parallelize.process.inheritance import Inheritance
 from parallelize.process.main_picture import world
 from parallelize.process.segments import MOST_KEPT, MOST_SEGMENTS
@@ -61,6 +67,8 @@ class Starter:
         self._shares: Sequence[Shared[Any]] = ()  # among the arguments
         self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
         self._last_worker = 0
+        self._decimal_context: object = None  # of the thread of the first call
+        self._registered: list[Part] = []  # what the script has in copyreg, for one
         self._copied: dict[str, Any] | None = None  # the names that a fork has
         origins.workers_have(sys.path)  # before the first call is pickled
 
@@ -72,8 +80,21 @@ class Starter:
         """
         from parallelize.cpus import cpu_count
 
+        if self._settings.method != "fork":  # a copy has all of that
+            self._decimal_context = interpreter_state.own_decimal_context()
+            self._registered = self._encoded_registered()
         self._initializer = self._encoded_initializer()
         self._threads_each = max(1, cpu_count() // self._settings.max_workers)
+
+    def _encoded_registered(self) -> list[Part]:
+        """What the script has registered of its own classes; what fails stays away."""
+        registered = interpreter_state.take_registered()
+        if not registered:
+            return []
+        try:
+            return pickling.dumps(registered)
+        except Exception:  # noqa: BLE001 - a call that needs it will fail, and say why
+            return []
 
     def _encoded_initializer(self) -> list[Part]:
         initializer, initargs = self._settings.initializer, self._settings.initargs
@@ -132,6 +153,8 @@ class Starter:
             "copy": self._settings.method == "fork",
             "cwd": _folder(),
             "names": self._process_names(worker),
+            "state": None if self._settings.method == "fork" else self._state(),
+            "registered": self._registered or None,
             "initializer": self._initializer or None,
             "threads": self._threads_each,
             "segments": max(2, MOST_SEGMENTS // self._settings.max_workers),
@@ -139,6 +162,9 @@ class Starter:
             "reports": logs.settings(self._name_of(worker)),
         }
         return pack(messages.START, 0, [pickle.dumps(settings, 5)])
+
+    def _state(self) -> interpreter_state.State:
+        return interpreter_state.take(self._decimal_context)
 
     def _process_names(self, worker: Worker) -> Names:
         """What multiprocessing in the worker is to say of it and of its parent."""

@@ -29,6 +29,7 @@ from parallelize import gaps, locks
 from parallelize.clock import monotonic_ns
 from parallelize.process import (
     inheritance,
+    interpreter_state,
     last_words,
     main_module,
     messages,
@@ -468,6 +469,10 @@ def _settle_in(settings: dict[str, Any]) -> None:
         # Gone, or not to be entered: stay where the server was started.
         with contextlib.suppress(OSError):
             os.chdir(settings["cwd"])
+    if settings["state"] is not None:
+        interpreter_state.apply(settings["state"])
+    if settings["registered"]:
+        interpreter_state.register(**pickling.loads(settings["registered"]))
     try:
         _initialize(settings["initializer"])
     except BaseException:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,8 @@ class WorkerLoop:
         self._sender = sender
         self._exchange = exchange
         self._unpack = unpack
+        # What the main thread's calls find: the script's decimal context, for one.
+        self._context = copy_context()
         # The loop thread's alone.
         self._tasks: dict[int, asyncio.Task[Answer]] = {}
         self._cancelled: set[int] = set()  # of those that were cancelled before
@@ -94,7 +97,8 @@ class WorkerLoop:
         self._words[TASK] = id
         if frame.micros:  # the pool measures its time from here on
             self._flush_soon()
-        task = self._thread.loop.create_task(self._run(frame))
+        context = self._context.copy()
+        task = self._thread.loop.create_task(self._run(frame), context=context)
         self._tasks[id] = task
         task.add_done_callback(
             lambda done: self._guarded(partial(self._ended, id, begun, done))

@@ -1,0 +1,203 @@
+"""Settings of the interpreter that a script makes at its top, for its workers.
+
+A worker of the standard library has them because it runs the script, or is a copy of
+the program. Here the program sends what is cheap to read and to set, as it is when a
+worker starts: limits, the garbage collector, the default timeout of sockets, the
+locale, the decimal context of the thread that made the pool's first call, functions of
+`copyreg` and levels of `logging`. Modules that the program has not loaded are not
+loaded for this, on either side.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+
+from parallelize.process.main_module import NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    State = dict[str, Any]
+
+#: What a decimal context has in a program that changes none.
+_PLAIN_DECIMAL = (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0)
+
+_PLAIN_LEVELS = frozenset(
+    ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET", "WARN", "FATAL")
+)
+
+
+def take(decimal_context: object = None) -> State:
+    """Read the settings of this interpreter.
+
+    Args:
+        decimal_context: What `own_decimal_context` has returned in the thread of the
+            pool's first call.
+    """
+    state: State = {
+        "recursion": sys.getrecursionlimit(),
+        "digits": sys.get_int_max_str_digits(),
+        "switch": sys.getswitchinterval(),
+        "gc": (gc.isenabled(), gc.get_threshold()),
+        "stack": threading.stack_size(),
+        "decimal": decimal_context,
+    }
+    for module, name, read in _READERS:
+        loaded = sys.modules.get(module)
+        if loaded is not None:
+            state[name] = read(loaded)
+    return {name: value for name, value in state.items() if value is not None}
+
+
+def own_decimal_context() -> object:
+    """The decimal context of this thread, if it is not the usual one."""
+    decimal = sys.modules.get("decimal")
+    try:
+        return None if decimal is None else _decimal_context(decimal)
+    except AttributeError:  # another thread has loaded it half
+        return None
+
+
+def _decimal_context(decimal: Any) -> object:
+    context = decimal.getcontext()
+    numbers = (context.prec, context.rounding, context.Emin, context.Emax)
+    traps = {signal.__name__ for signal, on in context.traps.items() if on}
+    if (*numbers, context.capitals, context.clamp) == _PLAIN_DECIMAL and traps == {
+        "InvalidOperation",
+        "DivisionByZero",
+        "Overflow",
+    }:
+        return None
+    copy = context.copy()
+    copy.clear_flags()
+    return copy
+
+
+def _read_socket(socket: Any) -> object:
+    return socket.getdefaulttimeout() if hasattr(socket, "getdefaulttimeout") else None
+
+
+def _read_locale(locale: Any) -> object:
+    """The locale, where it is not that with which Python starts."""
+    try:
+        categories = {locale.setlocale(c) for c in (locale.LC_NUMERIC, locale.LC_TIME)}
+        categories.add(locale.setlocale(locale.LC_COLLATE))
+        return None if categories == {"C"} else locale.setlocale(locale.LC_ALL)
+    except (AttributeError, locale.Error):
+        return None
+
+
+def _read_logging(logging: Any) -> object:
+    """The names of levels that the program has added, and whether errors are shown."""
+    names = getattr(logging, "_levelToName", {})
+    added = {
+        level: name
+        for level, name in names.items()
+        if name not in _PLAIN_LEVELS and isinstance(level, int)
+    }
+    shows = getattr(logging, "raiseExceptions", True)
+    return (added, shows) if added or not shows else None
+
+
+_READERS: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
+    ("socket", "timeout", _read_socket),
+    ("locale", "locale", _read_locale),
+    ("logging", "logging", _read_logging),
+)
+
+
+def apply(state: State) -> None:
+    """In a worker: make the settings those of the program."""
+    for name, value in state.items():
+        try:
+            _WRITERS[name](value)
+        except Exception:  # noqa: BLE001, S112 - it is too much for this process
+            continue
+
+
+def _write_gc(value: tuple[bool, tuple[int, int, int]]) -> None:
+    enabled, threshold = value
+    gc.set_threshold(*threshold)
+    if not enabled:
+        gc.disable()
+
+
+def _write_timeout(value: float) -> None:
+    import socket
+
+    socket.setdefaulttimeout(value)
+
+
+def _write_locale(value: str) -> None:
+    import locale
+
+    locale.setlocale(locale.LC_ALL, value)
+
+
+def _write_decimal(value: Any) -> None:
+    import decimal
+
+    decimal.setcontext(value)
+
+
+def _write_logging(value: tuple[dict[int, str], bool]) -> None:
+    import logging
+
+    names, logging.raiseExceptions = value
+    for level, name in names.items():
+        logging.addLevelName(level, name)
+
+
+_WRITERS: dict[str, Callable[[Any], object]] = {
+    "recursion": sys.setrecursionlimit,
+    "digits": sys.set_int_max_str_digits,
+    "switch": sys.setswitchinterval,
+    "gc": _write_gc,
+    "stack": threading.stack_size,
+    "timeout": _write_timeout,
+    "locale": _write_locale,
+    "decimal": _write_decimal,
+    "logging": _write_logging,
+}
+
+
+# What needs the script's own classes and functions.
+
+
+def take_registered() -> dict[str, Any]:
+    """What the script has registered of its own: in `copyreg`, and its logger class."""
+    import copyreg
+
+    reducers = [
+        (cls, reduce)
+        for cls, reduce in copyreg.dispatch_table.items()
+        if _is_of_script(cls) or _is_of_script(reduce)
+    ]
+    registered: dict[str, Any] = {"reducers": reducers} if reducers else {}
+    logging: Any = sys.modules.get("logging")
+    logger_class = getattr(logging, "_loggerClass", None)
+    if _is_of_script(logger_class):
+        registered["logger_class"] = logger_class
+    return registered
+
+
+def _is_of_script(obj: object) -> bool:
+    return getattr(obj, "__module__", None) in NAMES
+
+
+def register(
+    reducers: Sequence[tuple[type, Any]] = (), logger_class: Any = None
+) -> None:
+    """In a worker: register what `take_registered` has found."""
+    import copyreg
+
+    for cls, reduce in reducers:
+        copyreg.pickle(cls, reduce)
+    if logger_class is not None:
+        import logging
+
+        logging.setLoggerClass(logger_class)

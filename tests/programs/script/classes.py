@@ -1,0 +1,128 @@
+import abc, collections, contextvars, ctypes, dataclasses, enum, functools, itertools
+import logging, pickle, queue, sqlite3, struct, sys, threading, typing, weakref
+
+
+class Color(enum.Enum):
+    RED = 1
+    BLUE = object()
+
+
+check(lambda c: (c is Color.RED, Color(1) is Color.RED), Color.RED)
+print(ex.submit(lambda: Color.RED).result() is Color.RED)
+
+
+class Shape(abc.ABC):
+    registry = {}
+
+    def __init_subclass__(cls, **kw):
+        super().__init_subclass__(**kw)
+        Shape.registry[cls.__name__] = cls
+
+    @abc.abstractmethod
+    def a(self): ...
+
+
+class Sq(Shape):
+    def a(self):
+        return 1
+
+
+class Ci(Shape):
+    def a(self):
+        return 2
+
+
+check(lambda: (sorted(Shape.registry), Shape.registry["Sq"] is Sq, Sq().a()))
+
+
+class Meta(type):
+    made = []
+
+    def __new__(m, n, b, d, **k):
+        c = super().__new__(m, n, b, d)
+        Meta.made.append(n)
+        return c
+
+
+class M1(metaclass=Meta):
+    pass
+
+
+class M2(M1):
+    pass
+
+
+check(lambda: (Meta.made, type(M2) is Meta, M2.__mro__[1] is M1))
+HANDLERS = {}
+
+
+def register(name):
+    def deco(fn):
+        HANDLERS[name] = fn
+        return fn
+
+    return deco
+
+
+@register("a")
+def ha():
+    return "A"
+
+
+@register("b")
+def hb():
+    return "B"
+
+
+check(lambda: ({k: v() for k, v in HANDLERS.items()}, HANDLERS["a"] is ha))
+NT = collections.namedtuple("NT", "a b")
+
+
+class NT2(typing.NamedTuple):
+    a: int
+    b: NT
+
+
+check(lambda: NT2(1, NT(2, 3)))
+check(lambda x: isinstance(x, NT2), NT2(1, NT(1, 2)))
+
+
+class E1(Exception):
+    def __init__(self, a, b):
+        super().__init__(a, b)
+
+
+def r():
+    raise E1(1, 2)
+
+
+try:
+    ex.submit(r).result()
+except E1 as e:
+    print("E1 ok")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FS:
+    a: int = 1
+
+
+check(lambda: FS(3))
+check(lambda f: f == FS(3), FS(3))
+
+
+class Proto(typing.Protocol):
+    def go(self) -> int: ...
+
+
+class Impl:
+    def go(self):
+        return 1
+
+
+@typing.runtime_checkable
+class RP(typing.Protocol):
+    def go(self): ...
+
+
+check(lambda: isinstance(Impl(), RP))
