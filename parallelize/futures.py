@@ -102,8 +102,7 @@ _CANCELLED = (_UNNOTIFIED, _NOTIFIED)
 _ENDED = (FINISHED, *_CANCELLED)
 _LIVE = (RUNNING, PENDING)
 
-# Programs look there for what the standard library logs in these words, too.
-_log = logging.getLogger("concurrent.futures")
+_log = logging.getLogger("parallelize")
 
 
 class Outcome:
@@ -408,7 +407,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if self._state == _UNNOTIFIED:
                 self._settle(_NOTIFIED, "add_cancelled")
                 return False
-        _log.critical("Future %s in unexpected state: %s", id(self), self._state)
+        # Programs look there for what the standard library logs in these words, too.
+        log = logging.getLogger("concurrent.futures")
+        log.critical("Future %s in unexpected state: %s", id(self), self._state)
         msg = f"Future in unexpected state {self._state}, expected PENDING"
         raise RuntimeError(msg)
 

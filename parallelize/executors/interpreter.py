@@ -142,6 +142,10 @@ class InterpreterPoolExecutor(Executor):
         return self._pool._broken
 
     @property
+    def _shutdown(self) -> bool:
+        return self._closed
+
+    @property
     def _closed(self) -> bool:
         return self._pool._closed
 

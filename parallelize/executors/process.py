@@ -199,10 +199,15 @@ class ProcessPoolExecutor(Executor):
         with waiting.away():
             self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
+    # What programs written for the standard library look at, too.
+
     @property
     def _broken(self) -> str | bool:
-        # Programs written for the standard library look at it, too.
         return False if self._made is None else self._made.broken or False
+
+    @property
+    def _shutdown_thread(self) -> bool:
+        return self._closed
 
     @property
     def _closed(self) -> bool:

@@ -129,6 +129,10 @@ class ThreadPoolExecutor(Executor):
         return BROKEN if self._engine.state is State.BROKEN else False
 
     @property
+    def _shutdown(self) -> bool:
+        return self._closed
+
+    @property
     def _closed(self) -> bool:
         return self._engine.state is not State.OPEN
 
