@@ -18,6 +18,7 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from parallelize.circles import noted
+from parallelize.waiting import call_pending, here
 
 if TYPE_CHECKING:
     from parallelize.futures import Future, Outcome
@@ -68,6 +69,8 @@ async def value_of(future: Future[T]) -> T:
 
 
 async def _end_of(future: Future[T], loop: asyncio.AbstractEventLoop) -> None:
+    if here.pending:  # a loop in a callback
+        call_pending((future,))
     waiter: asyncio.Future[None] = loop.create_future()
     future.add_done_callback(lambda _: resolve_from_thread(loop, waiter))
     try:

@@ -205,7 +205,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         @property
         def _condition(self) -> threading.Condition:
             if here.pending and not self.done():  # who asks for it is about to wait
-                call_pending()
+                call_pending((self,))
             with self._guard:
                 if self._made_condition is None:
                     self._made_condition = threading.Condition(self._guard)
@@ -320,7 +320,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         Callbacks run in the order in which they were added, in a thread of
         parallelize. An error of a callback is logged and hurts nobody. Those of
         futures that a callback ends run before it goes on, unless callbacks are
-        nested deeply; then when the others have run.
+        nested deeply; then when the others have run. A callback may wait for other
+        calls, also of the same pool.
 
         Args:
             fn: Called with this future as its only argument.
@@ -509,7 +510,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 raise TimeoutError
             return
         if here.pending:
-            call_pending()
+            call_pending((self,))
         worker = here.worker
         if worker is None:
             self._sleep(timeout)

@@ -57,7 +57,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("outlet", "tracker"),
     ("sender",),
     ("reading", "adding", "credit", "control", "received", "shares", "leases"),
-    ("modules", "kinship"),
+    ("modules", "kinship", "service"),
 )
 
 _RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -83,10 +83,13 @@ class _Here(threading.local):
         pending: What is to be called, one list for each call that is being made of
             callbacks; the innermost last.
         nested: How many of these there may be.
+        makes_way: Called with what is waited for, before it is: others may wait for
+            what this thread would do.
     """
 
     worker: Worker | None = None
     nested: int = NESTED
+    makes_way: Callable[[Iterable[Future[Any]]], object] | None = None
 
     def __init__(self) -> None:
         self.pending: list[deque[Action]] = []
@@ -109,8 +112,17 @@ def call_in_turn(actions: Iterable[Action]) -> None:
         pending.pop()
 
 
-def call_pending() -> None:
-    """Call what this thread has put off, before it waits."""
+def call_pending(futures: Iterable[Future[Any]] = ()) -> None:
+    """Call what this thread has put off, before it waits.
+
+    Args:
+        futures: What it waits for, as far as that is known.
+
+    Raises:
+        RuntimeError: It would wait for itself.
+    """
+    if here.makes_way is not None:
+        here.makes_way(futures)
     for actions in reversed(here.pending.copy()):
         _call_all(actions)
 
@@ -134,7 +146,7 @@ def away(*futures: Future[Any]) -> Generator[None]:
         *futures: What it waits for, as far as that is known.
     """
     if here.pending:
-        call_pending()
+        call_pending(futures)
     worker = here.worker
     if worker is None:
         yield

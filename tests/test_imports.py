@@ -350,7 +350,7 @@ LAYERS = [
     ["streams.channel", "streams.pump", "streams"],
     ["ahead"],
     ["calls", "callables", "cpus", "references", "_died"],
-    ["dependencies", "ended", "coroutines", "awaiting"],
+    ["dependencies", "ended", "coroutines", "awaiting", "services"],
     ["circles"],
     ["futures"],
     ["unread"],

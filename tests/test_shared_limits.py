@@ -120,6 +120,13 @@ def test_places_are_given_in_the_order_of_arrival(pool):
     assert seen == list(range(60))
 
 
+def test_short_calls_that_travel_together_have_a_limit_too():
+    with ProcessPoolExecutor(1) as processes:
+        one = threaded(executor=processes, limit=20)(identity)
+        made = [one(n) for n in range(200)]
+        assert gather(*made).result(30) == list(range(200))
+
+
 def test_what_is_cancelled_while_it_waits_takes_no_place(pool):
     go = threading.Event()
     one = threaded(executor=pool, limit=1)(lambda x: x and go.wait(10))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from parallelize import locks
 from parallelize.agenda import Agenda, Deadline
 from parallelize.clock import bounded, monotonic
+from parallelize.services import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,12 +37,12 @@ class _Timer(Agenda):
         # The condition's lock guards everything here; nothing is taken under it.
         # It is reentrant as finalisers may cancel deadlines.
         self._changed = threading.Condition(_new_timer_lock())
-        self._thread: threading.Thread | None = None  # one that runs
+        self._service: Service | None = None  # one that runs
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
         with self._changed:
             deadline = self.at(monotonic() + seconds, action)
-            if self._thread is None:
+            if self._service is None:
                 self._start(deadline)
             elif self._heap[0][2] is deadline:
                 self._changed.notify()
@@ -52,25 +53,25 @@ class _Timer(Agenda):
             super().one_is_void()
 
     def _start(self, deadline: Deadline) -> None:
-        # A daemon, for it never ends by itself and holds nothing to be saved.
-        thread = threading.Thread(
-            target=self._run, name="parallelize-deadlines", daemon=True
-        )
+        service = Service("parallelize-deadlines", self._run)
         try:
-            thread.start()
+            service.start()
         except BaseException:  # the system has no thread left, or Ctrl-C
             deadline.cancel()
             raise
-        self._thread = thread
+        self._service = service
 
-    def _run(self) -> None:
+    def _run(self, service: Service) -> None:
         try:
-            while True:
-                self._next().meet()
+            service.serve(self._turn)
         finally:  # by SystemExit of an action: the next deadline starts another
             with self._changed:
-                if self._thread is threading.current_thread():
-                    self._thread = None
+                if self._service is service and service.is_here():
+                    self._service = None
+
+    def _turn(self) -> bool:
+        self._next().meet()
+        return True
 
     def _next(self) -> Deadline:
         with self._changed:

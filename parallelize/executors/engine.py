@@ -31,6 +31,7 @@ from parallelize.executors.gate import Gate
 from parallelize.executors.puts import Puts
 from parallelize.futures import Failure, Future
 from parallelize.raised import is_a
+from parallelize.services import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -289,36 +290,39 @@ class _Answers:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        # Guards _thread; nothing is taken under it. Reentrant for signal handlers.
+        # Guards _service; nothing is taken under it. Reentrant for signal handlers.
         self._lock = locks.reentrant("answers")()
-        self._thread: threading.Thread | None = None
+        self._service: Service | None = None
 
     def put(self, action: Callable[[], object]) -> None:
         self._queue.put(action)
-        if self._thread is None:
+        if self._service is None:
             self._start()
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None:
-                # A daemon: at the end of the program the gate waits for the calls.
-                self._thread = threading.Thread(
-                    target=self._run, name="parallelize-answers", daemon=True
-                )
-                self._thread.start()
+            if self._service is None:
+                # At the end of the program the gate waits for the calls.
+                service = Service("parallelize-answers", self._run)
+                service.start()
+                self._service = service
 
-    def _run(self) -> None:
-        while (action := self._queue.get()) is not None:
-            try:
-                action()
-            except Exception:  # noqa: BLE001 - the other calls must end
-                _log.exception("an answer could not be delivered")
-            del action  # it holds the call
-        self._queue.put(None)  # for another, which a signal handler may have started
+    def _run(self, service: Service) -> None:
+        if service.serve(self._turn):
+            self._queue.put(None)  # for another: a signal handler may start one
+
+    def _turn(self) -> bool:
+        action = self._queue.get()
+        if action is None:
+            return False
+        try:
+            action()
+        except Exception:  # noqa: BLE001 - the other calls must end
+            _log.exception("an answer could not be delivered")
+        return True
 
     def stop(self) -> None:
         """End the thread when it has done all; a callback may ask for that itself."""
         self._queue.put(None)
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        if self._service is not None:
+            self._service.join()

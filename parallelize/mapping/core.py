@@ -29,7 +29,7 @@ from parallelize.ended import Settled
 from parallelize.futures import Outcome
 from parallelize.mapping.orders import AsCompleted, Chunk, InOrder, Order, Part
 from parallelize.mapping.source import Input, Source, hold_futures
-from parallelize.waiting import here
+from parallelize.waiting import call_pending, here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -154,6 +154,8 @@ class Core:
         Returns:
             False if the timeout, in seconds, passed before.
         """
+        if here.pending:
+            call_pending(self.awaited())
         worker = here.worker
         if worker is None:
             return self._sleep(timeout)

@@ -76,6 +76,12 @@ class Bundle(RowsTask):
         """Where a call stands."""
         return self._calls.index(call) - self._first
 
+    def ended(self) -> None:
+        """Need nothing: the end of each call tells its limit, if there is one."""
+
+    def futures(self) -> Sequence[Future[Any]]:
+        return [call.future for call in self._calls]
+
     def disown(self) -> None:
         """In a forked child: the calls are the parent's."""
         for call in self._calls:

@@ -10,12 +10,12 @@ import contextlib
 import logging
 import os
 import selectors
-import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parallelize import raised
 from parallelize.clock import bounded, monotonic
+from parallelize.futures import unended
 from parallelize.insight import logs
 from parallelize.process import command, kinship, messages, native
 from parallelize.process.coroutines import CoroutineTask
@@ -27,11 +27,13 @@ from parallelize.process.row_tasks import RowsTask
 from parallelize.process.tasks import CallTask
 from parallelize.process.transport import MOST_PARTS, DoesNotFitError, ProtocolError
 from parallelize.process.workers import Stage, exit_code
+from parallelize.services import Service
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from parallelize.futures import Future
     from parallelize.process.launch import Event, Launcher
     from parallelize.process.pool import Pool
     from parallelize.process.tasks import Task
@@ -71,9 +73,8 @@ class Dispatcher:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._thread = threading.Thread(
-            target=self._run, name="parallelize-dispatcher", daemon=True
-        )
+        self._service = Service("parallelize-dispatcher", self._run, self._refuse_wait)
+        self._has_failed = False
         self._bell, self._ring = native.socket_pair()
         self._bell.setblocking(False)
         self._ring.setblocking(False)
@@ -88,17 +89,15 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._service.start()
 
     def join(self) -> None:
         """Wait for the thread to end, unless this is the thread."""
-        if not self.is_here():
-            self._thread.join()
+        self._service.join()
 
     def is_here(self) -> bool:
         """Whether this is the dispatcher's thread."""
-        # current_thread() would make an object for a thread that it does not know.
-        return self._thread.ident == threading.get_ident()
+        return self._service.is_here()
 
     def wake(self) -> None:
         """Have the thread look at the pool; the caller holds the pool's lock."""
@@ -118,24 +117,49 @@ class Dispatcher:
 
     def forget(self) -> None:
         """In a forked child: close our copies."""
+        self._service.forget()
         self._bell.close()
         self._ring.close()
         self._selector.close()
 
     # The loop.
 
-    def _run(self) -> None:
+    def _run(self, service: Service) -> None:
         try:
-            while not self._pool.may_end():
-                for key, mask in self._events():
-                    key.data(mask)
-                self._do_what_is_due()
+            is_end = service.serve(self._turn)
         except BaseException:  # noqa: BLE001 - nobody may be left waiting
             with contextlib.suppress(Exception):
                 _log.exception("the dispatcher of a process pool failed")
+            self._has_failed = True
             self._fail_everything()
-        finally:
+            is_end = service.call_back()
+        if is_end:
             self._close()
+
+    def _turn(self) -> bool:
+        """Do what there is to do, when there is something; False at the end."""
+        if self._has_failed or self._pool.may_end():
+            return False
+        for key, mask in self._events():
+            key.data(mask)
+        self._do_what_is_due()
+        return True
+
+    def _refuse_wait(self, futures: Iterable[Future[Any]]) -> None:
+        """Raise where this thread is about to wait for what it would bring itself."""
+        sought = unended(futures)
+        if any(map(self._brings, sought)) or self._pool.has_any(sought):
+            msg = (
+                "the thread that brings the results of a process pool cannot wait for "
+                "a call of that pool, it would wait for ever. Log handlers, "
+                "showwarning, __del__ and what unpickles an error may run in it: let "
+                "them hand over to another thread. (Done-callbacks may wait.)"
+            )
+            raise RuntimeError(msg)
+
+    def _brings(self, future: Future[Any]) -> bool:
+        call = future._call
+        return isinstance(call, CallTask) and call.pool is self._pool
 
     def _events(self) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for something to happen, at first awake if that is likely to help."""

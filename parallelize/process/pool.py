@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from parallelize.agenda import Deadline
     from parallelize.calls import Rows
     from parallelize.errors import WorkerStartError
+    from parallelize.futures import Future
     from parallelize.options import CallOptions
     from parallelize.process.coroutines import Take
     from parallelize.process.early import EarlyServer
@@ -273,6 +274,17 @@ class Pool:
 
         for task in tasks:
             self.end_later(partial(task.abort, TaskKilled(task.name())))
+
+    def has_any(self, futures: Iterable[Future[Any]]) -> bool:
+        """Whether one of these is the future of a call that this pool has."""
+        sought = {id(each) for each in futures}
+        if not sought:
+            return False
+        with self.lock:
+            tasks = [*self.held, *self.queue]
+            for worker in self.workers.values():
+                tasks += worker.tasks.values()
+        return any(id(each) in sought for task in tasks for each in task.futures())
 
     # What futures are told.
 

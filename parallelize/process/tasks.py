@@ -126,6 +126,10 @@ class Task(Call):
         """How many calls of it have not ended."""
         return self.size
 
+    def futures(self) -> Sequence[Future[Any]]:
+        """What ends with it."""
+        return ()
+
     # What the two kinds do differently.
 
     def begin(self) -> bool:
@@ -309,6 +313,9 @@ class CallTask(Task):
         """Whether it may be sent in a bundle at all."""
         limits = self.options
         return bool(self.simple) and limits.timeout is None and not limits.retries
+
+    def futures(self) -> Sequence[Future[Any]]:
+        return (self.future,)
 
     def place(self) -> Worker | None:
         """The worker that has it."""
