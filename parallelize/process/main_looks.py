@@ -147,7 +147,8 @@ class _Looker:
         if isinstance(value, type):
             if value.__module__ not in NAMES:
                 return True
-            return self._all((*value.__bases__, *vars(value).values()))
+            parts = (*value.__bases__, *vars(value).values(), *_registered_with(value))
+            return self._all(parts)
         if kind in _FLAT:
             return self._container(value)
         if kind in _WRAPPERS:
@@ -184,6 +185,16 @@ class _Looker:
 
     def _all(self, values: Iterable[object]) -> bool:
         return all(map(self.look_at, values))
+
+
+def _registered_with(cls: Any) -> list[Any]:
+    """The classes that were registered with an abstract base class."""
+    if "_abc_impl" not in vars(cls):
+        return []
+    import abc
+
+    dump: Any = getattr(abc, "_get_dump", None)
+    return [] if dump is None else sorted((ref() for ref in dump(cls)[0]), key=id)
 
 
 def _sum_of(array: Any) -> tuple[Any, ...] | None:

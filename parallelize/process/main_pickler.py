@@ -239,7 +239,7 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             if not isinstance(reduced, tuple) or cls.__module__ not in NAMES:
                 return reduced
             self._want(_names_in_annotations(cls))
-            make, args, *rest = _with_annotations(cls, reduced, self.space)
+            make, args, *rest = _with_all(cls, reduced, self.space)
             make, args = main_module.make_class, (make, *args)
             if name in self.defined:
                 make, args = registered, (name, make, args)
@@ -333,6 +333,8 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             kind = type(obj)
             if kind is functools.partial and not self.defined:
                 return self._partial(obj)
+            if kind is functools.partialmethod:
+                return main_reducers.partial_method(obj)
             if kind in self.dispatch_table and kind.__qualname__ != "TypeVar":
                 return NotImplemented
             reduced = main_reducers.as_name(obj)
@@ -445,18 +447,32 @@ def _named(space: dict[str, Any]) -> dict[int, str]:
     return named
 
 
-def _with_annotations(
+def _with_all(
     cls: Any, reduced: tuple[Any, ...], space: dict[str, Any]
 ) -> tuple[Any, ...]:
-    """Add what cloudpickle leaves out from Python 3.14 on: a class's annotations."""
-    annotate = vars(cls).get("__annotate_func__")
-    if annotate is None or len(reduced) != 6:
+    """Add what cloudpickle leaves out of a class.
+
+    That is its qualified name, what members of an enumeration have besides their value,
+    and from Python 3.14 on its annotations.
+    """
+    if len(reduced) != 6:
         return reduced
     make, args, state, items, pairs, fill = reduced
-    known: dict[str, Any] = {"__annotate__": annotate}
-    if getattr(annotate, "__globals__", None) is not space:  # one made by a library
-        known = {"__annotations__": _annotations(cls)}
-    return make, args, (fill, state, known), items, pairs, main_reducers.fill_annotated
+    more: dict[str, Any] = {"__qualname__": cls.__qualname__}
+    annotate = vars(cls).get("__annotate_func__")
+    if getattr(annotate, "__globals__", None) is space:
+        more["__annotate__"] = annotate
+    elif annotate is not None:  # one made by a library
+        more["__annotations__"] = _annotations(cls)
+    members = main_reducers.members_of(cls)
+    return (
+        make,
+        args,
+        (fill, state, more, members),
+        items,
+        pairs,
+        main_reducers.complete,
+    )
 
 
 def _annotations(cls: Any) -> dict[str, Any]:

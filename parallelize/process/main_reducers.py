@@ -303,6 +303,18 @@ def make_context_variable(name: str, default: tuple[Any, ...]) -> Any:
     return ContextVar(name, default=default[0]) if default else ContextVar(name)
 
 
+def partial_method(obj: Any) -> Reduced:
+    """How to make a `functools.partialmethod` anew."""
+    return make_partial_method, (obj.func, obj.args, obj.keywords)
+
+
+def make_partial_method(
+    func: Any, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> Any:
+    """Make a `functools.partialmethod`."""
+    return functools.partialmethod(func, *args, **keywords)
+
+
 def _struct(obj: Any) -> Reduced:
     return type(obj), (obj.format,)
 
@@ -478,12 +490,31 @@ _ADVICE = {
 }
 
 
-def fill_annotated(cls: Any, state: tuple[Any, ...]) -> None:
-    """Fill a class, and give it its annotations."""
-    fill, contents, known = state
+def members_of(cls: Any) -> dict[str, dict[str, Any]]:
+    """What the members of an enumeration have, besides names and values."""
+    enum: Any = sys.modules.get("enum")
+    if enum is None or not isinstance(cls, enum.EnumMeta):
+        return {}
+    members = {name: _own_attributes(each) for name, each in cls.__members__.items()}
+    return {name: attributes for name, attributes in members.items() if attributes}
+
+
+def _own_attributes(member: Any) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(member).items()
+        if name not in ("_value_", "_name_", "__objclass__", "_sort_order_")
+    }
+
+
+def complete(cls: Any, state: tuple[Any, ...]) -> None:
+    """Fill a class, and give it what cloudpickle leaves out."""
+    fill, contents, more, members = state
     fill(cls, contents)
-    for name, value in known.items():
+    for name, value in more.items():
         setattr(cls, name, value)
+    for name, attributes in members.items():
+        vars(cls.__members__[name]).update(attributes)
 
 
 def ctypes_class(cls: Any) -> Reduced | None:
