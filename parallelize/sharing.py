@@ -155,6 +155,7 @@ def share(obj: T) -> Shared[T]:
         7
     """
     parts = _pickled(obj)
+    _join_picture()
     memory = _Memory.holding(parts) if sys.platform != "win32" else _Copies(parts)
     shared: Shared[T] = Shared(int.from_bytes(os.urandom(8), "little"), memory)
     _known[shared.id] = shared
@@ -292,6 +293,20 @@ class noting_shared:  # noqa: N801 - reads as a function in a with statement
 
     def __exit__(self, *_: object) -> None:
         _notes.shared = self._outer
+
+
+def _note(handles: Sequence[Shared[Any]]) -> None:
+    """Note handles in what is pickled now, which were pickled before."""
+    if _notes.shared is not None:
+        _notes.shared += handles
+
+
+def _join_picture() -> None:
+    """Let the script have handles among its globals."""
+    from parallelize.process.main_picture import world
+
+    world.noting_handles = noting_shared
+    world.note_handles = _note
 
 
 def _handle_of(id: int) -> Shared[Any]:

@@ -247,6 +247,32 @@ def test_a_large_value_goes_where_it_is_used_and_once(tmp_path):
     ]
 
 
+HANDLES = """
+from parallelize import ProcessPoolExecutor, share
+class Item:
+    def __init__(self, n): self.n = n
+
+numbers = share([1, 2, 3])
+items = share([Item(1), Item(2)])
+ready = None
+def initialize(handle):
+    global ready
+    ready = handle.get(), numbers.get()
+def read(handle): return handle is numbers, numbers.get(), items.get()[1].n
+def kinds(): return type(items.get()[0]) is Item, ready
+
+with ProcessPoolExecutor(1, initializer=initialize, initargs=(numbers,)) as ex:
+    print(ex.submit(read, numbers).result(), ex.submit(kinds).result())
+"""
+
+
+def test_handles_of_shared_memory_among_the_globals(tmp_path):
+    (tmp_path / "script.py").write_text(HANDLES)
+    assert run(tmp_path, "script.py") == [
+        "(True, [1, 2, 3], 2) (True, ([1, 2, 3], [1, 2, 3]))"
+    ]
+
+
 LAMBDAS = """
 import resource, sys
 from parallelize import ProcessPoolExecutor

@@ -17,6 +17,7 @@ What is large is sent to a worker only with a call that needs it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -30,7 +31,15 @@ from parallelize.process.main_looks import looks_of, unchanged
 from parallelize.process.main_units import Pickled, components
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
+    from contextlib import AbstractContextManager
     from typing import Self
 
     from parallelize.process.main_looks import Looks
@@ -53,10 +62,11 @@ _OF_MODULES = frozenset(
 class Record:
     """What is known of a name since it was last pickled."""
 
-    __slots__ = ("looks", "pickled", "unit", "value")
+    __slots__ = ("handles", "looks", "pickled", "unit", "value")
 
     def __init__(self, value: object) -> None:
         self.value = value
+        self.handles: Sequence[Any] = ()  # of shared memory, among what it is made of
         self.looks: Looks | None = looks_of(value)
         self.pickled: Pickled | None = None  # None: it is to be pickled
         self.unit: Unit | None = None
@@ -96,13 +106,19 @@ class Needs(NamedTuple):
     Attributes:
         picture: What stood there when the call was made.
         large: The names of large values that it needs.
+        handles: The handles of shared memory (`parallelize.sharing`) in the picture.
     """
 
     picture: Picture
     large: frozenset[str]
+    handles: Sequence[Any] = ()
 
 
 _new_lock = locks.reentrant("picture")
+
+
+def _noting_nothing() -> AbstractContextManager[Sequence[Any]]:
+    return contextlib.nullcontext(())
 
 
 class World:
@@ -112,6 +128,12 @@ class World:
         # Guards all below. The user's code runs under it when values are pickled, in
         # the thread of the call: it may make calls itself.
         self.lock = _new_lock()
+        #: Within what it gives handles of shared memory may be pickled, and are noted;
+        #: and notes some once more. `parallelize.sharing` sets both when it is loaded.
+        self.noting_handles: Callable[[], AbstractContextManager[Sequence[Any]]] = (
+            _noting_nothing
+        )
+        self.note_handles: Callable[[Sequence[Any]], object] = len
         self._space: dict[str, Any] | None = None
         self._records: dict[str, Record] = {}
         self._picture = Picture({})
@@ -154,8 +176,13 @@ class World:
             needed = frozenset(closure & large) if large else frozenset()
             known = self._needs.get(needed)
             if known is None:
-                known = self._needs[needed] = Needs(self._picture, needed)
+                known = Needs(self._picture, needed, self._handles(self._records))
+                self._needs[needed] = known
             return known
+
+    def _handles(self, names: Iterable[str]) -> list[Any]:
+        records = (self._records[name] for name in names)
+        return [each for record in records for each in record.handles]
 
     def definitions(self) -> list[str]:
         """The names of the functions and classes of the script."""
@@ -169,6 +196,7 @@ class World:
         """The units that a pickle needs that has to say all by itself."""
         with self.lock:
             closure = self._updated(names, everything=everything)
+            self.note_handles(self._handles(closure))
             units = self._picture.units
             return list({units[n][0]: units[n] for n in closure if n in units}.values())
 
@@ -246,7 +274,9 @@ class World:
             if record.value is _ABSENT:
                 record.pickled = _DELETED
             else:
-                record.pickled = main_pickler.define({name: record.value}, space)
+                with self.noting_handles() as handles:
+                    record.pickled = main_pickler.define({name: record.value}, space)
+                record.handles = tuple(handles)
         self._make_units(set(changed), space)
         return set(changed)
 
@@ -266,7 +296,8 @@ class World:
                 data = pickled[name].data
             else:
                 values = {name: self._records[name].value for name in names}
-                data = main_pickler.define(values, space).data
+                with self.noting_handles():
+                    data = main_pickler.define(values, space).data
             self._set_unit(names, data)
 
     def _set_unit(self, names: Sequence[str], data: bytes) -> None:

@@ -188,6 +188,8 @@ class Worker:
             buffers = task.buffers(inline=not self._lend(placed.segment))
         if task.needs is None:
             return buffers
+        if task.needs.handles:
+            self.hand(task.needs.handles)
         units = self.main.lacks(task.needs)
         return [*_defining(units), *buffers] if units else buffers
 
