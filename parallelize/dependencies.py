@@ -196,8 +196,8 @@ def _new_sequence(value: Any, items: list[Any]) -> Any:
     if kind in _SEQUENCES and kind is not deque:
         return kind(items)
     if isinstance(value, (tuple, frozenset)):
-        base = tuple if isinstance(value, tuple) else frozenset
-        made = base.__new__(kind, items)
+        base: Any = tuple if isinstance(value, tuple) else frozenset
+        made = base.__new__(kind, items)  # not by what the class makes of arguments
         if hasattr(value, "__dict__"):
             vars(made).update(vars(value))
         return made

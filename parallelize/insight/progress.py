@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize import lifecycle, locks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 
 class Progress:
@@ -54,7 +54,7 @@ class Progress:
             raise
 
     @contextlib.contextmanager
-    def _goes_on_without(self) -> Iterator[None]:
+    def _goes_on_without(self) -> Generator[None]:
         """Let an error of the bar be the end of the bar alone."""
         try:
             yield
