@@ -16,14 +16,17 @@ It needs Linux, whose /proc tells which processes are left.
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import ctypes
+import dataclasses
 import importlib.metadata
 import importlib.util
 import itertools
 import json
 import os
 import platform
+import queue
 import signal
 import subprocess
 import sys
@@ -37,6 +40,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
+
+#: Programs as users write them, each a row of the table; its docstring is the title.
+SITUATIONS = ROOT / "benchmarks" / "situations"
 
 # In the environment of each process that a provocation starts, in whatever way.
 MARK = "FAULTS_MARK"
@@ -327,6 +333,34 @@ def raise_awkward() -> None:
     raise AwkwardError("awkward", 7)
 
 
+@dataclasses.dataclass(frozen=True)
+class FrozenError(Exception):
+    """Lets none of its attributes be set, its traceback neither."""
+
+    code: int
+
+
+class FalseError(Exception):
+    """Is false, as an empty container is."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def raise_frozen() -> None:
+    raise FrozenError(7)
+
+
+def raise_false() -> None:
+    msg = "it is false"
+    raise FalseError(msg)
+
+
+def fork_and_return() -> int:
+    """Return twice: in the worker, and in a child of it."""
+    return min(os.fork(), 1)
+
+
 def refuse() -> NoReturn:
     msg = "cannot be loaded"
     raise ValueError(msg)
@@ -421,6 +455,44 @@ def size(path: str) -> int:
 def await_note(path: str) -> None:
     while not size(path):
         time.sleep(0.01)
+
+
+# What the programs in the folder `situations` use.
+
+
+def pool() -> Pool:
+    """Make the pool of two workers that the command line names."""
+    return PEERS[sys.argv[-1]](2)
+
+
+def check(here: Pool, calls: Sequence[Call], want: list[Any]) -> None:
+    """Make calls one by one, and tell what they come to and what they should."""
+    finish(here, [outcome(begin(here.submit, *call)) for call in calls], want)
+
+
+def finish(here: Pool | None, got: Any, want: Any) -> None:
+    """Tell what a program has got and what it wanted, and close its pool."""
+    tell(got=got, want=want)
+    if here is not None:
+        here.close()
+
+
+def add_callback(here: Pool, fn: Callable[[], Any]) -> Get:
+    """Have a function called when a call ends; get what it returns."""
+    came: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def callback(*_: object) -> None:
+        came.put(outcome(lambda _: fn()))
+
+    if isinstance(here, (Multiprocessing, Mpire)):
+        here.pool.apply_async(slow_echo, (0,), callback=callback)
+    elif isinstance(here, Pebble):
+        here.pool.schedule(slow_echo, args=(0,)).add_done_callback(callback)
+    elif isinstance(here, ExecutorPool):
+        here.executor.submit(slow_echo, 0).add_done_callback(callback)
+    else:
+        return _raiser(NotImplementedError("no callbacks"))
+    return lambda seconds: came.get(timeout=seconds)
 
 
 # -- Verdicts ---------------------------------------------------------------------
@@ -784,6 +856,54 @@ def judge_script(run: Run) -> Verdict:
     return graded(len(work) == 3 and run.code == 0, True, text, ending(run))
 
 
+def kill_idle(peer: str) -> None:
+    """Kill the workers while they have nothing to do, then make a call."""
+    here = warm(peer)
+    pids = {get(PATIENCE) for get in here.batch([(os.getpid,)] * 4)}
+    kill(pids)
+    time.sleep(0.5)
+    tell(got=answer(here), want="next")
+    here.close()
+
+
+def judge_situation(run: Run) -> Verdict:
+    """Compare what a program got with what it wanted."""
+    got, want = run.facts.get("got"), run.facts.get("want")
+    if "absent" in run.facts:
+        return Verdict("none", f"not there ({run.facts['absent']})")
+    if "got" not in run.facts:
+        return cut_short(run)
+    if got == want:
+        good = run.code == 0 and not run.left
+        return graded(good, True, "works", ending(run), left(run))
+    text = "hangs" if silent(got) or run.code is None else _short(got)
+    return graded(False, False, text, ending(run) if text != "hangs" else "", left(run))
+
+
+def _short(got: Any) -> str:
+    """What came instead, in a few words."""
+    texts = got if isinstance(got, list) else [got]
+    odd = [str(each) for each in texts if "Error" in str(each)] or [str(got)]
+    text = odd[0].split("\n")[0].split("(")[0].strip()
+    return f"fails ({text.split(':')[0]})" if "Error" in text else f"gives {got}"
+
+
+def situations() -> dict[str, Fault]:
+    """A row for each program in the folder."""
+    rows = {}
+    for path in sorted(SITUATIONS.glob("*.py")):
+        text = path.read_text()
+        title = ast.get_docstring(ast.parse(text)) or path.stem
+        rows[path.stem.replace("_", "-")] = Fault(
+            title,
+            warm,
+            judge_situation,
+            script=text,
+            limit=14 if path.stem != "chain" else 70,
+        )
+    return rows
+
+
 def nest(peer: str) -> None:
     """Use the library in tasks that it runs."""
     pool = warm(peer)
@@ -819,6 +939,17 @@ FAULTS: dict[str, Fault] = {
     "unpicklable": eight(
         "1 of 8 tasks: returns what cannot be pickled", make_lock, expected="pickle"
     ),
+    "frozen-error": eight(
+        "1 of 8 tasks: raises an error whose class is a frozen dataclass",
+        raise_frozen,
+        expected="FrozenError",
+    ),
+    "false-error": eight(
+        "1 of 8 tasks: raises an error that is false",
+        raise_false,
+        expected="FalseError",
+    ),
+    "forks": eight("1 of 8 tasks: `os.fork()`, and both return", fork_and_return),
     "exit-at-pickling": eight(
         "1 of 8 tasks: pickling its argument raises `SystemExit`",
         echo,
@@ -906,16 +1037,25 @@ FAULTS: dict[str, Fault] = {
         needs="came",
         limit=14,
     ),
+    "killed-idle": Fault(
+        "all workers killed while idle", kill_idle, judge_situation, needs="got"
+    ),
+    **situations(),
 }
 
 
 def judge(fault: Fault, run: Run) -> Verdict:
     """Judge a run, also one that did not come as far as it should have."""
     if fault.needs and fault.needs not in run.facts:
-        last = [line for line in run.errors.splitlines() if line.strip()][-1:]
-        ended = f"ends early ({last[0].split(':')[0] if last else run.code})"
-        return graded(False, False, "hangs" if run.code is None else ended)
+        return cut_short(run)
     return fault.judge(run)
+
+
+def cut_short(run: Run) -> Verdict:
+    """Judge a run that did not come to what it was to tell."""
+    last = [line for line in run.errors.splitlines() if line.strip()][-1:]
+    ended = f"ends early ({last[0].split(':')[0] if last else run.code})"
+    return graded(False, False, "hangs" if run.code is None else ended)
 
 
 def provoke(fault: str, peer: str) -> None:
