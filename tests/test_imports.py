@@ -328,6 +328,7 @@ LAYERS = [
     ],
     ["process.settings"],
     [
+        "process.bootstrap",
         "process.last_words",
         "process.limits",
         "process.memory",
@@ -393,6 +394,7 @@ LEAVES = {
     "streams.pump",
 }
 WIRE = {
+    "bootstrap",
     "by_value",
     "finders",
     "origins",

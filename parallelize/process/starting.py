@@ -15,6 +15,7 @@ from parallelize.clock import monotonic
 from parallelize.errors import SerializationError
 from parallelize.insight import logs
 from parallelize.process import (
+    bootstrap,
     interpreter_state,
     launch,
     messages,
@@ -150,6 +151,7 @@ class Starter:
         settings = {
             "path": sys.path,
             "argv": sys.argv,
+            "bootstrap": bootstrap.replaced(),
             "copy": self._settings.method == "fork",
             "cwd": _folder(),
             "names": self._process_names(worker),

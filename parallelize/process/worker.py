@@ -157,19 +157,28 @@ class Worker:
     def run(self) -> int:
         """Serve until the pool closes the task socket; return the exit code."""
         self._watch_for_fork()
-        if not self._start():
+        frame = self._next_frame()
+        if frame is None:
+            return 1
+        settings = pickle.loads(frame.parts[0])
+        if settings["bootstrap"] is None:
+            return self._live(settings)
+        from parallelize.process import bootstrap
+
+        sys.path[:] = settings["path"]
+        _enter(settings["cwd"])  # a tool may write files there
+        return bootstrap.run(settings["bootstrap"], lambda: self._live(settings))
+
+    def _live(self, settings: dict[str, Any]) -> int:
+        if not self._start(settings):
             return 1
         self._serve()
         if self._loop is not None:
             self._loop.close()
         return _leave()
 
-    def _start(self) -> bool:
-        frame = self._next_frame()
-        if frame is None:
-            return False
+    def _start(self, settings: dict[str, Any]) -> bool:
         try:
-            settings = pickle.loads(frame.parts[0])
             self._exchange.at_most(settings["segments"], settings["kept"])
             reports.begin(settings["reports"], self._sender.report)
             # Before the initializer, which may wait for what the pool answers.
@@ -465,10 +474,7 @@ def _settle_in(settings: dict[str, Any]) -> None:
         main_module.begin_as_copy()
     else:
         main_module.begin_empty()
-    if settings["cwd"] is not None:
-        # Gone, or not to be entered: stay where the server was started.
-        with contextlib.suppress(OSError):
-            os.chdir(settings["cwd"])
+    _enter(settings["cwd"])
     if settings["state"] is not None:
         interpreter_state.apply(settings["state"])
     if settings["registered"]:
@@ -482,6 +488,13 @@ def _settle_in(settings: dict[str, Any]) -> None:
         log = logging.getLogger("concurrent.futures")
         log.critical("Exception in initializer:", exc_info=True)
         raise
+
+
+def _enter(folder: str | None) -> None:
+    if folder is not None:
+        # Gone, or not to be entered: stay where the server was started.
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
 
 
 def _initialize(encoded: Sequence[bytes] | None) -> None:

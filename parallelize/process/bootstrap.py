@@ -1,0 +1,91 @@
+"""What tools have put into the way in which multiprocessing starts processes.
+
+A tool that is to see every process of a program, as coverage does, replaces
+``BaseProcess._bootstrap``, in which a child of multiprocessing runs all that it does,
+and adds to what a child that is no copy unpickles first, so that it is replaced there,
+too. A worker then runs in that, as such a child does; without a tool nothing of this is
+loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_PROCESS = "multiprocessing.process"
+
+#: What multiprocessing itself has a child unpickle; it differs between Pythons.
+_OWN = frozenset(
+    (
+        "authkey",
+        "dir",
+        "init_main_from_name",
+        "init_main_from_path",
+        "log_level",
+        "log_to_stderr",
+        "name",
+        "orig_dir",
+        "start_method",
+        "sys_argv",
+        "sys_path",
+    )
+)
+
+
+def replaced() -> bytes | None:
+    """In the program: what a worker is to unpickle first; None if no tool is there."""
+    if not _is_replaced():
+        return None
+    spawn = sys.modules.get("multiprocessing.spawn")
+    prepare: Any = getattr(spawn, "get_preparation_data", None)
+    if prepare is None or _is_of_multiprocessing(prepare):
+        return pickle.dumps({}, 5)
+    data = prepare("")
+    return pickle.dumps({key: data[key] for key in data.keys() - _OWN}, 5)
+
+
+def _is_replaced() -> bool:
+    process = sys.modules.get(_PROCESS)
+    bootstrap = getattr(getattr(process, "BaseProcess", None), "_bootstrap", None)
+    return bootstrap is not None and not _is_of_multiprocessing(bootstrap)
+
+
+def _is_of_multiprocessing(fn: Any) -> bool:
+    module = getattr(fn, "__module__", None)
+    return module in (_PROCESS, "multiprocessing.spawn")
+
+
+def run(unpickled_first: bytes, live: Callable[[], int]) -> int:
+    """In a worker: run ``live`` as the work of a process of multiprocessing.
+
+    Args:
+        unpickled_first: What `replaced` gave.
+        live: Does all that the worker does; returns its exit code.
+
+    Returns:
+        The exit code.
+    """
+    pickle.loads(unpickled_first)
+    module: Any = importlib.import_module(_PROCESS)
+    codes: list[int] = []
+    errors: list[BaseException] = []
+
+    class Worker(module.BaseProcess):  # type: ignore[misc]
+        _start_method = None  # the worker's own children are started as by default
+
+        def run(self) -> None:
+            try:
+                codes.append(live())
+            except BaseException as error:  # noqa: BLE001 - it would be printed here
+                errors.append(error)
+
+    Worker()._bootstrap()
+    for error in errors:
+        raise error
+    return codes[0] if codes else 1  # it has printed what is wrong
