@@ -99,6 +99,20 @@ def test_a_deadline_and_a_death_do_likewise():
             made[-1].result(30)
 
 
+def test_a_call_that_is_killed_as_it_begins_leaves_its_worker():
+    """In whatever moment between its being sent and its running that is."""
+    pause = threading.Event()
+    for moment in range(15):
+        with ProcessPoolExecutor(1) as processes:
+            first = processes.submit(time.sleep, 1000)
+            while not first.running():
+                pause.wait(0.001)
+            pause.wait(0.003 * moment)
+            assert first.kill()
+            with pytest.raises(TaskKilled):
+                first.result(30)
+
+
 def test_serial_calls_that_wait_for_one_elsewhere():
     first = Future()
     threading.Timer(0.05, first.set_exception, [LookupError()]).start()

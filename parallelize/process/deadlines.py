@@ -200,7 +200,7 @@ class Deadlines(Agenda):
     def kill_call(self, task: CallTask, error: Callable[[], BaseException]) -> None:
         """Kill the worker if it runs the task; take the task from it otherwise."""
         worker = task.place()
-        if worker is None or task.future.done():  # or it was given back
+        if worker is None or not self._may_run(task):  # or it was given back
             return
         again = partial(self.kill_call, task, error)
         if task.runs_in(worker):
@@ -209,7 +209,7 @@ class Deadlines(Agenda):
                 return (
                     task.place() is worker
                     and task.runs_in(worker)
-                    and not task.future.done()
+                    and self._may_run(task)
                 )
 
             self._kill_for(worker, Verdict(task, due, error, again))
@@ -219,6 +219,10 @@ class Deadlines(Agenda):
         worker.ask_back()
         # It may be on the point of beginning: look again.
         self.after(_GIVING_BACK, again)
+
+    def _may_run(self, task: CallTask) -> bool:
+        # One that was given up has ended for the caller; its worker may have begun it.
+        return task.given_up or not task.future.done()
 
     def watch_idleness(self, worker: Worker, timeout: float) -> None:
         """Let the worker go when it has had nothing to do for ``timeout`` seconds."""

@@ -140,6 +140,25 @@ class EngineTests:
         executor.submit(tasks.double, 2).add_done_callback(then)
         assert came.result(60) is None
 
+    def test_a_callback_waits_for_another_call(self, executor):
+        came = concurrent.futures.Future()
+
+        def then(future):
+            others = [executor.submit(tasks.double, future.result()) for _ in range(3)]
+            came.set_result(gather(*others).result(60))
+
+        executor.submit(tasks.double, 2).add_done_callback(then)
+        assert came.result(60) == [8, 8, 8]
+        assert executor.submit(tasks.double, 3).result(60) == 6
+
+    def test_what_waits_for_a_failure_elsewhere_ends(self, executor):
+        first = last = Future()
+        for _ in range(400):
+            last = executor.submit(tasks.identity, [last])
+        error = LookupError()
+        first.set_exception(error)
+        assert last.exception(60) is not None
+
     # Maps.
 
     def test_map(self, executor):
