@@ -36,7 +36,7 @@ from parallelize.options import (
     check_text,
     check_workers,
 )
-from parallelize.process import messages, pickling
+from parallelize.process import messages, pickling, reductions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,8 +192,9 @@ class InterpreterPoolExecutor(Executor):
     def _start_rows(self, rows: Rows) -> Begun:
         self._crew.register()
         try:
-            fn = _plain_function(rows.fn)
-            parts = _bytes(pickling.dumps(list(rows.rows)))
+            with reductions.refusing(reductions.SAME_PROCESS):
+                fn = _plain_function(rows.fn)
+                parts = _bytes(pickling.dumps(list(rows.rows)))
         except Exception:  # noqa: BLE001 - one by one it is seen which cannot travel
             return self._start_one_by_one(rows)
         retrying = rows.options._replace(limit=None, timeout=None)
@@ -269,9 +270,10 @@ def _encoded_call(
     if type(fn) is MethodType:
         # By name a method is found on its class; the instance is an argument.
         fn, args = fn.__func__, (fn.__self__, *args)
-    with leaving_gaps() as futures:
+    with leaving_gaps() as futures, reductions.refusing(reductions.SAME_PROCESS):
         parts = pickling.dumps((args, kwargs))
-    return (pickling.encode_function(fn), _bytes(parts)), tuple(futures)
+        function = pickling.encode_function(fn)
+    return (function, _bytes(parts)), tuple(futures)
 
 
 def _plain_function(fn: Callable[..., Any]) -> bytes:

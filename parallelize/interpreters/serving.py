@@ -13,7 +13,7 @@ from parallelize import raised
 from parallelize.clock import perf_counter
 from parallelize.gaps import filling_gaps
 from parallelize.interpreters.wire import receive, send
-from parallelize.process import main_module, messages, origins, pickling
+from parallelize.process import main_module, messages, origins, pickling, reductions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +42,7 @@ def serve(requests: int, answers: int) -> None:
     global _inside
     _inside = True
     origins.begin_worker(is_copy=False)
+    reductions.refuse_always(reductions.SAME_PROCESS)
     main_module.begin_empty()
     send(answers, os.getpid())
     while True:

@@ -11,7 +11,7 @@ import functools
 import io
 from types import FunctionType, MethodType, ModuleType
 
-from parallelize.process import finders, origins
+from parallelize.process import finders, origins, reductions
 from parallelize.process.origins import BY_NAME, BY_VALUE, EITHER, HEADED
 from parallelize.references import Kept
 
@@ -40,7 +40,15 @@ def pickler(*, back: bool = False, far: bool = False) -> Any:
         return BY_VALUE if far and way else way
 
     class ByValue(Pickler):
-        """Pickles by value what is of no use to others as a name."""
+        """Pickles by value what is of no use to others as a name.
+
+        Attributes:
+            plain_table: The table without what sends descriptors, ...
+            sent: ... and what that is.
+        """
+
+        plain_table: Any  # as that of cloudpickle, which has no type either
+        sent: Any = reductions.Table(far=far)  # a ChainMap is said to need more
 
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, (FunctionType, type)):
@@ -83,7 +91,8 @@ def pickler(*, back: bool = False, far: bool = False) -> Any:
     # Any, as the reducers are of one type each, and the table is of all.
     reducers: Any = {ModuleType: reduce_module, MethodType: reduce_method}
     theirs: Any = Pickler.dispatch_table
-    ByValue.dispatch_table = ChainMap(reducers, theirs)
+    ByValue.plain_table = ChainMap(reducers, theirs)
+    ByValue.dispatch_table = ChainMap(reducers, ByValue.sent, theirs)
     return ByValue
 
 

@@ -8,10 +8,12 @@ and sends them to each worker together with its sockets.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import sys
 
-from parallelize.process import pickling
+from parallelize.process import pickling, reductions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +57,12 @@ class Inheritance:
         # Loaded only by those who have something of multiprocessing to pass.
         context: Any = sys.modules.get("multiprocessing.context")
         if context is None:
-            return pickling.dumps(value)
+            with (
+                reductions.refusing("each worker needs one"),
+                contextlib.suppress(reductions.NotForManyError),
+            ):
+                return pickling.dumps(value)
+            context = importlib.import_module("multiprocessing.context")
         context.set_spawning_popen(self)
         try:
             return [self._dumps(value)]
@@ -63,12 +70,11 @@ class Inheritance:
             context.set_spawning_popen(None)
 
     def _dumps(self, value: object) -> bytes:
-        from multiprocessing.reduction import ForkingPickler
-
         from parallelize.process import main_encoding
 
-        forking: Any = ForkingPickler  # its table of reducers has no public name
-        return main_encoding.encode(value, reducers=forking._extra_reducers)
+        importlib.import_module("multiprocessing.reduction")
+        reductions.look()
+        return main_encoding.encode(value)
 
     def close(self) -> None:
         """Close the copies."""

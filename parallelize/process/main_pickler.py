@@ -306,6 +306,8 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             """The value, or what stands for the name that the script has for it."""
             if type(value) in _UNNAMED or isinstance(value, (types.FunctionType, type)):
                 return value
+            if type(value) in self.sent:  # a connection: it is handed over itself
+                return value
             for name, each in self.space.items():
                 if each is value:
                     return _Named(name)
@@ -387,6 +389,7 @@ def _definitions_pickler() -> Any:
         """
 
         is_refused = False
+        dispatch_table = _forward_pickler().plain_table
 
         def _object(self, obj: Any) -> Any:
             if isinstance(obj, types.ModuleType):

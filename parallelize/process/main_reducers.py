@@ -470,6 +470,7 @@ _OF_ONE_PROCESS = (
     "__getstate__, or run the call in a thread (@threaded)"
 )
 _CONNECTION = "connect in the worker: in the call, or once in an initializer"
+_AT_THE_START = "pass it among the initargs of a pool, to an initializer that keeps it"
 _ADVICE = {
     "_thread.lock": _OF_ONE_PROCESS,
     "_thread.RLock": _OF_ONE_PROCESS,
@@ -484,6 +485,10 @@ _ADVICE = {
     "builtins.async_generator": "pass a list of what it gives",
     "builtins.frame": "pass what is needed of it, as text",
     "builtins.traceback": "pass its text: traceback.format_exception",
+    "multiprocessing.synchronize.SemLock": _AT_THE_START,
+    "multiprocessing.queues.Queue": _AT_THE_START,
+    "multiprocessing.queues.SimpleQueue": _AT_THE_START,
+    "multiprocessing.sharedctypes.SynchronizedBase": _AT_THE_START,
     "_asyncio.Future": "await it first, and pass what it comes to",
     "_asyncio.Task": "await it first, and pass what it comes to",
     "concurrent.futures._base.Future": "pass its result, or a future of parallelize",

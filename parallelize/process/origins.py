@@ -26,7 +26,7 @@ import sys
 from types import FunctionType, ModuleType
 
 from parallelize import locks
-from parallelize.process import finders, native
+from parallelize.process import finders, native, reductions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,13 +85,18 @@ class Survey:
         self.marks_back: tuple[bytes, ...] = ()
         self._heads: dict[tuple[bool, frozenset[str]], bytes] = {}
         self._count = -1
+        self._reducers = 0  # how many types have one
         self._path = list(sys.path)
         self._seen: dict[str, object] = {}
         self._folders: dict[str, Sequence[str]] = {}  # where submodules are found
 
     def holds(self) -> bool:
         """Whether nothing has changed since."""
-        return len(sys.modules) == self._count and sys.path == self._path
+        return (
+            len(sys.modules) == self._count
+            and sys.path == self._path
+            and len(reductions.registered) == self._reducers
+        )
 
     def has_seen(self, name: str) -> bool:
         """Whether a module is the one that was looked at."""
@@ -106,9 +111,12 @@ class Survey:
         for name, module in modules.items():
             if name not in new._seen:
                 new._look_at(name, module)
-        new.marks = tuple(map(str.encode, new.ways))
         theirs = finders.is_of_program
-        new.marks_back = tuple(name.encode() for name in new.ways if not theirs(name))
+        back = [name.encode() for name in new.ways if not theirs(name)]
+        reduced = reductions.marks()
+        new.marks = (*map(str.encode, new.ways), *reduced)
+        new.marks_back = (*back, *reduced)
+        new._reducers = len(reductions.registered)
         new._count = len(modules)
         return new
 
@@ -270,6 +278,8 @@ if hasattr(os, "register_at_fork"):
 def begin_worker(*, is_copy: bool) -> None:
     """Note that this is a worker; whether it is a copy of the program."""
     finders.begin_worker(is_copy=is_copy)
+    if is_copy:
+        reductions.begin_copy()
     _forget()
 
 

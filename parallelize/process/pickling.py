@@ -16,7 +16,7 @@ import pickle
 import sys
 import types
 
-from parallelize.process import main_module, origins
+from parallelize.process import main_module, origins, reductions
 from parallelize.process.origins import NAMES_SOMETHING
 
 TYPE_CHECKING = False
@@ -49,6 +49,9 @@ LONG_PICKLE = 1 << 18
 _BY_NAME = b"@"
 _HEADED = b"^"  # by name, behind where its module comes from
 _PICKLE = b"\x80"  # what every pickle begins with
+_NOT_SHARED = (
+    "each worker would need a descriptor of its own: make it an argument of the calls"
+)
 _PLAIN = frozenset((types.FunctionType, types.BuiltinFunctionType))
 _SIMPLE = frozenset((int, float, bool, str, type(None)))
 _RAW = frozenset((bytes, bytearray))
@@ -134,7 +137,8 @@ def dumps_buffers(value: object) -> list[Part]:
         own.extend(buffers)
         return b""
 
-    return [_dumps(value, _encode, keep)[0], *own]
+    with reductions.refusing(_NOT_SHARED):
+        return [_dumps(value, _encode, keep)[0], *own]
 
 
 def dumps_back(value: object, place: Place = _nowhere) -> list[Part]:
@@ -145,7 +149,9 @@ def dumps_back(value: object, place: Place = _nowhere) -> list[Part]:
 
 
 def _encode_back(value: object, keep_inside: Keep) -> bytes:
-    return origins.headed(main_module.encode_back(value, keep_inside), back=True)
+    sent = reductions.count()
+    data = origins.headed(main_module.encode_back(value, keep_inside), back=True)
+    return data if sent == reductions.count() else reductions.MARK + data
 
 
 def _is_long(value: object) -> bool:
@@ -229,6 +235,8 @@ def loads(parts: Parts) -> Any:
 
 def _body_of(parcel: Part) -> Part:
     """The pickle in a parcel, of which the heads are received."""
+    if parcel[:1] == reductions.MARK:
+        parcel = memoryview(parcel)[1:]
     if parcel[:1] == main_module.MARK:
         parcel = main_module.body_of(parcel)
     if parcel[:1] == origins.MARK:

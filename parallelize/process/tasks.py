@@ -17,7 +17,7 @@ from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
 from parallelize.locks import is_interrupt
-from parallelize.process import messages, pickling
+from parallelize.process import messages, pickling, reductions
 from parallelize.process.main_picture import noting
 from parallelize.process.page import TASK
 from parallelize.process.queue import CALLS
@@ -233,6 +233,15 @@ class CallTask(Task):
     def _encode_any(
         self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
+        if self.options.retries:
+            with reductions.refusing(_NOT_AGAIN):
+                self._encode_all(fn, args, kwargs)
+        else:
+            self._encode_all(fn, args, kwargs)
+
+    def _encode_all(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         with leaving_gaps() as futures, noting_shared() as shares, noting() as noted:
             self.key = pickling.encode_function(fn)
             self._parts = pickling.dumps_arguments(args, kwargs, self._place)
@@ -385,10 +394,16 @@ def simple_value(pickled: Part) -> Any:
         raise ProtocolError(msg) from error
 
 
+_NOT_AGAIN = "a call that is tried again would need its descriptor again"
+
+#: The first byte of what has descriptors, which a worker sends only while it lives.
+_EARLY = reductions.MARK[0]
+
+
 class PickledValue(Outcome):
     """A result (or an item) as it travelled; its reader unpickles it."""
 
-    __slots__ = ("_parts", "_shares", "_task", "_what")
+    __slots__ = ("_early", "_parts", "_shares", "_task", "_what")
 
     succeeds: ClassVar[bool] = True
 
@@ -399,8 +414,13 @@ class PickledValue(Outcome):
         self._what = what
         self._task = task.fn, task.options
         self._shares = task.shares  # handles that may come back
+        if parts[0][0] == _EARLY:
+            self._early = self.open()
+            self._parts = ()
 
     def open(self) -> tuple[Any, BaseException | None]:
+        if not self._parts:
+            return self._early
         try:
             return pickling.loads(self._parts), None
         except BaseException as error:
@@ -411,7 +431,7 @@ class PickledValue(Outcome):
 
     @property
     def weight(self) -> int:
-        return len(self._parts[0])
+        return len(self._parts[0]) if self._parts else 0
 
 
 def _not_unpickled(what: str, cause: BaseException) -> SerializationError:
