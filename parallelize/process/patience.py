@@ -75,6 +75,8 @@ class Patience:
             now = perf_counter()
         return None
 
-    def came(self) -> None:
-        """Note that the wait is over."""
-        self._stays = perf_counter() - self._began <= AWAKE + WAKING
+    def came(self) -> float:
+        """Note that the wait is over; return how many seconds it took."""
+        seconds = perf_counter() - self._began
+        self._stays = seconds <= AWAKE + WAKING
+        return seconds

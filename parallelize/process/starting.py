@@ -153,7 +153,7 @@ class Starter:
             "argv": sys.argv,
             "bootstrap": bootstrap.replaced(),
             "copy": self._settings.method == "fork",
-            "cwd": _folder(),
+            "folder": (os.getpid(), _folder()),
             "names": self._process_names(worker),
             "state": None if self._settings.method == "fork" else self._state(),
             "registered": self._registered or None,

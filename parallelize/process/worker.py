@@ -28,6 +28,7 @@ from collections import deque
 from parallelize import gaps, locks
 from parallelize.clock import monotonic_ns
 from parallelize.process import (
+    folder,
     inheritance,
     interpreter_state,
     last_words,
@@ -166,7 +167,7 @@ class Worker:
         from parallelize.process import bootstrap
 
         sys.path[:] = settings["path"]
-        _enter(settings["cwd"])  # a tool may write files there
+        folder.begin(*settings["folder"])  # a tool may write files there
         return bootstrap.run(settings["bootstrap"], lambda: self._live(settings))
 
     def _live(self, settings: dict[str, Any]) -> int:
@@ -212,7 +213,8 @@ class Worker:
                 frames = self._reader.read(self._sock)
             except ConnectionError:
                 frames = None  # the pool was killed while there was more to be read
-            self._patience.came()
+            if self._patience.came() > folder.SOON:
+                folder.hold()
         with self._adding:
             self._tasks.extend(frames or ())
         return frames is not None
@@ -474,7 +476,7 @@ def _settle_in(settings: dict[str, Any]) -> None:
         main_module.begin_as_copy()
     else:
         main_module.begin_empty()
-    _enter(settings["cwd"])
+    folder.begin(*settings["folder"])
     if settings["state"] is not None:
         interpreter_state.apply(settings["state"])
     if settings["registered"]:
@@ -488,13 +490,6 @@ def _settle_in(settings: dict[str, Any]) -> None:
         log = logging.getLogger("concurrent.futures")
         log.critical("Exception in initializer:", exc_info=True)
         raise
-
-
-def _enter(folder: str | None) -> None:
-    if folder is not None:
-        # Gone, or not to be entered: stay where the server was started.
-        with contextlib.suppress(OSError):
-            os.chdir(folder)
 
 
 def _initialize(encoded: Sequence[bytes] | None) -> None:

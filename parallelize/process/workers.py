@@ -8,6 +8,7 @@ import enum
 import itertools
 import os
 import pickle
+import signal
 import socket
 from collections import deque
 from functools import partial
@@ -433,7 +434,24 @@ class Worker:
             if self._launcher is not None:
                 self._launcher.kill(self.id, number)
             elif self.pid is not None:
-                os.kill(self.pid, number)
+                self._signal_orphan(self.pid, number)
+
+    def _signal_orphan(self, pid: int, number: int) -> None:
+        """Send it a signal though its server is gone, which knew its process id.
+
+        If it has ended the id may be another's. It has not while it holds its end of
+        the control socket; so what was opened before that was seen is its own.
+        """
+        opened = _opened(pid)
+        if opened is None:
+            if number == KILL:  # its watcher ends it
+                self.control.shutdown(socket.SHUT_RDWR)
+            return
+        try:
+            if not _is_hung_up(self.control):
+                signal.pidfd_send_signal(opened, number)
+        finally:
+            os.close(opened)
 
     def kill_for(self, verdict: Verdict) -> bool:
         """Kill it because of the task that it runs, which gets the verdict's error.
@@ -534,6 +552,23 @@ def exit_code(status: int | None) -> int | None:
 def _defining(units: Sequence[Unit]) -> list[Part]:
     """The frame that brings a worker units of `__main__`."""
     return pack(messages.DEFINE, 0, [pickle.dumps(units, 5)])
+
+
+def _opened(pid: int) -> int | None:
+    """A descriptor of a process; None if there is no such process, or no such thing."""
+    if not hasattr(os, "pidfd_open"):  # Linux alone has it
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def _is_hung_up(sock: socket.socket) -> bool:
+    """Whether nobody has the other end any more, whatever is still to be read."""
+    poll = native.poll()
+    poll.register(sock, 0)  # that much is always told
+    return bool(poll.poll(0))
 
 
 def _pair(
