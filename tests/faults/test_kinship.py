@@ -14,7 +14,7 @@ def test_named_resources_outlive_the_workers_that_have_used_them(method, when):
         "5",
         "3",
         "4 1",
-        "7",
+        "7 1",
         "trackers 1",
         "end",
     ], done.err

@@ -3,8 +3,6 @@
 WHEN says when the program makes them: before its pool has workers, or after.
 """
 
-import gc
-
 
 def attach(name):
     from multiprocessing import shared_memory
@@ -23,10 +21,10 @@ def add(items):
 def make():
     from multiprocessing import shared_memory
 
-    memory = shared_memory.SharedMemory(create=True, size=10)
-    memory.buf[0] = 7
-    memory.close()
-    return memory.name
+    global kept  # other tests take a name that no process has for one that was left
+    kept = shared_memory.SharedMemory(create=True, size=10)
+    kept.buf[0] = 7
+    return kept.name
 
 
 def number():
@@ -84,17 +82,16 @@ def main():
         with Manager() as manager:
             shared = manager.list([4, 5])
             print(outcome(pool.submit(add, shared)))
-        made = outcome(pool.submit(make))
+        again = shared_memory.SharedMemory(name=outcome(pool.submit(make)))
     for _ in range(3):
         in_new_workers(attach, memory.name)
     print(in_new_workers(add, items))
     time.sleep(0.2)  # a tracker of a worker's own would remove it about now
     print(memory.buf[0], sorted(os.listdir("/dev/shm")).count(memory.name))
-    again = shared_memory.SharedMemory(name=made)
-    print(again.buf[0])
+    print(again.buf[0], sorted(os.listdir("/dev/shm")).count(again.name))
     for each in (again, memory, items.shm):
-        each.close()
         each.unlink()
+        each.close()
     print("trackers", len(processes_of("resource_tracker " + "import main")))
 
 
