@@ -45,7 +45,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("picture", "building"),
     ("closing",),
     ("pool",),
-    ("future",),
+    ("future", "attempts"),
     ("crew",),
     ("loops",),
     ("loop",),

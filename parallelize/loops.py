@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import logging
+import os
 import sys
 import threading
 from contextvars import Context, copy_context
@@ -35,6 +36,9 @@ __all__ = ("LoopThread", "apart", "run_to_end")
 T = TypeVar("T")
 
 _log = logging.getLogger("parallelize")
+
+#: What a loop needs of them.
+DESCRIPTORS = 3
 
 
 class _Stage(enum.Enum):
@@ -67,7 +71,7 @@ class LoopThread:
         self._woken = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None  # the loop thread's alone
-        self._prepare: Callable[[], bool] = lambda: True
+        self.prepares()
         self._context = Context()  # else a loop takes that of whoever posts
         # From 3.14 on a thread may start in a copy of its maker's context and would
         # hold what is in it.
@@ -76,12 +80,20 @@ class LoopThread:
         options: dict[str, Any] = {"name": name, "daemon": True, **own}
         self._thread = make_thread(target=self._run, **options)
 
-    def prepares(self, prepare: Callable[[], bool]) -> None:
-        """Say what is to be called first in the thread, before it is started.
+    def prepares(
+        self,
+        prepare: Callable[[], bool] = lambda: True,
+        failed: Callable[[BaseException], object] = lambda _: None,
+    ) -> None:
+        """Say what is to be called in the thread, before it is started.
 
-        If it returns False there will be no loop, and nothing that is posted is done.
+        Args:
+            prepare: Called first. If it returns False there will be no loop, and
+                nothing that is posted is done.
+            failed: Called if there will be none as it could not be made, when there
+                is no descriptor left for one.
         """
-        self._prepare = prepare
+        self._prepare, self._failed = prepare, failed
 
     def start(self) -> None:
         """Start the thread; raise RuntimeError if the system has none left."""
@@ -131,27 +143,27 @@ class LoopThread:
     # The thread.
 
     def _run(self) -> None:
+        prepare, failed = self._prepare, self._failed
+        self.prepares()  # they may hold what holds this
         try:
-            prepare = self._prepare
-            del self._prepare  # it may hold what holds this
             if prepare():
                 self._run_loop()
-        except BaseException:  # noqa: BLE001 - of the user's tasks, as the loop ends
-            _log.exception("a loop for async calls ended with an error")
+        except BaseException as error:  # noqa: BLE001 - of the user's tasks, at its end
+            if self._stage is _Stage.STARTING:
+                self._close()
+                failed(error)
+            else:
+                _log.exception("a loop for async calls ended with an error")
         finally:
             self._close()
 
     def _run_loop(self) -> None:
         import asyncio
 
+        _look_for_room()
         with asyncio.Runner() as runner:
             self._stopping = stopping = asyncio.Event()
-            loop = runner.get_loop()
-            # It asks `time.monotonic`, where a test may have put another clock. A
-            # loop that is written in C has its own, and takes no other.
-            with contextlib.suppress(AttributeError):
-                setattr(loop, "time", monotonic)  # noqa: B010 - to mypy it is a method
-            self._open(loop)
+            self._open(by_real_clock(runner))
             while not stopping.is_set():
                 try:
                     runner.run(stopping.wait())
@@ -183,6 +195,20 @@ class LoopThread:
             self._stopping.set()
 
 
+def _look_for_room() -> None:
+    """Raise OSError if there are too few descriptors for a loop.
+
+    What asyncio has of one that fails half-way it neither closes nor can collect.
+    """
+    spare = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while len(spare) < DESCRIPTORS:
+            spare.append(os.dup(spare[0]))
+    finally:
+        for fd in spare:
+            os.close(fd)
+
+
 def run_to_end(
     coroutine: Coroutine[Any, Any, T],
     run: Callable[[Coroutine[Any, Any, Any]], Any] | None = None,
@@ -198,8 +224,26 @@ def run_to_end(
     """
     import asyncio
 
-    outcome: _Outcome[T] = (asyncio.run if run is None else run)(_outcome_of(coroutine))
+    outcome: _Outcome[T]
+    if run is not None:
+        outcome = run(_outcome_of(coroutine))
+    else:
+        with asyncio.Runner() as runner:
+            by_real_clock(runner)
+            outcome = runner.run(_outcome_of(coroutine))
     return outcome.open()
+
+
+def by_real_clock(runner: asyncio.Runner) -> asyncio.AbstractEventLoop:
+    """Make the loop of a runner, and have it go by the clock of the system.
+
+    By itself it asks `time.monotonic`, where a test may have put another clock. A loop
+    that is written in C has its own, and takes no other.
+    """
+    loop = runner.get_loop()
+    with contextlib.suppress(AttributeError):
+        setattr(loop, "time", monotonic)  # noqa: B010 - to mypy it is a method
+    return loop
 
 
 async def _outcome_of(coroutine: Coroutine[Any, Any, T]) -> _Outcome[T]:

@@ -104,7 +104,9 @@ POOLS = {
     "foreign": foreign,
 }
 if sys.version_info >= (3, 14):
-    POOLS["interpreters"] = lambda: InterpreterPoolExecutor(2)
+    POOLS["interpreters"] = lambda: InterpreterPoolExecutor(
+        2, initializer=count, initargs=("",)
+    )
 
 FUNCTIONS = [
     *((kind, note_and_fail) for kind in POOLS),

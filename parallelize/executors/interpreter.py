@@ -359,7 +359,18 @@ class _Crew:
             self._registered = True
 
     def begin(self) -> None:
-        """Make the interpreter of this worker thread, and initialise it."""
+        """Make the interpreter of this worker thread, and initialise it.
+
+        If there are no means for one now, the call that needs it tries once more, and
+        fails of that.
+        """
+        try:
+            station = self._new_station()
+        except (OSError, RuntimeError, MemoryError):
+            return
+        self._initialize(station)
+
+    def _new_station(self) -> Station:
         if not lifecycle.is_ending():
             self.register()  # a fork has had it forgotten
         station = Station(self._name)
@@ -367,24 +378,37 @@ class _Crew:
             if self._abandoned:
                 lifecycle.refuse_when_ending()
             self._hosts = {host for host in self._hosts if host.is_alive()}
+            station.start()
             self._hosts.add(station.host)
-            station.host.start()
         station.await_start()
+        return station
+
+    def _initialize(self, station: Station) -> None:
         self._here.station = station
         if self._start is not None:
             try:
                 self.call("the initializer", *self._start, ())
             except BaseException:
+                self._here.station = None
                 station.close()  # the error holds this frame
                 raise
 
     def _station(self) -> Station:
         station = self._here.station
         if station is None or not station.host.is_alive():
-            self.begin()
-            station = self._here.station
-        assert station is not None  # begin has just made it
+            station = self._new_station()
+            try:
+                self._initialize(station)
+            except BaseException as error:
+                self._broken_by(error)
+                raise
         return station
+
+    def _broken_by(self, error: BaseException) -> None:
+        """An initializer has failed that was not the first thing its thread did."""
+        pool = self.pool()
+        if pool is not None:
+            pool._engine.broken_by(error)
 
     def call(
         self,

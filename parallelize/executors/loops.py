@@ -168,7 +168,7 @@ class Loops:
         settings = self._settings
         name = f"{settings.prefix}_loop_{next(self._names)}"
         loop = _Loop(name)
-        loop.prepares(partial(self._initialized, loop))
+        loop.prepares(partial(self._initialized, loop), partial(self._failed, loop))
         loop.start()
         self._loops.append(loop)
         self._ending = [each for each in self._ending if each.is_alive()]
@@ -197,6 +197,25 @@ class Loops:
         for call in failed:
             call.future.set_outcome(Failure(self._settings.broken()), failed=True)
         return False
+
+    def _failed(self, loop: _Loop, error: BaseException) -> None:
+        """A loop could not be made: its calls wait for another, or fail of that."""
+        with self._lock:
+            if loop in self._loops:  # else it was told to stop
+                self._loops.remove(loop)
+            calls = [call for call, seat in self._seats.items() if seat is loop]
+            for call in calls:
+                del self._seats[call]
+                call.stage = Stage.HELD
+            if self._loops:
+                self._waiting.extendleft(reversed(calls))
+                for each in self._loops:
+                    self._fill(each)
+                return
+            calls += self._waiting
+            self._waiting.clear()
+        for call in calls:
+            call.future.set_outcome(Failure(error), failed=True)
 
     # Calls end.
 

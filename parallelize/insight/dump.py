@@ -121,9 +121,13 @@ def dump_on_signal(number: int | None = None, file: TextIO | None = None) -> Non
 
     def handler(_: int, __: FrameType | None) -> None:
         # The thread that was interrupted goes on at once, whatever it holds.
-        threading.Thread(
+        thread = threading.Thread(
             target=dump, args=(file,), name="parallelize-dump", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # it has no thread left
+            dump(file)
 
     signal.signal(number, handler)
 

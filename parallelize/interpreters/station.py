@@ -45,9 +45,26 @@ class Station:
     def __init__(self, name: str) -> None:
         self._pid = os.getpid()
         theirs, self._requests = os.pipe()
-        self._answers, answers = os.pipe()
+        try:
+            self._answers, answers = os.pipe()
+        except BaseException:
+            os.close(theirs)
+            os.close(self._requests)
+            raise
         self._closed = False
         self.host: Host = Host(name, theirs, answers)
+
+    def start(self) -> None:
+        """Start the thread of the interpreter.
+
+        Raises:
+            RuntimeError: The system has no thread left.
+        """
+        try:
+            self.host.start()
+        except Exception:  # not Ctrl-C, which may come when it has started
+            self.host.close()
+            raise
 
     def await_start(self) -> None:
         """Return when the interpreter, whose host was started, can be asked.
@@ -125,8 +142,12 @@ class Host(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - whoever asks gets it
             self.why = error
         finally:
-            os.close(self._requests)
-            os.close(self._answers)
+            self.close()
+
+    def close(self) -> None:
+        """Close its ends; nothing is served any more."""
+        os.close(self._requests)
+        os.close(self._answers)
 
     def _run(self, script: str) -> None:
         from importlib import import_module

@@ -75,7 +75,12 @@ class Dispatcher:
         self._pool = pool
         self._service = Service("parallelize-dispatcher", self._run, self._refuse_wait)
         self._has_failed = False
-        self._bell, self._ring = native.socket_pair()
+        self._selector = selectors.DefaultSelector()
+        try:
+            self._bell, self._ring = native.socket_pair()
+        except BaseException:  # no descriptor is left
+            self._selector.close()
+            raise
         self._bell.setblocking(False)
         self._ring.setblocking(False)
         self._rung = False
@@ -84,7 +89,6 @@ class Dispatcher:
         self._known: set[int] = set()  # ids of workers in the selector
         self._writing: set[int] = set()  # ids of those waited for to take more
         self._launcher: Launcher | None = None  # the one in the selector
-        self._selector = selectors.DefaultSelector()
         self._selector.register(self._bell, selectors.EVENT_READ, self._bell_rang)
 
     def start(self) -> None:

@@ -70,7 +70,16 @@ class WorkerLoop:
         self._cancelled: set[int] = set()  # of those that were cancelled before
         self._is_flushing = False
         self._thread = LoopThread("parallelize-loop", native.thread, native.RLock)
+        self._thread.prepares(failed=self._failed)
         self._thread.start()
+
+    def _failed(self, error: BaseException) -> None:
+        """There is no loop: the worker ends, and others get its coroutines."""
+
+        def tell() -> None:
+            raise error
+
+        self._guarded(tell)
 
     # The main thread's.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize import dependencies, lifecycle, locks
 from parallelize.ended import no_end
-from parallelize.loops import apart, run_to_end
+from parallelize.loops import apart, by_real_clock, run_to_end
 
 if TYPE_CHECKING:
     import asyncio
@@ -84,6 +84,7 @@ class Inline:
             import asyncio
 
             self._runner = asyncio.Runner()
+            by_real_clock(self._runner)
         return source
 
     def _run(self, step: Callable[[], Any]) -> Any:

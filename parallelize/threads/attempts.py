@@ -12,11 +12,11 @@ pool to the next one, beside which it runs on.
 
 from __future__ import annotations
 
-import threading
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from parallelize import locks
 from parallelize.calls import is_retried, name_of, run_retrying
 from parallelize.errors import TaskTimeout
 from parallelize.executors import deadlines
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from parallelize.threads.tasks import ThreadCall
 
 __all__ = ("Attempts",)
+
+_new_lock = locks.plain("attempts")
+_new_guard = locks.reentrant("future")
 
 
 class Attempts:
@@ -60,7 +63,7 @@ class Attempts:
         self._context = copy_context()  # as it is before the first attempt
         # Guards the two below and the places of attempts, between their threads and
         # the timer's. The lock of a crew is taken under it.
-        self._lock = threading.Lock()
+        self._lock = _new_lock()
         self._left = call.options.retries
         self._counting: _Attempt | None = None  # the one whose outcome counts
 
@@ -169,7 +172,7 @@ class _Next(Task):
     def __init__(
         self, call: ThreadCall, run: Callable[[], object], context: Context
     ) -> None:
-        self._guard = threading.RLock()
+        self._guard = _new_guard()
         self.engine = call.engine
         self._work = (run, (), {}, context)
         self._call = call

@@ -182,11 +182,17 @@ class Engine(Crew):
             initializer(*initargs)
         except BaseException as error:  # noqa: BLE001 - it breaks the pool
             _log.critical("Exception in initializer:", exc_info=True)
-            self._break(error, None if worker is None else worker.take_first())
+            self.broken_by(error, None if worker is None else worker.take_first())
             return False
         return True
 
-    def _break(self, why: BaseException, first: Task | None) -> None:
+    def broken_by(self, why: BaseException, first: Task | None = None) -> None:
+        """Fail what is queued and all that comes: the initializer has failed.
+
+        Args:
+            why: Its error.
+            first: What the thread was to run first.
+        """
         with self._lock:
             self.state = State.BROKEN
             self._why_broken = why
