@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         Callable,
         Collection,
         Iterable,
-        Iterator,
         Mapping,
         Sequence,
     )
@@ -227,7 +226,7 @@ class World:
         pickled: Collection[str] = (),
     ) -> set[str]:
         records = self._records
-        waiting = [*names, *_all_names(space)] if everything else list(names)
+        waiting = [*names, *self._all_names(space)] if everything else list(names)
         closure: set[str] = set()
         while waiting:
             name = waiting.pop()
@@ -245,8 +244,12 @@ class World:
                 waiting += known.wanted
                 if known.looks_around and not everything:
                     everything = True
-                    waiting += _all_names(space)
+                    waiting += self._all_names(space)
         return closure
+
+    def _all_names(self, space: Mapping[str, Any]) -> list[str]:
+        """The names that there are, and those that workers may have from before."""
+        return [name for name in (*space, *self._records) if name not in _OF_MODULES]
 
     def _looked_at(self, value: object, before: Record | None) -> Record:
         """A record of what a name means now, that is still to be pickled."""
@@ -334,10 +337,6 @@ class World:
 
 
 _DELETED = Pickled(b"", frozenset(), frozenset(), {}, looks_around=False)
-
-
-def _all_names(space: Mapping[str, Any]) -> Iterator[str]:
-    return (name for name in list(space) if name not in _OF_MODULES)
 
 
 _CONSTANTS = (int, float, complex, str, bytes, type(None), type(...), types.ModuleType)

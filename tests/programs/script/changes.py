@@ -180,3 +180,15 @@ def gs():
 
 
 print(list(gs()))
+
+
+def any_name(n):
+    return globals().get(n)
+
+
+passing = 1
+check(any_name, "passing")
+passing = 2
+check(any_name, "passing")
+del passing
+check(any_name, "passing")
