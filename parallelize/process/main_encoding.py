@@ -59,9 +59,11 @@ def _current(fn: Any) -> _Known | None:
         return None
     world.enter(fn.__globals__)
     if known.looks is None:
+        if world.space().get(known.qualname) is fn:  # as it is of nearly all
+            return known
         if _key(fn, known.qualname) == known.encoded:
             return known
-    elif known.alone.holds(world.space()) and unchanged(known.looks, fn):
+    elif known.alone.holds(world.space()) and unchanged(known.looks):
         return known
     _known.pop(fn, None)
     return None
@@ -118,7 +120,7 @@ def _encoded(fn: Any) -> _Known:
     if known is None:
         looks = looks_of(fn)  # before it is pickled: it may change meanwhile
         known = _by_value(fn)._replace(looks=looks)
-        if looks is None or not unchanged(looks, fn):
+        if looks is None or not unchanged(looks):
             return known
     _known.put(fn, known, len(known.encoded))
     return known

@@ -7,7 +7,6 @@ are compared with a copy. For all else there is no look, and only its pickle tel
 
 from __future__ import annotations
 
-import copy
 import functools
 import types
 from operator import is_
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from parallelize.process.main_module import NAMES, has_default_reduce
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 #: A value of more parts than this is better pickled than looked at.
 MOST_PARTS = 5_000
@@ -26,7 +25,8 @@ LONG = 1_000
 
 _OF_ARRAYS = frozenset(("numpy", "array", "numpy.ma"))
 _CONSTANTS = frozenset((int, float, complex, bool, str, bytes, type(None), type(...)))
-_FLAT = frozenset((list, tuple, dict, set, frozenset))
+_FROZEN = frozenset((tuple, frozenset))
+_FLAT = _FROZEN | frozenset((list, dict, set))
 
 #: The modules of classes whose instances cannot change, or need not be followed.
 _STABLE = frozenset(
@@ -62,6 +62,7 @@ _STABLE_KINDS = frozenset(
         range,
         slice,
         types.BuiltinFunctionType,
+        types.CodeType,
         types.GetSetDescriptorType,
         types.GenericAlias,
         types.MemberDescriptorType,
@@ -77,28 +78,33 @@ class Looks(NamedTuple):
     """What a value is made of.
 
     Attributes:
-        parts: The objects in it, compared by identity.
-        copies: By the ids of the flat containers among them, copies of these.
-        sums: By the ids of the arrays among them, what their contents come to.
+        nodes: What can change, how it is taken apart, and what it came apart into.
+        copies: Lists and the like that have nothing in them but constants, and copies.
+        sums: Arrays, and what their contents come to.
     """
 
-    parts: list[Any]
-    copies: dict[int, Any]
-    sums: dict[int, Any]
+    nodes: list[tuple[Any, Callable[[Any], Sequence[Any]], Sequence[Any]]]
+    copies: list[tuple[Any, Any]]
+    sums: list[tuple[Any, Any]]
 
 
 def looks_of(value: object) -> Looks | None:
     """What a value looks like now; None if only its pickle can tell."""
-    looker = _Looker(None)
+    looker = _Looker()
     return looker.looks if looker.look_at(value) else None
 
 
-def unchanged(looks: Looks | None, value: object) -> bool:
-    """Whether a value still looks as it did; False if that cannot be told."""
+def unchanged(looks: Looks | None) -> bool:
+    """Whether a value looks as it did; False if that cannot be told."""
     if looks is None:
         return False
-    looker = _Looker(looks)
-    return looker.look_at(value) and _are_same(looks.parts, looker.looks.parts)
+    for node, read, parts in looks.nodes:
+        now = read(node)
+        if len(now) != len(parts) or not all(map(is_, now, parts)):
+            return False
+    if not all(_has_same(container, copy) for container, copy in looks.copies):
+        return False
+    return all(_sum_of(array) == known for array, known in looks.sums)
 
 
 def _are_same(before: Sequence[Any], now: Sequence[Any]) -> bool:
@@ -107,8 +113,6 @@ def _are_same(before: Sequence[Any], now: Sequence[Any]) -> bool:
 
 def _has_same(container: Any, before: Any) -> bool:
     """Whether a container has what it had when it was copied."""
-    if container is before:  # it cannot change
-        return True
     if len(container) != len(before):
         return False
     if len(before) > LONG:  # to compare is quicker; so 1 and True are the same there
@@ -117,74 +121,84 @@ def _has_same(container: Any, before: Any) -> bool:
         except Exception:  # noqa: BLE001 - there is something else in it now
             return False
     if type(before) is dict:
-        return _are_same([*before, *before.values()], [*container, *container.values()])
+        return _are_same(_items(before), _items(container))
     return _are_same(list(before), list(container))
 
 
 class _Looker:
-    """Takes a value apart, guided by what it looked like before."""
+    """Takes a value apart."""
 
-    def __init__(self, before: Looks | None) -> None:
-        self.looks = Looks([], {}, {})
-        self._parts = self.looks.parts
-        self._before = before
+    def __init__(self) -> None:
+        self.looks = Looks([], [], [])
         self._seen: set[int] = set()
 
     def look_at(self, value: object) -> bool:
         """Note a value and what it is made of; False if that cannot be told."""
         kind = type(value)
-        self._parts.append(value)
         if kind in _CONSTANTS or kind in _STABLE_KINDS or id(value) in self._seen:
             return True
-        if len(self._parts) > MOST_PARTS:
-            return False
         self._seen.add(id(value))
-        return self._look_inside(value, kind)
+        return len(self._seen) <= MOST_PARTS and self._look_inside(value, kind)
 
     def _look_inside(self, value: Any, kind: type) -> bool:
         if kind is types.FunctionType:
-            return self._all(_parts_of_function(value))
+            return not _is_of_script(value) or self._apart(value, _parts_of_function)
         if isinstance(value, type):
-            if value.__module__ not in NAMES:
-                return True
-            parts = (*value.__bases__, *vars(value).values(), *_registered_with(value))
-            return self._all(parts)
+            return value.__module__ not in NAMES or self._apart(value, _parts_of_class)
         if kind in _FLAT:
             return self._container(value)
         if kind in _WRAPPERS:
-            return self._all(_WRAPPERS[kind](value))
+            return self._apart(value, _WRAPPERS[kind])
         if kind is bytearray or kind.__module__ in _OF_ARRAYS:
             return self._array(value)
         if kind.__module__ in _STABLE:
             return True
         if kind.__module__.partition(".")[0] == "parallelize":
-            return self._all((getattr(value, "__wrapped__", None),))
+            return self._apart(value, _parts_of_decorated)
         if kind.__module__ in NAMES and _is_plain(kind):
-            return self._all((kind, *vars(value), *vars(value).values()))
+            return self.look_at(kind) and self._apart(value, _parts_of_instance)
         return False
 
+    def _apart(self, value: Any, read: Callable[[Any], Sequence[Any]]) -> bool:
+        parts = read(value)
+        self.looks.nodes.append((value, read, parts))
+        return all(map(self.look_at, parts))
+
     def _container(self, value: Any) -> bool:
-        known = None if self._before is None else self._before.copies.get(id(value))
-        if known is not None:
-            return _has_same(value, known)
-        items = value.values() if type(value) is dict else value
-        if _CONSTANTS.issuperset(map(type, items)):
-            self.looks.copies[id(value)] = copy.copy(value)
+        kind = type(value)
+        if _CONSTANTS.issuperset(map(type, value.values() if kind is dict else value)):
+            if kind not in _FROZEN:
+                self.looks.copies.append((value, value.copy()))
             return True
         if len(value) > MOST_PARTS:
             return False
-        if type(value) is dict:
-            items = [each for pair in value.items() for each in pair]
-        return self._all(items)
+        return self._apart(value, _items if kind is dict else list)
 
     def _array(self, value: Any) -> bool:
-        known = None if self._before is None else self._before.sums.get(id(value))
         found = _sum_of(value)
-        self.looks.sums[id(value)] = found
-        return found is not None and (self._before is None or found == known)
+        self.looks.sums.append((value, found))
+        return found is not None
 
-    def _all(self, values: Iterable[object]) -> bool:
-        return all(map(self.look_at, values))
+
+def _items(values: dict[Any, Any]) -> list[Any]:
+    return [*values, *values.values()]
+
+
+def _is_of_script(fn: types.FunctionType) -> bool:
+    """Whether a function is not one that another process finds by its name."""
+    return fn.__module__ in NAMES or "<" in fn.__qualname__
+
+
+def _parts_of_class(cls: Any) -> Sequence[Any]:
+    return *cls.__bases__, *vars(cls).values(), *_registered_with(cls)
+
+
+def _parts_of_instance(value: Any) -> Sequence[Any]:
+    return _items(vars(value))
+
+
+def _parts_of_decorated(value: Any) -> Sequence[Any]:
+    return (getattr(value, "__wrapped__", None),)
 
 
 def _registered_with(cls: Any) -> list[Any]:
@@ -208,13 +222,13 @@ def _sum_of(array: Any) -> tuple[Any, ...] | None:
         return None
 
 
-def _parts_of_function(fn: types.FunctionType) -> Iterable[Any]:
-    if fn.__module__ not in NAMES and "<" not in fn.__qualname__:
-        return ()
-    cells = [content for cell in fn.__closure__ or () for content in contents(cell)]
-    more = [each for pair in (fn.__kwdefaults__ or {}).items() for each in pair]
-    attributes = [each for pair in vars(fn).items() for each in pair]
-    return fn.__code__, *(fn.__defaults__ or ()), *cells, *more, *attributes
+def _parts_of_function(fn: types.FunctionType) -> Sequence[Any]:
+    closure, keywords, attributes = fn.__closure__, fn.__kwdefaults__, fn.__dict__
+    if not (closure or keywords or attributes):
+        return fn.__code__, fn.__defaults__
+    cells = [content for cell in closure or () for content in contents(cell)]
+    more = [*_items(keywords or {}), *_items(attributes)]
+    return fn.__code__, fn.__defaults__, *cells, *more
 
 
 def contents(cell: types.CellType) -> tuple[Any, ...]:
@@ -226,7 +240,6 @@ def contents(cell: types.CellType) -> tuple[Any, ...]:
 
 
 _WRAPPERS: dict[type, Any] = {
-    types.CodeType: lambda _: (),
     staticmethod: lambda method: (method.__func__,),
     classmethod: lambda method: (method.__func__,),
     property: lambda prop: (prop.fget, prop.fset, prop.fdel),

@@ -23,6 +23,7 @@ import os
 import sys
 import threading
 import types
+from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize import locks
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 #: A unit of more bytes than this goes only to workers that need it.
 LARGE = 1 << 16
 
+#: So many functions are remembered with what they need.
+MOST_PLANS = 512
+
 #: A list or dictionary of at most this many items is sent although no call needs it.
 SHORT = 100
 
@@ -70,6 +74,14 @@ class Record:
         self.pickled: Pickled | None = None  # None: it is to be pickled
         self.unit: Unit | None = None
 
+    @property
+    def is_opaque(self) -> bool:
+        """Whether only its pickle tells that it has changed."""
+        pickled = self.pickled
+        if pickled is None or pickled.looks_around:
+            return True
+        return self.looks is None and self.value is not _ABSENT
+
     def is_of(self, value: object) -> bool:
         """Whether the name still means what was pickled."""
         if value is not self.value or self.pickled is None:
@@ -79,7 +91,7 @@ class Record:
             return False  # code may find submodules now
         if value is _ABSENT or self.pickled.is_refused:
             return True
-        return unchanged(self.looks, value)
+        return unchanged(self.looks)
 
 
 class Picture:
@@ -116,6 +128,36 @@ class Needs(NamedTuple):
 _new_lock = locks.reentrant("picture")
 
 
+class Plan(NamedTuple):
+    """What tells that a call needs what another one of the same names has needed.
+
+    Attributes:
+        needs: What that was.
+        names: All that the names lead to, ...
+        values: ... what they mean, and ...
+        looks: ... what that looks like.
+        absent: Names that are mentioned, and that the script does not have.
+        modules: How many modules were loaded, if that matters.
+    """
+
+    needs: Needs
+    names: tuple[str, ...]
+    values: Sequence[object]
+    looks: Sequence[Looks | None]
+    absent: frozenset[str]
+    modules: int | None
+
+    def holds(self, world: World) -> bool:
+        """Whether nothing has changed that the call may meet."""
+        space = world.space()
+        if self.modules is not None and self.modules != len(sys.modules):
+            return False
+        if not self.absent.isdisjoint(space):
+            return False
+        values = map(space.get, self.names, itertools.repeat(_ABSENT))
+        return all(map(is_, values, self.values)) and all(map(unchanged, self.looks))
+
+
 def _noting_nothing() -> AbstractContextManager[Sequence[Any]]:
     return contextlib.nullcontext(())
 
@@ -135,6 +177,7 @@ class World:
         self.note_handles: Callable[[Sequence[Any]], object] = len
         self._space: dict[str, Any] | None = None
         self._records: dict[str, Record] = {}
+        self._plans: dict[tuple[str, ...], Plan] = {}  # by the names that were given
         self._picture = Picture({})
         self._needs: dict[frozenset[str], Needs] = {}  # by large names, of _picture
         self._numbers = itertools.count(int.from_bytes(os.urandom(5), "little") << 20)
@@ -162,13 +205,16 @@ class World:
 
     # What a call needs.
 
-    def needs(self, names: Iterable[str], *, everything: bool = False) -> Needs:
+    def needs(self, names: Collection[str], *, everything: bool = False) -> Needs:
         """Bring the picture up to date as far as a call needs these names.
 
         Args:
             names: What the call mentions.
             everything: Whether it may look at any name.
         """
+        plan = self._plans.get(tuple(names))
+        if plan is not None and not everything and plan.holds(self):
+            return plan.needs
         with self.lock:
             closure = self._updated(names, everything=everything)
             large = self._picture.large
@@ -177,7 +223,29 @@ class World:
             if known is None:
                 known = Needs(self._picture, needed, self._handles(self._records))
                 self._needs[needed] = known
+            self._note_plan(names, closure, known)
             return known
+
+    def _note_plan(
+        self, names: Collection[str], closure: set[str], needs: Needs
+    ) -> None:
+        """Note what tells that the same names will do for the next call, if it can."""
+        key, records = tuple(names), [self._records[name] for name in closure]
+        self._plans.pop(key, None)
+        wanted = {*names, *(w for r in records if r.pickled for w in r.pickled.wanted)}
+        if any(record.is_opaque for record in records):
+            return
+        modules = [r.pickled.modules for r in records if r.pickled]
+        if len(self._plans) >= MOST_PLANS:
+            self._plans.clear()
+        self._plans[key] = Plan(
+            needs,
+            tuple(closure),
+            [record.value for record in records],
+            [record.looks for record in records],
+            frozenset(wanted - closure),
+            next((count for count in modules if count is not None), None),
+        )
 
     def _handles(self, names: Iterable[str]) -> list[Any]:
         records = (self._records[name] for name in names)
@@ -317,6 +385,7 @@ class World:
         if units != self._picture.units:
             self._picture = Picture(units)
             self._needs = {}
+            self._plans.clear()
 
     # A worker that is a copy of the program.
 
