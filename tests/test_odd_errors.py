@@ -166,6 +166,8 @@ def test_it_is_tried_again_as_what_it_is(executor, kind, tmp_path):
     function = parallelized(executor, retries=2, retry_on=cls)(odd_errors.noted)
     if kind == "OddMeta" and is_far(executor):
         pytest.skip("its class cannot be pickled, so it is not known here")
+    if kind in STAY and executor.name == "interpreter":
+        pytest.skip("single calls in interpreters are tried again by what arrives")
     check(function(os.fspath(path), kind).exception(30), kind, far=is_far(executor))
     assert path.read_text() == "..."
     other = function.options(retry_on=ZeroDivisionError)

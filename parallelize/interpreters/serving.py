@@ -124,7 +124,7 @@ def _parts_of(value: object) -> list[bytes]:
 
 
 def _failure(error: BaseException) -> bytes:
-    if isinstance(error, ImportError):
+    if raised.is_a(error, ImportError):
         advise(error)
     return messages.encode_failure(error)
 
