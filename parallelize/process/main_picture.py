@@ -75,12 +75,17 @@ class Record:
         self.unit: Unit | None = None
 
     @property
+    def has_looks(self) -> bool:
+        """Whether what it is made of matters, and not only whether it is the same."""
+        refused = self.pickled is not None and self.pickled.is_refused
+        return self.value is not _ABSENT and not refused
+
+    @property
     def is_opaque(self) -> bool:
         """Whether only its pickle tells that it has changed."""
-        pickled = self.pickled
-        if pickled is None or pickled.looks_around:
+        if self.pickled is None or self.pickled.looks_around:
             return True
-        return self.looks is None and self.value is not _ABSENT
+        return self.looks is None and self.has_looks
 
     def is_of(self, value: object) -> bool:
         """Whether the name still means what was pickled."""
@@ -89,9 +94,7 @@ class Record:
         modules = self.pickled.modules
         if modules is not None and modules != len(sys.modules):
             return False  # code may find submodules now
-        if value is _ABSENT or self.pickled.is_refused:
-            return True
-        return unchanged(self.looks)
+        return not self.has_looks or unchanged(self.looks)
 
 
 class Picture:
@@ -242,7 +245,7 @@ class World:
             needs,
             tuple(closure),
             [record.value for record in records],
-            [record.looks for record in records],
+            [record.looks for record in records if record.has_looks],
             frozenset(wanted - closure),
             next((count for count in modules if count is not None), None),
         )
