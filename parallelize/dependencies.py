@@ -263,5 +263,7 @@ def first_failure(futures: Sequence[Future[Any]]) -> Failure | None:
     for future in futures:
         error = error_of(future)
         if error is not None:
-            return Failure(error)
+            failure = Failure(error)
+            failure.traceback = future._traceback
+            return failure
     return None

@@ -13,6 +13,7 @@ from parallelize.raised import is_a, name_of_class
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable
+    from types import TracebackType
 
     from parallelize.options import CallOptions
 
@@ -127,6 +128,12 @@ class Settled(Outcome):
         """Return the future's value and its error."""
         error = error_of(self._future)
         return (self._future.result(), None) if error is None else (None, error)
+
+    def traceback_of(self, error: BaseException) -> TracebackType | None:
+        """Return what the future has noted."""
+        if isinstance(self._future, Future) and not self._future.cancelled():
+            return self._future._traceback
+        return super().traceback_of(error)
 
     def told(self) -> BaseException | str:
         """Tell of the future's failure."""

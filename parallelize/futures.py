@@ -27,11 +27,13 @@ from concurrent.futures import (
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from parallelize import locks
+from parallelize.raised import traceback_of
 from parallelize.unread import Unread
 from parallelize.waiting import call_in_turn, call_pending, here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
+    from types import TracebackType
     from typing import Protocol
 
     from parallelize.options import CallOptions, Limit
@@ -126,6 +128,10 @@ class Outcome:
         """Return the call's value (of a type not known here) and its error."""
         raise NotImplementedError
 
+    def traceback_of(self, error: BaseException) -> TracebackType | None:
+        """Return the traceback that its error had when the call ended."""
+        return traceback_of(error)
+
     def told(self) -> BaseException | str:
         """Tell of a failure without opening it: its error if it is here, or a text."""
         return ""
@@ -139,12 +145,13 @@ class Outcome:
 class Failure(Outcome):
     """The call raised an error."""
 
-    __slots__ = ("error",)
+    __slots__ = ("error", "traceback")
 
     error: BaseException
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+        self.traceback: TracebackType | None = traceback_of(error)
 
     @property
     def failed(self) -> bool:
@@ -154,6 +161,10 @@ class Failure(Outcome):
     def open(self) -> tuple[None, BaseException]:
         """Return no value and the error."""
         return None, self.error
+
+    def traceback_of(self, error: BaseException) -> TracebackType | None:
+        """Return that of the moment when this was made."""
+        return self.traceback
 
     def told(self) -> BaseException:
         """Return the error."""
@@ -180,6 +191,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _state: str = PENDING
     _result: Any = None  # the value, of type T, once it is opened
     _exception: BaseException | None = None
+    _traceback: TracebackType | None = None  # of the error, before anybody raised it
     _sealed: Outcome | None = None  # the outcome, until somebody opens it
     _made_condition: threading.Condition | None = None
     _made_waiters: list[Any] | None = None  # objects of concurrent.futures.wait
@@ -290,6 +302,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return result
         self._looked_at()
         try:
+            # It may be the error of many futures, and be read by many: the traceback
+            # would grow with each.
+            if issubclass(type(error), BaseException):
+                BaseException.with_traceback(error, self._traceback)
             raise error
         finally:
             del self, error  # the error's traceback holds this frame
@@ -444,6 +460,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._refuse()
             self._exception = exception
             if exception is not None:
+                if issubclass(type(exception), BaseException):  # not a class of them
+                    self._traceback = traceback_of(exception)
                 self._unread = Unread(exception, self._called())
             self._settle(FINISHED, "add_exception")
         self._invoke_callbacks()
@@ -543,7 +561,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         with self._guard:
             if self._sealed is not None:
                 # A Ctrl-C may come up here; then it is opened by the next reader.
-                self._result, self._exception = self._sealed.open()
+                sealed = self._sealed
+                self._result, error = sealed.open()
+                if error is not None:
+                    self._traceback = sealed.traceback_of(error)
+                    self._exception = error
                 self._sealed = None
 
     def _waited_for(self) -> Iterable[Future[Any]]:

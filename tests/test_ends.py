@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import time
+import traceback
 import weakref
 from concurrent.futures import CancelledError
 from concurrent.futures import ThreadPoolExecutor as StandardPool
@@ -24,6 +25,7 @@ from parallelize import (
     wait,
 )
 from parallelize.kinds import adapt
+from tasks import Refusal, refuse
 from tasks import identity as same
 
 LONG = 5000  # much more than Python's stack has room for
@@ -60,6 +62,34 @@ def test_a_failure_ends_all_that_wait_for_it(pool):
     assert all(each.exception(10) is error for each in made)
     assert error.__context__ is None
     assert error.__cause__ is None
+
+
+def test_reading_all_of_them_does_not_make_the_error_grow(pool):
+    first = Future()
+    made = chain(pool, first, 200)
+    first.set_exception(LookupError("the first"))
+    whole = gather(*made)
+    for each in [*made, whole, *reversed(made)]:
+        with pytest.raises(LookupError) as caught:
+            each.result(10)
+    assert len(traceback.format_exception(caught.value)) < 20
+    for _ in range(50):  # and where what is read is waited for by the next
+        each = pool.submit(same, each)
+        with pytest.raises(LookupError) as caught:
+            each.result(10)
+    assert len(traceback.format_exception(caught.value)) < 20
+
+
+def test_the_traceback_tells_where_a_call_failed(pool):
+    for _ in range(3):
+        with pytest.raises(Refusal) as caught:
+            failed = pool.submit(refuse, 3)
+            failed.result(10)
+        told = "".join(traceback.format_exception(caught.value))
+        assert "in refuse" in told
+        with pytest.raises(Refusal) as again:
+            failed.result(10)
+        assert "in refuse" in "".join(traceback.format_exception(again.value))
 
 
 def test_so_does_a_cancellation(pool):
