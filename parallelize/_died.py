@@ -60,7 +60,7 @@ class WorkerStartError(WorkerDied):
     def __init__(self, task: str, reason: str) -> None:
         super().__init__(task)
         self.args: tuple[Any, ...] = (task, reason)  # Any, as in BaseException
-        self.reason = reason
+        self.reason: str | None = reason
 
     def __str__(self) -> str:
         return f"{self.task} was not run, no worker could be started: {self.reason}"
@@ -75,7 +75,7 @@ class ClusterLost(WorkerDied):
     def __init__(self, task: str, reason: str) -> None:
         super().__init__(task)
         self.args: tuple[Any, ...] = (task, reason)  # Any, as in BaseException
-        self.reason = reason
+        self.reason: str | None = reason
 
     def __str__(self) -> str:
         return f"the cluster of {self.task} was lost: {self.reason}"

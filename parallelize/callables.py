@@ -217,5 +217,6 @@ def run_coroutine(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     result = fn(*args, **kwargs)
     if not isinstance(result, Coroutine):
         return result
+    coroutine: Coroutine[Any, Any, Any] = result
     # A loop runs here already in the caller's own thread, by `using("serial")`.
-    return apart(lambda: run_to_end(result))
+    return apart(lambda: run_to_end(coroutine))

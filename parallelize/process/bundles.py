@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parallelize.futures import Future
+    from parallelize.process.main_picture import Needs
     from parallelize.process.pool import Pool
 
 
@@ -30,6 +31,7 @@ class Bundle(RowsTask):
     key: bytes
     size: int
     done: int
+    needs: Needs | None
 
     def __init__(self, pool: Pool, calls: list[CallTask]) -> None:
         first = calls[0]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: How many heads are remembered as they were built from bytes.
 MOST_HEADS = 256
 
-is_worker = False
+is_worker: bool = False
 
 #: Where modules of the other side come from, by their names.
 origins: dict[str, Origin] = {}

@@ -170,7 +170,7 @@ def worker_class() -> type[Worker]:
     gevent puts a class of its own in the place of `threading.Thread`, which alone can
     be joined then; that may happen after this module was loaded.
     """
-    thread = threading.Thread
+    thread: type = threading.Thread
     return Worker if issubclass(Worker, thread) else _worker_class_on(thread)
 
 
