@@ -29,7 +29,7 @@ from parallelize.errors import RemoteError, RemoteTraceback, WorkerDied
 KINDS = sorted(MAKERS)
 EXECUTORS = ["thread", "serial", "forkserver", "spawn", "fork"]
 if sys.version_info >= (3, 14):
-    EXECUTORS.append("interpreter")
+    EXECUTORS.insert(0, "interpreter")  # no fork beside them: CPython would crash
 
 
 def _made(name: str) -> Any:

@@ -36,7 +36,7 @@ from parallelize import (
 
 EXECUTORS = ["thread", "serial", "forkserver", "fork"]
 if sys.version_info >= (3, 14):
-    EXECUTORS.append("interpreter")
+    EXECUTORS.insert(0, "interpreter")  # no fork beside them: CPython would crash
 
 
 def _made(name, **options):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from parallelize.calls import Call, Rows, name_of
+from parallelize.ended import look_at
 from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
 from parallelize.executors import deadlines, parcels
 from parallelize.executors.parcels import (
@@ -183,6 +184,8 @@ class EngineCall(Call):
     def _value_of(self, future: Future[Any]) -> Any:
         ref = self._reference(future)
         if ref is not None:
+            # As elsewhere who waits for a call answers for its failure.
+            future.add_done_callback(look_at)
             return ref
         value, put = self.executor._puts.value(future.result())
         if put is not None:

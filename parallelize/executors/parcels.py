@@ -133,7 +133,7 @@ class Carried(Exception):
         self.encoded = encoded
 
     def __str__(self) -> str:  # for the engine's own logs
-        return str(self.error())
+        return raised.text_of(self.error())
 
     def error(self) -> BaseException:
         """The error in its own class, with the worker's traceback as its cause."""

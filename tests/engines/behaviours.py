@@ -2,14 +2,18 @@
 
 import asyncio
 import concurrent.futures
+import copy
+import gc
 import os
 import time
 
 import pytest
 
+import odd_errors
 import tasks
 from parallelize import (
     Future,
+    RemoteError,
     RemoteTraceback,
     SerializationError,
     TaskTimeout,
@@ -227,6 +231,32 @@ class EngineTests:
         error = executor.submit(be_stubborn).exception()
         assert type(error).__name__ == "RemoteError"
         assert error.message == "no"
+
+    @pytest.mark.parametrize("kind", sorted(odd_errors.MAKERS))
+    def test_errors_of_odd_classes(self, executor, kind):
+        """A frozen dataclass, one that is false, one that says that it is another."""
+        error = executor.submit(odd_errors.here, kind).exception(60)
+        (row,) = executor.map(odd_errors.here, [kind], return_exceptions=True)
+        for each in (error, row):
+            cause = vars(BaseException)["__cause__"].__get__(each)
+            assert type(cause) is RemoteTraceback
+            assert "odd_errors.py" in cause.text
+            if kind in odd_errors.STAY:
+                assert type(each) is RemoteError
+            else:
+                assert type(each) is type(odd_errors.made(kind))
+
+    def test_a_failure_that_other_calls_wait_for_is_not_reported(
+        self, executor, caplog
+    ):
+        future = executor.submit(tasks.refuse, 3)
+        for _ in range(3):
+            future = executor.submit(copy.copy, future)
+        assert isinstance(future.exception(60), tasks.Refusal)
+        del future
+        gc.collect()
+        texts = [record.getMessage() for record in caplog.records]
+        assert not [text for text in texts if "nobody looked" in text]
 
     def test_what_cannot_be_pickled(self, executor):
         import threading
