@@ -100,6 +100,10 @@ def pickle_alone(
 
 def define(values: dict[str, Any], space: dict[str, Any]) -> Pickled:
     """Pickle what names of `__main__` mean."""
+    if all(type(value) in _UNNAMED for value in values.values()):
+        nothing: frozenset[str] = frozenset()
+        data = pickle.dumps(values, 5)
+        return Pickled(data, nothing, nothing, {}, looks_around=False)
     try:
         return _defined(values, space)
     except Exception as error:  # noqa: BLE001 - the name is refused where it is used
@@ -442,6 +446,8 @@ def _named(space: dict[str, Any]) -> dict[int, str]:
     """By id, the first name of each function, class and sentinel of the script."""
     named: dict[int, str] = {}
     for name, value in list(space.items()):
+        if type(value) in _UNNAMED:
+            continue
         if isinstance(value, (types.FunctionType, type)):
             if value.__module__ in NAMES:
                 named.setdefault(id(value), name)

@@ -351,12 +351,27 @@ class World:
                 with self.noting_handles() as handles:
                     record.pickled = main_pickler.define({name: record.value}, space)
                 record.handles = tuple(handles)
-        self._make_units(set(changed), space)
+        for name in changed:
+            if self._is_alone(name):  # the variable of a loop, for one
+                self._set_unit((name,), self._pickled(name).data)
+        self._make_units({n for n in changed if not self._is_alone(n)}, space)
         return set(changed)
+
+    def _is_alone(self, name: str) -> bool:
+        """Whether a name has nothing in common with others, nor has had."""
+        record, pickled = self._records[name], self._pickled(name)
+        had_others = record.unit is not None and len(record.unit[1]) > 1
+        return not (pickled.held or pickled.referred or had_others)
+
+    def _pickled(self, name: str) -> Pickled:
+        pickled = self._records[name].pickled
+        return _DELETED if pickled is None else pickled
 
     def _make_units(self, changed: set[str], space: dict[str, Any]) -> None:
         from parallelize.process import main_pickler
 
+        if not changed:
+            return
         pickled = {name: r.pickled for name, r in self._records.items() if r.pickled}
         # A worker gets every name of a unit at once, so none may stay behind.
         for name in list(changed):
