@@ -38,11 +38,9 @@ DEBUG_VARIABLE = "PARALLELIZE_DEBUG_LOCKS"
 #: The names of all locks, the outermost first. A thread that has one takes, besides
 #: that one again, only such as stand in lines below. (A finaliser takes none at all.)
 ORDER: tuple[tuple[str, ...], ...] = (
+    ("reader", "input", "generator", "preparing", "picture", "building"),
     ("pools", "tracing"),
     ("adopting", "choosing"),
-    ("reader", "generator"),
-    ("input",),
-    ("picture", "building"),
     ("closing",),
     ("pool",),
     ("future", "attempts"),
@@ -50,7 +48,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("loops",),
     ("loop",),
     ("limit",),
-    ("watch", "timer start"),
+    ("watch",),
+    ("timer start",),
     ("timer",),
     ("lifecycle", "rows", "arrived", "channel", "gate", "members", "counting"),
     ("segments", "answers", "puts", "hosts", "records", "progress"),
@@ -62,9 +61,10 @@ ORDER: tuple[tuple[str, ...], ...] = (
 
 _RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
-#: Many of these may be taken at once, in an order of their own: the futures of a
-#: ``concurrent.futures.wait``, by their numbers.
-_BESIDE_EACH_OTHER = frozenset(("future",))
+#: Of these several may be held at once. Under the first of all the user's code runs,
+#: which may do anything: read a map in the input of another. The futures of a
+#: ``concurrent.futures.wait`` are taken in the order of their numbers.
+_BESIDE_EACH_OTHER = frozenset((*ORDER[0], "future"))
 
 
 def reentrant(

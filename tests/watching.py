@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 #: Seconds that a test has to clean up.
 CLEAN_UP = 50.0
@@ -42,6 +43,11 @@ class CleanUp:
 
     def __init__(self):
         self._out = os.dup(2)  # what is now captured is seen by nobody then
+
+    def pytest_configure(self, config):
+        ranked = sys.modules.get("parallelize.ranked")
+        if ranked is not None:  # locks are debugged, which may end the run
+            ranked.out = config.stash[fault_handler_stderr_fd_key]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self):

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 
 _new_lock = locks.reentrant("pool")
+_new_preparing = locks.reentrant("preparing")
 
 
 #: Seconds that running calls have when the program ends by an error.
@@ -113,6 +114,8 @@ class Pool:
         # may be taken, never the other way round. Reentrant, because a garbage
         # collection or a signal handler may call in at any place.
         self.lock: threading.RLock = _new_lock()
+        # Held while the initializer is pickled, which runs the user's code.
+        self._preparing: threading.RLock = _new_preparing()
         self.state: State = State.FRESH
         self.queue: TaskQueue = TaskQueue()
         self.workers: dict[int, Worker] = {}
@@ -190,6 +193,8 @@ class Pool:
 
     def _hold(self, task: Task) -> None:
         try:
+            if self.state is State.FRESH:
+                self._prepare()
             locks.held(self.lock, self._take_in, task)
             task.future.add_done_callback(lambda _: self._let_go(task))
         except BaseException:  # no worker could be started, or Ctrl-C
@@ -227,6 +232,8 @@ class Pool:
     def _enqueue(self, task: Task) -> None:
         locked = locks.depth(self.lock)
         try:
+            if self.state is State.FRESH:
+                self._prepare()
             with self.lock:
                 if self.state is not State.OPEN:
                     self._open()
@@ -305,6 +312,10 @@ class Pool:
                 return
             ending()
 
+    def _prepare(self) -> None:
+        """Have the starter prepared before the pool opens, without the pool's lock."""
+        locks.held(self._preparing, self.starter.prepare)
+
     def _open(self) -> None:
         if self.state is State.OPEN or (
             self.state is State.CLOSING
@@ -318,7 +329,6 @@ class Pool:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
         lifecycle.register(self)
-        self.starter.prepare()
         with contextlib.ExitStack() as undo:
             # Also one that was started early: it lives under the limits of now.
             undo.callback(self.starter.close_servers)
@@ -761,7 +771,7 @@ class Pool:
 
     def forget(self) -> None:
         """In a forked child: close our copies, fail the parent's futures."""
-        self.lock = _new_lock()
+        self.lock, self._preparing = _new_lock(), _new_preparing()
         self.state = State.FORGOTTEN
         self._maps.forget()
         tasks = [*self.held, *self.queue.drain()]

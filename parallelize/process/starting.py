@@ -64,6 +64,7 @@ class Starter:
         self._failures = 0
         self._none_before = 0.0
         self._inheritance = Inheritance()
+        self._is_prepared = False
         self._initializer: list[Part] = []  # it and its arguments, pickled
         self._shares: Sequence[Shared[Any]] = ()  # among the arguments
         self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
@@ -74,11 +75,16 @@ class Starter:
         origins.workers_have(sys.path)  # before the first call is pickled
 
     def prepare(self) -> None:
-        """Note what workers are told; called once, before the first is started.
+        """Note what workers are told; called before the first is started.
+
+        One thread calls it at a time, without the pool's lock, for the user's code is
+        called. Nothing is done when it has been.
 
         Raises:
             SerializationError: The initializer or its arguments cannot be pickled.
         """
+        if self._is_prepared:
+            return
         from parallelize.cpus import cpu_count
 
         if self._settings.method != "fork":  # a copy has all of that
@@ -86,6 +92,7 @@ class Starter:
             self._registered = self._encoded_registered()
         self._initializer = self._encoded_initializer()
         self._threads_each = max(1, cpu_count() // self._settings.max_workers)
+        self._is_prepared = True
 
     def _encoded_registered(self) -> list[Part]:
         """What the script has registered of its own classes; what fails stays away."""

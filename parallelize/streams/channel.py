@@ -20,7 +20,7 @@ from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from parallelize import locks
+from parallelize import lifecycle, locks
 from parallelize.futures import Failure, Outcome, error_of
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Channel:
         self._reader_wakers: list[Callable[[], object]] = []
         self._room_wakers: list[Callable[[], object]] = []
         self._close_wakers: list[Callable[[], object]] = []
+        self._is_dropped = False  # the reader is gone; noted without the lock
         self._make_lock()
 
     def _make_lock(self) -> None:
@@ -96,7 +97,7 @@ class Channel:
     def begin(self) -> bool:
         """Note that the generator begins in a worker; False if it must not."""
         with self._news:
-            if self.life is not Life.WAITING:
+            if self.life is not Life.WAITING or self._is_dropped:
                 return False
             self.life = Life.FLOWING
             return True
@@ -222,6 +223,12 @@ class Channel:
             wakers = self._wake_all()
         _call_each(wakers)
         self.moved()
+
+    def dropped(self) -> None:
+        """Close, as the reader is gone; called wherever garbage is collected."""
+        self._is_dropped = True
+        if self.life in _OPEN:
+            lifecycle.later(self.close)
 
     # The executor's, by its live maps.
 

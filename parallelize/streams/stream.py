@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from parallelize import lifecycle, locks
+from parallelize import locks
 from parallelize.calls import name_of
 from parallelize.circles import noted
 from parallelize.ended import no_end
@@ -285,8 +285,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         if channel is None:  # __init__ has failed
             return
         try:
-            if channel.life in (Life.WAITING, Life.FLOWING):
-                lifecycle.later(channel.close)
+            channel.dropped()
             if self._inline is not None:
                 self._inline.dropped()
         except Exception:
