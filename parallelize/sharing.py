@@ -14,6 +14,7 @@ descriptor goes to each worker ahead of the first call that has the handle.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -65,6 +66,10 @@ class Shared(Generic[T]):
         """Return the object. Its arrays are read-only, and say so on writing.
 
         Other calls in the same process get the same object: leave it as it is.
+
+        Raises:
+            OSError: The memory did not arrive in this worker, which has no descriptor
+                left for it, or cannot be mapped.
         """
         if self._value is _NOT_MADE:
             self._value = self._made()
@@ -73,9 +78,12 @@ class Shared(Generic[T]):
 
     def _made(self) -> Any:
         with _arrived:
-            _arrived.wait_for(lambda: self._memory is not None)
-        assert self._memory is not None
-        return self._memory.made()
+            _arrived.wait_for(lambda: self._memory is not None or self.id in _failed)
+            memory, why = self._memory, _failed.get(self.id)
+        if memory is None:
+            msg = f"a shared object has not arrived in this worker: {why}"
+            raise OSError(errno.EMFILE, msg) from why
+        return memory.made()
 
     @property
     def nbytes(self) -> int:
@@ -144,6 +152,7 @@ def share(obj: T) -> Shared[T]:
     Raises:
         SerializationError: The object cannot be pickled.
         MemoryError: There is not so much memory.
+        OSError: There is no descriptor left: each handle takes one.
 
     Example:
         >>> from parallelize import processed, share
@@ -173,38 +182,42 @@ def _pickled(obj: object) -> Sequence[Any]:
 
 
 class _Memory:
-    """Memory with the parts of a pickle, headed by where each begins and its length."""
+    """Memory with the parts of a pickle, headed by where each begins and its length.
+
+    It takes one descriptor, and is mapped when its parts are asked for.
+    """
 
     def __init__(self, fd: int) -> None:
         self.fd: int = fd
         self.size: int = os.fstat(fd).st_size
-        self._view: memoryview = memoryview(
-            mmap.mmap(fd, self.size, access=mmap.ACCESS_READ)
-        )
 
     @classmethod
     def holding(cls, parts: Sequence[Any]) -> _Memory:
         """New memory with these parts."""
         places = _places([memoryview(part).nbytes for part in parts])
         try:
-            fd = nameless_memory(max(sum(places[-1]), 1))
+            memory = cls(nameless_memory(max(sum(places[-1]), 1)))
+            pages = mmap.mmap(memory.fd, 0)
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise OSError(error.errno, _no_descriptor()) from error
             msg = f"there is no shared memory of {sum(places[-1])} bytes: {error}"
             raise MemoryError(msg) from error
-        with mmap.mmap(fd, 0) as pages:
+        with pages:
             head = [len(places), *(number for place in places for number in place)]
             struct.pack_into(f"={len(head)}Q", pages, 0, *head)
             with memoryview(pages) as view:
                 for (start, length), part in zip(places, parts, strict=True):
                     view[start : start + length] = memoryview(part).cast("B")
-        return cls(fd)
+        return memory
 
     def parts(self) -> list[memoryview]:
         """The parts, read-only, where they are."""
-        (count,) = struct.unpack_from("=Q", self._view)
-        numbers = struct.unpack_from(f"={2 * count}Q", self._view, _NUMBER)
+        view = _mapped(self.fd, self.size)
+        (count,) = struct.unpack_from("=Q", view)
+        numbers = struct.unpack_from(f"={2 * count}Q", view, _NUMBER)
         places = zip(numbers[::2], numbers[1::2], strict=True)
-        return [self._view[start : start + length] for start, length in places]
+        return [view[start : start + length] for start, length in places]
 
     def made(self) -> Any:
         """Make the object upon the parts."""
@@ -214,6 +227,43 @@ class _Memory:
 
     def __del__(self) -> None:
         self._close(self.fd)
+
+
+def _mapped(fd: int, size: int) -> memoryview:
+    """Map memory for reading, without a further descriptor."""
+    if sys.version_info >= (3, 13):  # before, a mapping has one of its own
+        pages = mmap.mmap(fd, size, access=mmap.ACCESS_READ, trackfd=False)
+        return memoryview(pages)
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = ctypes.c_int
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (
+        *(ctypes.c_void_p, ctypes.c_size_t, number, number, number),
+        ctypes.c_long,
+    )
+    libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+    if address == ctypes.c_void_p(-1).value:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    array = (ctypes.c_ubyte * size).from_address(address)
+    # Not at exit: there may be views.
+    weakref.finalize(array, libc.munmap, address, size).atexit = False
+    return memoryview(array).cast("B").toreadonly()
+
+
+def _no_descriptor() -> str:
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return (
+        "no descriptor is left for a shared object: each handle of share() takes one "
+        f"as long as it lives, and this process may have {most} files open. Share "
+        "several objects as one, a list or dict of them, drop handles that are not "
+        "needed, or raise the limit (ulimit -n)"
+    )
 
 
 class _Elsewhere(_Memory):
