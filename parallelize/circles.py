@@ -11,25 +11,30 @@ very call, is given it: who has the place does not run until the call has ended.
 wait that closes a circle finds it, for it is noted before it looks. Who waits for what:
 
 * a thread of a pool notes it in its `Worker`, for the calls that it runs;
-* an async call has what it awaits in its future, here;
+* an async call has what it awaits in its future, here, and so has a limited call that
+  runs in the thread that makes it;
 * a call that waits for its arguments has them in its future, too.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections import deque
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from parallelize.futures import Future, unended
+from parallelize.waiting import call_in_turn, here
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable
     from contextvars import Context
 
     from parallelize.options import CallOptions
+    from parallelize.waiting import Action
 
-__all__ = ("begin_within", "noted", "untangle")
+__all__ = ("begin_within", "noted", "noting_waits", "untangle")
 
 #: The future of the async call to which this context belongs; weak, as contexts are
 #: copied for whatever is started in them. It is set where a limit may be waited for.
@@ -75,6 +80,31 @@ def begin_within(context: Context, future: Future[Any], options: CallOptions) ->
     """Let what an async call awaits be noted in its future, if limits are in play."""
     if options.limit is not None or _within.get() is not None:
         context.run(_within.set, weakref.ref(future))
+
+
+@contextmanager
+def noting_waits(future: Future[Any]) -> Generator[None]:
+    """Within the block this thread, a pool's or not, runs the call of the future."""
+    outer = here.makes_way
+    put_off: deque[Action] = deque()
+
+    def note(futures: Iterable[Future[Any]]) -> None:
+        if outer is not None:
+            outer(futures)
+        waited_for = list(futures)
+        future._awaits = [waited_for]
+        untangle(waited_for)
+
+    here.makes_way = note
+    here.pending.append(put_off)  # so that waits come by here
+    try:
+        yield
+    finally:
+        here.makes_way = outer
+        here.pending.pop()
+        future._awaits = ()
+        if put_off:
+            call_in_turn(put_off)
 
 
 async def noted(

@@ -110,6 +110,22 @@ def test_a_thread_waits_for_a_process_under_the_same_limit(pool):
         assert gather(outer(1), outer(2), inner(3)).result(30) == [2, 3, 3]
 
 
+def test_a_serial_call_waits_for_a_thread_under_the_same_limit(pool):
+    limit = Limit(1)
+    with SerialExecutor() as serial:
+        inner = threaded(executor=pool, limit=limit)(identity)
+        for wait_for in (
+            lambda future: future.result(),
+            lambda future: wait([future]).done.pop().result(),
+            lambda future: gather(future).result()[0],
+        ):
+            outer = threaded(executor=serial, limit=limit)(
+                lambda n, wait_for=wait_for: wait_for(inner(n)) + 1
+            )
+            assert outer(3).result(10) == 4
+        assert outer.options(executor=pool)(3).result(10) == 4
+
+
 def test_places_are_given_in_the_order_of_arrival(pool):
     go, seen, limit = threading.Event(), [], Limit(1)
     hold = threaded(executor=pool, limit=limit)(lambda: go.wait(10))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import dependencies, waiting
 from parallelize.calls import Call, admit, run_retrying
+from parallelize.circles import noting_waits
 from parallelize.ended import look_at, name_failure
 from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
@@ -174,7 +175,8 @@ class _SerialCall(Call):
         # itself for ever.
         _here.limits = (*outer, limit)
         try:
-            self._run()
+            with noting_waits(self.future):
+                self._run()
         finally:
             _here.limits = outer
 
