@@ -14,18 +14,24 @@ when that ends, in whatever way, its station is collected and the interpreter en
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import select
 import sys
-import threading
+import time
 from typing import TYPE_CHECKING, Any
 
+from parallelize.clock import monotonic
 from parallelize.interpreters.serving import END
 from parallelize.interpreters.wire import receive, send
-from parallelize.process import origins
+from parallelize.process import native, origins
 from parallelize.raised import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+#: Seconds between two looks whether a thread has ended that no greenlet can wait for.
+_TURN = 0.002
 
 #: What an interpreter runs: nothing of this one's state is there, so it is told.
 _SCRIPT = """
@@ -73,6 +79,8 @@ class Station:
             RuntimeError: It cannot be started.
         """
         try:
+            if native.is_patched():
+                select.select([self._answers], [], [])
             receive(self._answers)
         except EOFError:
             self.host.join()
@@ -88,6 +96,8 @@ class Station:
         self.host.busy = True
         try:
             send(self._requests, request)
+            if native.is_patched():  # let other greenlets run
+                select.select([self._answers], [], [])
             return receive(self._answers)
         except (EOFError, OSError) as error:
             why = self.host.why
@@ -113,8 +123,10 @@ class Station:
         self.close()
 
 
-class Host(threading.Thread):
+class Host:
     """The thread in which an interpreter runs, from its start to its end.
+
+    It is one of the system, as all waits for it are in the system.
 
     Attributes:
         busy: Whether it is being asked.
@@ -122,13 +134,34 @@ class Host(threading.Thread):
     """
 
     def __init__(self, name: str, requests: int, answers: int) -> None:
-        super().__init__(name=f"{name}-interpreter", daemon=True)
+        self._thread = native.thread(self._serve, f"{name}-interpreter")
         self.busy: bool = False
         self.why: BaseException | None = None
         self._requests = requests
         self._answers = answers
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Start the thread; raise RuntimeError if the system has none left."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the interpreter has not ended."""
+        return self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, at most so many seconds."""
+        if native.is_patched():
+            self._join_beside_greenlets(timeout)
+        else:
+            self._thread.join(timeout)
+
+    def _join_beside_greenlets(self, timeout: float | None) -> None:
+        """Wait for the end; others run, one of which may have to end for that."""
+        until = monotonic() + (math.inf if timeout is None else timeout)
+        while self.is_alive() and monotonic() < until:
+            time.sleep(_TURN)
+
+    def _serve(self) -> None:
         """Serve in an interpreter until it is told to end."""
         origins.workers_have(sys.path)
         script = _SCRIPT.format(

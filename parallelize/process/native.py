@@ -123,6 +123,11 @@ class Thread:
             self._running.release()
 
 
+def is_patched() -> bool:
+    """Whether threads of the program are greenlets now."""
+    return importlib.import_module("_thread").start_new_thread is not _start_new_thread
+
+
 def thread(target: Callable[[], object], name: str, **options: Any) -> threading.Thread:
     """Make a daemon thread of the system, which `threading` knows unless patched.
 
@@ -131,7 +136,7 @@ def thread(target: Callable[[], object], name: str, **options: Any) -> threading
         name: Its name.
         **options: More for `threading.Thread`, where that is the system's.
     """
-    if importlib.import_module("_thread").start_new_thread is _start_new_thread:
+    if not is_patched():
         options["daemon"] = True
         return threading.Thread(target=target, name=name, **options)
     # It has what threads of ours are asked for.
@@ -184,6 +189,7 @@ __all__ = (
     "Thread",
     "fork",
     "getsignal",
+    "is_patched",
     "leave_greenlets",
     "poll",
     "select",
