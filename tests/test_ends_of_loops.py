@@ -218,6 +218,20 @@ def test_an_input_that_fails(streaming):
     assert as_the_end(StopIteration, error)
 
 
+def test_an_asynchronous_input_that_raises_a_cancellation(threads):
+    async def items():
+        yield 0
+        await asyncio.sleep(0)
+        yield 1
+        raise asyncio.CancelledError
+
+    async def main():
+        return await read_async(parallel_map(same, items(), executor=threads))
+
+    got, error = asyncio.run(main())
+    assert (got, type(error)) == ([0, 1], asyncio.CancelledError)
+
+
 class Row:
     """A row of arguments that fails to give them."""
 

@@ -169,6 +169,8 @@ class AsyncCore(Core):
         self._pump = loop.create_task(self._run(loop, self._room))
 
     async def _run(self, loop: asyncio.AbstractEventLoop, room: asyncio.Event) -> None:
+        import asyncio
+
         try:
             while await self._has_room(room):
                 row = await self._input.next()
@@ -182,6 +184,11 @@ class AsyncCore(Core):
             self.source.end()
         except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
             self._hand_over()
+            self.source.fail(error)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            self._hand_over()  # the input has raised it, of its own accord
             self.source.fail(error)
         finally:
             self._room = None  # it is not to be cancelled any more: it cleans up
@@ -246,3 +253,11 @@ class AsyncCore(Core):
             return  # it was not read, or closes the map that it feeds
         if self._loop is asyncio.get_running_loop():
             await asyncio.wait([pump])
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled the running task."""
+    import asyncio
+
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
