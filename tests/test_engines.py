@@ -28,6 +28,7 @@ from parallelize.executors import parcels
 from parallelize.executors.engine import EngineExecutor
 from parallelize.executors.engine_calls import Remote
 from parallelize.executors.parcels import LargeParcel, Parcel
+from parallelize.futures import Failure
 from parallelize.mapping import iterator, start_map
 from parallelize.options import CallOptions
 
@@ -335,3 +336,29 @@ def test_the_errors_tell():
     assert str(error) == "the worker of m.f died under it: why"
     for each in (ClusterLost("m.f", "x"), error):
         assert type(pickle.loads(pickle.dumps(each))) is type(each)
+
+
+class Told(Engine):
+    """One whose calls with a timeout are told of when the test says so."""
+
+    def _started_teller(self, number):
+        return tasks.pid_of
+
+
+def test_no_deadline_holds_a_call_whose_future_has_ended(make_latch):
+    executor, latch, told = Told(), make_latch(), threading.Event()
+    future = parallelized(executor, timeout=1000)(tasks.hold)(latch.folder)
+    latch.wait_begun()
+    for number in executor._timed:
+        executor.begun(number)
+    executor.later(told.set)  # in the thread that has been told of the call before
+    assert told.wait(20)
+    call = future._call
+    assert not call._deadline.void
+    future.set_outcome(Failure(RuntimeError("enough")), failed=True)
+    assert call._deadline.void
+    assert not executor._timed
+    assert str(future.exception()) == "enough"
+    latch.release()
+    executor.shutdown()
+    executor.pool.shutdown()

@@ -184,8 +184,13 @@ class EngineExecutor(Executor):
         """What tells that a call begins."""
         number = next(self._numbers)
         self._timed[number] = call
-        call.future.add_done_callback(lambda _: self._timed.pop(number, None))
+        call.future.add_done_callback(lambda _: self._untime(number))
         return self._started_teller(number)
+
+    def _untime(self, number: int) -> None:
+        call = self._timed.pop(number, None)
+        if call is not None:
+            call.untime()
 
     def fail_if_lost(self) -> None:
         """End all calls if the cluster is gone: nobody else would."""

@@ -204,6 +204,13 @@ class EngineCall(Call):
             self._deadline.cancel()
         assert self.options.timeout is not None
         self._deadline = deadlines.after(self.options.timeout, self._expire)
+        if self.future.done():  # just now, in whatever way
+            self._deadline.cancel()
+
+    def untime(self) -> None:
+        """The future has ended: no deadline is to hold it."""
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     def _expire(self) -> None:
         assert self.options.timeout is not None
