@@ -1,6 +1,7 @@
 """What cannot be started now is tried anew by the next call."""
 
 import asyncio
+import io
 import os
 import resource
 import signal
@@ -185,13 +186,18 @@ def test_a_worker_that_has_no_descriptor_for_a_loop(left):
         assert isinstance(failed.exception(20), (WorkerStartError, OSError))
 
 
-def test_a_dump_by_a_signal_without_a_thread(monkeypatch, capfd):
+def test_a_dump_by_a_signal_without_a_thread(monkeypatch):
     before = signal.getsignal(signal.SIGUSR2)
-    starts = Refusing(monkeypatch)
+    text = io.StringIO()
     try:
-        parallelize.dump_on_signal(signal.SIGUSR2)
-        starts.at = 1
-        signal.raise_signal(signal.SIGUSR2)
+        parallelize.dump_on_signal(signal.SIGUSR2, text)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            signal.raise_signal(signal.SIGUSR2)
+            assert "MainThread" in text.getvalue()
     finally:
         signal.signal(signal.SIGUSR2, before)
-    assert "MainThread" in capfd.readouterr().err
+
+
+def refuse(thread):
+    raise RuntimeError(REFUSAL)
