@@ -27,7 +27,7 @@ from concurrent.futures import (
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from parallelize import locks
-from parallelize.raised import traceback_of
+from parallelize.raised import is_a, traceback_of
 from parallelize.unread import Unread
 from parallelize.waiting import call_in_turn, call_pending, here
 
@@ -304,7 +304,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         try:
             # It may be the error of many futures, and be read by many: the traceback
             # would grow with each.
-            if issubclass(type(error), BaseException):
+            if is_a(error, BaseException):
                 BaseException.with_traceback(error, self._traceback)
             raise error
         finally:
@@ -460,7 +460,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._refuse()
             self._exception = exception
             if exception is not None:
-                if issubclass(type(exception), BaseException):  # not a class of them
+                if is_a(exception, BaseException):  # not a class of them
                     self._traceback = traceback_of(exception)
                 self._unread = Unread(exception, self._called())
             self._settle(FINISHED, "add_exception")
