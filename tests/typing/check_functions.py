@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar, assert_type
 
 from parallelize import (
     Future,
+    Limit,
     ParallelFunction,
     SerialExecutor,
     interpreted,
@@ -44,6 +45,19 @@ add(1, 2, 3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 add(1, other=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 add.__wrapped__("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 add.nothing  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+LIMIT = Limit(2)
+
+
+@threaded(limit=LIMIT)
+def shared(n: int) -> int:
+    return n
+
+
+assert_type(shared.options(limit=LIMIT)(1), Future[int])
+assert_type(shared.options(limit=3)(1), Future[int])
+assert_type(shared.options(limit=None)(1), Future[int])
 
 
 @processed(timeout=3, retries=2, retry_on=(OSError, ValueError), limit=4, name="half")
