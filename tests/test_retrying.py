@@ -175,7 +175,7 @@ def test_a_group_that_stops(retried, path):
     assert_ended(path, executor)
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes"])
+@pytest.mark.parametrize("kind", POOLS)
 @pytest.mark.parametrize("chunksize", [1, 4])
 def test_a_map_that_is_closed(kind, chunksize, path):
     with POOLS[kind]() as executor:

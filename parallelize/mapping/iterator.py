@@ -271,8 +271,10 @@ def _plan(
 ) -> Plan:
     kind, workers = executor.kind, max(1, executor._max_workers)
     # Processes keep a timeout for each row of a chunk; who else runs a chunk cannot.
+    # Nor can all let rows go that are tried again and again, when the map is closed.
     loops = isinstance(fn, AsyncTarget) and kind in ("thread", "process")
     alone = loops or (kind != "process" and _has_limits(options))
+    alone = alone or (options.retries > 0 and kind in _DEAF)
     alone = alone or executor._is_watched()
     lazy = kind == "serial"  # it computes each when it is read
     if lazy and isinstance(fn, AsyncTarget):
@@ -292,6 +294,10 @@ def _plan(
         one_by_one=lazy or alone,
         ordered=ordered,
     )
+
+
+#: The kinds of executors whose chunks do not hear that the map was closed.
+_DEAF = ("foreign", "interpreter")
 
 
 def _has_limits(options: CallOptions) -> bool:
