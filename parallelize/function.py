@@ -637,10 +637,14 @@ class ParallelFunction(Generic[P, R, W]):
         found = place.found
         if found is not self:
             return _variant_of, (found, self._where, self._options)
-        if _may_need_value(self.__module__):
-            made = references.name_or_value(place, "found", type(self))
-            state = references.name_or_value(place, "state", self._state())
-            return _found_or_blank, (made,), state
+        if references.may_need_value(self.__module__):
+            carry = references.name_or_value
+            made = carry(place, "_by_name", type(self), self)
+            return (
+                _found_or_blank,
+                (made,),
+                carry(place, "_no_state", self._state(), self),
+            )
         if place.steps:
             return references.found_by_name, (place,)
         return place.qualname
@@ -661,6 +665,26 @@ class ParallelFunction(Generic[P, R, W]):
         if isinstance(fn, types.MethodType):  # whose own pickle looks up the name
             state["__wrapped__"] = fn.__func__, fn.__self__
         return state
+
+    # Attributes that have another meaning while this is pickled, see `references`.
+
+    @property
+    def _by_name(self) -> Any:  # this function, or what is pickled in its place
+        return self._or_carrier("_by_name", self, self)
+
+    @property
+    def _no_state(self) -> Any:  # the same for what is left to do when it is found
+        return self._or_carrier("_no_state", self, None)
+
+    @property
+    def _plain(self) -> Any:  # the same for the plain function
+        fn = getattr(self.__wrapped__, "__func__", self.__wrapped__)
+        return self._or_carrier("_plain", fn, fn)
+
+    def _or_carrier(self, name: str, key: object, value: object) -> Any:
+        references = sys.modules.get("parallelize.references")
+        carrier = None if references is None else references.carrier_of(name, key)
+        return value if carrier is None else carrier
 
     def __setstate__(self, given: Any) -> None:  # see `references.name_or_value`
         from parallelize.references import value_of
@@ -711,17 +735,6 @@ def _found_or_blank(given: Any) -> Any:  # see `references.name_or_value`
 
     value = value_of(given)
     return _blank(value) if isinstance(value, type) else value
-
-
-def _may_need_value(module: str) -> bool:
-    """Whether other processes may have no use for a name in a module."""
-    if module in ("__main__", "__mp_main__"):
-        return True
-    origins = sys.modules.get("parallelize.process.origins")
-    if origins is not None and origins.way_of(module):
-        return True
-    cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
-    return module in getattr(cloudpickle, "_PICKLE_BY_VALUE_MODULES", ())
 
 
 def _variant_of(

@@ -23,11 +23,13 @@ from parallelize.executors import deadlines
 from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
 from parallelize.futures import Failure, Future, Outcome
+from parallelize.references import plain_function
 
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable
 
+    from parallelize.calls import Begun, Rows
     from parallelize.options import CallOptions
 
 __all__ = ("Chained", "ForeignExecutor")
@@ -98,6 +100,10 @@ class ForeignExecutor(Executor):
         self._gate.enter(call.future)
         call.future.add_done_callback(self._gate.leave)
         return call
+
+    def _start_rows(self, rows: Rows) -> Begun:
+        rows.fn = plain_function(rows.fn)
+        return super()._start_rows(rows)
 
 
 def _workers_of(executor: concurrent.futures.Executor) -> int:
@@ -235,7 +241,7 @@ class _ForeignCall(Call):
         args, kwargs = self.args, self.kwargs
         if self.waits_for:
             args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
-        return self.executor.submit(self.fn, *args, **kwargs)
+        return self.executor.submit(plain_function(self.fn), *args, **kwargs)
 
     def _watch(self, theirs: concurrent.futures.Future[Any], timeout: float) -> None:
         """See to it that an attempt has its time and no more."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import functools
 import io
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, ModuleType
 
 from parallelize.process import finders, origins, reductions
-from parallelize.process.origins import BY_NAME, BY_VALUE, EITHER, HEADED
-from parallelize.references import Kept
+from parallelize.process.origins import BY_NAME, BY_VALUE, EITHER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,14 +81,8 @@ def pickler(*, back: bool = False, far: bool = False) -> Any:
         args = name, way == EITHER
         return finders.module_for, args, values, None, None, finders.fill_module
 
-    def reduce_method(method: MethodType) -> Any:
-        place: Any = method.__self__
-        if type(method.__func__) is Kept and way_of(place.module) == HEADED:
-            return getattr, (place, method.__func__.__name__)
-        return Pickler.dispatch_table[MethodType](method)
-
     # Any, as the reducers are of one type each, and the table is of all.
-    reducers: Any = {ModuleType: reduce_module, MethodType: reduce_method}
+    reducers: Any = {ModuleType: reduce_module}
     theirs: Any = Pickler.dispatch_table
     ByValue.plain_table = ChainMap(reducers, theirs)
     ByValue.dispatch_table = ChainMap(reducers, ByValue.sent, theirs)

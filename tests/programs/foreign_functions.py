@@ -1,0 +1,105 @@
+"""Decorated functions of a script on executors that pickle as they like."""
+
+import concurrent.futures
+import functools
+import multiprocessing
+import sys
+
+import decorated_for_others as module
+from parallelize import processed, using
+
+
+def noted(fn):
+    @functools.wraps(fn)
+    def inner(*args):
+        return fn(*args)
+
+    return inner
+
+
+@processed
+def square(x):
+    return x * x
+
+
+@processed
+@noted
+def below(x):
+    return x + 1
+
+
+@noted
+@processed
+def above(x):
+    return x + 2
+
+
+@processed(retries=2)
+def fails_once(x):
+    return x + 3
+
+
+@processed
+async def later(x):
+    return x + 4
+
+
+class Shop:
+    def __init__(self, stock):
+        self.stock = stock
+
+    @processed
+    def sell(self, x):
+        return self.stock - x
+
+    @processed
+    @classmethod
+    def inner_class(cls, x):
+        return cls.__name__, x
+
+    @classmethod
+    @processed
+    def outer_class(cls, x):
+        return cls.__name__, x
+
+    @processed
+    @staticmethod
+    def static(x):
+        return x
+
+
+def executors(method):
+    if method == "loky":
+        import loky
+
+        return loky.ProcessPoolExecutor(2)
+    context = multiprocessing.get_context(method)
+    return concurrent.futures.ProcessPoolExecutor(2, mp_context=context)
+
+
+def checked(place):
+    shop = place.Shop(10)
+    for fn, wanted in (
+        (place.square, 9),
+        (place.below, 4),
+        (place.above.__wrapped__, 5),
+        (place.fails_once, 6),
+        (place.later, 7),
+        (shop.sell, 7),
+        (place.Shop.inner_class, ("Shop", 3)),
+        (place.Shop.outer_class, ("Shop", 3)),
+        (place.Shop.static, 3),
+        (place.square.options(timeout=30), 9),
+    ):
+        assert fn(3).result(30) == wanted, fn
+        if type(fn).__name__ == "method":
+            continue  # a bound method of the decorated function, from Python 3.13 on
+        assert list(fn.map([3, 3])) == [wanted, wanted], fn
+        assert list(fn.starmap([(3,)])) == [wanted], fn
+
+
+if __name__ == "__main__":
+    with executors(sys.argv[1]) as executor, using(executor):
+        checked(module)
+        checked(sys.modules["__main__"])
+    print("done")
