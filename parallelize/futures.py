@@ -153,6 +153,10 @@ class Failure(Outcome):
         self.error = error
         self.traceback: TracebackType | None = traceback_of(error)
 
+    def __reduce__(self) -> tuple[type[Failure], tuple[BaseException]]:
+        """Travel without the traceback, as errors do, from other executors' workers."""
+        return Failure, (self.error,)
+
     @property
     def failed(self) -> bool:
         """True."""
