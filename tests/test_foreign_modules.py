@@ -54,6 +54,7 @@ SCENARIOS = [
     "in_a_doctest",
     "gone",
     "from_a_worker",
+    "to_other_machines",
 ]
 
 

@@ -410,6 +410,40 @@ def gone_later():
     print(type(error).__name__, "'vanishing'" in str(error), str(path) in str(error))
 
 
+def to_other_machines():
+    """What engines of others are given has no need of the program's files."""
+    import subprocess
+
+    from parallelize.executors.parcels import pack, pack_call
+    from parallelize.options import DEFAULTS
+
+    path = write("plugins/far.py")
+    handmade = sys.modules["far_handmade"] = types.ModuleType("far_handmade")
+    exec(SOURCE, handmade.__dict__)
+    code = (
+        "import pickle\n"
+        "for line in open(0):\n"
+        "    fn, args, *_ = pickle.loads(bytes.fromhex(line))\n"
+        "    print(fn(*args).value)\n"
+    )
+    lines = []
+    for module in (load("far_module", path), handmade):
+        thing = module.Thing(2)
+        call = pack_call(module.Thing.double, (thing,), {}, DEFAULTS)
+        lines.append(call.parcel.data.hex())
+        lines.append(pack((call_of, (module.decorated, 1))).data.hex())
+    path.unlink()
+    env = {**os.environ, "PARALLELIZE_EXECUTOR": "serial"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        env=env,
+    )
+    assert done.stdout.split() == ["4", "4"] * 2, done.stderr
+
+
 @processed
 def unused(x):
     return x
