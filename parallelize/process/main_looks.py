@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,9 @@ from parallelize.process.main_module import NAMES, has_default_reduce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    Read = Callable[[Any], Sequence[Any]]
+    Node = tuple[Any, Read, Sequence[Any]]
 
 #: A value of more parts than this is better pickled than looked at.
 MOST_PARTS = 5_000
@@ -83,7 +87,7 @@ class Looks(NamedTuple):
         sums: Arrays, and what their contents come to.
     """
 
-    nodes: list[tuple[Any, Callable[[Any], Sequence[Any]], Sequence[Any]]]
+    nodes: list[Node]
     copies: list[tuple[Any, Any]]
     sums: list[tuple[Any, Any]]
 
@@ -91,7 +95,24 @@ class Looks(NamedTuple):
 def looks_of(value: object) -> Looks | None:
     """What a value looks like now; None if only its pickle can tell."""
     looker = _Looker()
-    return looker.looks if looker.look_at(value) else None
+    if not looker.look_at(value):
+        return None
+    nodes = looker.looks.nodes
+    nodes[:] = [_weakly(*node) if node[0] is value else node for node in nodes]
+    return looker.looks
+
+
+def _weakly(value: Any, read: Read, parts: Sequence[Any]) -> Node:
+    """The same node, that does not keep its value alive where that is possible."""
+    try:
+        return weakref.ref(value), functools.partial(_read_alive, read), parts
+    except TypeError:
+        return value, read, parts
+
+
+def _read_alive(read: Read, ref: Callable[[], Any]) -> Sequence[Any]:
+    value = ref()
+    return () if value is None else read(value)
 
 
 def unchanged(looks: Looks | None) -> bool:
@@ -159,7 +180,7 @@ class _Looker:
             return self.look_at(kind) and self._apart(value, _parts_of_instance)
         return False
 
-    def _apart(self, value: Any, read: Callable[[Any], Sequence[Any]]) -> bool:
+    def _apart(self, value: Any, read: Read) -> bool:
         parts = read(value)
         self.looks.nodes.append((value, read, parts))
         return all(map(self.look_at, parts))

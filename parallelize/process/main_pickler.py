@@ -164,8 +164,9 @@ def _held(pickler: Any, values: dict[str, Any]) -> dict[int, object]:
         objects: Iterable[Any] = values.values()
     else:
         objects = (each for _, each in memo.values())
+    own = set(map(id, values.values()))  # whoever asks sees to it that they live
     return {
-        id(each): each
+        id(each): None if id(each) in own else each
         for each in objects
         if type(each) not in _NEVER_SHARED
         and each is not values

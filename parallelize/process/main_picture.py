@@ -23,7 +23,8 @@ import os
 import sys
 import threading
 import types
-from operator import is_
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize import locks
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from parallelize.process.main_looks import Looks
     from parallelize.process.main_module import Unit
 
+    Holder = Callable[[], object]
+
 #: A unit of more bytes than this goes only to workers that need it.
 LARGE = 1 << 16
 
@@ -62,17 +65,53 @@ _OF_MODULES = frozenset(
 )
 
 
+def held(value: object, gone: Callable[[object], object] | None = None) -> Holder:
+    """Hold a value without keeping it alive, where that is possible.
+
+    Args:
+        value: The value.
+        gone: Called when it is not there any more.
+    """
+    try:
+        return weakref.ref(value, gone)
+    except TypeError:  # of a type that has no weak references: a number, a list
+        return lambda: value
+
+
+def _holds(holder: Holder, value: object) -> bool:
+    """Whether a value is held, and it is no other that has gone."""
+    return holder() is value and (value is not None or type(holder) is not weakref.ref)
+
+
 class Record:
-    """What is known of a name since it was last pickled."""
+    """What is known of a name since it was last pickled.
 
-    __slots__ = ("handles", "looks", "pickled", "unit", "value")
+    It does not keep the name's value alive. When that has gone, so has what was known.
+    """
 
-    def __init__(self, value: object) -> None:
-        self.value = value
+    __slots__ = ("_value", "handles", "looks", "pickled", "unit")
+
+    def __init__(self, value: object, forget: Callable[[], object]) -> None:
+        """Begin a record.
+
+        Args:
+            value: What the name means.
+            forget: Called when that has gone; in any thread, under any lock.
+        """
+        self._value = held(value, partial(self._forget, forget))
         self.handles: Sequence[Any] = ()  # of shared memory, among what it is made of
         self.looks: Looks | None = looks_of(value)
         self.pickled: Pickled | None = None  # None: it is to be pickled
         self.unit: Unit | None = None
+
+    def _forget(self, forget: Callable[[], object], _: object) -> None:
+        self.pickled = self.looks = None
+        forget()
+
+    @property
+    def value(self) -> object:
+        """What the name means; None if that has gone."""
+        return self._value()
 
     @property
     def has_looks(self) -> bool:
@@ -137,7 +176,7 @@ class Plan(NamedTuple):
     Attributes:
         needs: What that was.
         names: All that the names lead to, ...
-        values: ... what they mean, and ...
+        ids: ... what they mean, and ...
         looks: ... what that looks like.
         absent: Names that are mentioned, and that the script does not have.
         modules: How many modules were loaded, if that matters.
@@ -145,7 +184,8 @@ class Plan(NamedTuple):
 
     needs: Needs
     names: tuple[str, ...]
-    values: Sequence[object]
+    ids: Sequence[int]
+    holders: Sequence[Holder]  # so that an id is not that of another object
     looks: Sequence[Looks | None]
     absent: frozenset[str]
     modules: int | None
@@ -158,7 +198,7 @@ class Plan(NamedTuple):
         if not self.absent.isdisjoint(space):
             return False
         values = map(space.get, self.names, itertools.repeat(_ABSENT))
-        return all(map(is_, values, self.values)) and all(map(unchanged, self.looks))
+        return [*map(id, values)] == self.ids and all(map(unchanged, self.looks))
 
 
 def _noting_nothing() -> AbstractContextManager[Sequence[Any]]:
@@ -244,7 +284,8 @@ class World:
         self._plans[key] = Plan(
             needs,
             tuple(closure),
-            [record.value for record in records],
+            [id(record.value) for record in records],
+            [record._value for record in records],
             [record.looks for record in records if record.has_looks],
             frozenset(wanted - closure),
             next((count for count in modules if count is not None), None),
@@ -324,7 +365,7 @@ class World:
 
     def _looked_at(self, value: object, before: Record | None) -> Record:
         """A record of what a name means now, that is still to be pickled."""
-        record = Record(value)
+        record = Record(value, self._plans.clear)
         record.unit = None if before is None else before.unit
         return record
 
@@ -332,7 +373,7 @@ class World:
         for name, value in list(space.items()):
             known = name in self._records or name in _OF_MODULES
             if not known and _is_definition(value):
-                self._records[name] = Record(value)
+                self._records[name] = Record(value, self._plans.clear)
 
     # Units.
 
@@ -407,14 +448,14 @@ class World:
 
     # A worker that is a copy of the program.
 
-    def copied(self) -> dict[str, Any]:
+    def copied(self) -> dict[str, Holder]:
         """What a fork of the program has under each name."""
-        return dict(self.space())
+        return {name: held(value) for name, value in self.space().items()}
 
-    def is_as_copied(self, unit: Unit, copied: Mapping[str, Any]) -> bool:
+    def is_as_copied(self, unit: Unit, copied: Mapping[str, Holder]) -> bool:
         """Whether a fork of the program has what a unit defines."""
         return all(
-            name in copied and copied[name] is self._records[name].value
+            name in copied and _holds(copied[name], self._records[name].value)
             for name in unit[1]
         )
 
@@ -508,7 +549,7 @@ class Knowledge:
 
     __slots__ = ("_copied", "_known", "_last")
 
-    def __init__(self, copied: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, copied: Mapping[str, Holder] | None = None) -> None:
         self._copied = copied
         self._known: dict[str, int] = {}
         self._last: Needs | None = None

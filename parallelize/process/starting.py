@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from parallelize.process.kinship import Names
     from parallelize.process.lending import Lending
+    from parallelize.process.main_picture import Holder
     from parallelize.process.settings import Settings
     from parallelize.process.transport import Part
     from parallelize.sharing import Shared
@@ -71,7 +72,7 @@ class Starter:
         self._last_worker = 0
         self._decimal_context: object = None  # of the thread of the first call
         self._registered: list[Part] = []  # what the script has in copyreg, for one
-        self._copied: dict[str, Any] | None = None  # the names that a fork has
+        self._copied: dict[str, Holder] | None = None  # the names that a fork has
         origins.workers_have(sys.path)  # before the first call is pickled
 
     def prepare(self) -> None:

@@ -116,7 +116,7 @@ class Worker:
         launcher: Launcher,
         more_fds: Sequence[int],
         lending: Lending,
-        copied: Mapping[str, Any] | None = None,
+        copied: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
         self.id: int = id
         self.pid: int | None = None
