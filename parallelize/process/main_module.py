@@ -80,7 +80,8 @@ generation = 0
 
 def concerns(data: bytes) -> bool:
     """Whether a pickle mentions `__main__`, or has what it may hold by identity."""
-    return TRACE in data or _SENTINEL in data
+    # Not ``in``, which takes several times as long.
+    return data.find(TRACE) >= 0 or data.find(_SENTINEL) >= 0
 
 
 def body_of(parcel: bytes | bytearray | memoryview) -> memoryview:
