@@ -402,9 +402,9 @@ def test_a_timer_outlives_an_action_that_ends_its_thread(monkeypatch):
 
     deadlines.after(0.0, leave)
     assert first.wait(20)
-    thread = deadlines._timer._thread
-    if thread is not None:  # else it has ended already
-        thread.join(20)
+    service = deadlines._timer._service
+    if service is not None:  # else it has ended already
+        service.join()
     deadlines.after(0.0, met.set)
     assert met.wait(20)
 

@@ -12,6 +12,7 @@ import pytest
 from parallelize import (
     InterpreterPoolExecutor,
     ProcessPoolExecutor,
+    SerialExecutor,
     TaskTimeout,
     ThreadPoolExecutor,
     as_completed,
@@ -193,3 +194,15 @@ def test_frozen_before_the_library_is_loaded(tmp_path):
     assert done.stdout.splitlines() == ["[1, 1]", "['TaskTimeout']", "[2, 2]"], (
         done.stderr
     )
+
+
+async def count_slowly(most):
+    for number in range(most):
+        await asyncio.sleep(0.01)
+        yield number
+
+
+def test_coroutines_and_streams_that_run_in_place(frozen):
+    with SerialExecutor() as executor:
+        assert parallelized(executor)(sleep_async)(0.01).result() == "slept"
+        assert list(parallelized(executor)(count_slowly)(3)) == [0, 1, 2]
