@@ -38,9 +38,8 @@ DEBUG_VARIABLE = "PARALLELIZE_DEBUG_LOCKS"
 #: The names of all locks, the outermost first. A thread that has one takes, besides
 #: that one again, only such as stand in lines below. (A finaliser takes none at all.)
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("reader", "input", "generator", "preparing", "picture", "building"),
-    ("pools", "tracing"),
-    ("adopting", "choosing"),
+    ("reader", "input", "generator", "pools", "preparing", "picture", "building"),
+    ("adopting", "choosing", "tracing"),
     ("closing",),
     ("pool",),
     ("future", "attempts"),
@@ -55,8 +54,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("segments", "answers", "puts", "hosts", "records", "progress"),
     ("outlet", "tracker"),
     ("sender",),
-    ("reading", "adding", "credit", "control", "received", "shares", "leases"),
-    ("modules", "kinship", "service"),
+    ("reading", "adding", "credit", "control", "received", "shares"),
+    ("leases", "modules", "kinship", "service"),
 )
 
 _RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -34,11 +34,14 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 class _Held:
     """A lock that a thread has taken, and where."""
 
-    __slots__ = ("lock", "stack")
+    __slots__ = ("lock", "opens", "stack")
 
     def __init__(self, lock: Ranked, stack: Stack) -> None:
         self.lock = lock
         self.stack = stack
+        # Unpickling a result runs the user's code. Its future has ended, and those are
+        # taken under no other lock.
+        self.opens = stack[0][0].co_qualname == "Future._open"
 
 
 # By the thread's identifier; each thread touches its own entry alone. What signal
@@ -150,6 +153,8 @@ class Ranked:
             _end(f"{self!r} is taken by a finaliser", stack, held)
         for each in held:
             other = each.lock
+            if each.opens:
+                continue
             if other._rank > self._rank or (
                 other._rank == self._rank and not self._beside
             ):
