@@ -28,7 +28,7 @@ from parallelize.kinds import adapt
 from tasks import Refusal, refuse
 from tasks import identity as same
 
-LONG = 5000  # much more than Python's stack has room for
+LONG = 2000  # much more than Python's stack has room for
 
 POOLS = {
     "threads": lambda: ThreadPoolExecutor(2),
