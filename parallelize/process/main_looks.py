@@ -260,17 +260,29 @@ def contents(cell: types.CellType) -> tuple[Any, ...]:
         return ()
 
 
-_WRAPPERS: dict[type, Any] = {
-    staticmethod: lambda method: (method.__func__,),
-    classmethod: lambda method: (method.__func__,),
-    property: lambda prop: (prop.fget, prop.fset, prop.fdel),
-    functools.partial: lambda partial: (
-        partial.func,
-        *partial.args,
-        *partial.keywords.values(),
-    ),
-    types.MethodType: lambda method: (method.__func__, method.__self__),
-    functools._lru_cache_wrapper: lambda cache: (cache.__wrapped__,),
+def _parts_of_method(method: Any) -> Sequence[Any]:
+    return (method.__func__,)
+
+
+def _parts_of_bound(method: Any) -> Sequence[Any]:
+    return method.__func__, method.__self__
+
+
+def _parts_of_property(prop: Any) -> Sequence[Any]:
+    return prop.fget, prop.fset, prop.fdel
+
+
+def _parts_of_partial(partial: Any) -> Sequence[Any]:
+    return partial.func, *partial.args, *partial.keywords.values()
+
+
+_WRAPPERS: dict[type, Read] = {
+    staticmethod: _parts_of_method,
+    classmethod: _parts_of_method,
+    property: _parts_of_property,
+    functools.partial: _parts_of_partial,
+    types.MethodType: _parts_of_bound,
+    functools._lru_cache_wrapper: _parts_of_decorated,
 }
 
 

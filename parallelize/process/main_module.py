@@ -422,7 +422,10 @@ class Unusable:
     def _refuse(self, *_: object, **__: object) -> Any:
         from parallelize.errors import SerializationError
 
-        raise SerializationError(self._parallelize_text) from self._parallelize_cause
+        cause: BaseException | None = object.__getattribute__(
+            self, "_parallelize_cause"
+        )
+        raise SerializationError(self._parallelize_text) from cause
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # asked by protocols, which can do without
