@@ -36,9 +36,9 @@ class Place:
             qualname: Where the outermost decorator's result stands in it.
             steps: How many times ``__wrapped__`` leads from there to the function.
         """
-        self.module = module
-        self.qualname = qualname
-        self.steps = steps
+        self.module: str = module
+        self.qualname: str = qualname
+        self.steps: int = steps
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Place, (self.module, self.qualname, self.steps)

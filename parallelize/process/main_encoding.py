@@ -65,7 +65,7 @@ def _current(fn: Any) -> _Known | None:
             return known
     elif known.alone.holds(world.space()) and unchanged(known.looks):
         return known
-    _known.pop(fn, None)
+    _known.pop(fn)
     return None
 
 

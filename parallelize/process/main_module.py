@@ -75,7 +75,7 @@ _depth = 0  # how many units are being built, one for the sake of another
 _everything = False  # a function was built that may look at any name
 
 #: Grows with each change to what has been built: what refers to it may be outdated.
-generation = 0
+generation: int = 0
 
 
 def concerns(data: bytes) -> bool:
@@ -109,8 +109,14 @@ class Memory:
         self._most = most
         self._most_bytes = most_bytes
         self._bytes = 0
-        self.get = self._made.get
-        self.pop = self._made.pop
+
+    def get(self, key: object) -> Any:
+        """What was kept under a key; None if nothing was."""
+        return self._made.get(key)
+
+    def pop(self, key: object) -> None:
+        """Forget what was kept under a key."""
+        self._made.pop(key, None)
 
     def put(self, key: object, value: object, size: int) -> None:
         """Keep what was made, unless it is large; forget all where that is too much."""
@@ -438,13 +444,14 @@ class Unusable:
     def __reduce__(self) -> Any:
         return Unusable, (self._parallelize_text,)
 
-    __setattr__ = __delattr__ = __call__ = __bool__ = __len__ = __iter__ = _refuse
-    __next__ = __contains__ = __getitem__ = __setitem__ = __delitem__ = _refuse
-    __enter__ = __aenter__ = __await__ = __aiter__ = __anext__ = _refuse
-    __add__ = __sub__ = __mul__ = __truediv__ = __int__ = __float__ = _refuse
 
-    def __exit__(self, *_: object) -> None:
-        self._refuse()
+#: What asks for these of an object uses it.
+_USES = (
+    "setattr delattr call bool len iter next contains getitem setitem delitem enter "
+    "exit aenter aexit await aiter anext add sub mul truediv int float"
+)
+for _use in _USES.split():
+    setattr(Unusable, f"__{_use}__", Unusable._refuse)
 
 
 # ------------------------------------------------------------- from a worker, backwards

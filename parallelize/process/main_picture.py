@@ -211,7 +211,7 @@ class World:
     def __init__(self) -> None:
         # Guards all below. The user's code runs under it when values are pickled, in
         # the thread of the call: it may make calls itself.
-        self.lock = _new_lock()
+        self.lock: Any = _new_lock()  # of the kind that debugging asks for
         #: Within what it gives handles of shared memory may be pickled, and are noted;
         #: and notes some once more. `parallelize.sharing` sets both when it is loaded.
         self.noting_handles: Callable[[], AbstractContextManager[Sequence[Any]]] = (
@@ -490,7 +490,7 @@ def _is_definition(value: object) -> bool:
 
 
 #: The one of this process.
-world = World()
+world: World = World()
 main_module.find_in(world.space)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=world.forget_lock)

@@ -78,7 +78,7 @@ class Condition(threading.Condition):
         self.release()
 
     # The standard one makes the lock that it waits by from a name that is patched.
-    wait = types.FunctionType(
+    wait: Any = types.FunctionType(
         threading.Condition.wait.__code__,
         {**vars(threading), "_allocate_lock": Lock},
         "wait",

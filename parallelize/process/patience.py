@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     T = TypeVar("T")
 
@@ -39,7 +39,8 @@ class Eye:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._poll = native.poll() if native.poll is not None else None
+        make: Any = native.poll  # None where there is none
+        self._poll = None if make is None else make()
         if self._poll is not None:
             self._poll.register(sock, native.POLLIN)
 
