@@ -23,6 +23,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import weakref
 from types import FunctionType, ModuleType
 
 from parallelize import locks
@@ -30,7 +31,7 @@ from parallelize.process import finders, native, reductions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from importlib.machinery import ModuleSpec
     from typing import Any
 
@@ -67,6 +68,17 @@ _paths: list[list[str]] = []  # those that workers were started with
 memories: list[Any] = []  # dictionaries and the like
 
 
+def _nothing() -> None:
+    """Stand for a module that was not seen."""
+
+
+def _weakly(module: object) -> Callable[[], object]:
+    try:
+        return weakref.ref(module)
+    except TypeError:  # anything may stand among the modules
+        return lambda: module
+
+
 class Survey:
     """What is known of the modules, as long as these and `sys.path` are the same.
 
@@ -88,7 +100,8 @@ class Survey:
         self._count = -1
         self._reducers = 0  # how many types have one
         self._path = list(sys.path)
-        self._seen: dict[str, object] = {}
+        # Held weakly, so that a program's modules end as they would without this.
+        self._seen: dict[str, Callable[[], object]] = {}
         self._folders: dict[str, Sequence[str]] = {}  # where submodules are found
 
     def holds(self) -> bool:
@@ -101,7 +114,8 @@ class Survey:
 
     def has_seen(self, name: str) -> bool:
         """Whether a module is the one that was looked at."""
-        return self._seen.get(name) is sys.modules.get(name)
+        seen = self._seen.get(name, _nothing)()
+        return seen is not None and seen is sys.modules.get(name)
 
     def renewed(self) -> Survey:
         """Return one that holds now."""
@@ -123,10 +137,10 @@ class Survey:
 
     def _take_over(self, old: Survey, modules: dict[str, ModuleType]) -> None:
         """Take what is known of modules that are still there, with their packages."""
-        gone = {n for n, module in old._seen.items() if modules.get(n) is not module}
+        gone = {n for n, seen in old._seen.items() if modules.get(n) is not seen()}
         self._seen = {
-            name: module
-            for name, module in old._seen.items()
+            name: seen
+            for name, seen in old._seen.items()
             if name in modules and (not gone or gone.isdisjoint(_lineage(name)))
         }
         self.ways = {n: way for n, way in old.ways.items() if n in self._seen}
@@ -161,7 +175,7 @@ class Survey:
     # Looking at modules.
 
     def _look_at(self, name: str, module: object) -> None:
-        self._seen[name] = module
+        self._seen[name] = _weakly(module)
         try:
             way = self._way(name, module)
         except Exception:  # noqa: BLE001 - specs and finders may be of the user
