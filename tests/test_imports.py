@@ -322,6 +322,8 @@ LAYERS = [
     ["process.main_pickler"],
     [
         "process.interpreter_state",
+        "process.main_executors",
+        "process.main_imported",
         "process.main_looks",
         "process.main_reducers",
         "process.main_units",

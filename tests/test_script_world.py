@@ -41,6 +41,10 @@ EXPECTED = {
     "fresh_values": [],
     "classes": ["True", "E1 ok"],
     "everyday": ["True 9", "ErrA [1] m"],
+    "slots": ["1 5", "4"],
+    "generics": [],
+    "own_pools": [],
+    "of_modules": [],
     "changes": ["True True", "boom ok", "[100, 101, 102]", "201 [1, 101]", "100"]
     + ["[100, 7]"],
     "settings": ["3", "0." + "142857" * 8 + "14"],

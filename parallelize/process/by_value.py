@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import io
-from types import FunctionType, ModuleType
+import sys
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 
 from parallelize.process import finders, origins, reductions
 from parallelize.process.origins import BY_NAME, BY_VALUE, EITHER
@@ -59,7 +60,8 @@ def pickler(*, back: bool = False, far: bool = False) -> Any:
                     if way == EITHER:
                         return _either(obj)
                     return finders.named, (obj.__module__, obj.__qualname__)
-            return super().reducer_override(obj)
+            reduced = super().reducer_override(obj)
+            return _with_slots(obj, reduced) if isinstance(obj, type) else reduced
 
         def _dynamic_function_reduce(self, func: FunctionType) -> tuple[Any, ...]:
             parent: Any = super()  # this method of cloudpickle's has no types
@@ -123,7 +125,36 @@ def _by_value(pickler: Any, obj: Any) -> Any:
     from cloudpickle import cloudpickle
 
     inner: Any = cloudpickle  # this function has no types
-    return inner._dynamic_class_reduce(obj)
+    return _with_slots(obj, inner._dynamic_class_reduce(obj))
+
+
+def _with_slots(cls: Any, reduced: Any) -> Any:
+    """Have a class made with its slots: cloudpickle makes it without.
+
+    Else its instances had a dictionary, with which they cannot come back.
+    """
+    has_slots = "__slots__" in vars(cls) and not _is_enumeration(cls)
+    if not has_slots or not isinstance(reduced, tuple) or len(reduced) != 6:
+        return reduced
+    make, (*args, last), (attributes, *more), *rest = reduced
+    bases, kwargs = args[2:4]
+    if any(isinstance(b, FunctionType) for b in bases):
+        attributes = {k: v for k, v in attributes.items() if k != "__class_getitem__"}
+        return make, (*args, last), (attributes, *more), *rest  # NamedTuple makes it
+    slots = [k for k, v in vars(cls).items() if isinstance(v, MemberDescriptorType)]
+    own = [name for name in ("__dict__", "__weakref__") if _has_slot(cls, name)]
+    args[3] = {**kwargs, "__slots__": (*slots, *own)}
+    attributes = {k: v for k, v in attributes.items() if k not in slots}
+    return make, (*args, last), (attributes, *more), *rest
+
+
+def _is_enumeration(cls: type) -> bool:
+    enum: Any = sys.modules.get("enum")
+    return enum is not None and isinstance(cls, enum.EnumMeta)
+
+
+def _has_slot(cls: type, name: str) -> bool:
+    return isinstance(vars(cls).get(name), GetSetDescriptorType)
 
 
 def _either(obj: Any) -> Any:

@@ -393,9 +393,11 @@ def _hooks_of(
                     yield each, name, vars(each)[name]
 
 
-def blank_function(code: bytes, cells: int) -> types.FunctionType:
-    """Make a function of `__main__` that has nothing yet but its code."""
-    closure = tuple(types.CellType() for _ in range(cells))
+def blank_function(code: bytes, closure: tuple[Any, ...]) -> types.FunctionType:
+    """Make a function of `__main__` that has nothing yet but its code and empty cells.
+
+    Functions that have a cell in common have it in common here, too.
+    """
     space = _space()
     space.setdefault("__builtins__", __builtins__)
     loaded = marshal.loads(code)  # noqa: S302 - from the program, as all pickles are
@@ -414,6 +416,27 @@ def fill_function(fn: types.FunctionType, state: tuple[Any, ...]) -> None:
     for name in submodules:
         __import__(name)
     need(mentioned, everything=looks_around)
+
+
+def of_module(module: str, name: str) -> Any:
+    """What another module has under a name."""
+    __import__(module)
+    return vars(sys.modules[module])[name]
+
+
+def bring_up(obj: Any, contents: Any) -> None:
+    """Bring an object that a module made here to what it is in the program."""
+    if isinstance(obj, list):
+        obj[:] = contents
+    elif isinstance(obj, dict):
+        for key in [key for key in obj if key not in contents]:
+            del obj[key]
+        obj.update(contents)
+    elif isinstance(obj, set):
+        obj.clear()
+        obj.update(contents)
+    else:
+        vars(obj).update(contents)
 
 
 class Unusable:

@@ -18,7 +18,13 @@ import types
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize.process import main_module, main_reducers, origins
+from parallelize.process import (
+    main_executors,
+    main_imported,
+    main_module,
+    main_reducers,
+    origins,
+)
 from parallelize.process.main_looks import contents
 from parallelize.process.main_module import NAMES, find, registered
 from parallelize.process.main_units import Pickled
@@ -126,14 +132,15 @@ def _defined(values: dict[str, Any], space: dict[str, Any]) -> Pickled:
     with io.BytesIO() as file:
         pickler = _definitions_pickler()(file, 5)
         pickler.begin(space, frozenset(values))
-        pickler.dump(values)
+        given = {n: main_imported.or_contents(value) for n, value in values.items()}
+        pickler.dump(given)
         data = origins.headed(file.getvalue())
     referred = frozenset(pickler.referred)
     return Pickled(
         data,
         referred.union(pickler.wanted) - values.keys(),
         referred - values.keys(),
-        _held(pickler, values),
+        _held(pickler, given),
         pickler.looks_around,
         pickler.modules,
         pickler.is_refused,
@@ -197,6 +204,7 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             named: By the ids of functions and classes, and of what has an identity
                 only, the names under which the script has them.
             defined: The names that are pickled by value.
+            cells: The ids of cells that functions of the script have.
         """
 
         def begin(
@@ -211,6 +219,7 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             self.looks_around = False
             self.modules: int | None = None
             self.class_spaces: dict[int, dict[str, Any]] = {}
+            self.cells: set[int] = set()
 
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, type):
@@ -270,7 +279,9 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             around = _looks_around(code)
             self._want(names)
             self.looks_around = self.looks_around or around
-            args = marshal.dumps(code), len(fn.__closure__ or ())
+            cells = fn.__closure__ or ()
+            self.cells.update(map(id, cells))
+            args = marshal.dumps(code), cells
             state = self._with_names(*_state_of(fn, self.class_spaces))
             all_of_it = state, self._submodules(code), names, around
             return (
@@ -333,7 +344,12 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
         def _object(self, obj: Any) -> Any:
             if type(obj) is _Named:
                 return self._by_name(obj, obj.name)
+            if id(obj) in self.cells:  # their functions bring what is in them
+                return types.CellType, ()
             name = self.named.get(id(obj), "")
+            imported = main_imported.reduced(obj, with_state=bool(self.defined))
+            if imported is not None:
+                return imported
             by_name = main_reducers.is_decorated(obj) or self._goes_by_name(obj)
             if name and by_name and name not in self.defined:
                 return self._by_name(obj, name)
@@ -345,6 +361,8 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             if kind in self.dispatch_table and kind.__qualname__ != "TypeVar":
                 return NotImplemented
             reduced = main_reducers.as_name(obj)
+            if main_reducers.is_type_parameter(obj):
+                return main_reducers.rebuild(obj)
             if not isinstance(reduced, str) or not main_reducers.is_of_main(obj):
                 return reduced
             return self._by_name(obj, self._place_of(obj, reduced)) or (
@@ -399,7 +417,7 @@ def _definitions_pickler() -> Any:
         def _object(self, obj: Any) -> Any:
             if isinstance(obj, types.ModuleType):
                 return NotImplemented
-            fresh = main_reducers.fresh(obj)
+            fresh = main_reducers.fresh(obj) or main_executors.fresh(obj)
             if fresh is not None:
                 return fresh
             try:
@@ -468,6 +486,7 @@ def _with_all(
     if len(reduced) != 6:
         return reduced
     make, args, state, items, pairs, fill = reduced
+    args, state = main_reducers.with_all_members(cls, args, state)
     more: dict[str, Any] = {"__qualname__": cls.__qualname__}
     annotate = vars(cls).get("__annotate_func__")
     if getattr(annotate, "__globals__", None) is space:

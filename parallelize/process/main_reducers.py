@@ -120,7 +120,63 @@ def make_new_type(name: str, supertype: Any, module: str, qualname: str) -> Any:
     return made
 
 
+def is_type_parameter(obj: Any) -> bool:
+    """Whether an object stands in the brackets of a generic class, function or alias.
+
+    Such a one says that it is of `typing`, which has no such name.
+    """
+    kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+    if kind not in _PARAMETERS or obj.__module__ != "typing":
+        return False
+    import typing
+
+    return getattr(typing, obj.__name__, None) is not obj
+
+
+_PARAMETERS = ("typing.TypeVar", "typing.ParamSpec", "typing.TypeVarTuple")
+
+
+def _parameter(obj: Any) -> Reduced:
+    about: dict[str, Any] = {}
+    for name in ("__bound__", "__constraints__", "__default__"):
+        try:
+            about[name] = getattr(obj, name, None)
+        except Exception:  # noqa: BLE001 - it mentions what is not there
+            pass
+    if not getattr(obj, "has_default", lambda: False)():
+        about.pop("__default__", None)
+    has = [name for name, value in about.items() if value]
+    about = {name: about[name] for name in has}
+    args = type(obj).__name__, obj.__name__, tuple(has), len(about.get(_SEVERAL, ()))
+    return make_parameter, args, _Contents(about), None, None, fill_parameter
+
+
+_SEVERAL = "__constraints__"
+
+
+def make_parameter(kind: str, name: str, has: tuple[str, ...], several: int) -> Any:
+    """Make a parameter of a generic; what it is bound to is read when asked for."""
+    each = ", ".join(f"_contents[-1]['{_SEVERAL}'][{n}]" for n in range(several))
+    bound = f": ({each})" if several else ""
+    if "__bound__" in has:
+        bound = ": _contents[-1]['__bound__']"
+    default = " = _contents[-1]['__default__']" if "__default__" in has else ""
+    space: dict[str, Any] = {"__name__": "__main__", "_contents": []}
+    text = f"type alias[{_STARS[kind]}{name}{bound}{default}] = None"
+    exec(text, space)  # noqa: S102 - a name, as it was defined
+    (made,) = space["alias"].__type_params__
+    _contents_of[id(made)] = space
+    return made
+
+
+def fill_parameter(parameter: Any, contents: _Contents) -> None:
+    """Give a parameter what it is bound to."""
+    _contents_of.pop(id(parameter))["_contents"].append(contents.value)
+
+
 def _type_variable(obj: Any) -> Reduced:
+    if is_type_parameter(obj):
+        return _parameter(obj)
     return make_type_variable, (type(obj), obj.__name__, _about(obj), obj.__module__)
 
 
@@ -150,10 +206,22 @@ def make_type_variable(kind: Any, name: str, about: dict[str, Any], module: str)
 
 
 def _type_alias(obj: Any) -> Reduced:
-    if obj.__type_params__:
-        value = obj.__value__
-        return make_generic_alias, (type(obj), obj.__name__, value, obj.__type_params__)
-    return make_alias, (obj.__name__,), _Contents(obj.__value__), None, None, fill_alias
+    value, parameters = obj.__value__, obj.__type_params__
+    if parameters and not _mentions(value, obj):
+        return make_generic_alias, (type(obj), obj.__name__, value, parameters)
+    names = [_STARS[type(each).__name__] + each.__name__ for each in parameters]
+    args = obj.__name__, f"[{', '.join(names)}]" if names else ""
+    return make_alias, args, _Contents(value), None, None, fill_alias
+
+
+_STARS = {"TypeVar": "", "TypeVarTuple": "*", "ParamSpec": "**"}
+
+
+def _mentions(value: Any, alias: object) -> bool:
+    if value is alias or getattr(value, "__origin__", None) is alias:
+        return True
+    inside = value if isinstance(value, list) else getattr(value, "__args__", ())
+    return any(_mentions(each, alias) for each in inside)
 
 
 class _Contents:
@@ -165,13 +233,16 @@ class _Contents:
 
 def make_generic_alias(kind: Any, name: str, value: Any, parameters: Any) -> Any:
     """Make what ``type name[parameters] = value`` makes."""
-    return kind(name, value, type_params=parameters)
+    about = {"kind": kind, "given": (name, value), "of": parameters}
+    space = {"__name__": "__main__", **about}  # where it is made is its module
+    return eval("kind(*given, type_params=of)", space)  # noqa: S307 - a constant
 
 
-def make_alias(name: str) -> Any:
+def make_alias(name: str, parameters: str = "") -> Any:
     """Make what ``type name = ...`` makes; its value is read when it is asked for."""
     space: dict[str, Any] = {"__name__": "__main__", "_contents": []}
-    exec(f"type {name} = _contents[-1]", space)  # noqa: S102 - a name, as it was defined
+    text = f"type {name}{parameters} = _contents[-1]"
+    exec(text, space)  # noqa: S102 - names, as they were defined
     _contents_of[id(space[name])] = space
     return space[name]
 
@@ -419,7 +490,7 @@ _FRESH: dict[str, Callable[[Any], Any]] = {
 
 def is_open_file(obj: Any) -> bool:
     """Whether an object is a file of the operating system."""
-    return isinstance(obj, _FILES)
+    return isinstance(obj, _FILES) or is_temporary_file(obj)
 
 
 _FILES = (
@@ -429,6 +500,11 @@ _FILES = (
     io.BufferedRandom,
     io.FileIO,
 )
+
+
+def is_temporary_file(obj: Any) -> bool:
+    """Whether an object deletes a file of the program when it is let go."""
+    return type(obj).__module__ == "tempfile" and hasattr(obj, "file")
 
 
 def refuse_file(obj: Any) -> None:
@@ -502,6 +578,27 @@ def members_of(cls: Any) -> dict[str, dict[str, Any]]:
         return {}
     members = {name: _own_attributes(each) for name, each in cls.__members__.items()}
     return {name: attributes for name, attributes in members.items() if attributes}
+
+
+def with_all_members(cls: Any, args: Any, state: Any) -> tuple[Any, Any]:
+    """Have an enumeration made with its aliases, flags of several, and functions.
+
+    Args:
+        cls: Any class.
+        args: How cloudpickle makes it: an enumeration's fourth are its members.
+        state: What cloudpickle fills it with.
+    """
+    enum: Any = sys.modules.get("enum")
+    if enum is None or not isinstance(cls, enum.EnumMeta):
+        return args, state
+    values = {name: each._value_ for name, each in cls.__members__.items()}
+    members = {
+        name: enum.member(value) if hasattr(value, "__get__") else value
+        for name, value in values.items()
+    }
+    contents, *more = state
+    contents = {k: v for k, v in contents.items() if k not in members}
+    return (*args[:3], members, *args[4:]), (contents, *more)
 
 
 def _own_attributes(member: Any) -> dict[str, Any]:
