@@ -65,7 +65,6 @@ _STABLE_KINDS = frozenset(
         object,
         range,
         slice,
-        types.BuiltinFunctionType,
         types.CodeType,
         types.GetSetDescriptorType,
         types.GenericAlias,
@@ -276,7 +275,13 @@ def _parts_of_partial(partial: Any) -> Sequence[Any]:
     return partial.func, *partial.args, *partial.keywords.values()
 
 
+def _parts_of_builtin(fn: Any) -> Sequence[Any]:
+    owner = fn.__self__  # a module, or the object of which it is a method
+    return () if isinstance(owner, (type(None), types.ModuleType, type)) else (owner,)
+
+
 _WRAPPERS: dict[type, Read] = {
+    types.BuiltinFunctionType: _parts_of_builtin,
     staticmethod: _parts_of_method,
     classmethod: _parts_of_method,
     property: _parts_of_property,

@@ -349,11 +349,11 @@ def test_the_running_row_is_seen_from_outside() -> None:
     frame = Frame(messages.ROWS, 1, 0, 1, [pickling.encode_function(abs), b"N."])
     rows = Rows(frame, page.words, sender)
     rows._flat = list(range(100))
-    pickling._decoded[bytes(frame.parts[0])] = call
+    pickling._decoded.put(bytes(frame.parts[0]), call, 0)
     try:
         rows.run()
     finally:
-        del pickling._decoded[bytes(frame.parts[0])]
+        pickling._decoded.pop(bytes(frame.parts[0]))
         ours.close()
         theirs.close()
     assert [row for row, _, _ in seen] == list(range(100))
