@@ -519,8 +519,8 @@ def _leave() -> int:
         threading._shutdown,  # type: ignore[attr-defined]
         _leave_multiprocessing,
         atexit._run_exitfuncs,
-        sys.stdout.flush,
-        sys.stderr.flush,
+        lambda: sys.stdout.flush(),  # a call may have closed it, or taken it away
+        lambda: sys.stderr.flush(),
     ):
         try:
             step()
