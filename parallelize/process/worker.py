@@ -24,6 +24,7 @@ import signal
 import sys
 import threading
 from collections import deque
+from functools import partial
 
 from parallelize import gaps, locks
 from parallelize.clock import monotonic_ns
@@ -519,14 +520,20 @@ def _leave() -> int:
         threading._shutdown,  # type: ignore[attr-defined]
         _leave_multiprocessing,
         atexit._run_exitfuncs,
-        lambda: sys.stdout.flush(),  # a call may have closed it, or taken it away
-        lambda: sys.stderr.flush(),
+        partial(_flush, "stdout"),
+        partial(_flush, "stderr"),
     ):
         try:
             step()
         except BaseException:  # noqa: BLE001, S112 - nobody is left to hear of it
             continue
     return 0
+
+
+def _flush(name: str) -> None:
+    stream = getattr(sys, name)
+    if stream is not None:  # a call may have taken it away
+        stream.flush()
 
 
 def _leave_multiprocessing() -> None:
