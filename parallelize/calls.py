@@ -223,6 +223,8 @@ def run_retrying(
             return fn(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             if not (left and is_retried(error, options) and is_wanted()):
+                # It may hold the future, which will hold the error; that holds us.
+                del is_wanted
                 return Failure(error)
         left -= 1
 

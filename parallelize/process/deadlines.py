@@ -66,7 +66,9 @@ class Deadlines(Agenda):
         self._wake = wake
         # When to look whether a call of a worker has run for too long, and ...
         self._looks: dict[Worker, Deadline] = {}
-        self._judged: set[Worker] = set()  # those of which one has, as it seems
+        # ... those of which one has, as it seems, and when that is over at the latest
+        self._judged: dict[Worker, Deadline] = {}
+        self._silent: dict[Worker, Deadline] = {}  # when it no longer has to tell where
         self._idle: dict[Worker, Deadline] = {}  # when to look whether it is idle
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
@@ -88,8 +90,7 @@ class Deadlines(Agenda):
 
     def forget(self, worker: Worker) -> None:
         """A worker has ended: nothing about it is due."""
-        self._judged.discard(worker)
-        for of_workers in (self._looks, self._idle):
+        for of_workers in (self._looks, self._judged, self._silent, self._idle):
             deadline = of_workers.pop(worker, None)
             if deadline is not None:
                 deadline.cancel()
@@ -128,15 +129,14 @@ class Deadlines(Agenda):
     def _time_is_over(self, worker: Worker, task: Task, timeout: float) -> None:
         from parallelize.errors import RemoteTraceback, TaskTimeout
 
-        self._judged.add(worker)
-
         def again() -> None:
-            at_the_latest.cancel()
-            if worker in self._judged:  # else it has ended
-                self._judged.discard(worker)
+            if self._judged.get(worker) is at_the_latest:  # else it has ended
+                del self._judged[worker]
+                at_the_latest.cancel()
                 self._check(worker)
 
         at_the_latest = self.after(LONGEST_JUDGEMENT, again)
+        self._judged[worker] = at_the_latest
 
         def due() -> bool:
             return _deadline(worker, task, timeout) <= monotonic() + TICK
@@ -156,23 +156,24 @@ class Deadlines(Agenda):
         self, worker: Worker, seen: list[str], then: Callable[[], object]
     ) -> None:
         """Have a worker tell where it is, into ``seen``, and go on in any case."""
-        waits = [then]  # until one of the two has come
 
         def answered(text: str) -> None:
-            if waits:
-                seen.append(text)
-                waits.pop()()
+            if self._silent.get(worker) is not at_the_latest:
+                return  # that was too late
+            del self._silent[worker]
+            at_the_latest.cancel()
+            seen.append(text)
+            then()
 
         def silent() -> None:
-            if not waits:
-                return
+            del self._silent[worker]
             if worker.show_by_signal():  # C code holds the interpreter
-                self.after(_WRITING, waits.pop())
+                self.after(_WRITING, then)
             else:
-                waits.pop()()
+                then()
 
+        at_the_latest = self._silent[worker] = self.after(LONGEST_LOOK, silent)
         worker.show(answered)
-        self.after(LONGEST_LOOK, silent)
 
     def _judge(
         self, worker: Worker, verdict: Verdict, timeout: float, seen: list[str]
@@ -247,7 +248,8 @@ class Deadlines(Agenda):
 
 def _deadline(worker: Worker, task: Task, timeout: float) -> float:
     """When the call that the worker runs has had its time; later if none has begun."""
-    words = worker.page.words
+    words, now = worker.page.words, monotonic()
     if words[TASK] == task.id and words[ROW] != NO_ROW:
-        return words[BEGUN] / 1e9 + timeout
-    return monotonic() + timeout
+        # It is in the future while the worker loads what the call needs.
+        return min(words[BEGUN] / 1e9, now) + timeout
+    return now + timeout

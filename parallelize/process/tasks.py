@@ -183,7 +183,6 @@ class CallTask(Task):
             and are pickled when they are sent.
         bundle: The calls with which it was sent, if it was not sent alone.
         message: The kind of its frame.
-        timed: Whether the pool wants to hear when it has begun: 1, else 0.
     """
 
     message: ClassVar[int] = messages.CALL
@@ -338,16 +337,19 @@ class CallTask(Task):
         return page.words[TASK] == bundle.id and page.running() == bundle.row_of(self)
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
+        timed = self.timed
+        if self.options.timeout is not None:
+            timed |= messages.TIMED
         if self.simple is not None:
             parts = [self.key, *pickling.dumps_simple(self.simple)]
-            return pack(self.message, self.id, parts, 1, self.timed)
+            return pack(self.message, self.id, parts, 1, timed)
         kind, arguments = self.message, self._parts
         if self.placed is not None and inline:
             arguments = [*arguments[:-1], *self.placed.buffers()]
         elif self.placed is not None:
             kind += messages.BIG
         parts = [self.key, *arguments, *self._values]
-        return pack(kind, self.id, parts, len(arguments), self.timed)
+        return pack(kind, self.id, parts, len(arguments), timed)
 
     def is_wanted(self) -> bool:
         return self.future.may_repeat()

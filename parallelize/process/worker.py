@@ -72,6 +72,10 @@ _new_lock = locks.plain("reading", native.Lock)
 #: Seconds a worker goes on with what it runs when its parent is gone.
 ORPHAN_GRACE = 0.5
 
+#: Nanoseconds that a worker may take to load the function of a call, with the modules
+#: that this needs, before the time of the call begins in any case.
+LOADING = 30_000_000_000
+
 _NAME = "a worker of parallelize"
 
 _inside = False
@@ -276,10 +280,11 @@ class Worker:
 
     def _call(self, frame: Frame) -> None:
         begun = monotonic_ns()
-        self._words[BEGUN] = begun
+        timed = frame.micros & messages.TIMED
+        self._words[BEGUN] = begun + LOADING if timed else begun
         self._words[ROW] = 0
         self._words[TASK] = frame.id
-        if frame.micros:
+        if frame.micros & messages.TRACED:
             self._sender.tell_begun(frame.id, begun)
         kind, parts, simple = self._run_call(frame)
         now = monotonic_ns()
@@ -307,6 +312,8 @@ class Worker:
         """The function of a call and its arguments."""
         arguments = self._arguments_of(frame)
         fn = pickling.decode_function(bytes(frame.parts[0]))
+        if frame.micros or frame.kind & messages.STREAM:  # its time begins
+            self._words[BEGUN] = monotonic_ns()
         return fn, *self._unpickled(frame, arguments)
 
     def _arguments_of(self, frame: Frame) -> Sequence[Part]:
@@ -331,7 +338,7 @@ class Worker:
 
     def _stream(self, frame: Frame) -> None:
         begun = monotonic_ns()
-        self._words[BEGUN] = begun
+        self._words[BEGUN] = begun + LOADING
         self._words[ROW] = 0
         self._words[TASK] = frame.id
         outlet = Outlet(

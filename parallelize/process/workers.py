@@ -537,6 +537,8 @@ class Worker:
         self.stage = Stage.GONE
         self._writer.drop()
         self._owed.clear()
+        self._verdict = None
+        self._questions.clear()
         for id in [*self._lent.elements()]:
             self.released(id, reusable=False)  # a child of it may have views, too
         self._results.close()

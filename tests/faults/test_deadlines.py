@@ -251,7 +251,7 @@ def test_worker_is_at_the_next_call_when_the_blow_falls(form: str, counted) -> N
                 with pool.lock:  # all go out as one batch
                     idle, pool.idle = pool.idle, []
                     futures = [call(i) for i in range(4)]
-                    pool.queue._seconds = {{next(iter(pool.queue)).key: 0.0}}
+                    pool.queue._seconds = {{hash(next(iter(pool.queue)).key): 0.0}}
                     pool.idle = idle
                     pool.feed_idle()
                 print([name(f) for f in futures])
