@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import pathlib
 import subprocess
 import sys
 import weakref
@@ -293,3 +294,12 @@ def test_at_its_end_a_map_lets_its_own_pool_go():
     left = [each.name for each in set(threading.enumerate()) - before]
     assert not [name for name in left if "deadlines" not in name]
     del results
+
+
+def test_a_bar_that_breaks_leaves_tqdm_to_other_threads():
+    """Where drawing fails, tqdm itself keeps the lock that all its bars share."""
+    program = pathlib.Path(__file__).parent / "programs" / "bar_lock.py"
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout.split("\n") == ["499500", "other ok", "45", ""]

@@ -447,7 +447,11 @@ WRONG = [
         "retry_on must be an exception class or a tuple of them",
     ),
     ({"limit": 0}, ValueError, "limit must be at least 1, not 0"),
-    ({"limit": "2"}, TypeError, "limit must be a whole number, not '2'"),
+    (
+        {"limit": "2"},
+        TypeError,
+        "limit must be a whole number, a Limit or None, not '2'",
+    ),
     ({"initializer": 3}, TypeError, "initializer must be a callable, not 3"),
     ({"initargs": [1]}, TypeError, r"initargs must be a tuple, not \[1\]"),
     (

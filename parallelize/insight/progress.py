@@ -56,9 +56,13 @@ class Progress:
     @contextlib.contextmanager
     def _goes_on_without(self) -> Generator[None]:
         """Let an error of the bar be the end of the bar alone."""
+        taken = [(lock, _depth(lock)) for lock in _drawing_locks()]
         try:
             yield
         except Exception as error:  # noqa: BLE001 - of tqdm, and of what it writes to
+            for lock, before in taken:  # tqdm keeps it where drawing fails
+                for _ in range(_depth(lock) - before):
+                    lock.release()
             bar, self._bar = self._bar, None
             _disable(bar)
             if not isinstance(error, (OSError, ValueError)):  # else: to where?
@@ -108,6 +112,21 @@ class Progress:
         finally:
             lock.release()
         return True
+
+
+def _drawing_locks() -> list[Any]:
+    """The locks under which bars are drawn: ours, and tqdm's own."""
+    classes = [*_ours, *_ours.values(), getattr(sys.modules.get("tqdm"), "tqdm", None)]
+    found = [getattr(each, "_lock", None) for each in classes]
+    return [lock for each in found for lock in getattr(each, "locks", (each,)) if lock]
+
+
+def _depth(lock: Any) -> int:
+    """How often this thread has taken a reentrant lock, of threads or processes."""
+    semaphore = getattr(lock, "_semlock", None)
+    if semaphore is not None:
+        return semaphore._count() if semaphore._is_mine() else 0
+    return locks.depth(lock) if hasattr(lock, "_is_owned") else 0
 
 
 def _disable(bar: Any) -> None:
