@@ -188,7 +188,7 @@ def test_call_that_ends_at_its_deadline(form: str, counted) -> None:
     """A call that ends as the blow falls lives or dies; the next never dies for it."""
     done = counted(
         f"""
-        TIMEOUT = 0.1
+        TIMEOUT = 0.2
         def task(i):
             begun = time.monotonic()
             note(i)
