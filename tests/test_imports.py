@@ -320,6 +320,7 @@ LAYERS = [
     ["process.main_encoding"],
     ["process.main_picture"],
     ["process.main_pickler"],
+    ["process.main_patches"],
     [
         "process.interpreter_state",
         "process.main_executors",

@@ -45,6 +45,7 @@ EXPECTED = {
     "generics": [],
     "own_pools": [],
     "of_modules": [],
+    "patches": [],
     "changes": ["True True", "boom ok", "[100, 101, 102]", "201 [1, 101]", "100"]
     + ["[100, 7]"],
     "settings": ["3", "0." + "142857" * 8 + "14"],

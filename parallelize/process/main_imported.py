@@ -8,12 +8,13 @@ brought to what it is in the program.
 from __future__ import annotations
 
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from parallelize.process import main_module, origins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import ModuleType
 
     Place = tuple[str, str]
@@ -65,6 +66,33 @@ def _placed(modules: list[tuple[str, ModuleType]]) -> Iterator[tuple[int, Place]
             for attribute, value in list(vars(module).items()):
                 if type(value) not in _PLAIN and attribute[:2] != "__":
                     yield id(value), (name, attribute)
+
+
+def containers() -> Iterator[tuple[str, str, Any]]:
+    """The containers that modules of the user's own have, and their dotted names."""
+    for name, module in list(sys.modules.items()):
+        if _is_of_user(name, module) and _is_found(name):
+            for path, value in _inside(vars(module), name, depth=1):
+                yield name, path, value
+
+
+def _inside(
+    space: Mapping[str, Any], module: str, *, depth: int
+) -> Iterator[tuple[str, Any]]:
+    for name, value in list(space.items()):
+        if name[:2] == "__":
+            continue
+        if isinstance(value, _CONTAINERS):
+            yield name, value
+        kind = value if isinstance(value, type) else type(value)
+        if depth and kind.__module__ == module:
+            for path, inner in _inside(_space_of(value), module, depth=depth - 1):
+                yield f"{name}.{path}", inner
+
+
+def _space_of(value: object) -> Mapping[str, Any]:
+    space = getattr(value, "__dict__", None)
+    return space if isinstance(space, (dict, MappingProxyType)) else {}
 
 
 def _is_of_user(name: str, module: object) -> bool:

@@ -230,6 +230,8 @@ def settle() -> None:
                 _build_or_refuse(name)
         while _wished:
             _build_if_possible(_wished.popitem()[0])
+        if _later:
+            _patch_later()
 
 
 def _build_or_refuse(name: str) -> None:
@@ -358,6 +360,9 @@ def make_class(make: Callable[..., Any], *args: Any) -> Any:
 
     That has been run in the program: what it did is part of the picture.
     """
+    known = _made_before(make, args)
+    if known is not None:
+        return known
     bases = next((each for each in args if isinstance(each, tuple)), ())
     hooks = list(_hooks_of(bases, args[0] if args else type))
     for owner, name, _ in hooks:
@@ -370,6 +375,19 @@ def make_class(make: Callable[..., Any], *args: Any) -> Any:
     finally:
         for owner, name, hook in hooks:
             type.__setattr__(owner, name, hook)
+
+
+def _made_before(make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """The class that has been made of the same, so that there is no second subclass.
+
+    It may be met once more while its base is filled, and comes again when it changed.
+    """
+    known = getattr(sys.modules.get(make.__module__), _KNOWN, None)
+    return None if known is None else known.get(args[-2])
+
+
+#: Where cloudpickle keeps the classes that it has made, by numbers of theirs.
+_KNOWN = "_DYNAMIC_CLASS_TRACKER_BY_ID"
 
 
 def _do_nothing(*_: object, **__: object) -> None:
@@ -419,9 +437,72 @@ def fill_function(fn: types.FunctionType, state: tuple[Any, ...]) -> None:
 
 
 def of_module(module: str, name: str) -> Any:
-    """What another module has under a name."""
+    """What another module has under a dotted name."""
     __import__(module)
-    return vars(sys.modules[module])[name]
+    found: Any = sys.modules[module]
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def patch(load: Callable[[Any], Any], module: str, name: str, data: Any) -> None:
+    """Set what the script has set in another module, or will be when it is imported.
+
+    Args:
+        load: What loads a pickle.
+        module: The module.
+        name: The dotted name in it; empty if what is loaded fills something by itself.
+        data: What it is to be, pickled.
+    """
+    if module not in sys.modules and not _is_quick(module):
+        _later.append((load, module, name, data))
+        return
+    __import__(module)
+    value = load(data)
+    if not name:
+        return
+    owner, _, last = name.rpartition(".")
+    holder = of_module(module, owner) if owner else sys.modules[module]
+    before = getattr(holder, last, None)
+    if before is not value:
+        _originals.setdefault((module, name), before)
+        setattr(holder, last, value)
+
+
+def _is_quick(module: str) -> bool:
+    """Whether a module is none of an installed library, which may be large."""
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return True
+    from importlib.machinery import PathFinder
+
+    spec = PathFinder.find_spec(top)
+    return spec is None or "site-packages" not in (spec.origin or "")
+
+
+def _patch_later() -> None:
+    """Set what waited for modules that have been imported."""
+    due = [each for each in _later if each[1] in sys.modules]
+    for each in due:
+        _later.remove(each)
+        try:
+            patch(*each)
+        except Exception:  # noqa: BLE001 - a call that needs it will fail
+            pass
+
+
+#: What is to be set in modules that are not imported yet.
+_later: list[tuple[Callable[[Any], Any], str, str, Any]] = []
+
+#: What other modules had where the script has set something.
+_originals: dict[tuple[str, str], Any] = {}
+
+
+def original(module: str, name: str) -> Any:
+    """What another module had under a name, before the script replaced that."""
+    if (module, name) in _originals:
+        return _originals[module, name]
+    return of_module(module, name)
 
 
 def bring_up(obj: Any, contents: Any) -> None:

@@ -247,6 +247,9 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             by_name = self._by_name(cls, name)
             if by_name is not None:
                 return by_name
+            reduced = main_reducers.replaced(cls, self.space)
+            if reduced is not None:
+                return reduced
             reduced = main_reducers.ctypes_class(cls)
             if reduced is None:
                 reduced = super().reducer_override(cls)
@@ -267,7 +270,8 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             if main_reducers.is_generic_function(fn):
                 return main_reducers.generic_function(fn)
             if fn.__globals__ is not self.space:
-                return super().reducer_override(fn)
+                replaced = main_reducers.replaced(fn, self.space)
+                return replaced or super().reducer_override(fn)
             make, args, *rest = self._function(fn)
             if name in self.defined and fn.__qualname__ == name:
                 make, args = registered, (name, make, args)
@@ -346,6 +350,10 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
                 return self._by_name(obj, obj.name)
             if id(obj) in self.cells:  # their functions bring what is in them
                 return types.CellType, ()
+            if type(obj) is types.BuiltinFunctionType:
+                replaced = main_reducers.replaced_function(obj)
+                if replaced is not None:
+                    return replaced
             name = self.named.get(id(obj), "")
             imported = main_imported.reduced(obj, with_state=bool(self.defined))
             if imported is not None:
@@ -544,7 +552,15 @@ _GLOBAL_OPERATIONS = frozenset(
 _LOOKING = frozenset(("globals", "eval", "exec"))
 #: ... and the attributes and modules by which it comes there.
 _WAYS = frozenset(
-    ("__globals__", "f_globals", "modules", "get_type_hints", "__main__", "__mp_main__")
+    (
+        "__globals__",
+        "__main__",
+        "__mp_main__",
+        "__subclasses__",
+        "f_globals",
+        "get_type_hints",
+        "modules",
+    )
 )
 
 

@@ -83,6 +83,31 @@ def make_instance(cls: type) -> Any:
     return object.__new__(cls)
 
 
+def replaced_function(obj: Any) -> Reduced | None:
+    """How a function in C is found whose name the script gave to another."""
+    module = getattr(obj.__self__, "__name__", None)
+    if type(obj.__self__) is not types.ModuleType or module not in sys.modules:
+        return None
+    if getattr(sys.modules[module], obj.__name__, obj) is obj:
+        return None
+    return main_module.original, (module, obj.__name__)
+
+
+def replaced(obj: Any, space: dict[str, Any]) -> Reduced | None:
+    """How a function or class is found whose name the script gave to its own."""
+    if obj.__module__ in NAMES or obj.__module__ not in sys.modules:
+        return None
+    found: Any = sys.modules[obj.__module__]
+    for part in obj.__qualname__.split("."):
+        found = getattr(found, part, None)
+    of_script = getattr(found, "__globals__", None) is space or (
+        isinstance(found, type) and found.__module__ in NAMES
+    )
+    if found is obj or not of_script:
+        return None
+    return main_module.original, (obj.__module__, obj.__qualname__)
+
+
 def _cache(obj: Any) -> Reduced:
     parameters = obj.cache_parameters()
     more = {k: v for k, v in vars(obj).items() if k not in _OF_WRAPPER}

@@ -6,6 +6,7 @@ started for a while, or if no worker serves, the waiting calls fail with the rea
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sys
@@ -30,7 +31,7 @@ from parallelize.process.workers import Worker
 from parallelize.sharing import noting_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from parallelize.process.kinship import Names
     from parallelize.process.lending import Lending
@@ -71,6 +72,7 @@ class Starter:
         self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
         self._last_worker = 0
         self._decimal_context: object = None  # of the thread of the first call
+        self._patches: list[tuple[str, str, list[Part]]] = []
         self._registered: list[Part] = []  # what the script has in copyreg, for one
         self._copied: dict[str, Holder] | None = None  # the names that a fork has
         origins.workers_have(sys.path)  # before the first call is pickled
@@ -91,6 +93,7 @@ class Starter:
         if self._settings.method != "fork":  # a copy has all of that
             self._decimal_context = interpreter_state.own_decimal_context()
             self._registered = self._encoded_registered()
+            self._patches = list(_encoded_patches())
         self._initializer = self._encoded_initializer()
         self._threads_each = max(1, cpu_count() // self._settings.max_workers)
         self._is_prepared = True
@@ -165,6 +168,7 @@ class Starter:
             "names": self._process_names(worker),
             "state": None if self._settings.method == "fork" else self._state(),
             "registered": self._registered or None,
+            "patches": self._patches,
             "initializer": self._initializer or None,
             "threads": self._threads_each,
             "segments": max(2, MOST_SEGMENTS // self._settings.max_workers),
@@ -250,3 +254,12 @@ def _folder() -> str | None:
         return os.getcwd()
     except OSError:  # it was removed
         return None
+
+
+def _encoded_patches() -> Iterator[tuple[str, str, list[Part]]]:
+    """What the script has set in other modules; what cannot be pickled stays away."""
+    from parallelize.process import main_patches
+
+    for module, name, value in main_patches.take(world.space()):
+        with contextlib.suppress(Exception):
+            yield module, name, pickling.dumps(value)

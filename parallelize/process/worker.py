@@ -489,6 +489,9 @@ def _settle_in(settings: dict[str, Any]) -> None:
         interpreter_state.apply(settings["state"])
     if settings["registered"]:
         interpreter_state.register(**pickling.loads(settings["registered"]))
+    for each in settings["patches"]:
+        with contextlib.suppress(Exception):  # a call that needs it will fail
+            main_module.patch(pickling.loads, *each)
     try:
         _initialize(settings["initializer"])
     except BaseException:

@@ -126,3 +126,30 @@ class RP(typing.Protocol):
 
 
 check(lambda: isinstance(Impl(), RP))
+
+
+# Subclasses are those of the script, once each, and all of them.
+
+
+class Part:
+    made = {}
+
+    def __init_subclass__(cls):
+        Part.made[cls.__name__] = cls
+
+
+class Wheel(Part):
+    pass
+
+
+class Door(Part):
+    pass
+
+
+def parts():
+    return sorted(each.__name__ for each in Part.__subclasses__())
+
+
+check(parts)
+check(lambda door: parts(), Door())
+check(lambda: (parts(), Part.made["Door"] is Door))
