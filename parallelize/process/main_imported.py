@@ -76,13 +76,16 @@ def containers() -> Iterator[tuple[str, str, Any]]:
                 yield name, path, value
 
 
+_USUAL = ("builtins", "collections")
+
+
 def _inside(
     space: Mapping[str, Any], module: str, *, depth: int
 ) -> Iterator[tuple[str, Any]]:
     for name, value in list(space.items()):
         if name[:2] == "__":
             continue
-        if isinstance(value, _CONTAINERS):
+        if isinstance(value, _CONTAINERS) and type(value).__module__ in _USUAL:
             yield name, value
         kind = value if isinstance(value, type) else type(value)
         if depth and kind.__module__ == module:

@@ -19,6 +19,7 @@ from parallelize.process import (
     bootstrap,
     interpreter_state,
     launch,
+    main_patches,
     messages,
     origins,
     pickling,
@@ -258,8 +259,8 @@ def _folder() -> str | None:
 
 def _encoded_patches() -> Iterator[tuple[str, str, list[Part]]]:
     """What the script has set in other modules; what cannot be pickled stays away."""
-    from parallelize.process import main_patches
-
-    for module, name, value in main_patches.take(world.space()):
-        with contextlib.suppress(Exception):
-            yield module, name, pickling.dumps(value)
+    patches = main_patches.take(world.space())
+    with contextlib.suppress(Exception):  # of the user's own containers
+        for module, name, value in patches:
+            with contextlib.suppress(Exception):
+                yield module, name, pickling.dumps(value)
