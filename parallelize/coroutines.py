@@ -82,5 +82,6 @@ async def outcome_of(
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             again = left and is_a(error, options.retry_on)
             if not again or not is_wanted():
+                del is_wanted  # it may hold the future, which will hold the error
                 return Failure(error)
             left -= 1
