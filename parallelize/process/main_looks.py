@@ -94,7 +94,10 @@ class Looks(NamedTuple):
 def looks_of(value: object) -> Looks | None:
     """What a value looks like now; None if only its pickle can tell."""
     looker = _Looker()
-    if not looker.look_at(value):
+    try:
+        if not looker.look_at(value):
+            return None
+    except RecursionError:  # it is nested deeply
         return None
     nodes = looker.looks.nodes
     nodes[:] = [_weakly(*node) if node[0] is value else node for node in nodes]

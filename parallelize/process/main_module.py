@@ -432,7 +432,8 @@ def fill_function(fn: types.FunctionType, state: tuple[Any, ...]) -> None:
         if contents:
             (cell.cell_contents,) = contents
     for name in submodules:
-        __import__(name)
+        if isinstance(name, str):  # a module itself is there once it is unpickled
+            __import__(name)
     need(mentioned, everything=looks_around)
 
 

@@ -333,12 +333,14 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
                     return _Named(name)
             return value
 
-        def _submodules(self, code: types.CodeType) -> list[str]:
+        def _submodules(self, code: types.CodeType) -> list[Any]:
+            """The modules that code needs besides those that its globals are."""
             packages = _packages(code, self.space)
+            made = _made_modules(code)
             if not packages:
-                return []
+                return made
             self.modules = len(sys.modules)
-            return _submodules(code, packages)
+            return [*made, *_submodules(code, packages)]
 
         def _want(self, names: Iterable[str]) -> None:
             self.wanted.update(dict.fromkeys(names))
@@ -633,6 +635,29 @@ def _submodules(code: types.CodeType, packages: Iterable[str]) -> list[str]:
         if name.startswith(package + ".")
         and attributes.issuperset(name[len(package) + 1 :].split("."))
     )
+
+
+def _made_modules(code: types.CodeType) -> list[types.ModuleType]:
+    """The modules that code imports and that no other process can import."""
+    return [
+        sys.modules[name]
+        for name in _imported(code)
+        if name in sys.modules and origins.way_of(name) == origins.BY_VALUE
+    ]
+
+
+@functools.lru_cache(maxsize=512)
+def _imported(code: types.CodeType) -> tuple[str, ...]:
+    from dis import get_instructions
+
+    names = {
+        str(each.argval): None
+        for each in get_instructions(code)
+        if each.opname == "IMPORT_NAME"
+    }
+    for inner in _inner(code):
+        names.update(dict.fromkeys(_imported(inner)))
+    return tuple(names)
 
 
 def _attributes(code: types.CodeType) -> Iterator[str]:

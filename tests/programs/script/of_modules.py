@@ -49,3 +49,26 @@ class Options:
 
 
 check(lambda: [f.default is dataclasses.MISSING for f in dataclasses.fields(Options)])
+
+
+# A module that the program has made is imported by the functions that name it.
+
+import sys, types
+
+made = sys.modules["made_here"] = types.ModuleType("made_here")
+exec("number = 3\ndef add(other): return number + other", vars(made))
+
+
+def imports():
+    import made_here
+    from made_here import add
+
+    return made_here.number, add(1)
+
+
+check(imports)
+
+nested = []
+for _ in range(250):
+    nested = [nested]
+check(lambda: len(nested))
