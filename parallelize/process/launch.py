@@ -167,10 +167,14 @@ def _above_streams(sock: socket.socket) -> socket.socket:
     """Move a socket off the numbers of standard streams, which a program may close."""
     if sock.fileno() > 2 or sys.platform == "win32":
         return sock
+    with sock:
+        return native.socket_at(_dup_above_streams(sock.fileno()))
+
+
+def _dup_above_streams(fd: int) -> int:
     import fcntl
 
-    with sock:
-        return native.socket_at(fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 3))
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def _preloaded(method: str) -> tuple[str, ...]:
@@ -192,7 +196,7 @@ def _spawn(theirs: socket.socket, method: str) -> int:
     )
     fd = theirs.fileno()
     if fd == _SERVER_FD:  # dup2 onto itself would leave it close-on-exec
-        fd = os.dup(fd)
+        fd = _dup_above_streams(fd)
     try:
         return os.posix_spawn(
             line[0],
