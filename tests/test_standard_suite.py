@@ -5,6 +5,7 @@ differ on purpose, or a test is about the inner parts of the standard library. T
 guide has a line for all that a program can notice, and `test_differences` a test.
 """
 
+import asyncio
 import fnmatch
 import multiprocessing
 import multiprocessing.forkserver
@@ -115,7 +116,14 @@ del each
 
 @pytest.fixture(scope="module", autouse=True)
 def servers_of_multiprocessing():
-    """They are there from the first test to the last, so that none leaves them."""
+    """They are there from the first test to the last, so that none leaves them.
+
+    Some of these tests want no event loop policy, which other tests have set.
+    """
+    if sys.version_info >= (3, 14):
+        asyncio.events._set_event_loop_policy(None)
+    else:
+        asyncio.set_event_loop_policy(None)
     multiprocessing.resource_tracker.ensure_running()
     if "forkserver" in multiprocessing.get_all_start_methods():
         multiprocessing.forkserver.ensure_running()

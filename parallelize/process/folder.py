@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from parallelize.clock import perf_counter
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +20,14 @@ if TYPE_CHECKING:
 #: a folder in less, and then goes on to a call.
 SOON = 0.00002
 
+#: Seconds after which it looks in any case: on a busy machine it may have stood still
+#: itself, and so have waited for nothing.
+LATE = 0.001
+
 # The program's process id, and its folder when the worker started.
 _program = 0
 _first: str | None = None
+_looked_at = 0.0
 
 
 def begin(program: int, first: str | None) -> None:
@@ -39,8 +46,15 @@ def begin(program: int, first: str | None) -> None:
     hold()
 
 
+def is_due() -> bool:
+    """Whether it was looked at long ago."""
+    return perf_counter() - _looked_at > LATE
+
+
 def hold() -> None:
     """If the folder is gone, go to one that is there."""
+    global _looked_at
+    _looked_at = perf_counter()
     try:
         os.getcwd()
     except OSError:

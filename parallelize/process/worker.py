@@ -218,7 +218,7 @@ class Worker:
                 frames = self._reader.read(self._sock)
             except ConnectionError:
                 frames = None  # the pool was killed while there was more to be read
-            if self._patience.came() > folder.SOON:
+            if self._patience.came() > folder.SOON or folder.is_due():
                 folder.hold()
         with self._adding:
             self._tasks.extend(frames or ())
