@@ -8,6 +8,7 @@ share the globals of one module in a worker, as they do in the program.
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import sys
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
@@ -78,7 +79,10 @@ def pickler(*, back: bool = False, far: bool = False) -> Any:
         name = module.__name__
         way = way_of(name)
         if way not in (BY_VALUE, EITHER) or origins.module_of(name) is not module:
-            return Pickler.dispatch_table[ModuleType](module)
+            reduced: Any = Pickler.dispatch_table[ModuleType](module)
+            if reduced[1] != (name,):  # it has no place from where to import it
+                return reduced
+            return importlib.import_module, (name,)  # without cloudpickle over there
         values = {k: v for k, v in vars(module).items() if k not in _OWN}
         args = name, way == EITHER
         return finders.module_for, args, values, None, None, finders.fill_module

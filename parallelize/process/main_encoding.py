@@ -59,7 +59,7 @@ def _current(fn: Any) -> _Known | None:
         return None
     world.enter(fn.__globals__)
     if known.looks is None:
-        if world.space().get(known.qualname) is fn:  # as it is of nearly all
+        if main_module.meaning_of(known.qualname, world.space()) is fn:  # as of most
             return known
         if _key(fn, known.qualname) == known.encoded:
             return known
@@ -129,9 +129,14 @@ def _encoded(fn: Any) -> _Known:
 def _by_name(fn: types.FunctionType) -> _Known | None:
     for qualname in (fn.__qualname__, *_aliases(fn)):
         key = _key(fn, qualname)
-        if key is not None:
-            alone = main_pickler.Alone(b"", (qualname.partition(".")[0],))
-            return _Known(key, alone, None, qualname)
+        if key is None:
+            continue
+        name = qualname
+        if key.endswith(b":1") and "." not in name:
+            name = qualname + main_module.INSIDE
+            key = main_module.OF_MAIN + f"{name}:0".encode()
+        alone = main_pickler.Alone(b"", (name.partition(".")[0],))
+        return _Known(key, alone, None, name)
     return None
 
 

@@ -37,7 +37,7 @@ from parallelize.process import native, origins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     Keep = Callable[[pickle.PickleBuffer], bool]
@@ -279,6 +279,20 @@ def build_all() -> None:
         settle()
 
 
+#: What follows a name where the plain function is meant that it has, decorated. So a
+#: worker that only runs this builds no decorated function, and loads nothing for it.
+INSIDE = "~"
+
+_NOWHERE = object()
+
+
+def meaning_of(name: str, space: Mapping[str, Any], absent: object = None) -> Any:
+    """What a name of the script means; one of the plain function in it as well."""
+    if name[-1:] != INSIDE or name in space:
+        return space.get(name, absent)
+    return getattr(space.get(name[:-1]), "__wrapped__", absent)
+
+
 def find(name: str) -> Any:
     """What stands in `__main__` under a name."""
     top, *parts = name.split(".")
@@ -286,11 +300,10 @@ def find(name: str) -> Any:
         if top in _waiting:
             build(top)
             settle()
-        try:
-            found = _finding_space()[top]
-        except KeyError:
+        found = meaning_of(top, _finding_space(), _NOWHERE)
+        if found is _NOWHERE:
             msg = f"the program's __main__ has no {top!r}"
-            raise AttributeError(msg) from None
+            raise AttributeError(msg)
     for part in parts:
         found = getattr(found, part)
     return found

@@ -26,7 +26,7 @@ from parallelize.process import (
     origins,
 )
 from parallelize.process.main_looks import contents
-from parallelize.process.main_module import NAMES, find, registered
+from parallelize.process.main_module import NAMES, find, meaning_of, registered
 from parallelize.process.main_units import Pickled
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Alone(NamedTuple):
         """Whether the names and modules are what they were."""
         if self.modules is not None and self.modules != len(sys.modules):
             return False
-        return all(space.get(name) is value for name, value in self.referred)
+        return all(meaning_of(name, space) is value for name, value in self.referred)
 
 
 def encode_alone(value: object, space: dict[str, Any]) -> Alone:
@@ -99,7 +99,7 @@ def pickle_alone(
             origins.headed(file.getvalue()),
             tuple(pickler.wanted),
             pickler.looks_around,
-            [(name, space.get(name)) for name in pickler.referred],
+            [(name, meaning_of(name, space)) for name in pickler.referred],
             pickler.modules,
         )
 
@@ -482,6 +482,9 @@ def _named(space: dict[str, Any]) -> dict[int, str]:
                 named.setdefault(id(value), name)
         elif main_module.is_sentinel(value) or main_reducers.is_of_main(value):
             named.setdefault(id(value), name)
+            inside = getattr(value, "__wrapped__", None)
+            if type(inside) is types.FunctionType and inside.__globals__ is space:
+                named.setdefault(id(inside), name + main_module.INSIDE)
     return named
 
 

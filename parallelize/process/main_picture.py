@@ -184,6 +184,7 @@ class Plan(NamedTuple):
 
     needs: Needs
     names: tuple[str, ...]
+    has_inside: bool  # whether one of them is of a function in a decorated one
     ids: Sequence[int]
     holders: Sequence[Holder]  # so that an id is not that of another object
     looks: Sequence[Looks | None]
@@ -197,7 +198,10 @@ class Plan(NamedTuple):
             return False
         if not self.absent.isdisjoint(space):
             return False
-        values = map(space.get, self.names, itertools.repeat(_ABSENT))
+        if self.has_inside:
+            values = [main_module.meaning_of(n, space, _ABSENT) for n in self.names]
+        else:
+            values = [space.get(name, _ABSENT) for name in self.names]
         return [*map(id, values)] == self.ids and all(map(unchanged, self.looks))
 
 
@@ -284,6 +288,7 @@ class World:
         self._plans[key] = Plan(
             needs,
             tuple(closure),
+            any(name[-1] == main_module.INSIDE for name in closure),
             [id(record.value) for record in records],
             [record._value for record in records],
             [record.looks for record in records if record.has_looks],
@@ -344,7 +349,7 @@ class World:
             name = waiting.pop()
             if name in closure:
                 continue
-            value = space.get(name, _ABSENT)
+            value = main_module.meaning_of(name, space, _ABSENT)
             record = records.get(name)
             if name not in pickled and (record is None or not record.is_of(value)):
                 if value is _ABSENT and (record is None or record.unit is None):
@@ -454,10 +459,14 @@ class World:
 
     def is_as_copied(self, unit: Unit, copied: Mapping[str, Holder]) -> bool:
         """Whether a fork of the program has what a unit defines."""
-        return all(
-            name in copied and _holds(copied[name], self._records[name].value)
-            for name in unit[1]
-        )
+        return all(self._is_as_copied(name, copied) for name in unit[1])
+
+    def _is_as_copied(self, name: str, copied: Mapping[str, Holder]) -> bool:
+        value = self._records[name].value
+        if name[-1] == main_module.INSIDE:
+            name = name[:-1]
+            value = self.space().get(name)
+        return name in copied and _holds(copied[name], value)
 
     def forget_lock(self) -> None:
         """In a forked child: another thread of the parent may have held it."""
