@@ -121,9 +121,7 @@ def reduced(obj: Any, *, with_state: bool) -> Reduced | None:
         with_state: Whether it may have a state; else only sentinels are found.
     """
     kind = type(obj)
-    if not (kind is object or kind.__flags__ & _HEAP_TYPE):
-        return None
-    if not main_module.has_default_reduce(kind):
+    if not main_module.has_default_reduce(kind) or not main_module.is_of_python(kind):
         return None
     has_state = bool(getattr(obj, "__dict__", None)) or obj.__getstate__() is not None
     if has_state and not with_state:
@@ -141,11 +139,7 @@ def _is_sent(value: object) -> bool:
     kind = type(value)
     if kind in _PLAIN or kind in (tuple, *_CONTAINERS) or isinstance(value, type):
         return True
-    return kind.__flags__ & _HEAP_TYPE != 0 and main_module.has_default_reduce(kind)
-
-
-#: The flag of classes that are made by Python code.
-_HEAP_TYPE = 1 << 9
+    return main_module.is_of_python(kind) and main_module.has_default_reduce(kind)
 
 
 class Contents:

@@ -638,7 +638,7 @@ def is_sentinel(obj: Any) -> bool:
     return (
         kind.__module__ in NAMES
         and has_default_reduce(kind)
-        and all(each is object or each.__flags__ & _HEAP_TYPE for each in kind.__mro__)
+        and is_of_python(kind)
         and obj.__getstate__() is None
     )
 
@@ -652,5 +652,12 @@ def has_default_reduce(kind: Any) -> bool:
     )
 
 
-#: The flag of classes that are made by Python code: they store nothing unseen.
-_HEAP_TYPE = 1 << 9
+def is_of_python(kind: type) -> bool:
+    """Whether a class is made by Python code alone: its objects hide nothing."""
+    flags = (each.__flags__ for each in kind.__mro__ if each is not object)
+    return all(each & _HEAP_TYPE and not each & _IMMUTABLE_TYPE for each in flags)
+
+
+# The flags of classes that are made when a program runs, and of those among them that
+# extension modules make: a lock is an object of one.
+_HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8
