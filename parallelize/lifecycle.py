@@ -102,6 +102,7 @@ def _add_forgetful(forgetful: Forgetful) -> None:
 
 # What finalisers have left to be done; touched by single operations only.
 _left: deque[Callable[[], object]] = deque()
+_doing: set[threading.Thread] = set()  # those that do it
 
 
 def later(action: Callable[[], object]) -> None:
@@ -123,7 +124,27 @@ def _start_doing() -> None:
     # What is done may ask for the running thread, which has to be one that is known.
     name = "parallelize-collected"
     with suppress(RuntimeError):
-        threading.Thread(target=_do_what_is_left, name=name, daemon=True).start()
+        thread = threading.Thread(target=_be_doing, name=name, daemon=True)
+        _doing.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:
+            _doing.discard(thread)
+
+
+def _be_doing() -> None:
+    try:
+        _do_what_is_left()
+    finally:
+        _doing.discard(threading.current_thread())
+
+
+def _finish_what_is_left() -> None:
+    """At a normal end: see to it that nothing is left, such as an unread map."""
+    _do_what_is_left()
+    for thread in list(_doing):
+        if thread.ident is not None:
+            thread.join()
 
 
 def _do_what_is_left() -> None:
@@ -185,14 +206,21 @@ def _watch_forks() -> None:
 
 def _end() -> None:
     global _stage
-    with _lock:
-        _stage = _Stage.ENDING
-        owners = list(_owners)
+    owners: list[Owner] = []
+    by_error = _ended_by_error()
     try:
-        if not _ended_by_error():
+        if not by_error:
+            _finish_what_is_left()
+        with _lock:
+            _stage = _Stage.ENDING
+            owners = list(_owners)
+        if not by_error:
+            # First those that hand calls on to others.
+            owners.sort(key=lambda owner: not getattr(owner, "has_a_pool", False))
             _each(owners, "finish")
             return
     except KeyboardInterrupt:
+        owners = owners or list(_owners)
         _abandon(owners)
         raise
     _abandon(owners)
@@ -224,6 +252,7 @@ def _after_fork_in_child() -> None:
     global _lock, _owners
     _lock = _new_lock()
     _left.clear()  # it is the parent's
+    _doing.clear()
     for forgetful in list(_forgetful):
         forgetful._reset()
     owners, _owners = list(_owners), weakref.WeakSet()

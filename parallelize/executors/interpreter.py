@@ -334,7 +334,10 @@ class _Crew:
 
     Attributes:
         pool: The threads. They hold this, so it must not hold them.
+        has_a_pool: At the end of the program this comes before the threads.
     """
+
+    has_a_pool: ClassVar[bool] = True
 
     def __init__(
         self, name: str, start: tuple[bytes, Sequence[bytes]] | None, maps: LiveMaps
