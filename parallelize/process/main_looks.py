@@ -90,6 +90,10 @@ class Looks(NamedTuple):
     copies: list[tuple[Any, Any]]
     sums: list[tuple[Any, Any]]
 
+    def hold(self) -> bool:
+        """Whether the value looks as it did."""
+        return unchanged(self)
+
 
 def looks_of(value: object) -> Looks | None:
     """What a value looks like now; None if only its pickle can tell."""

@@ -13,7 +13,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from parallelize.process import main_imported, main_module, main_reducers
+from parallelize.process import main_imported, main_module
 from parallelize.process.main_module import NAMES
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def _has_of_script(container: Any) -> bool:
 
 
 def _is_of_script(value: object) -> bool:
+    from parallelize.process import main_reducers
+
     is_definition = isinstance(value, (types.FunctionType, type))
     if not is_definition and not main_reducers.is_decorated(value):
         return False

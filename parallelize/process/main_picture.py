@@ -29,8 +29,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize import locks
 from parallelize.process import main_module
-from parallelize.process.main_looks import looks_of, unchanged
-from parallelize.process.main_units import Pickled, components
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
 
     from parallelize.process.main_looks import Looks
     from parallelize.process.main_module import Unit
+    from parallelize.process.main_units import Pickled
 
     Holder = Callable[[], object]
 
@@ -100,6 +99,9 @@ class Record:
         """
         self._value = held(value, partial(self._forget, forget))
         self.handles: Sequence[Any] = ()  # of shared memory, among what it is made of
+        # Loaded by programs alone whose calls need something of the script.
+        from parallelize.process.main_looks import looks_of
+
         self.looks: Looks | None = looks_of(value)
         self.pickled: Pickled | None = None  # None: it is to be pickled
         self.unit: Unit | None = None
@@ -133,7 +135,7 @@ class Record:
         modules = self.pickled.modules
         if modules is not None and modules != len(sys.modules):
             return False  # code may find submodules now
-        return not self.has_looks or unchanged(self.looks)
+        return not self.has_looks or (self.looks is not None and self.looks.hold())
 
 
 class Picture:
@@ -202,7 +204,9 @@ class Plan(NamedTuple):
             values = [main_module.meaning_of(n, space, _ABSENT) for n in self.names]
         else:
             values = [space.get(name, _ABSENT) for name in self.names]
-        return [*map(id, values)] == self.ids and all(map(unchanged, self.looks))
+        if [*map(id, values)] != self.ids:
+            return False
+        return all(looks is not None and looks.hold() for looks in self.looks)
 
 
 def _noting_nothing() -> AbstractContextManager[Sequence[Any]]:
@@ -387,12 +391,12 @@ class World:
         changed = [name for name, r in self._records.items() if r.pickled is None]
         if not changed:
             return set()
-        from parallelize.process import main_pickler
+        from parallelize.process import main_pickler, main_units
 
         for name in changed:
             record = self._records[name]
             if record.value is _ABSENT:
-                record.pickled = _DELETED
+                record.pickled = main_units.DELETED
             else:
                 with self.noting_handles() as handles:
                     record.pickled = main_pickler.define({name: record.value}, space)
@@ -411,10 +415,13 @@ class World:
 
     def _pickled(self, name: str) -> Pickled:
         pickled = self._records[name].pickled
-        return _DELETED if pickled is None else pickled
+        if pickled is None:
+            msg = f"{name!r} was not pickled"
+            raise LookupError(msg)
+        return pickled
 
     def _make_units(self, changed: set[str], space: dict[str, Any]) -> None:
-        from parallelize.process import main_pickler
+        from parallelize.process import main_pickler, main_units
 
         if not changed:
             return
@@ -423,7 +430,7 @@ class World:
         for name in list(changed):
             before = self._records[name].unit
             changed.update(() if before is None else before[1])
-        for names in components(pickled):
+        for names in main_units.components(pickled):
             if changed.isdisjoint(names):
                 continue
             if len(names) == 1:
@@ -471,9 +478,6 @@ class World:
     def forget_lock(self) -> None:
         """In a forked child: another thread of the parent may have held it."""
         self.lock = _new_lock()
-
-
-_DELETED = Pickled(b"", frozenset(), frozenset(), {}, looks_around=False)
 
 
 _CONSTANTS = (int, float, complex, str, bytes, type(None), type(...), types.ModuleType)

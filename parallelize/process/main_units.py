@@ -35,6 +35,10 @@ class Pickled(NamedTuple):
     is_refused: bool = False
 
 
+#: Of a name that the script has no more.
+DELETED = Pickled(b"", frozenset(), frozenset(), {}, looks_around=False)
+
+
 def components(pickled: Mapping[str, Pickled]) -> Iterator[tuple[str, ...]]:
     """Divide names into those that have to be pickled together."""
     parents = {name: name for name in pickled}

@@ -84,7 +84,7 @@ def main(
             _load(preload, path)
         launch = _exec_worker if method == "spawn" else _be_worker
         if method == "forkserver":  # so that no worker has to, not even the first
-            _load(["parallelize.process.worker"], sys.path)
+            _load(["parallelize.process.worker", "importlib.util"], sys.path)
         fork = _fork_unwarned if preload else native.fork
         server = Server(native.socket_at(fd), launch, fork)
         server.run()
