@@ -47,7 +47,12 @@ class _Index:
         return place if getattr(module, place[1], None) is obj else None
 
 
-place_of = _Index().place_of
+_index: _Index = _Index()
+
+
+def place_of(obj: object) -> Place | None:
+    """The module of the user's own, and the name in it, that hold an object."""
+    return _index.place_of(obj)
 
 
 def _beside_its_class(obj: object) -> Place | None:
