@@ -184,8 +184,6 @@ class Survey:
             self.ways[name] = way
 
     def _way(self, name: str, module: object) -> int:
-        if name.startswith("parallelize."):
-            return BY_NAME  # or there would be no worker
         space = _space_of(module)
         spec = space.get("__spec__")
         if name in _MAINS or not space or space.get("__name__", name) != name:
