@@ -119,9 +119,9 @@ def full_text_of(error: BaseException) -> str:
     If code of the user keeps Python from that, its own traceback, and if that cannot
     be shown either, its class and text.
     """
-    import traceback
-
     try:
+        import traceback  # for which there may be no descriptor left
+
         return "".join(
             traceback.format_exception(type(error), error, traceback_of(error))
         )
@@ -131,9 +131,9 @@ def full_text_of(error: BaseException) -> str:
 
 def can_be_shown(error: BaseException) -> bool:
     """Whether Python, and so `logging`, can print its traceback."""
-    import traceback
-
     try:
+        import traceback
+
         traceback.format_exception(type(error), error, traceback_of(error))
     except Exception:  # noqa: BLE001 - its own code may raise anything
         return False
@@ -141,9 +141,9 @@ def can_be_shown(error: BaseException) -> bool:
 
 
 def _own_traceback(error: BaseException) -> str:
-    import traceback
-
     try:
+        import traceback
+
         lines = traceback.format_tb(traceback_of(error))
     except BaseException:  # noqa: BLE001 - that of a loader of modules, for one
         return ""
