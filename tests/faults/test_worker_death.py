@@ -340,7 +340,8 @@ def test_crash_is_named_and_traced(crash: str, name: str, method: str) -> None:
     assert done.lines[0].endswith(name)
     assert done.lines[1] == "1"
     assert done.err.count("Fatal Python error") == 1
-    assert "in crashes" in done.err
+    # Python 3.15.0 does not always find the thread that has crashed.
+    assert "in crashes" in done.err or "<freed thread state>" in done.err
 
 
 @pytest.mark.parametrize("kind", ["one", "rows"])
