@@ -186,7 +186,10 @@ def take_registered() -> dict[str, Any]:
 
 
 def _is_of_script(obj: object) -> bool:
-    return getattr(obj, "__module__", None) in NAMES
+    try:
+        return getattr(obj, "__module__", None) in NAMES
+    except Exception:  # noqa: BLE001 - metaclasses of the user's may raise anything
+        return False
 
 
 def register(

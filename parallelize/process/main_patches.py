@@ -87,4 +87,7 @@ def _is_of_script(value: object) -> bool:
     is_definition = isinstance(value, (types.FunctionType, type))
     if not is_definition and not main_reducers.is_decorated(value):
         return False
-    return getattr(value, "__module__", None) in NAMES
+    try:
+        return getattr(value, "__module__", None) in NAMES
+    except Exception:  # noqa: BLE001 - metaclasses of the user's may raise anything
+        return False
