@@ -85,7 +85,9 @@ def main(
         launch = _exec_worker if method == "spawn" else _be_worker
         if method == "forkserver":  # so that no worker has to, not even the first
             _load(["parallelize.process.worker", "importlib.util"], sys.path)
-        fork = _fork_unwarned if preload else native.fork
+        # A copy of the program may start threads, too, when it collects garbage.
+        may_have_threads = bool(preload) or method == "fork"
+        fork = _fork_unwarned if may_have_threads else native.fork
         server = Server(native.socket_at(fd), launch, fork)
         server.run()
     except BaseException:  # noqa: BLE001 - nobody else is there to say it
