@@ -630,6 +630,13 @@ def qualified_name(obj: Any, space: dict[str, Any]) -> str:
     return qualname if found is obj else ""
 
 
+def is_decorated(obj: Any) -> bool:
+    """Whether an object is a function that parallelize has decorated."""
+    return type(obj).__module__.startswith("parallelize.") and hasattr(
+        obj, "__wrapped__"
+    )
+
+
 def is_sentinel(obj: Any) -> bool:
     """Whether an object of the script has nothing but its identity."""
     kind = type(obj)

@@ -82,10 +82,8 @@ def _has_of_script(container: Any) -> bool:
 
 
 def _is_of_script(value: object) -> bool:
-    from parallelize.process import main_reducers
-
     is_definition = isinstance(value, (types.FunctionType, type))
-    if not is_definition and not main_reducers.is_decorated(value):
+    if not is_definition and not main_module.is_decorated(value):
         return False
     try:
         return getattr(value, "__module__", None) in NAMES

@@ -185,7 +185,7 @@ def _travels_as_name(obj: Any, named: Mapping[int, str]) -> bool:
     if isinstance(obj, (types.FunctionType, type)):
         return id(obj) in named or obj.__module__ not in NAMES
     return id(obj) in named and (
-        main_reducers.is_decorated(obj) or main_reducers.reduces_itself(type(obj))
+        main_module.is_decorated(obj) or main_reducers.reduces_itself(type(obj))
     )
 
 
@@ -360,7 +360,7 @@ def _forward_pickler() -> Any:  # a class that is made here has no name for chec
             imported = main_imported.reduced(obj, with_state=bool(self.defined))
             if imported is not None:
                 return imported
-            by_name = main_reducers.is_decorated(obj) or self._goes_by_name(obj)
+            by_name = main_module.is_decorated(obj) or self._goes_by_name(obj)
             if name and by_name and name not in self.defined:
                 return self._by_name(obj, name)
             kind = type(obj)

@@ -53,13 +53,6 @@ def reduces_itself(kind: type) -> bool:
     return not main_module.has_default_reduce(kind)
 
 
-def is_decorated(obj: Any) -> bool:
-    """Whether an object is a function that parallelize has decorated."""
-    return type(obj).__module__.startswith("parallelize.") and hasattr(
-        obj, "__wrapped__"
-    )
-
-
 def is_of_main(obj: Any) -> bool:
     """Whether an object says that it stands in the main module."""
     return getattr(obj, "__module__", None) in NAMES
