@@ -30,7 +30,7 @@ def test_functions_of_tests_run_in_workers(tmp_path, mode):
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 passed" in done.stdout
