@@ -272,13 +272,6 @@ def build(name: str) -> None:
         _depth -= 1
 
 
-def build_all() -> None:
-    """Build all that waits; what cannot be built waits on."""
-    with _building:
-        _wished.update(dict.fromkeys(_waiting))
-        settle()
-
-
 #: What follows a name where the plain function is meant that it has, decorated. So a
 #: worker that only runs this builds no decorated function, and loads nothing for it.
 INSIDE = "~"
