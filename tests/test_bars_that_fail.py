@@ -36,7 +36,9 @@ def run(program, **environment):
         capture_output=True,
         check=False,
         timeout=60,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
+        env=os.environ
+        | {"PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": ""}
+        | environment,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.decode(), done.stderr.decode()  # with each carriage return

@@ -24,7 +24,7 @@ NAMES = [name for names in locks.ORDER for name in names]
 def run(program, **environment):
     path = os.pathsep.join([str(PACKAGE.parent), *sys.path[1:]])
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
+        [sys.executable, "-P", "-c", textwrap.dedent(program)],
         env=os.environ | {"PYTHONPATH": path, locks.DEBUG_VARIABLE: "1"} | environment,
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import sys
 import warnings
 import weakref
@@ -65,7 +66,9 @@ class Progress:
                     lock.release()
             bar, self._bar = self._bar, None
             _disable(bar)
-            if not isinstance(error, (OSError, ValueError)):  # else: to where?
+            if isinstance(error, (OSError, ValueError)):
+                _discard_unwritten(sys.stderr)
+            else:  # there is a place to write to
                 _warn(error)
 
     def counts(self, uncounted: Callable[[], int]) -> None:
@@ -141,6 +144,37 @@ def _disable_unfinished(make: Any) -> None:
     for bar in list(getattr(make, "_instances", ())):
         if not bar.disable and not hasattr(bar, "last_print_t"):
             _disable(bar)
+
+
+def _discard_unwritten(stream: Any) -> None:
+    """Empty the buffer of a stream that cannot be written to.
+
+    Python would try again when it exits, and exit with status 120. The descriptor leads
+    to the null device meanwhile: a flush is the only way to empty all layers.
+    """
+    with contextlib.suppress(Exception):  # no stream, a closed one, one of no descriptor
+        with contextlib.suppress(OSError):
+            stream.flush()
+            return
+        descriptor = stream.fileno()
+        with contextlib.suppress(OSError):  # it is closed
+            saved = os.dup(descriptor)
+            try:
+                _flush_to_null(stream, descriptor)
+                os.dup2(saved, descriptor, inheritable=True)
+            finally:
+                os.close(saved)
+            return
+        _flush_to_null(stream, descriptor)
+        os.close(descriptor)
+
+
+def _flush_to_null(stream: Any, descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    if null != descriptor:  # which it is where that was the lowest that was free
+        os.dup2(null, descriptor)
+        os.close(null)
+    stream.flush()
 
 
 def _nothing() -> None:
