@@ -152,7 +152,7 @@ def _discard_unwritten(stream: Any) -> None:
     Python would try again when it exits, and exit with status 120. The descriptor leads
     to the null device meanwhile: a flush is the only way to empty all layers.
     """
-    with contextlib.suppress(Exception):  # no stream, a closed one, one of no descriptor
+    with contextlib.suppress(Exception):  # none, or one of no file
         with contextlib.suppress(OSError):
             stream.flush()
             return
