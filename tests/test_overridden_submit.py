@@ -268,3 +268,44 @@ def test_calls_of_several_threads_keep_their_options(tmp_path):
         assert futures["patient"].result() == "patient"
         assert isinstance(futures["hasty"].exception(), OSError)
         del pool.submit
+
+
+def test_put_into_a_class(kind):
+    base, args = POOLS[kind]
+    heir = type("Heir", (base,), {})
+    with base(*args) as pool, heir(*args) as inherits:
+        assert list(pool.map(add, [1])) == [2]
+        ours, seen = base.submit, []
+
+        def submit(self, fn, /, *args, **kwargs):
+            seen.append(args)
+            return ours(self, fn, *args, **kwargs)
+
+        with mock.patch.object(base, "submit", submit):
+            assert list(pool.map(add, [1, 2, 3])) == [2, 3, 4]
+            assert list(threaded(executor=pool)(add).map([1, 2, 3])) == [2, 3, 4]
+            assert list(inherits.map(add, [1, 2, 3])) == [2, 3, 4]
+            with base(*args) as made_meanwhile:
+                assert list(made_meanwhile.map(add, [1, 2, 3])) == [2, 3, 4]
+        assert seen == EACH * 4
+        assert list(pool.map(add, [1, 2])) == [2, 3]
+        assert list(inherits.map(add, [1, 2])) == [2, 3]
+        assert len(seen) == 12
+        assert base._entry is base._submit  # the shorter way is taken again
+
+
+def test_the_options_hold_with_a_class_patched_again_and_again(kind, tmp_path):
+    base, args = POOLS[kind]
+    patched = type("Patched", (base,), {})
+    with patched(*args) as pool:
+        f = threaded(executor=pool, retries=2)(fail_until)
+        ours, seen = base.submit, []
+
+        def submit(self, fn, /, *args, **kwargs):
+            seen.append(args)
+            return ours(self, fn, *args, **kwargs)
+
+        for name in "abc":
+            with mock.patch.object(patched, "submit", submit):
+                assert list(f.map([str(tmp_path / name)], [6])) == [6]
+        assert len(seen) == 3

@@ -211,10 +211,13 @@ class Executor(concurrent.futures.Executor, ABC):
 
     #: How the calls of decorated functions and maps come in, see `entrance`.
     _entry = _submit
+    _own_submit: ClassVar[Callable[..., Future[Any]]] = submit
+    _settled_for: ClassVar[object] = submit  # for which `submit` that was settled
+    _passes: ClassVar[bool]  # whether `_submit` has been wrapped for it
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        entrance.open_class(cls, Executor.submit)
+        entrance.open_class(cls)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute; who sets `submit` sees each call of a map, too."""
@@ -229,7 +232,8 @@ class Executor(concurrent.futures.Executor, ABC):
             entrance.reopen_object(self)
 
     def _is_watched(self) -> bool:
-        """Whether a `submit` that is not ours is to see each call."""
+        """Whether a `submit` that is not ours is to see each call of a map."""
+        entrance.look_again(type(self))
         return getattr(self._entry, "__func__", None) is entrance.by_submit
 
     @abstractmethod

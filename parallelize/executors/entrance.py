@@ -9,7 +9,8 @@
 The standard library's map calls `submit` for each call, so a subclass that overrides
 it, or a wrapper that was put in its place, sees all calls. Here decorated functions and
 maps have a shorter way. Which way a class takes is settled when the class is made, and
-for one object when its `submit` is set, so that the shorter way looks at nothing.
+for one object when its `submit` is set, so that the shorter way looks at nothing. No
+hook tells that a class has been given another `submit`, so each map looks for that.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
     from parallelize.executors.base import Executor
     from parallelize.options import CallOptions
 
-__all__ = ("adopted", "by_submit", "open_class", "open_object", "reopen_object")
+__all__ = (
+    "adopted",
+    "by_submit",
+    "look_again",
+    "open_class",
+    "open_object",
+    "reopen_object",
+)
 
 
 class _Passed(threading.local):
@@ -65,16 +73,25 @@ def _options_for(executor: Executor, options: CallOptions) -> CallOptions:
     return _passed.options
 
 
-def open_class(kind: type[Executor], submit: object) -> None:
-    """Settle how calls come into the executors of a class.
-
-    Args:
-        kind: The class.
-        submit: Our own `submit`.
-    """
-    if kind.submit is submit:
+def open_class(kind: type[Executor]) -> None:
+    """Settle how calls come into the executors of a class."""
+    kind._settled_for = kind.submit
+    if kind.submit is kind._own_submit:
         kind._entry = kind._submit
         return
+    if "_passes" not in vars(kind):
+        _pass_by_the_side(kind)
+    kind._entry = by_submit  # type: ignore[assignment]  # self has another name
+
+
+def look_again(kind: type[Executor]) -> None:
+    """Settle it again if the class, or a base of it, has been given another submit."""
+    if kind.submit is not kind._settled_for:
+        open_class(kind)
+
+
+def _pass_by_the_side(kind: type[Executor]) -> None:
+    """Let calls that come from the user's `submit` have the options of the first."""
 
     def _submit(
         self: Executor,
@@ -87,7 +104,7 @@ def open_class(kind: type[Executor], submit: object) -> None:
 
     inner = kind._submit
     kind._submit = _submit  # type: ignore[method-assign]
-    kind._entry = by_submit  # type: ignore[assignment]  # self has another name
+    kind._passes = True
 
 
 def open_object(executor: Executor) -> None:

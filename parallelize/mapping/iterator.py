@@ -273,9 +273,9 @@ def _plan(
     # Processes keep a timeout for each row of a chunk; who else runs a chunk cannot.
     # Nor can all let rows go that are tried again and again, when the map is closed.
     loops = isinstance(fn, AsyncTarget) and kind in ("thread", "process")
-    alone = loops or (kind != "process" and _has_limits(options))
+    alone = executor._is_watched() or loops
+    alone = alone or (kind != "process" and _has_limits(options))
     alone = alone or (options.retries > 0 and kind in _DEAF)
-    alone = alone or executor._is_watched()
     lazy = kind == "serial"  # it computes each when it is read
     if lazy and isinstance(fn, AsyncTarget):
         fn = fn.__call__  # ... and in place
