@@ -113,6 +113,7 @@ class InterpreterPoolExecutor(Executor):
             self._max_workers, name, self._crew.begin, idle_timeout=idle_timeout
         )
         self._pool._engine.broken_class = _broken_interpreter_pool
+        self._pool._engine.thread_ends = self._crew.leave
         self._crew.pool = weakref.ref(self._pool)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -324,7 +325,7 @@ def _leave_at_once() -> None:
 
 
 class _Stations(threading.local):
-    """The station of each worker thread; collected when the thread ends."""
+    """The station of each worker thread, which closes it when it ends."""
 
     station: Station | None = None
 
@@ -372,6 +373,16 @@ class _Crew:
         except (OSError, RuntimeError, MemoryError):
             return
         self._initialize(station)
+
+    def leave(self) -> None:
+        """Let the interpreter of this worker thread end, as the thread does.
+
+        A greenlet of eventlet may be alive long after it has ended, and so is what its
+        `threading.local` holds.
+        """
+        station, self._here.station = self._here.station, None
+        if station is not None:
+            station.close()
 
     def _new_station(self) -> Station:
         if not lifecycle.is_ending():

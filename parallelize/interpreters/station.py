@@ -8,7 +8,7 @@
 
 To enter an interpreter takes many times as long as a message does, so each is
 entered once, by a thread that stays in it. A station belongs to one worker thread:
-when that ends, in whatever way, its station is collected and the interpreter ends.
+when that ends it closes its station, and the interpreter ends.
 """
 
 from __future__ import annotations

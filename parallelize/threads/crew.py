@@ -38,7 +38,7 @@ from parallelize.threads.workers import Worker, worker_class
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from parallelize.threads.tasks import Task
 
@@ -51,6 +51,10 @@ MOST_AWAY = 256
 
 #: Seconds for which a thread beyond ``max_workers`` rests before it leaves.
 BRIEF_REST = 1.0
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Waking(NamedTuple):
@@ -68,6 +72,7 @@ class Crew:
     Attributes:
         max_workers: How many may work at a time, and are not held back by a reader.
         threads: Those of which it is not known that they have left.
+        thread_ends: Called by each thread as the last thing that it does.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Crew:
         self._idle_timeout = math.inf if idle_timeout is None else idle_timeout
         self._names = itertools.count()
         self._short_of_threads = False
+        self.thread_ends: Callable[[], object] = _nothing
         self._reset()
 
     def _reset(self) -> None:

@@ -64,7 +64,10 @@ class Worker(threading.Thread):
     def run(self) -> None:
         """Serve the pool until there is no more for this thread to do."""
         here.worker = self
-        self.engine.serve(self)
+        try:
+            self.engine.serve(self)
+        finally:
+            self.engine.thread_ends()
 
     def was_woken(self, seconds: float) -> bool:
         """Rest until it is woken, then return True, or for so long."""
