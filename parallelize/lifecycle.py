@@ -139,7 +139,7 @@ def _be_doing() -> None:
         _doing.discard(threading.current_thread())
 
 
-def _finish_what_is_left() -> None:
+def finish_what_is_left() -> None:
     """At a normal end: see to it that nothing is left, such as an unread map."""
     _do_what_is_left()
     for thread in list(_doing):
@@ -210,7 +210,7 @@ def _end() -> None:
     by_error = _ended_by_error()
     try:
         if not by_error:
-            _finish_what_is_left()
+            finish_what_is_left()
         with _lock:
             _stage = _Stage.ENDING
             owners = list(_owners)

@@ -1,10 +1,13 @@
 """Failures that nobody has looked at: reported when their future is collected.
 
 ```
- future that failed ──▶ Unread ──▶ collected: reported, unless it was seen
-                          ▲
+ future that failed ──▶ Unread ──▶ collected: noted, unless it was seen
+                          ▲                      └──▶ logged, in a thread for that
         result(), exception(), await, ... : seen
 ```
+
+Garbage is collected in any thread, under any locks, those of a log handler among them.
+So the finaliser only notes.
 
 Only a future that fails gets an `Unread`, so one that succeeds has no finaliser and
 pays nothing. Whoever reads the error, or answers for it from then on, lets go of the
@@ -18,6 +21,7 @@ import logging
 import os
 import sys
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from parallelize import lifecycle, raised
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
         def told(self) -> BaseException | str: ...
 
     Called: TypeAlias = tuple[Callable[..., Any], CallOptions]
+    Noted: TypeAlias = tuple[int, BaseException | Failed, Called | None]
 
 __all__ = ("Unread", "is_cancellation")
 
@@ -48,8 +53,15 @@ _all: dict[int, weakref.ref[Unread]] = {}
 _hooked = False  # twice would do no harm
 
 
+# What was collected and is to be logged, each with the process in which it was; and the
+# process in which a thread has been asked for that, or 0. Touched by single steps of C
+# code only, and of no meaning in a forked child.
+_noted: deque[Noted] = deque()
+_asked_in = 0
+
+
 class Unread:
-    """Reports a failure when it is collected, once, unless somebody has seen it.
+    """Has a failure reported when it is collected, once, unless somebody has seen it.
 
     Attributes:
         called: The function whose call failed, and its options, where known.
@@ -70,37 +82,59 @@ class Unread:
         self._failure = None
         _all.pop(id(self), None)
 
-    def report(self) -> None:
-        """Log the failure, unless it was seen, or is no news as the program ends."""
+    def note(self) -> bool:
+        """Note the failure for the log; False if it was seen, or is another's."""
         failure = self._failure
+        if failure is None:
+            return False
         self.see()
-        if failure is None or self._process != os.getpid() or _ends_badly():
-            return
-        told = failure if isinstance(failure, BaseException) else failure.told()
-        if not isinstance(told, BaseException):
-            self._log(told)
-        elif is_cancellation(told):
-            return
-        elif raised.can_be_shown(told):
-            shown = type(told), told, raised.traceback_of(told)
-            _log.error(_REPORT, self, exc_info=shown)
-        else:
-            self._log(raised.full_text_of(told))
-
-    def _log(self, text: str) -> None:
-        _log.error(f"{_REPORT}\n%s", self, text)
-
-    def __str__(self) -> str:
-        if self.called is None:
-            return "a call"
-        try:
-            return name_of(*self.called)
-        except Exception:  # noqa: BLE001 - the text of a callable object may fail
-            return "a call"
+        if self._process != os.getpid() or _ends_badly():
+            return False
+        _noted.append((self._process, failure, self.called))
+        return True
 
     def __del__(self) -> None:
-        if self._failure is not None:
-            self.report()
+        global _asked_in
+        if self._failure is not None and self.note() and _asked_in != self._process:
+            _asked_in = self._process
+            lifecycle.later(_report_noted)
+
+
+def _report_noted() -> None:
+    global _asked_in
+    _asked_in = 0  # first, so that what is noted from now on asks again
+    while True:
+        try:
+            process, failure, called = _noted.popleft()
+        except IndexError:
+            return
+        if process == os.getpid():
+            _report(failure, _name(called))
+
+
+def _report(failure: BaseException | Failed, name: str) -> None:
+    """Log the failure, unless it is no news, also as the program ends."""
+    if _ends_badly():
+        return
+    told = failure if isinstance(failure, BaseException) else failure.told()
+    if not isinstance(told, BaseException):
+        _log.error(f"{_REPORT}\n%s", name, told)
+    elif is_cancellation(told):
+        return
+    elif raised.can_be_shown(told):
+        shown = type(told), told, raised.traceback_of(told)
+        _log.error(_REPORT, name, exc_info=shown)
+    else:
+        _log.error(f"{_REPORT}\n%s", name, raised.full_text_of(told))
+
+
+def _name(called: Called | None) -> str:
+    if called is None:
+        return "a call"
+    try:
+        return name_of(*called)
+    except Exception:  # noqa: BLE001 - the text of a callable object may fail
+        return "a call"
 
 
 def is_cancellation(error: BaseException) -> bool:
@@ -132,4 +166,7 @@ def _report_all() -> None:
     for reference in _all.copy().values():
         unread = reference()
         if unread is not None:
-            unread.report()
+            unread.note()
+    if not _ends_badly():
+        lifecycle.finish_what_is_left()  # a thread may be logging just now
+    _report_noted()

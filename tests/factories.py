@@ -5,8 +5,10 @@ one in `tests/faults` too, and whichever was loaded first answers to that name.
 """
 
 import contextlib
+import gc
 import os
 import sys
+import time
 
 CONCURRENT = [
     "thread",
@@ -86,3 +88,14 @@ class Latch:
                 os.close(
                     os.open(os.path.join(self.folder, name), flags | os.O_NONBLOCK)
                 )
+
+
+def collect():
+    """Collect garbage; return when what finalisers have left is done, too."""
+    from parallelize import lifecycle, unread
+
+    gc.collect()
+    deadline = time.monotonic() + 30
+    while unread._asked_in or lifecycle._left or lifecycle._doing:
+        assert time.monotonic() < deadline, "what finalisers have left is not done"
+        time.sleep(0.001)

@@ -1,12 +1,12 @@
 """Exceptions that are false, as those with a length of 0, are exceptions all the same."""
 
 import asyncio
-import gc
 import logging
 
 import pytest
 
 import parallelize
+from factories import collect
 from parallelize import Future, as_completed, gather, parallelized, wait
 
 
@@ -128,7 +128,7 @@ def test_in_a_group(executor, error):
 def test_that_nobody_looks_at(executor, error, caplog):
     executor.submit(fail, error)
     executor.shutdown()
-    gc.collect()
+    collect()
     assert caplog.text.count("failed, and nobody looked at its future") == 1
     assert f"{error.__name__}: because" in caplog.text
 

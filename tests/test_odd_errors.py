@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import gc
 import logging
 import os
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 import odd_errors
+from factories import collect
 from odd_errors import MAKERS, STAY, Frozen, RefusesAll, made
 from parallelize import (
     InterpreterPoolExecutor,
@@ -210,7 +210,7 @@ def test_one_that_nobody_looks_at_is_reported(name, kind, caplog):
     with _made(name) as executor, caplog.at_level(logging.ERROR, "parallelize"):
         executor.submit(odd_errors.here, kind)
         executor.shutdown()
-        gc.collect()
+        collect()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "nobody looked" in caplog.records[0].getMessage()
 

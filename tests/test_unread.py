@@ -1,7 +1,6 @@
 """Failures that nobody looks at are reported, once, when they are collected."""
 
 import asyncio
-import gc
 import logging
 import os
 import subprocess
@@ -12,6 +11,7 @@ import threading
 import pytest
 
 import tasks
+from factories import collect
 from fenced import ROOT
 from parallelize import (
     CancelledError,
@@ -34,7 +34,7 @@ from parallelize.futures import Failure
 @pytest.fixture(autouse=True)
 def fresh():
     """No test sees another's pools, or failures."""
-    gc.collect()
+    collect()
     yield
     shutdown()
 
@@ -45,7 +45,7 @@ def reports(caplog):
 
     def collected():
         shutdown()  # threads let go of what they ran
-        gc.collect()
+        collect()
         return [r for r in caplog.records if "nobody looked" in r.getMessage()]
 
     return collected
@@ -373,7 +373,7 @@ def test_a_forked_child_is_silent(caplog):
     pid = os.fork()
     if pid == 0:
         del future
-        gc.collect()
+        collect()
         os._exit(len(caplog.records))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     future.exception()

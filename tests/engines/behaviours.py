@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import copy
-import gc
 import os
 import time
 
@@ -11,6 +10,7 @@ import pytest
 
 import odd_errors
 import tasks
+from factories import collect
 from parallelize import (
     Future,
     RemoteError,
@@ -254,7 +254,7 @@ class EngineTests:
             future = executor.submit(copy.copy, future)
         assert isinstance(future.exception(60), tasks.Refusal)
         del future
-        gc.collect()
+        collect()
         texts = [record.getMessage() for record in caplog.records]
         assert not [text for text in texts if "nobody looked" in text]
 

@@ -7,6 +7,8 @@ wait for what the other one holds.
 
 import contextlib
 import gc
+import logging
+import os
 import threading
 import time
 import weakref
@@ -14,7 +16,13 @@ import weakref
 import pytest
 
 import tasks
-from parallelize import ProcessPoolExecutor, ThreadPoolExecutor, threaded
+from parallelize import (
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    threaded,
+    unread,
+)
 from parallelize.insight import progress
 
 #: Seconds for what takes a moment.
@@ -252,3 +260,56 @@ def test_where_no_thread_can_be_started_it_is_done_with_the_next(monkeypatch):
     assert not done
     lifecycle.later(lambda: done.append(2))
     assert comes(lambda: done == [1, 2])
+
+
+class Locked(logging.Handler):
+    """Notes records; who handles one holds its lock."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
+
+
+@pytest.fixture
+def handler():
+    handler, log = Locked(), logging.getLogger("parallelize")
+    log.addHandler(handler)
+    yield handler
+    log.removeHandler(handler)
+
+
+def test_failures_that_nobody_looked_at(handler):
+    box = [failed(n) for n in range(100)]
+    with held_elsewhere(handler.lock):
+        reference = weakref.ref(box[0])
+        dropper = threading.Thread(target=box.clear, daemon=True)
+        dropper.start()
+        dropper.join(LONG)
+        assert not dropper.is_alive()
+        assert reference() is None
+        assert not handler.texts
+        # They are logged by one thread, and not by one for each.
+        threads = [t for t in threading.enumerate() if "collected" in t.name]
+        assert len(threads) <= 2
+    assert comes(lambda: len(handler.texts) == 100)
+
+
+def failed(number):
+    future = Future()
+    future.set_exception(LookupError(number))
+    return future
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_failures_are_reported_in_a_forked_child_too(handler, monkeypatch):
+    monkeypatch.setattr(unread, "_asked_in", os.getpid())  # as if it were under way
+    pid = os.fork()
+    if pid == 0:
+        box = [failed(1)]
+        box.clear()
+        os._exit(0 if comes(lambda: handler.texts) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
