@@ -329,6 +329,7 @@ LAYERS = [
         "process.main_reducers",
         "process.main_units",
     ],
+    ["process.main_sums"],
     ["process.settings"],
     [
         "process.bootstrap",

@@ -2,7 +2,8 @@
 
 Most values of a script are functions, classes, modules and constants: what these are
 made of is looked at, object by object, by identity. Lists and dictionaries of constants
-are compared with a copy. For all else there is no look, and only its pickle tells.
+are compared with a copy, arrays and what else can be pickled by a checksum
+(`main_sums`). For all else there is no look: it is pickled again for each call.
 """
 
 from __future__ import annotations
@@ -13,16 +14,22 @@ import weakref
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize.process import main_sums
 from parallelize.process.main_module import NAMES, has_default_reduce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from parallelize.process.main_sums import Sum
 
     Read = Callable[[Any], Sequence[Any]]
     Node = tuple[Any, Read, Sequence[Any]]
 
 #: A value of more parts than this is better pickled than looked at.
 MOST_PARTS = 5_000
+
+#: If there are more checksums in a value than this, one of all of it is quicker.
+MOST_SUMS = 16
 
 #: A container of more items than this is compared by value.
 LONG = 1_000
@@ -83,12 +90,12 @@ class Looks(NamedTuple):
     Attributes:
         nodes: What can change, how it is taken apart, and what it came apart into.
         copies: Lists and the like that have nothing in them but constants, and copies.
-        sums: Arrays, and what their contents come to.
+        sums: What the contents of arrays, or a pickle, come to.
     """
 
     nodes: list[Node]
     copies: list[tuple[Any, Any]]
-    sums: list[tuple[Any, Any]]
+    sums: list[Sum]
 
     def hold(self) -> bool:
         """Whether the value looks as it did."""
@@ -96,16 +103,21 @@ class Looks(NamedTuple):
 
 
 def looks_of(value: object) -> Looks | None:
-    """What a value looks like now; None if only its pickle can tell."""
+    """What a value looks like now; None if that cannot be told."""
+    ways = _Looker.look_at, _Looker.look_at_pickle
+    looks = next(filter(None, (_looks_by(way, value) for way in ways)), None)
+    if looks is not None:
+        nodes = looks.nodes
+        nodes[:] = [_weakly(*node) if node[0] is value else node for node in nodes]
+    return looks
+
+
+def _looks_by(way: Callable[[_Looker, object], bool], value: object) -> Looks | None:
     looker = _Looker()
     try:
-        if not looker.look_at(value):
-            return None
+        return looker.looks if way(looker, value) else None
     except RecursionError:  # it is nested deeply
         return None
-    nodes = looker.looks.nodes
-    nodes[:] = [_weakly(*node) if node[0] is value else node for node in nodes]
-    return looker.looks
 
 
 def _weakly(value: Any, read: Read, parts: Sequence[Any]) -> Node:
@@ -131,7 +143,7 @@ def unchanged(looks: Looks | None) -> bool:
             return False
     if not all(_has_same(container, copy) for container, copy in looks.copies):
         return False
-    return all(_sum_of(array) == known for array, known in looks.sums)
+    return all(each.holds() for each in looks.sums)
 
 
 def _are_same(before: Sequence[Any], now: Sequence[Any]) -> bool:
@@ -167,6 +179,15 @@ class _Looker:
         self._seen.add(id(value))
         return len(self._seen) <= MOST_PARTS and self._look_inside(value, kind)
 
+    def look_at_pickle(self, value: object) -> bool:
+        """Note what the pickle of a value comes to; False if that does not tell all."""
+        if isinstance(value, (types.FunctionType, type)):
+            return False  # it goes by value
+        found = main_sums.of_pickle(value, self.look_at)
+        if found is not None:
+            self.looks.sums.append(found)
+        return found is not None
+
     def _look_inside(self, value: Any, kind: type) -> bool:
         if kind is types.FunctionType:
             return not _is_of_script(value) or self._apart(value, _parts_of_function)
@@ -184,7 +205,7 @@ class _Looker:
             return self._apart(value, _parts_of_decorated)
         if kind.__module__ in NAMES and _is_plain(kind):
             return self.look_at(kind) and self._apart(value, _parts_of_instance)
-        return False
+        return len(self.looks.sums) < MOST_SUMS and self.look_at_pickle(value)
 
     def _apart(self, value: Any, read: Read) -> bool:
         parts = read(value)
@@ -202,8 +223,9 @@ class _Looker:
         return self._apart(value, _items if kind is dict else list)
 
     def _array(self, value: Any) -> bool:
-        found = _sum_of(value)
-        self.looks.sums.append((value, found))
+        found = main_sums.of_array(value)
+        if found is not None:
+            self.looks.sums.append(found)
         return found is not None
 
 
@@ -236,17 +258,6 @@ def _registered_with(cls: Any) -> list[Any]:
 
     dump: Any = getattr(abc, "_get_dump", None)
     return [] if dump is None else sorted((ref() for ref in dump(cls)[0]), key=id)
-
-
-def _sum_of(array: Any) -> tuple[Any, ...] | None:
-    """What the contents of an array come to; None if they are no plain numbers."""
-    from zlib import crc32
-
-    try:
-        with memoryview(array) as view:
-            return view.format, view.shape, view.strides, crc32(view)
-    except (TypeError, ValueError, BufferError):
-        return None
 
 
 def _parts_of_function(fn: types.FunctionType) -> Sequence[Any]:

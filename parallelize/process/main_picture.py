@@ -90,19 +90,23 @@ class Record:
 
     __slots__ = ("_value", "handles", "looks", "pickled", "unit")
 
-    def __init__(self, value: object, forget: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        value: object,
+        forget: Callable[[], object],
+        *,
+        has_no_looks: bool = False,
+    ) -> None:
         """Begin a record.
 
         Args:
             value: What the name means.
             forget: Called when that has gone; in any thread, under any lock.
+            has_no_looks: Whether it is known that only its pickle can tell of changes.
         """
         self._value = held(value, partial(self._forget, forget))
         self.handles: Sequence[Any] = ()  # of shared memory, among what it is made of
-        # Loaded by programs alone whose calls need something of the script.
-        from parallelize.process.main_looks import looks_of
-
-        self.looks: Looks | None = looks_of(value)
+        self.looks: Looks | None = None if has_no_looks else _looks_of(value)
         self.pickled: Pickled | None = None  # None: it is to be pickled
         self.unit: Unit | None = None
 
@@ -136,6 +140,13 @@ class Record:
         if modules is not None and modules != len(sys.modules):
             return False  # code may find submodules now
         return not self.has_looks or (self.looks is not None and self.looks.hold())
+
+
+def _looks_of(value: object) -> Looks | None:
+    # Loaded by programs alone whose calls need something of the script.
+    from parallelize.process.main_looks import looks_of
+
+    return looks_of(value)
 
 
 class Picture:
@@ -374,8 +385,12 @@ class World:
 
     def _looked_at(self, value: object, before: Record | None) -> Record:
         """A record of what a name means now, that is still to be pickled."""
-        record = Record(value, self._plans.clear)
-        record.unit = None if before is None else before.unit
+        if before is None:
+            return Record(value, self._plans.clear)
+        had_none = before.pickled is not None and before.looks is None
+        has_none = had_none and before.value is value
+        record = Record(value, self._plans.clear, has_no_looks=has_none)
+        record.unit = before.unit
         return record
 
     def _look_at_definitions(self, space: dict[str, Any]) -> None:
