@@ -305,3 +305,32 @@ def test_a_bar_that_breaks_leaves_tqdm_to_other_threads():
         [sys.executable, program], capture_output=True, text=True, timeout=30
     )
     assert done.stdout.split("\n") == ["499500", "other ok", "45", ""]
+
+
+@pytest.mark.parametrize(
+    ("stream", "first"),
+    [
+        ("Broken(OSError())", SUM),
+        ("Broken(KeyboardInterrupt())", "interrupted\n"),
+        ("io.TextIOWrapper(io.BytesIO(), 'ascii')", SUM),
+    ],
+    ids=["an error", "Ctrl-C", "ascii"],
+)
+def test_the_first_bar_of_a_program_leaves_its_lock_to_other_threads(stream, first):
+    program = f"""
+import io, threading
+class Broken:
+    encoding = "utf-8"
+    def __init__(self, error): self.error = error
+    def write(self, text): raise self.error
+    def flush(self): pass
+
+stderr, sys.stderr = sys.stderr, {stream}
+try: print(summed())
+except KeyboardInterrupt: print("interrupted")
+sys.stderr = stderr
+other = threading.Thread(target=lambda: print(summed()), daemon=True)
+other.start()
+other.join(20)
+"""
+    assert run(program)[0] == first + SUM

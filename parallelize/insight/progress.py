@@ -44,10 +44,12 @@ class Progress:
         make = _tqdm()
         # A lock of tqdm's own, for processes too, cannot be tried.
         self._has_own_lock = _is_ours(make) or not hasattr(make, "_lock")
+        taken = _depths()
         try:
             return make(desc=description, total=total)
         except UnicodeError:
             _disable_unfinished(make)
+            _let_go(taken)
             plain = (description or "").encode("ascii", "backslashreplace").decode()
             return make(desc=plain or None, total=total, ascii=True)
         except BaseException:
@@ -57,13 +59,13 @@ class Progress:
     @contextlib.contextmanager
     def _goes_on_without(self) -> Generator[None]:
         """Let an error of the bar be the end of the bar alone."""
-        taken = [(lock, _depth(lock)) for lock in _drawing_locks()]
+        taken = _depths()
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - of tqdm, and of what it writes to
-            for lock, before in taken:  # tqdm keeps it where drawing fails
-                for _ in range(_depth(lock) - before):
-                    lock.release()
+        except BaseException as error:  # of tqdm, of what it writes to, or Ctrl-C
+            _let_go(taken)
+            if not isinstance(error, Exception):
+                raise
             bar, self._bar = self._bar, None
             _disable(bar)
             if isinstance(error, (OSError, ValueError)):
@@ -122,6 +124,18 @@ def _drawing_locks() -> list[Any]:
     classes = [*_ours, *_ours.values(), getattr(sys.modules.get("tqdm"), "tqdm", None)]
     found = [getattr(each, "_lock", None) for each in classes]
     return [lock for each in found for lock in getattr(each, "locks", (each,)) if lock]
+
+
+def _depths() -> dict[int, int]:
+    """How often this thread has taken each lock, by the lock's identity."""
+    return {id(lock): _depth(lock) for lock in _drawing_locks()}
+
+
+def _let_go(before: dict[int, int]) -> None:
+    """Let go what tqdm keeps where drawing fails, maybe of a lock that is new."""
+    for lock in _drawing_locks():
+        for _ in range(_depth(lock) - before.get(id(lock), 0)):
+            lock.release()
 
 
 def _depth(lock: Any) -> int:
