@@ -15,6 +15,8 @@ import _thread
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +25,18 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     Stack: TypeAlias = list[tuple[CodeType, int]]
+
+    class _Lock:
+        """A class of reentrant locks, which is final in stubs alone."""
+
+        def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool: ...
+        def release(self) -> None: ...
+        def _is_owned(self) -> bool: ...
+        def _recursion_count(self) -> int: ...
+        def _release_save(self) -> object: ...
+
+else:
+    _Lock = object
 
 #: Where a violation is reported: the descriptor of standard error, which a test run
 #: that captures that sets to what it was.
@@ -44,99 +58,63 @@ class _Held:
         self.opens = stack[0][0].co_qualname == "Future._open"
 
 
-# By the thread's identifier; each thread touches its own entry alone. What signal
-# handlers take is apart from what was held where they came.
+# By the thread's identifier; each thread changes its own entry alone. What signal
+# handlers take is apart from what was held where they came. To let a lock go notes
+# nothing here, so that it is one step of C; the lock knows whether it is held still.
 _held: dict[int, list[_Held]] = {}
 
 
 def _of_this_thread() -> list[_Held]:
-    return _held.setdefault(_thread.get_ident(), [])
+    held = _held.setdefault(_thread.get_ident(), [])
+    held[:] = [each for each in held if each.lock._is_owned()]
+    return held
 
 
-class Ranked:
-    """A lock with a place in the order, for ``with`` and for `threading.Condition`.
+class Ranked(_Lock):
+    """A lock with a place in the order: what a class of reentrant locks is mixed with.
 
-    Args:
-        name: Its name in the order.
-        rank: Its place in it.
-        lock: The lock itself.
-        beside: Whether others of its name may be taken under it.
+    What lets the lock go, and what waits for a condition, is that class's own: Ctrl-C,
+    which comes between any two steps of Python, leaves no lock taken.
     """
 
-    __slots__ = ("__weakref__", "_beside", "_lock", "_name", "_rank", "_reentrant")
-
-    def __init__(
-        self, name: str, rank: int, lock: Any, *, reentrant: bool, beside: bool
-    ) -> None:
-        self._name = name
-        self._rank = rank
-        self._lock = lock
-        self._reentrant = reentrant
-        self._beside = beside
+    _name: str
+    _rank: int
+    _reentrant: bool
+    _beside: bool
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take it, in its turn."""
         stack = _stack()
+        before = self._recursion_count()
         if blocking and timeout < 0:
             self._check(stack)
-        before = self._depth()
+        if before and not self._reentrant:
+            return False  # it would be, when the time is over
         try:
-            taken: bool = self._lock.acquire(blocking, timeout)
-            if taken:
+            taken = super().acquire(blocking, timeout)
+            if taken and not before:
                 _of_this_thread().append(_Held(self, stack))
         except BaseException:  # Ctrl-C, which comes between no two steps of C
-            while self._depth() > before:
+            while self._recursion_count() > before:
                 self.release()
             raise
         return taken
 
     __enter__ = acquire  # a function between would be one more place for Ctrl-C
 
-    def release(self) -> None:
-        """Let it go."""
-        self._forget_one()
-        self._lock.release()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
+    def _release_save(self) -> object:
+        """Let it go for the wait of a condition, after which it is taken again."""
+        self._check_against(_stack())
+        return super()._release_save()
 
     def locked(self) -> bool:
         """Whether a thread has it; of a plain lock."""
-        locked: bool = self._lock.locked()
-        return locked
-
-    def _forget_one(self) -> None:
-        held = _of_this_thread()
-        for index in reversed(range(len(held))):
-            if held[index].lock is self:
-                del held[index]
-                break
-        if not held:
-            _held.pop(_thread.get_ident(), None)
-
-    def _depth(self) -> int:
-        if self._reentrant:
-            return self._recursion_count()
-        return sum(each.lock is self for each in _of_this_thread())
-
-    # What a Condition asks of its lock, and `locks.depth`.
-
-    def _is_owned(self) -> bool:
-        return self._depth() > 0
-
-    def _recursion_count(self) -> int:
-        count: int = self._lock._recursion_count()
-        return count
-
-    def _release_save(self) -> int:
-        count = self._depth()
-        for _ in range(count):
+        if self._is_owned():
+            return True
+        free = super().acquire(False)
+        if free:
             self.release()
-        return count
-
-    def _acquire_restore(self, count: int) -> None:
-        for _ in range(count):
-            self.acquire()
+        return not free
 
     def __repr__(self) -> str:
         return f"<lock {self._name!r} at {id(self):#x}>"
@@ -144,16 +122,19 @@ class Ranked:
     # The order.
 
     def _check(self, stack: Stack) -> None:
+        if not self._is_owned():
+            self._check_against(stack)
+        elif not self._reentrant:
+            held = _of_this_thread()
+            _end(f"{self!r} is taken by the thread that holds it", stack, held)
+
+    def _check_against(self, stack: Stack) -> None:
         held = _of_this_thread()
-        if any(each.lock is self for each in held):
-            if not self._reentrant:
-                _end(f"{self!r} is taken by the thread that holds it", stack, held)
-            return
         if _is_in_finaliser(stack):
             _end(f"{self!r} is taken by a finaliser", stack, held)
         for each in held:
             other = each.lock
-            if each.opens:
+            if each.opens or other is self:
                 continue
             if other._rank > self._rank or (
                 other._rank == self._rank and not self._beside
@@ -188,7 +169,8 @@ def _end(what: str, stack: Stack, held: list[_Held]) -> None:
     parts = [f"\nparallelize: {what}\n", *_lines(stack)]
     for each in held:
         parts += [f"it took {each.lock!r} here:\n", *_lines(each.stack)]
-    os.write(out, "".join(parts).encode())
+    with suppress(OSError):  # it is closed
+        os.write(out, "".join(parts).encode())
     os.abort()
 
 
@@ -203,11 +185,50 @@ def maker(
     name: str, rank: int, make: Callable[[], Any], *, reentrant: bool, beside: bool
 ) -> Any:
     """Return what makes locks of a name, in place of ``make``."""
+    # gevent's, for one, are of classes of Python, and so greenlets wait for them.
+    base = _thread.RLock
+    if type(make()).__module__ != base.__module__:
+        base = type(threading.RLock())
+    order = {"_name": name, "_rank": rank, "_reentrant": reentrant, "_beside": beside}
+    return type("Ranked", (Ranked, base), order)
 
-    def made() -> Ranked:
-        return Ranked(name, rank, make(), reentrant=reentrant, beside=beside)
 
-    return made
+# -- What is left --------------------------------------------------------------------
+
+
+#: Functions that return with a lock that they have taken, to those that let it go.
+_HANDED_ON = ("__enter__", "acquire", "acquire_now")
+
+
+def left() -> set[str]:
+    """Describe the locks that threads hold although what took them has returned."""
+    running = {ident: _codes(frame) for ident, frame in sys._current_frames().items()}
+    return {
+        f"{each.lock!r}, which was taken here:\n{''.join(_lines(each.stack))}"
+        for ident, held in list(_held.items())
+        for each in list(held)
+        if _owner(each.lock) == ident and _taker(each) not in running.get(ident, ())
+    }
+
+
+def _codes(frame: FrameType | None) -> set[CodeType]:
+    codes = set()
+    while frame is not None:
+        codes.add(frame.f_code)
+        frame = frame.f_back
+    return codes
+
+
+def _taker(held: _Held) -> CodeType:
+    codes = [code for code, _ in held.stack]
+    return next(code for code in codes if code.co_name not in _HANDED_ON)
+
+
+def _owner(lock: Ranked) -> int | None:
+    """The identifier of the thread that holds it."""
+    # Python's own tells any thread but the one that holds it so, and in no other way.
+    shown = super(Ranked, lock).__repr__().partition(" owner=")[2].split(" ")[0]
+    return int(shown) if shown.isdecimal() else None
 
 
 # -- What comes between --------------------------------------------------------------

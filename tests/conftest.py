@@ -144,11 +144,14 @@ def _is_own(target):
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(request):
-    """Fail a test that leaves processes, threads or descriptors behind."""
+    """Fail a test that leaves processes, threads, descriptors or locks behind."""
     if not os.path.isdir("/proc/self/task"):
         yield
         return
     looks = {"processes": children, "threads": threads, "descriptors": descriptors}
+    ranked = sys.modules.get("parallelize.ranked")
+    if ranked is not None:  # locks are debugged
+        looks["locks"] = ranked.left
     before = {what: look() for what, look in looks.items()}
     yield
     left = _left(looks, before)

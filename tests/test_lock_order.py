@@ -28,7 +28,7 @@ def run(program, **environment):
         env=os.environ | {"PYTHONPATH": path, locks.DEBUG_VARIABLE: "1"} | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=40,
         check=False,
     )
 
@@ -190,6 +190,94 @@ def test_a_signal_handler_comes_upon_any_lock():
         assert signal.getsignal(signal.SIGUSR1) is handler
         with crew: signal.raise_signal(signal.SIGUSR1)
         assert signal.signal(signal.SIGUSR1, signal.SIG_IGN) is handler
+        """
+    )
+    assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr
+
+
+STEPS = """
+import sys
+from opcode import opname
+def interrupted(action, step):
+    '''Do it; raise where Python looks for signals within a lock's code so often.'''
+    left, last = step, ""
+    def at_step(frame, event, _):
+        nonlocal left, last
+        if event == "opcode":
+            now = opname[frame.f_code.co_code[frame.f_lasti]]
+            left -= now == "RESUME" or last[:4] == "CALL" or last == "JUMP_BACKWARD"
+            last = now
+            if left == 0:
+                sys.settrace(None)
+                signal.default_int_handler(signal.SIGINT, None)
+        return at_step
+    def at_call(frame, event, _):
+        if frame.f_code.co_filename != ranked.__file__: return None
+        frame.f_trace_opcodes = True
+        return at_step
+    sys.settrace(at_call)
+    try: action()
+    except KeyboardInterrupt: return True
+    finally: sys.settrace(None)
+    return left <= 0
+"""
+
+
+@pytest.mark.parametrize("which", ["crew", "plain"])
+def test_ctrl_c_leaves_none_taken(which):
+    done = held(
+        f"""
+        {textwrap.indent(STEPS, " " * 8).strip()}
+        def take():
+            with {which}: pass
+        for _ in range(9): interrupted(take, 1 << 40)
+        step = 1
+        while interrupted(take, step):
+            assert not {which}._is_owned(), step
+            step += 1
+        assert step > 10
+        with pools: pass
+        """
+    )
+    assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr
+
+
+def test_what_a_condition_waits_under_is_looked_at():
+    done = held(
+        """
+        with pool, crew: threading.Condition(pool).wait(0.01)
+        """
+    )
+    assert done.returncode == -6
+    assert re.search("'pool' .* is taken under <lock 'crew'", done.stderr)
+
+
+def test_a_lock_that_is_left_taken_is_known():
+    done = held(
+        """
+        def take(): crew.acquire()
+        def keep():
+            with pool:
+                told.set()
+                go.wait()
+        told, go = locks.Latch(), locks.Latch()
+        with pool: assert ranked.left() == set()
+        thread = threading.Thread(target=keep)
+        thread.start()
+        told.wait()
+        assert ranked.left() == set()
+        go.set()
+        thread.join()
+        take()
+        found, = ranked.left()
+        assert "'crew'" in found and "in take" in found
+        crew.release()
+        assert ranked.left() == set()
+        thread = threading.Thread(target=take)
+        thread.start()
+        thread.join()
+        found, = ranked.left()
+        assert "'crew'" in found and "in take" in found
         """
     )
     assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import textwrap
 
@@ -224,8 +223,6 @@ def test_worker_is_at_the_next_call_when_the_blow_falls(form: str, counted) -> N
 
     The next is spared, and it has a deadline of its own still.
     """
-    if form == "calls" and os.environ.get("PARALLELIZE_DEBUG_LOCKS"):
-        pytest.skip("it makes calls under the lock of a pool, against the order")
     done = counted(
         f"""
         from parallelize.process.launch import Launcher
@@ -253,7 +250,8 @@ def test_worker_is_at_the_next_call_when_the_blow_falls(form: str, counted) -> N
                 pool = ex._pool
                 with pool.lock:  # all go out as one batch
                     idle, pool.idle = pool.idle, []
-                    futures = [call(i) for i in range(4)]
+                futures = [call(i) for i in range(4)]
+                with pool.lock:
                     pool.queue._seconds = {{hash(next(iter(pool.queue)).key): 0.0}}
                     pool.idle = idle
                     pool.feed_idle()
