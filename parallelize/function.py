@@ -633,7 +633,7 @@ class ParallelFunction(Generic[P, R, W]):
 
         place = references.place_of(self)
         if place is None:
-            return _blank, (type(self),), self._state()
+            return self._parts()
         found = place.found
         if found is not self:
             return _variant_of, (found, self._where, self._options)
@@ -653,10 +653,13 @@ class ParallelFunction(Generic[P, R, W]):
         name = self._attribute or self.__name__
         found = _parallel(getattr(self._owner, name, None))
         if found is None or not _is_same(found.__wrapped__, self.__wrapped__):
-            return _blank, (type(self),), self._state()
+            return self._parts()
         if found == self:
             return getattr, (self._owner, name)
         return _variant_of, (found, self._where, self._options)
+
+    def _parts(self) -> tuple[Any, ...]:
+        return _blank, (type(self),), self._state()
 
     def _state(self) -> dict[str, Any]:
         hidden = ("_source", "__call__")

@@ -30,7 +30,9 @@ from parallelize.raised import is_a, traceback_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
+
+    R = TypeVar("R")
 
 #: The environment variable that has the order held.
 DEBUG_VARIABLE = "PARALLELIZE_DEBUG_LOCKS"
@@ -133,12 +135,12 @@ def release_to(lock: threading.RLock, before: int) -> None:
         lock.release()
 
 
-def held(lock: threading.RLock, action: Callable[..., object], *args: object) -> None:
+def held(lock: threading.RLock, action: Callable[..., R], *args: object) -> R:
     """Do something under a lock, which is free afterwards although Ctrl-C came."""
     before = depth(lock)
     try:
         with lock:
-            action(*args)
+            return action(*args)
     except BaseException:
         release_to(lock, before)
         raise

@@ -10,17 +10,56 @@ from __future__ import annotations
 import functools
 import importlib
 import io
+import pickle
 import sys
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from types import (
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    ModuleType,
+)
 
 from parallelize.process import finders, origins, reductions
 from parallelize.process.origins import BY_NAME, BY_VALUE, EITHER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import pickle
     from collections.abc import Callable
     from typing import Any
+
+
+class Beyond(Exception):
+    """There is something for which cloudpickle is needed."""
+
+
+class Named(pickle.Pickler):
+    """Pickles as names, and does without cloudpickle.
+
+    Raises:
+        Beyond: A function or class has no name that leads to it everywhere.
+    """
+
+    sent: Any = reductions.Table(far=False)
+    dispatch_table: Any = MappingProxyType({})
+
+    def reducer_override(self, obj: Any) -> Any:
+        module = obj.__module__
+        if (
+            module in origins.MAINS
+            or origins.way_of(module) != BY_NAME
+            or not _is_named(obj)
+        ):
+            raise Beyond
+        return NotImplemented
+
+
+def module_by_name(module: ModuleType) -> Any:
+    """Reduce a module that every worker can import; raise Beyond for others."""
+    name = module.__name__
+    if origins.way_of(name) != BY_NAME or origins.module_of(name) is not module:
+        raise Beyond
+    return importlib.import_module, (name,)
 
 
 # Defined when first needed, as cloudpickle is loaded then.

@@ -16,7 +16,7 @@ or the program needs it.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import sys
 
@@ -164,7 +164,9 @@ class _Finder:
         if name != self._name:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        from importlib.util import find_spec
+
+        spec = find_spec(name)
         loader: Any = None if spec is None else spec.loader
         if loader is None:
             return spec

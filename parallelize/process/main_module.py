@@ -54,7 +54,7 @@ MARK = b"M"
 
 #: What the program's main module may be called: the second in a child process of
 #: multiprocessing, where both names lead to it.
-NAMES = ("__main__", "__mp_main__")
+NAMES = origins.MAINS
 
 #: What a pickle contains that refers to it by either name.
 TRACE = b"_main__"

@@ -7,6 +7,7 @@ each process.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import io
@@ -19,6 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.process import (
+    by_value,
     main_executors,
     main_imported,
     main_module,
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from parallelize.process.main_module import Keep
+
+    _Pickler = pickle.Pickler  # it is mixed into one of cloudpickle's, or a plain one
+else:
+    _Pickler = object
 
 #: A pickle with more objects than this is not searched for those it has in common.
 MOST_HELD = 100_000
@@ -87,10 +93,19 @@ def pickle_alone(
         keep_inside: Tells of each large buffer whether it stays in the pickle.
         reducers: For more types, how they are pickled.
     """
+    if _may_be_simple() and not reducers:
+        with contextlib.suppress(by_value.Beyond):
+            return _alone(_simple_pickler(), value, space, keep_inside)
     kind = _forward_pickler()
     if reducers:  # the class's table is read, not that of an instance
         table = {**kind.dispatch_table, **reducers}
         kind = type("Forward", (kind,), {"dispatch_table": table})
+    return _alone(kind, value, space, keep_inside)
+
+
+def _alone(
+    kind: Any, value: object, space: dict[str, Any], keep_inside: Keep | None
+) -> Alone:
     with io.BytesIO() as file:
         pickler = kind(file, 5, buffer_callback=keep_inside)
         pickler.begin(space)
@@ -102,6 +117,14 @@ def pickle_alone(
             [(name, meaning_of(name, space)) for name in pickler.referred],
             pickler.modules,
         )
+
+
+def _may_be_simple() -> bool:
+    """Whether to try without cloudpickle, which takes some milliseconds to load.
+
+    Where it is loaded the program may have registered modules with it.
+    """
+    return "cloudpickle" not in sys.modules and not _is_child_of_multiprocessing()
 
 
 def define(values: dict[str, Any], space: dict[str, Any]) -> Pickled:
@@ -129,8 +152,15 @@ class _Refused:
 
 
 def _defined(values: dict[str, Any], space: dict[str, Any]) -> Pickled:
+    if _may_be_simple():
+        with contextlib.suppress(by_value.Beyond):
+            return _defined_by(_simple_pickler(), values, space)
+    return _defined_by(_definitions_pickler(), values, space)
+
+
+def _defined_by(kind: Any, values: dict[str, Any], space: dict[str, Any]) -> Pickled:
     with io.BytesIO() as file:
-        pickler = _definitions_pickler()(file, 5)
+        pickler = kind(file, 5)
         pickler.begin(space, frozenset(values))
         given = {n: main_imported.or_contents(value) for n, value in values.items()}
         pickler.dump(given)
@@ -140,7 +170,7 @@ def _defined(values: dict[str, Any], space: dict[str, Any]) -> Pickled:
         data,
         referred.union(pickler.wanted) - values.keys(),
         referred - values.keys(),
-        _held(pickler, given),
+        _held(pickler, given, values),
         pickler.looks_around,
         pickler.modules,
         pickler.is_refused,
@@ -164,21 +194,25 @@ _NEVER_SHARED = frozenset(
 )
 
 
-def _held(pickler: Any, values: dict[str, Any]) -> dict[int, object]:
+def _held(
+    pickler: Any, given: dict[str, Any], values: dict[str, Any]
+) -> dict[int, object]:
     """The objects in a pickle that other names may hold, too."""
     memo = pickler.memo.copy()
     if len(memo) > MOST_HELD:
         objects: Iterable[Any] = values.values()
     else:
-        objects = (each for _, each in memo.values())
-    own = set(map(id, values.values()))  # whoever asks sees to it that they live
-    return {
+        objects = (each for _, each in memo.values() if each is not given)
+    own = set(map(id, values.values()))  # the caller keeps them alive
+    held = {
         id(each): None if id(each) in own else each
         for each in objects
-        if type(each) not in _NEVER_SHARED
-        and each is not values
-        and not _travels_as_name(each, pickler.named)
+        if type(each) not in _NEVER_SHARED and not _travels_as_name(each, pickler.named)
     }
+    for name, value in values.items():
+        if given[name] is not value:  # what a module holds was pickled in its place
+            held[id(value)] = None
+    return held
 
 
 def _travels_as_name(obj: Any, named: Mapping[int, str]) -> bool:
@@ -189,215 +223,214 @@ def _travels_as_name(obj: Any, named: Mapping[int, str]) -> bool:
     )
 
 
-# Defined when first needed, as cloudpickle is loaded then.
-@functools.cache
-def _forward_pickler() -> Any:  # a class that is made here has no name for checkers
-    from parallelize.process import by_value
+class Forward(_Pickler):
+    """Pickles what is found in `__main__` as a name, and notes the name.
 
-    class Forward(by_value.pickler()):  # type: ignore[misc]
-        """Pickles what is found in `__main__` as a name, and notes the name.
+    Attributes:
+        wanted: The names that a worker must have, in the order they were met.
+        referred: Those of them to which the pickle itself refers.
+        looks_around: Whether code was met that may look at any name.
+        named: By the ids of functions and classes, and of what has an identity
+            only, the names under which the script has them.
+        defined: The names that are pickled by value.
+        cells: The ids of cells that functions of the script have.
+        sent: The types of which a descriptor is sent; of the class it is mixed into.
+    """
 
-        Attributes:
-            wanted: The names that a worker must have, in the order they were met.
-            referred: Those of them to which the pickle itself refers.
-            looks_around: Whether code was met that may look at any name.
-            named: By the ids of functions and classes, and of what has an identity
-                only, the names under which the script has them.
-            defined: The names that are pickled by value.
-            cells: The ids of cells that functions of the script have.
-        """
+    sent: Any
 
-        def begin(
-            self, space: dict[str, Any], defined: frozenset[str] = frozenset()
-        ) -> None:
-            _send_main_by_value()
-            self.space = space
-            self.defined = defined
-            self.named = _named(space)
-            self.wanted: dict[str, None] = {}
-            self.referred: dict[str, None] = {}
-            self.looks_around = False
-            self.modules: int | None = None
-            self.class_spaces: dict[int, dict[str, Any]] = {}
-            self.cells: set[int] = set()
+    def begin(
+        self, space: dict[str, Any], defined: frozenset[str] = frozenset()
+    ) -> None:
+        _send_main_by_value()
+        self.space = space
+        self.defined = defined
+        self.named = _named(space)
+        self.wanted: dict[str, None] = {}
+        self.referred: dict[str, None] = {}
+        self.looks_around = False
+        self.modules: int | None = None
+        self.class_spaces: dict[int, dict[str, Any]] = {}
+        self.cells: set[int] = set()
 
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, type):
-                return self._class(obj)
-            if isinstance(obj, types.FunctionType):
-                return self._any_function(obj)
-            return self._object(obj)
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type):
+            return self._class(obj)
+        if isinstance(obj, types.FunctionType):
+            return self._any_function(obj)
+        return self._object(obj)
 
-        # What has a name.
+    # What has a name.
 
-        def _by_name(self, obj: Any, name: str) -> tuple[Any, ...] | None:
-            top = name.partition(".")[0]
-            if not top or top in self.defined:
-                return None
-            self.wanted[top] = self.referred[top] = None
-            return find, (name,)
+    def _by_name(self, obj: Any, name: str) -> tuple[Any, ...] | None:
+        top = name.partition(".")[0]
+        if not top or top in self.defined:
+            return None
+        self.wanted[top] = self.referred[top] = None
+        return find, (name,)
 
-        def _name_of(self, obj: Any) -> str:
-            return main_module.qualified_name(obj, self.space) or self.named.get(
-                id(obj), ""
+    def _name_of(self, obj: Any) -> str:
+        return main_module.qualified_name(obj, self.space) or self.named.get(
+            id(obj), ""
+        )
+
+    def _class(self, cls: Any) -> Any:
+        name = self._name_of(cls)
+        by_name = self._by_name(cls, name)
+        if by_name is not None:
+            return by_name
+        reduced: Any = main_reducers.replaced(cls, self.space)
+        if reduced is not None:
+            return reduced
+        reduced = main_reducers.ctypes_class(cls)
+        if reduced is None:
+            reduced = super().reducer_override(cls)
+        if not isinstance(reduced, tuple) or cls.__module__ not in NAMES:
+            return reduced
+        self._want(_names_in_annotations(cls))
+        make, args, *rest = _with_all(cls, reduced, self.space)
+        make, args = main_module.make_class, (make, *args)
+        if name in self.defined:
+            make, args = registered, (name, make, args)
+        return make, args, *rest
+
+    def _any_function(self, fn: types.FunctionType) -> Any:
+        name = self._name_of(fn)
+        by_name = self._by_name(fn, name)
+        if by_name is not None:
+            return by_name
+        if main_reducers.is_generic_function(fn):
+            return main_reducers.generic_function(fn)
+        if fn.__globals__ is not self.space:
+            replaced = main_reducers.replaced(fn, self.space)
+            return replaced or super().reducer_override(fn)
+        make, args, *rest = self._function(fn)
+        if name in self.defined and fn.__qualname__ == name:
+            make, args = registered, (name, make, args)
+        return make, args, *rest
+
+    def _function(self, fn: types.FunctionType) -> tuple[Any, ...]:
+        code = fn.__code__
+        names = [*global_names(code), *_names_in_annotations(fn)]
+        around = _looks_around(code)
+        self._want(names)
+        self.looks_around = self.looks_around or around
+        cells = fn.__closure__ or ()
+        self.cells.update(map(id, cells))
+        args = marshal.dumps(code), cells
+        state = self._with_names(*_state_of(fn, self.class_spaces))
+        all_of_it = state, self._submodules(code), names, around
+        return (
+            main_module.blank_function,
+            args,
+            all_of_it,
+            None,
+            None,
+            main_module.fill_function,
+        )
+
+    def _with_names(
+        self,
+        attributes: dict[str, Any],
+        more: dict[str, Any],
+        cells: list[tuple[Any, ...]],
+    ) -> tuple[Any, ...]:
+        """The state of a function, with names for what names of the script hold."""
+        if self.defined:  # the memo of the pickle does it
+            return attributes, more, cells
+        or_names = self._or_names
+        defaults, more_defaults = fn_defaults = (
+            attributes["__defaults__"],
+            attributes["__kwdefaults__"],
+        )
+        if any(fn_defaults):
+            attributes["__defaults__"] = defaults and tuple(or_names(defaults))
+            attributes["__kwdefaults__"] = more_defaults and dict(
+                zip(more_defaults, or_names(more_defaults.values()), strict=True)
             )
+        more = dict(zip(more, or_names(more.values()), strict=True))
+        return attributes, more, [tuple(or_names(inside)) for inside in cells]
 
-        def _class(self, cls: Any) -> Any:
-            name = self._name_of(cls)
-            by_name = self._by_name(cls, name)
-            if by_name is not None:
-                return by_name
-            reduced = main_reducers.replaced(cls, self.space)
-            if reduced is not None:
-                return reduced
-            reduced = main_reducers.ctypes_class(cls)
-            if reduced is None:
-                reduced = super().reducer_override(cls)
-            if not isinstance(reduced, tuple) or cls.__module__ not in NAMES:
-                return reduced
-            self._want(_names_in_annotations(cls))
-            make, args, *rest = _with_all(cls, reduced, self.space)
-            make, args = main_module.make_class, (make, *args)
-            if name in self.defined:
-                make, args = registered, (name, make, args)
-            return make, args, *rest
+    def _or_names(self, values: Iterable[Any]) -> list[Any]:
+        return [self._or_name(value) for value in values]
 
-        def _any_function(self, fn: types.FunctionType) -> Any:
-            name = self._name_of(fn)
-            by_name = self._by_name(fn, name)
-            if by_name is not None:
-                return by_name
-            if main_reducers.is_generic_function(fn):
-                return main_reducers.generic_function(fn)
-            if fn.__globals__ is not self.space:
-                replaced = main_reducers.replaced(fn, self.space)
-                return replaced or super().reducer_override(fn)
-            make, args, *rest = self._function(fn)
-            if name in self.defined and fn.__qualname__ == name:
-                make, args = registered, (name, make, args)
-            return make, args, *rest
-
-        def _function(self, fn: types.FunctionType) -> tuple[Any, ...]:
-            code = fn.__code__
-            names = [*global_names(code), *_names_in_annotations(fn)]
-            around = _looks_around(code)
-            self._want(names)
-            self.looks_around = self.looks_around or around
-            cells = fn.__closure__ or ()
-            self.cells.update(map(id, cells))
-            args = marshal.dumps(code), cells
-            state = self._with_names(*_state_of(fn, self.class_spaces))
-            all_of_it = state, self._submodules(code), names, around
-            return (
-                main_module.blank_function,
-                args,
-                all_of_it,
-                None,
-                None,
-                main_module.fill_function,
-            )
-
-        def _with_names(
-            self,
-            attributes: dict[str, Any],
-            more: dict[str, Any],
-            cells: list[tuple[Any, ...]],
-        ) -> tuple[Any, ...]:
-            """The state of a function, with names for what names of the script hold."""
-            if self.defined:  # the memo of the pickle does it
-                return attributes, more, cells
-            or_names = self._or_names
-            defaults, more_defaults = fn_defaults = (
-                attributes["__defaults__"],
-                attributes["__kwdefaults__"],
-            )
-            if any(fn_defaults):
-                attributes["__defaults__"] = defaults and tuple(or_names(defaults))
-                attributes["__kwdefaults__"] = more_defaults and dict(
-                    zip(more_defaults, or_names(more_defaults.values()), strict=True)
-                )
-            more = dict(zip(more, or_names(more.values()), strict=True))
-            return attributes, more, [tuple(or_names(inside)) for inside in cells]
-
-        def _or_names(self, values: Iterable[Any]) -> list[Any]:
-            return [self._or_name(value) for value in values]
-
-        def _or_name(self, value: Any) -> Any:
-            """The value, or what stands for the name that the script has for it."""
-            if type(value) in _UNNAMED or isinstance(value, (types.FunctionType, type)):
-                return value
-            if type(value) in self.sent:  # a connection: it is handed over itself
-                return value
-            for name, each in self.space.items():
-                if each is value:
-                    return _Named(name)
+    def _or_name(self, value: Any) -> Any:
+        """The value, or what stands for the name that the script has for it."""
+        if type(value) in _UNNAMED or isinstance(value, (types.FunctionType, type)):
             return value
+        if type(value) in self.sent:  # a connection: it is handed over itself
+            return value
+        for name, each in self.space.items():
+            if each is value:
+                return _Named(name)
+        return value
 
-        def _submodules(self, code: types.CodeType) -> list[Any]:
-            """The modules that code needs besides those that its globals are."""
-            packages = _packages(code, self.space)
-            made = _made_modules(code)
-            if not packages:
-                return made
-            self.modules = len(sys.modules)
-            return [*made, *_submodules(code, packages)]
+    def _submodules(self, code: types.CodeType) -> list[Any]:
+        """The modules that code needs besides those that its globals are."""
+        packages = _packages(code, self.space)
+        made = _made_modules(code)
+        if not packages:
+            return made
+        self.modules = len(sys.modules)
+        return [*made, *_submodules(code, packages)]
 
-        def _want(self, names: Iterable[str]) -> None:
-            self.wanted.update(dict.fromkeys(names))
+    def _want(self, names: Iterable[str]) -> None:
+        self.wanted.update(dict.fromkeys(names))
 
-        # Other objects.
+    # Other objects.
 
-        def _object(self, obj: Any) -> Any:
-            if type(obj) is _Named:
-                return self._by_name(obj, obj.name)
-            if id(obj) in self.cells:  # their functions bring what is in them
-                return types.CellType, ()
-            if type(obj) is types.BuiltinFunctionType:
-                replaced = main_reducers.replaced_function(obj)
-                if replaced is not None:
-                    return replaced
-            name = self.named.get(id(obj), "")
-            imported = main_imported.reduced(obj, with_state=bool(self.defined))
-            if imported is not None:
-                return imported
-            by_name = main_module.is_decorated(obj) or self._goes_by_name(obj)
-            if name and by_name and name not in self.defined:
+    def _object(self, obj: Any) -> Any:
+        if type(obj) is _Named:
+            return self._by_name(obj, obj.name)
+        if id(obj) in self.cells:  # their functions bring what is in them
+            return types.CellType, ()
+        if type(obj) is types.BuiltinFunctionType:
+            replaced = main_reducers.replaced_function(obj)
+            if replaced is not None:
+                return replaced
+        name = self.named.get(id(obj), "")
+        imported = main_imported.reduced(obj, with_state=bool(self.defined))
+        if imported is not None:
+            return imported
+        is_decorated = main_module.is_decorated(obj)
+        if name and name not in self.defined:
+            if is_decorated or self._goes_by_name(obj):
                 return self._by_name(obj, name)
-            kind = type(obj)
-            if kind is functools.partial and not self.defined:
-                return self._partial(obj)
-            if kind is functools.partialmethod:
-                return main_reducers.partial_method(obj)
-            if kind in self.dispatch_table and kind.__qualname__ != "TypeVar":
-                return NotImplemented
-            reduced = main_reducers.as_name(obj)
-            if main_reducers.is_type_parameter(obj):
-                return main_reducers.rebuild(obj)
-            if not isinstance(reduced, str) or not main_reducers.is_of_main(obj):
-                return reduced
-            return self._by_name(obj, self._place_of(obj, reduced)) or (
-                main_reducers.rebuild(obj)
-            )
+        elif name and is_decorated:
+            return main_reducers.decorated(obj)
+        kind = type(obj)
+        if kind is functools.partial and not self.defined:
+            return self._partial(obj)
+        if kind is functools.partialmethod:
+            return main_reducers.partial_method(obj)
+        if kind in self.dispatch_table and kind.__qualname__ != "TypeVar":
+            return NotImplemented
+        reduced = main_reducers.as_name(obj)
+        if main_reducers.is_type_parameter(obj):
+            return main_reducers.rebuild(obj)
+        if not isinstance(reduced, str) or not main_reducers.is_of_main(obj):
+            return reduced
+        return self._by_name(obj, self._place_of(obj, reduced)) or (
+            main_reducers.rebuild(obj)
+        )
 
-        def _partial(self, obj: Any) -> tuple[Any, ...]:
-            args = tuple(self._or_names(obj.args))
-            values = self._or_names(obj.keywords.values())
-            keywords = dict(zip(obj.keywords, values, strict=True))
-            state = obj.func, args, keywords, vars(obj) or None
-            return functools.partial, (obj.func,), state
+    def _partial(self, obj: Any) -> tuple[Any, ...]:
+        args = tuple(self._or_names(obj.args))
+        values = self._or_names(obj.keywords.values())
+        keywords = dict(zip(obj.keywords, values, strict=True))
+        state = obj.func, args, keywords, vars(obj) or None
+        return functools.partial, (obj.func,), state
 
-        def _goes_by_name(self, obj: Any) -> bool:
-            return main_module.is_sentinel(obj)
+    def _goes_by_name(self, obj: Any) -> bool:
+        return main_module.is_sentinel(obj)
 
-        def _place_of(self, obj: Any, reduced: str) -> str:
-            """The name under which the script has what pickles as a name."""
-            top, *parts = reduced.split(".")
-            found = self.space.get(top)
-            for part in parts:
-                found = getattr(found, part, None)
-            return reduced if found is obj else self.named.get(id(obj), "")
-
-    return Forward
+    def _place_of(self, obj: Any, reduced: str) -> str:
+        """The name under which the script has what pickles as a name."""
+        top, *parts = reduced.split(".")
+        found = self.space.get(top)
+        for part in parts:
+            found = getattr(found, part, None)
+        return reduced if found is obj else self.named.get(id(obj), "")
 
 
 _UNNAMED = frozenset((str, bytes, int, float, complex, bool, type(None), type(...)))
@@ -412,57 +445,98 @@ class _Named:
         self.name = name
 
 
+class Definitions(Forward):
+    """Pickles what names mean, as a worker that ran the script would have it.
+
+    Attributes:
+        is_refused: Whether what a name means is refused as a whole.
+    """
+
+    is_refused = False
+
+    def _object(self, obj: Any) -> Any:
+        if isinstance(obj, types.ModuleType):
+            return NotImplemented
+        fresh = main_reducers.fresh(obj) or main_executors.fresh(obj)
+        if fresh is not None:
+            return fresh
+        try:
+            if main_reducers.is_open_file(obj):
+                main_reducers.refuse_file(obj)
+            reduced = super()._object(obj)
+            if reduced is NotImplemented and self._has_default_way(obj):
+                reduced = obj.__reduce_ex__(5)
+        except Exception as error:  # noqa: BLE001 - of the user's own code
+            name = self._global_name(obj)
+            self.is_refused = self.is_refused or name in self.defined
+            return main_reducers.unusable(obj, error, name)
+        return reduced
+
+    def _global_name(self, obj: Any) -> str:
+        names = (name for name, each in self.space.items() if each is obj)
+        return next(names, "")
+
+    def _has_default_way(self, obj: Any) -> bool:
+        kind = type(obj)
+        return kind not in self.dispatch_table and kind not in _copyreg_table()
+
+    def _goes_by_name(self, obj: Any) -> bool:
+        return False  # an object in common makes names a unit
+
+
+class _Simple(Forward):
+    """Pickles functions, and what pickle itself knows; most scripts have no more.
+
+    Raises:
+        Beyond: There is something else.
+    """
+
+    is_refused = False
+
+    def _object(self, obj: Any) -> Any:
+        if isinstance(obj, types.ModuleType):
+            return by_value.module_by_name(obj)
+        if type(obj) is _Named or id(obj) in self.cells or _is_decorators(obj):
+            return super()._object(obj)
+        raise by_value.Beyond
+
+
+def _is_decorators(obj: Any) -> bool:
+    """Whether an object is a decorated function, or of its options."""
+    if main_module.is_decorated(obj):
+        return True
+    return isinstance(obj, tuple) and type(obj).__module__.startswith("parallelize.")
+
+
+# Defined when first needed, as cloudpickle is loaded then.
+@functools.cache
+def _forward_pickler() -> Any:  # a class that is made here has no name for checkers
+    return type("Forward", (Forward, by_value.pickler()), {})
+
+
 @functools.cache
 def _definitions_pickler() -> Any:
-    class Definitions(_forward_pickler()):  # type: ignore[misc]
-        """Pickles what names mean, as a worker that ran the script would have it.
+    base = by_value.pickler()
+    table = {"dispatch_table": base.plain_table}
+    return type("Definitions", (Definitions, base), table)
 
-        Attributes:
-            is_refused: Whether what a name means is refused as a whole.
-        """
 
-        is_refused = False
-        dispatch_table = _forward_pickler().plain_table
-
-        def _object(self, obj: Any) -> Any:
-            if isinstance(obj, types.ModuleType):
-                return NotImplemented
-            fresh = main_reducers.fresh(obj) or main_executors.fresh(obj)
-            if fresh is not None:
-                return fresh
-            try:
-                if main_reducers.is_open_file(obj):
-                    main_reducers.refuse_file(obj)
-                reduced = super()._object(obj)
-                if reduced is NotImplemented and self._has_default_way(obj):
-                    reduced = obj.__reduce_ex__(5)
-            except Exception as error:  # noqa: BLE001 - of the user's own code
-                name = self._global_name(obj)
-                self.is_refused = self.is_refused or name in self.defined
-                return main_reducers.unusable(obj, error, name)
-            return reduced
-
-        def _global_name(self, obj: Any) -> str:
-            names = (name for name, each in self.space.items() if each is obj)
-            return next(names, "")
-
-        def _has_default_way(self, obj: Any) -> bool:
-            kind = type(obj)
-            return kind not in self.dispatch_table and kind not in _copyreg_table()
-
-        def _goes_by_name(self, obj: Any) -> bool:
-            return False  # an object in common makes names a unit
-
-    return Definitions
+@functools.cache
+def _simple_pickler() -> Any:
+    return type("Simple", (_Simple, by_value.Named), {})
 
 
 def _send_main_by_value() -> None:
     """Have cloudpickle see the main module by its other name, too, as no module."""
-    module = sys.modules.get("__mp_main__")
-    if module is not None and module.__name__ == "__mp_main__":
+    if _is_child_of_multiprocessing():
         import cloudpickle
 
-        cloudpickle.register_pickle_by_value(module)
+        cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
+
+
+def _is_child_of_multiprocessing() -> bool:
+    module = sys.modules.get("__mp_main__")
+    return module is not None and module.__name__ == "__mp_main__"
 
 
 def _copyreg_table() -> Mapping[type, Any]:

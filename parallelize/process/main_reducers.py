@@ -53,6 +53,13 @@ def reduces_itself(kind: type) -> bool:
     return not main_module.has_default_reduce(kind)
 
 
+def decorated(obj: Any) -> Reduced:
+    """How to make a decorated function whose own name is what is being defined."""
+    is_bound = getattr(obj, "_owner", None) is not None
+    reduced: Reduced = obj.__reduce_ex__(5) if is_bound else obj._parts()
+    return reduced
+
+
 def is_of_main(obj: Any) -> bool:
     """Whether an object says that it stands in the main module."""
     return getattr(obj, "__module__", None) in NAMES

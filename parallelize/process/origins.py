@@ -51,7 +51,8 @@ _LENGTH = 8  # bytes of the number behind the mark: how long the head is
 _MOST_PATHS = 8  # that workers were started with
 _MOST_RELATED = 200  # modules that one head names
 
-_MAINS = ("__main__", "__mp_main__")
+#: The names of the main module; the second is that in children of multiprocessing.
+MAINS = ("__main__", "__mp_main__")
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _PACKAGES = ("site-packages", "dist-packages")
 _LOADERS = ("_frozen_importlib_external", "importlib._bootstrap_external", "zipimport")
@@ -186,7 +187,7 @@ class Survey:
     def _way(self, name: str, module: object) -> int:
         space = _space_of(module)
         spec = space.get("__spec__")
-        if name in _MAINS or not space or space.get("__name__", name) != name:
+        if name in MAINS or not space or space.get("__name__", name) != name:
             return BY_NAME  # or it stands for itself under another name
         if spec is None:
             return self._way_without_file(name, space)

@@ -134,17 +134,39 @@ class Pool:
         self._last_id = 0
 
     def adopt(self, server: EarlyServer) -> None:
-        """Have the workers come from a server that boots already."""
-        locks.held(self.lock, self._adopt, server)
+        """Have the workers come from a server that boots already, the first now."""
+        if server.launcher is not None and locks.held(self.lock, self._adopt, server):
+            self._start_early()
 
-    def _adopt(self, server: EarlyServer) -> None:
+    def _adopt(self, server: EarlyServer) -> bool:
         if self.state is not State.FRESH or self.starter.launcher is not None:
-            return  # another thread was faster
+            return False  # another thread was faster
         lifecycle.register(self)
         # In this order: it has an owner at any moment, and if Ctrl-C leaves it with
         # two, the pool finds it gone and starts another.
         self.starter.launcher = server.launcher
         server.launcher = None
+        return True
+
+    def _start_early(self) -> None:
+        """Start the first worker, which boots while the first call is pickled.
+
+        What fails here fails again, and is reported, when that call is enqueued.
+        """
+        locked = locks.depth(self.lock)
+        try:
+            self._prepare()
+            with self.lock:
+                self._open()
+                if not self.workers and self._may_start():
+                    self._start_worker()
+        except Exception:  # noqa: BLE001 - see above
+            return
+        except BaseException:  # Ctrl-C
+            with self.lock:
+                self.repair()
+            locks.release_to(self.lock, locked)
+            raise
 
     # Taking calls.
 
