@@ -7,7 +7,8 @@ frozenset, deque or dict (as a key, too), also of a subclass (a named tuple,
 Threads get copies of those containers that hold one, with the values in the place of
 the futures; all other arguments are the caller's own objects. To a process the
 arguments travel at once (they are a snapshot) with a numbered gap for each future, and
-the values follow when they are there; pickling finds futures in containers as well.
+the values follow when they are there. A future that is found elsewhere, in another
+object, stays a future, see `process.held`.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class ParallelFunction(Generic[P, R, W]):
     # _source    ... and who finds the executor for each of them
     # _options   how a call is run
     # _target    the function to hand over; None: an _AsyncTarget made for each call
-    # _head      arguments before those of the caller: the object of a method
+    # _is_method whether that is a bound method, made at a look-up
     # _owner     the object or class that a bound method was looked up on
     # _attribute the name by which it was found there, if it differs
 
@@ -117,7 +117,7 @@ class ParallelFunction(Generic[P, R, W]):
         self._source: Source = where.source()
         self._options = options
         self._target: Callable[..., Any] | None = None if is_async(fn) else fn
-        self._head: tuple[Any, ...] = ()
+        self._is_method = False
         self._owner: Any = None
         self._attribute: str | None = None
         self._show_signature()
@@ -150,11 +150,10 @@ class ParallelFunction(Generic[P, R, W]):
         target, options = self._target, self._options
         if target is None:
             target, options = _AsyncTarget(self), self._named_options()
-        row = self._head + args
         executor = self._source.executor()
         while True:
             try:
-                return executor._entry(target, row, kwargs, options)
+                return executor._entry(target, args, kwargs, options)
             except RuntimeError:
                 # Somebody may have shut the pool down since it was looked up.
                 fresh = self._source.replacement(executor)
@@ -516,7 +515,7 @@ class ParallelFunction(Generic[P, R, W]):
         """The function for a map: it takes what the caller gives and no more."""
         if self._target is None:
             return _AsyncTarget(self)
-        return _Target(self) if self._head else self._target
+        return _Target(self) if self._is_method else self._target
 
     def _wrapped_target(self) -> Callable[..., Any]:
         """The same for where a name has to find it among other values."""
@@ -576,7 +575,7 @@ class ParallelFunction(Generic[P, R, W]):
         shown = _BoundCall(self, instance, owner)
         copy = self._copy(__wrapped__=bound, _owner=bound.__self__, __call__=shown)
         if copy._target is not None:
-            copy._target, copy._head = bound.__func__, (bound.__self__,)
+            copy._target, copy._is_method = bound, True
         return copy
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -618,10 +617,10 @@ class ParallelFunction(Generic[P, R, W]):
         if fn is self.__wrapped__:
             return self
         copy = self._copy(__wrapped__=fn)
-        if self._head:  # a bound method, of a copied object now
-            copy._head, copy._owner = (fn.__self__,), fn.__self__
-        elif self._target is not None:
+        if self._target is not None:
             copy._target = fn
+        if self._is_method:  # of a copied object now
+            copy._owner = fn.__self__
         copy._show_signature()
         return copy
 
@@ -667,6 +666,8 @@ class ParallelFunction(Generic[P, R, W]):
         fn = self.__wrapped__
         if isinstance(fn, types.MethodType):  # whose own pickle looks up the name
             state["__wrapped__"] = fn.__func__, fn.__self__
+        if self._is_method:
+            del state["_target"]  # likewise
         return state
 
     # Attributes that have another meaning while this is pickled, see `references`.
@@ -699,6 +700,8 @@ class ParallelFunction(Generic[P, R, W]):
         fn: Any = self.__wrapped__
         if isinstance(fn, tuple):
             self.__wrapped__ = types.MethodType(*fn)
+        if self._is_method:
+            self._target = self.__wrapped__
         self._source = self._where.source()
         self._show_signature()
 

@@ -18,8 +18,24 @@ if TYPE_CHECKING:
     from parallelize.futures import Future
 
 
+class Found(list["Future[Any]"]):
+    """The futures that left gaps, by number.
+
+    Attributes:
+        values: The numbers of those that are wanted for their values, wherever they
+            stood: those of stand-ins.
+    """
+
+    values: frozenset[int] = frozenset()
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        super().clear()
+        self.values = frozenset()
+
+
 class _Gaps(threading.local):
-    futures: list[Future[Any]] | None = None  # collected while pickling
+    futures: Found | None = None  # collected while pickling
     values: Sequence[Any] | None = None  # to put in while unpickling
 
 
@@ -31,10 +47,9 @@ class leaving_gaps:  # noqa: N801 - reads as a function in a with statement
 
     __slots__ = ("_outer",)
 
-    def __enter__(self) -> list[Future[Any]]:
+    def __enter__(self) -> Found:
         self._outer = _gaps.futures
-        found: list[Future[Any]] = []
-        _gaps.futures = found
+        found = _gaps.futures = Found()
         return found
 
     def __exit__(self, *_: object) -> None:
@@ -62,6 +77,11 @@ def collecting() -> bool:
     return _gaps.futures is not None
 
 
+def left() -> int:
+    """How many gaps there are in what this thread has pickled of a call."""
+    return len(_gaps.futures or ())
+
+
 def restart() -> None:
     """Forget the gaps of an attempt at pickling that is being made anew."""
     if _gaps.futures is not None:
@@ -75,6 +95,14 @@ def reduce_future(future: Future[Any]) -> tuple[Callable[[int], Any], tuple[int]
         raise TypeError(msg)
     _gaps.futures.append(future)
     return _fill, (len(_gaps.futures) - 1,)
+
+
+def reduce_stand_in(future: Future[Any]) -> tuple[Callable[[int], Any], tuple[int]]:
+    """Pickle the stand-in of a future as a gap, which its value will fill."""
+    reduced = reduce_future(future)
+    if _gaps.futures is not None:
+        _gaps.futures.values |= {len(_gaps.futures) - 1}
+    return reduced
 
 
 def _fill(index: int) -> Any:

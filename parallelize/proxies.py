@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from wrapt import LazyObjectProxy
 
 from parallelize.futures import error_of
-from parallelize.gaps import collecting, reduce_future
+from parallelize.gaps import collecting, reduce_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +111,7 @@ class ResultProxy(LazyObjectProxy[Any]):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         if collecting():
-            return reduce_future(self._self_future)
+            return reduce_stand_in(self._self_future)
         return _same, (self.__wrapped__,)
 
     def __copy__(self) -> Any:

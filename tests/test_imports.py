@@ -301,6 +301,7 @@ LAYERS = [
     ["process.bundles"],
     ["process.early", "process.row_tasks", "process.starting", "process.stream_tasks"],
     ["process.tasks", "process.workers"],
+    ["process.held"],
     ["process.queue"],
     ["insight.logs"],
     ["process.launch", "process.lending"],

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import BrokenExecutor
 from functools import partial
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from parallelize import dependencies
@@ -241,7 +242,11 @@ class _ForeignCall(Call):
         args, kwargs = self.args, self.kwargs
         if self.waits_for:
             args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
-        return self.executor.submit(plain_function(self.fn), *args, **kwargs)
+        fn: Any = self.fn
+        if type(fn) is MethodType:
+            # Pickle would look the method up on its object, and find the decorated one.
+            fn, args = fn.__func__, (fn.__self__, *args)
+        return self.executor.submit(plain_function(fn), *args, **kwargs)
 
     def _watch(self, theirs: concurrent.futures.Future[Any], timeout: float) -> None:
         """See to it that an attempt has its time and no more."""

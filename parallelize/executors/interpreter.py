@@ -36,7 +36,7 @@ from parallelize.options import (
     check_text,
     check_workers,
 )
-from parallelize.process import messages, pickling, reductions
+from parallelize.process import held, messages, pickling, reductions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -268,13 +268,18 @@ def _default_workers() -> int:
 def _encoded_call(
     fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[bytes, Sequence[bytes]], tuple[Future[Any], ...]]:
+    own = args
     if type(fn) is MethodType:
         # By name a method is found on its class; the instance is an argument.
         fn, args = fn.__func__, (fn.__self__, *args)
     with leaving_gaps() as futures, reductions.refusing(reductions.SAME_PROCESS):
-        parts = pickling.dumps((args, kwargs))
         function = pickling.encode_function(fn)
-    return (function, _bytes(parts)), tuple(futures)
+        if futures:  # the function's bytes serve many calls, and can have no gap
+            futures.clear()
+            function, args = held.by_argument(fn), (fn, *args)
+        parts = pickling.dumps((args, kwargs))
+    waits_for = held.waited_for(futures, own, kwargs) if futures else ()
+    return (function, _bytes(parts)), tuple(waits_for)
 
 
 def _plain_function(fn: Callable[..., Any]) -> bytes:

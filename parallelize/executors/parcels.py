@@ -23,7 +23,7 @@ from parallelize.clock import perf_counter
 from parallelize.errors import SerializationError
 from parallelize.futures import Failure
 from parallelize.gaps import filling_gaps, leaving_gaps
-from parallelize.process import by_value, messages, origins, pickling
+from parallelize.process import by_value, held, messages, origins, pickling
 from parallelize.sharing import noting_shared, stand_in
 
 if TYPE_CHECKING:
@@ -203,6 +203,7 @@ def pack_call(
     options: CallOptions,
 ) -> Packed:
     """Take the snapshot of a call; raises `SerializationError`."""
+    own = args
     if type(fn) is MethodType:
         # By name a method is found on its class; the instance is an argument.
         fn, args = fn.__func__, (fn.__self__, *args)
@@ -217,7 +218,8 @@ def pack_call(
         name = name_of(fn, options)
         msg = f"the arguments of {name} cannot be pickled: {_summary(error)}"
         raise SerializationError(msg) from error
-    return Packed(parcel, futures, list({each.id: each for each in shares}.values()))
+    waits_for = held.waited_for(futures, own, kwargs) if futures else ()
+    return Packed(parcel, waits_for, list({each.id: each for each in shares}.values()))
 
 
 def _name_of(fn: Any) -> str | None:  # any callable

@@ -11,6 +11,7 @@ import types
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize import gaps
 from parallelize.process import main_module, main_pickler
 from parallelize.process.main_looks import looks_of, unchanged
 from parallelize.process.main_module import TRACE
@@ -119,8 +120,9 @@ def _encoded(fn: Any) -> _Known:
     known = _by_name(fn)
     if known is None:
         looks = looks_of(fn)  # before it is pickled: it may change meanwhile
+        gaps_before = gaps.left()
         known = _by_value(fn)._replace(looks=looks)
-        if looks is None or not unchanged(looks):
+        if looks is None or not unchanged(looks) or gaps.left() != gaps_before:
             return known
     _known.put(fn, known, len(known.encoded))
     return known

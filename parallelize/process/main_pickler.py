@@ -19,6 +19,7 @@ import types
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize import gaps
 from parallelize.process import (
     by_value,
     main_executors,
@@ -360,6 +361,8 @@ class Forward(_Pickler):
             return value
         if type(value) in self.sent:  # a connection: it is handed over itself
             return value
+        if _leaves_a_gap(value):
+            return value
         for name, each in self.space.items():
             if each is value:
                 return _Named(name)
@@ -543,6 +546,15 @@ def _copyreg_table() -> Mapping[type, Any]:
     import copyreg
 
     return copyreg.dispatch_table
+
+
+def _leaves_a_gap(value: object) -> bool:
+    """Whether it is a future for which a call waits."""
+    if not gaps.collecting():
+        return False
+    from parallelize.futures import Future
+
+    return issubclass(type(value), Future)
 
 
 def _named(space: dict[str, Any]) -> dict[int, str]:

@@ -592,6 +592,7 @@ _ADVICE = {
     "multiprocessing.sharedctypes.SynchronizedBase": _AT_THE_START,
     "_asyncio.Future": "await it first, and pass what it comes to",
     "_asyncio.Task": "await it first, and pass what it comes to",
+    "parallelize.futures.Future": "make it an argument of the call, or pass its result",
     "concurrent.futures._base.Future": "pass its result, or a future of parallelize",
 }
 

@@ -263,10 +263,13 @@ def _encoded(pool: Pool, source: Rows) -> list[Task]:
     if isinstance(fn, MethodType):
         fn = pickling.bound(fn)
     try:
-        key = pickling.encode_function(fn)
+        with leaving_gaps() as futures:
+            key = pickling.encode_function(fn)
     except Exception as error:
         name = name_of(source.fn, source.options)
         raise refusal(fn, name, (), {}, error) from error
+    if futures:  # the function waits for these
+        return [_single(pool, source, row, at) for at, row in enumerate(source.rows)]
     flat, kinds, arity = _flattened(source.rows)
     if arity and _all_plain(flat, kinds):
         return [pool.rows_task(pool, source, key, flat, arity)]

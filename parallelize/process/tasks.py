@@ -17,7 +17,7 @@ from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures import Failure, Future, Outcome
 from parallelize.gaps import leaving_gaps
 from parallelize.locks import is_interrupt
-from parallelize.process import messages, pickling, reductions
+from parallelize.process import held, messages, pickling, reductions
 from parallelize.process.main_picture import noting
 from parallelize.process.page import TASK
 from parallelize.process.queue import CALLS
@@ -243,10 +243,15 @@ class CallTask(Task):
     ) -> None:
         with leaving_gaps() as futures, noting_shared() as shares, noting() as noted:
             self.key = pickling.encode_function(fn)
-            self._parts = pickling.dumps_arguments(args, kwargs, self._place)
+            sent = args
+            if futures:  # the function's bytes serve many calls, and can have no gap
+                futures.clear()
+                self.key, sent = held.by_argument(fn), (fn, *args)
+            self._parts = pickling.dumps_arguments(sent, kwargs, self._place)
         self.needs = noted.needs()
         if futures:
-            self.waits_for = futures
+            own = args[1:] if type(self.fn) is MethodType else args
+            self.waits_for = held.waited_for(futures, own, kwargs)
         if shares:
             self.shares = shares
         last = self._parts[-1]

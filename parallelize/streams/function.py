@@ -71,12 +71,12 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         """Begin to run the generator, and return the stream of its items at once."""
         from parallelize.streams.stream import open_stream
 
-        options, row = self._named_options(), self._head + args
+        options = self._named_options()
         target: Any = self._target
         executor = self._source.executor()
         while True:
             try:
-                return open_stream(executor, target, row, kwargs, options)
+                return open_stream(executor, target, args, kwargs, options)
             except RuntimeError:
                 # Somebody may have shut the pool down since it was looked up.
                 fresh = self._source.replacement(executor)
