@@ -189,3 +189,40 @@ def test_the_program_keeps_what_it_has(script):
         print(set(globals()) - before, made[1] is Counter, made[2] is use, model)
         """
     ) == ["set() True True None"]
+
+
+COMMON = """
+from parallelize import Limit, processed, threaded
+
+limit = Limit(1)
+@threaded(limit=limit)
+def first(n): return n
+@processed(limit=limit)
+def second(n): return 0 if n == 0 else second(n - 1).result() + 1
+@threaded(limit=1)
+def third(n): return n
+@processed(limit=1)
+def fourth(n): return fourth.__name__, n
+
+class Settings:
+    values = [1]
+    @classmethod
+    def get(cls): return cls.values
+get, also = Settings.get, [Settings.get]
+def look(): return get() is also[0]() is Settings.values
+
+print(second(3).result(), fourth(1).result(), processed(look)().result())
+"""
+
+
+def test_decorated_functions_that_have_something_in_common(tmp_path):
+    """A worker builds them together, so all that any of them needs has to be there."""
+    (tmp_path / "script.py").write_text(COMMON)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.stdout, done.stderr) == ("3 ('fourth', 1) True\n", "")

@@ -402,6 +402,8 @@ class Forward(_Pickler):
         elif name and is_decorated:
             return main_reducers.decorated(obj)
         kind = type(obj)
+        if type(obj) is types.MethodType and main_reducers.is_class_method(obj):
+            return getattr, (obj.__self__, obj.__name__)
         if kind is functools.partial and not self.defined:
             return self._partial(obj)
         if kind is functools.partialmethod:

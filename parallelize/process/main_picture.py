@@ -365,13 +365,16 @@ class World:
             if name in closure:
                 continue
             value = main_module.meaning_of(name, space, _ABSENT)
-            record = records.get(name)
-            if name not in pickled and (record is None or not record.is_of(value)):
-                if value is _ABSENT and (record is None or record.unit is None):
+            before = records.get(name)
+            if name not in pickled and (before is None or not before.is_of(value)):
+                if value is _ABSENT and (before is None or before.unit is None):
                     continue  # it never was there: a builtin, or the worker's own
-                records[name] = self._looked_at(value, record)
+                records[name] = self._looked_at(value, before)
             closure.add(name)
-            known = records[name].pickled
+            record = records[name]
+            if record.unit is not None:  # which a worker builds as a whole
+                waiting += record.unit[1]
+            known = record.pickled
             if known is not None:
                 waiting += known.wanted
                 if known.looks_around and not everything:

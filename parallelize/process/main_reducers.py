@@ -399,6 +399,15 @@ def make_context_variable(name: str, default: tuple[Any, ...]) -> Any:
     return ContextVar(name, default=default[0]) if default else ContextVar(name)
 
 
+def is_class_method(method: types.MethodType | types.BuiltinMethodType) -> bool:
+    """Whether its class finds a method by name: its function has no name of its own.
+
+    By value it would bring what another name of the script has too, as it seems then.
+    """
+    cls = method.__self__
+    return isinstance(cls, type) and getattr(cls, method.__name__, None) == method
+
+
 def partial_method(obj: Any) -> Reduced:
     """How to make a `functools.partialmethod` anew."""
     return make_partial_method, (obj.func, obj.args, obj.keywords)
