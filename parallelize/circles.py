@@ -97,9 +97,11 @@ def noting_waits(future: Future[Any]) -> Generator[None]:
 
     here.makes_way = note
     here.pending.append(put_off)  # so that waits come by here
+    token = _within.set(weakref.ref(future))  # for what is awaited, if it is async
     try:
         yield
     finally:
+        _within.reset(token)
         here.makes_way = outer
         here.pending.pop()
         future._awaits = ()

@@ -286,6 +286,8 @@ def apart(call: Callable[[], T]) -> T:
         return call()
     from concurrent.futures import ThreadPoolExecutor
 
+    from parallelize.waiting import standing_in
+
     def outcome() -> _Outcome[T]:
         try:
             return _Outcome(call())
@@ -294,4 +296,5 @@ def apart(call: Callable[[], T]) -> T:
 
     with ThreadPoolExecutor(1) as thread:
         # As a value: that executor takes an error that is false for none.
-        return thread.submit(copy_context().run, outcome).result().open()
+        in_turn = standing_in(outcome)
+        return thread.submit(copy_context().run, in_turn).result().open()

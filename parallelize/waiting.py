@@ -26,7 +26,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from parallelize import locks
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     #: Something to call, and with what.
     Action: TypeAlias = tuple[Callable[[Any], object], Any]
+
+T = TypeVar("T")
 
 #: How deep calls of callbacks may nest. A callback that ends another future finds that
 #: one's callbacks called when it goes on, unless it is nested so deep.
@@ -85,17 +87,36 @@ class _Here(threading.local):
         nested: How many of these there may be.
         makes_way: Called with what is waited for, before it is: others may wait for
             what this thread would do.
+        limits: The limits in which this thread has a place by calls that run serially.
+        depth: How many calls run serially, one within the other.
     """
 
     worker: Worker | None = None
     nested: int = NESTED
     makes_way: Callable[[Iterable[Future[Any]]], object] | None = None
+    limits: tuple[Limit, ...] = ()
+    depth: int = 0
 
     def __init__(self) -> None:
         self.pending: list[deque[Action]] = []
 
 
 here: _Here = _Here()
+
+
+def standing_in(call: Callable[[], T]) -> Callable[[], T]:
+    """Make a function for a thread in which a call of this one goes on.
+
+    This thread does nothing but wait for it. So what it has, the other one has too: a
+    call that needs a place in a limit, or waits, would else wait for this one.
+    """
+    has = here.worker, here.limits, here.depth
+
+    def called() -> T:
+        here.worker, here.limits, here.depth = has
+        return call()
+
+    return called
 
 
 def call_in_turn(actions: Iterable[Action]) -> None:

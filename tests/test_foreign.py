@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import tasks
+from parallelize import threaded
 from parallelize.errors import TaskTimeout
 from parallelize.executors.foreign import ForeignExecutor
 from parallelize.futures import Future
@@ -283,3 +284,9 @@ def test_the_number_of_workers():
     from parallelize.cpus import cpu_count
 
     assert ForeignExecutor(Executor())._max_workers == cpu_count()
+
+
+def test_limited_calls_travel_to_processes():
+    with processes(1) as theirs, ForeignExecutor(theirs) as ours:
+        f = threaded(executor=ours, limit=1)(tasks.double)
+        assert [each.result(20) for each in map(f, range(3))] == [0, 2, 4]

@@ -1,6 +1,7 @@
 """`Limit`: shared by functions, reentrant for signal handlers, aware of forks."""
 
 import asyncio
+import concurrent.futures
 import copy
 import os
 import pickle
@@ -19,6 +20,7 @@ from parallelize import (
     TaskGroup,
     ThreadPoolExecutor,
     gather,
+    interpreted,
     threaded,
     wait,
 )
@@ -378,3 +380,92 @@ def test_it_holds_where_no_call_waits_for_itself(pool):
     one = decorated(pool, work, 3)
     assert gather(*map(one, range(50))).result(30) == list(range(50))
     assert most.seen == 3
+
+
+# ------------------------------------------------- where no pool of ours knows the wait
+
+
+@pytest.fixture
+def foreign():
+    with concurrent.futures.ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+def test_calls_on_a_foreign_pool_wait_for_themselves(foreign):
+    @threaded(executor=foreign, limit=1)
+    def f(n):
+        return 0 if n == 0 else f(n - 1).result() + 1
+
+    @threaded(executor=foreign, limit=1)
+    async def g(n):
+        return 0 if n == 0 else await g(n - 1) + 1
+
+    assert f(3).result(20) == g(3).result(20) == 3
+
+
+def test_a_call_on_a_foreign_pool_waits_for_a_thread_under_the_same_limit(
+    foreign, pool
+):
+    limit = Limit(1)
+    inner = threaded(executor=pool, limit=limit)(identity)
+
+    def waits(n):
+        return inner(n).result() + 1
+
+    async def awaits(n):
+        return await inner(n) + 1
+
+    for fn in waits, awaits:
+        assert threaded(executor=foreign, limit=limit)(fn)(3).result(20) == 4
+
+
+def test_a_serial_coroutine_awaits_itself_while_a_loop_runs():
+    with SerialExecutor() as serial:
+
+        @threaded(executor=serial, limit=1)
+        async def f(n):
+            return 0 if n == 0 else await f(n - 1) + 1
+
+        @threaded(executor=serial)
+        async def ends_it():
+            serial.shutdown(wait=True)
+
+        async def main():
+            count = await f(3)
+            await ends_it()
+            return count
+
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            assert thread.submit(asyncio.run, main()).result(20) == 3
+
+
+def test_a_serial_coroutine_awaits_a_thread_under_the_same_limit(pool):
+    limit = Limit(1)
+    inner = threaded(executor=pool, limit=limit)(identity)
+
+    async def awaits(n):
+        return await inner(n) + 1
+
+    with SerialExecutor() as serial:
+        outer = threaded(executor=serial, limit=limit)(awaits)
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            assert thread.submit(lambda: outer(3).result()).result(20) == 4
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="there are no interpreters")
+def test_in_an_interpreter_calls_wait_for_themselves():
+    try:
+        assert limited_in_interpreter(3).result(20) == 3
+        assert limited_async_in_interpreter(3).result(20) == 3
+    finally:
+        parallelize.shutdown()
+
+
+@interpreted(limit=1)
+def limited_in_interpreter(n):
+    return 0 if n == 0 else limited_in_interpreter(n - 1).result() + 1
+
+
+@interpreted(limit=1)
+async def limited_async_in_interpreter(n):
+    return 0 if n == 0 else await limited_async_in_interpreter(n - 1) + 1

@@ -12,6 +12,7 @@ futures, maps, retries and limits work on top of them.
 from __future__ import annotations
 
 import contextlib
+import weakref
 from concurrent.futures import BrokenExecutor
 from functools import partial
 from types import MethodType
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from parallelize import dependencies
 from parallelize.calls import Call, is_retried, name_of
+from parallelize.circles import noting_waits
 from parallelize.errors import TaskTimeout
 from parallelize.executors import deadlines
 from parallelize.executors.base import Executor
@@ -246,7 +248,10 @@ class _ForeignCall(Call):
         if type(fn) is MethodType:
             # Pickle would look the method up on its object, and find the decorated one.
             fn, args = fn.__func__, (fn.__self__, *args)
-        return self.executor.submit(plain_function(fn), *args, **kwargs)
+        fn = plain_function(fn)
+        if self.options.limit is not None:
+            fn = _Noting(fn, self.future)
+        return self.executor.submit(fn, *args, **kwargs)
 
     def _watch(self, theirs: concurrent.futures.Future[Any], timeout: float) -> None:
         """See to it that an attempt has its time and no more."""
@@ -265,3 +270,29 @@ class _ForeignCall(Call):
             self.future.set_outcome(Failure(error), failed=True)
         with contextlib.suppress(Exception):  # theirs may not be able to
             theirs.cancel()
+
+
+class _Noting:
+    """A function in a limit; where it runs in this process it notes what it waits for.
+
+    So a circle through the limit is seen, see `parallelize.circles`.
+    """
+
+    def __init__(self, fn: Callable[..., Any], future: Future[Any]) -> None:
+        self.__wrapped__ = fn
+        self._future = weakref.ref(future)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        future = self._future()
+        if future is None:
+            return self.__wrapped__(*args, **kwargs)
+        with noting_waits(future):
+            return self.__wrapped__(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        # Elsewhere it is the function, and nothing of this process is known there.
+        return _itself, (self.__wrapped__,)
+
+
+def _itself(fn: Callable[..., Any]) -> Callable[..., Any]:
+    return fn

@@ -7,13 +7,12 @@ else of the program changes.
 from __future__ import annotations
 
 import contextlib
-import threading
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize import dependencies, waiting
 from parallelize.calls import Call, admit, run_retrying
-from parallelize.circles import noting_waits
+from parallelize.circles import begin_within, noting_waits
 from parallelize.ended import look_at, name_failure
 from parallelize.executors.base import Executor
 from parallelize.executors.gate import Gate
@@ -21,6 +20,7 @@ from parallelize.futures import Failure, Future, InvalidStateError
 from parallelize.insight import recording
 from parallelize.locks import Latch
 from parallelize.raised import is_a
+from parallelize.waiting import here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class SerialExecutor(Executor):
         for future in self._gate.close():
             if cancel_futures:
                 future.cancel()  # it runs: it is not started again
-        if wait and not _here.depth:  # inside a call it would wait for itself
+        if wait and not here.depth:  # inside a call it would wait for itself
             self._gate.wait_empty()
 
     @property
@@ -113,20 +113,10 @@ class SerialExecutor(Executor):
         return call
 
 
-class _Here(threading.local):
-    """What runs serially in this thread just now."""
-
-    depth = 0
-    limits: tuple[Limit, ...] = ()  # the limits in which this thread has a place
-
-
-_here = _Here()
-
-
 def _holds(limit: Limit) -> bool:
     """Whether this thread has a place in the limit, also by a call of a pool."""
-    worker = waiting.here.worker
-    return limit in _here.limits or (worker is not None and worker.holds(limit))
+    worker = here.worker
+    return limit in here.limits or (worker is not None and worker.holds(limit))
 
 
 class _SerialCall(Call):
@@ -170,27 +160,28 @@ class _SerialCall(Call):
         admit(self)
         with waiting.away(self.future):
             self.turn.wait()
-        outer = _here.limits
+        outer = here.limits
         # A call that calls itself goes on in the place it has, or would wait for
         # itself for ever.
-        _here.limits = (*outer, limit)
+        here.limits = (*outer, limit)
+        begin_within(self.context, self.future, self.options)
         try:
             with noting_waits(self.future):
                 self._run()
         finally:
-            _here.limits = outer
+            here.limits = outer
 
     def _run(self) -> None:
         if not self.future.claim():
             return
-        _here.depth += 1
+        here.depth += 1
         try:
             if self.waits_for:
                 value = self.context.run(self._outcome)
             else:
                 value = self.context.run(self._retried, self.args, self.kwargs)
         finally:
-            _here.depth -= 1
+            here.depth -= 1
         if type(value) is Failure:
             _fail(self, value.error)
         else:
