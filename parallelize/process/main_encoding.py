@@ -58,13 +58,16 @@ def _current(fn: Any) -> _Known | None:
     known: _Known | None = _known.get(fn)
     if known is None:
         return None
-    world.enter(fn.__globals__)
+    space = world.space()
+    if fn.__globals__ is not space:
+        world.enter(fn.__globals__)
+        space = world.space()
     if known.looks is None:
-        if main_module.meaning_of(known.qualname, world.space()) is fn:  # as of most
+        if main_module.meaning_of(known.qualname, space) is fn:  # as of most
             return known
         if _key(fn, known.qualname) == known.encoded:
             return known
-    elif known.alone.holds(world.space()) and unchanged(known.looks):
+    elif known.alone.holds(space) and unchanged(known.looks):
         return known
     _known.pop(fn)
     return None

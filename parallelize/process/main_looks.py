@@ -101,6 +101,10 @@ class Looks(NamedTuple):
         """Whether the value looks as it did."""
         return unchanged(self)
 
+    def size(self) -> int:
+        """How many things can change."""
+        return len(self.nodes) + len(self.copies) + len(self.sums)
+
 
 def looks_of(value: object) -> Looks | None:
     """What a value looks like now; None if that cannot be told."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         Sequence,
     )
     from contextlib import AbstractContextManager
-    from typing import Self
+    from typing import Self, TypeGuard
 
     from parallelize.process.main_looks import Looks
     from parallelize.process.main_module import Unit
@@ -183,41 +183,79 @@ class Needs(NamedTuple):
 _new_lock = locks.reentrant("picture")
 
 
-class Plan(NamedTuple):
+class Plan:
     """What tells that a call needs what another one of the same names has needed.
 
-    Attributes:
-        needs: What that was.
-        names: All that the names lead to, ...
-        ids: ... what they mean, and ...
-        looks: ... what that looks like.
+    It is asked for each call, so what most scripts have is compared directly: functions
+    without closures and attributes of their own, modules, constants.
+
+    Args:
+        needs: What that other call has needed.
+        records: Of all names that it leads to.
         absent: Names that are mentioned, and that the script does not have.
-        modules: How many modules were loaded, if that matters.
     """
 
-    needs: Needs
-    names: tuple[str, ...]
-    has_inside: bool  # whether one of them is of a function in a decorated one
-    ids: Sequence[int]
-    holders: Sequence[Holder]  # so that an id is not that of another object
-    looks: Sequence[Looks | None]
-    absent: frozenset[str]
-    modules: int | None
+    __slots__ = (
+        "_absent",
+        "_functions",
+        "_holders",
+        "_looks",
+        "_modules",
+        "_values",
+        "needs",
+    )
 
-    def holds(self, world: World) -> bool:
+    def __init__(
+        self, needs: Needs, records: Mapping[str, Record], absent: frozenset[str]
+    ) -> None:
+        self.needs: Needs = needs
+        self._absent = absent
+        self._functions: list[tuple[str, int, object, object]] = []
+        self._values: list[tuple[str, int]] = []
+        self._looks: list[Looks] = []
+        # So that an id is not that of another object: its end clears the plans.
+        self._holders = [record._value for record in records.values()]
+        modules = (r.pickled.modules for r in records.values() if r.pickled)
+        self._modules = next((count for count in modules if count is not None), None)
+        for name, record in records.items():
+            self._note(name, record)
+
+    def _note(self, name: str, record: Record) -> None:
+        value, looks = record.value, record.looks if record.has_looks else None
+        count = looks.size() if looks else 0
+        if count == 1 and _is_bare_function(value):
+            parts = value.__code__, value.__defaults__
+            self._functions.append((name, id(value), *parts))
+            return
+        self._values.append((name, id(value)))
+        if looks and count:
+            self._looks.append(looks)
+
+    def holds(self, space: Mapping[str, Any]) -> bool:
         """Whether nothing has changed that the call may meet."""
-        space = world.space()
-        if self.modules is not None and self.modules != len(sys.modules):
+        for name, number, code, defaults in self._functions:
+            fn: Any = main_module.meaning_of(name, space)
+            if id(fn) != number or fn.__code__ is not code:
+                return False
+            if fn.__defaults__ is not defaults or fn.__closure__ or fn.__dict__:
+                return False
+            if fn.__kwdefaults__:
+                return False
+        if self._absent and not self._absent.isdisjoint(space):
             return False
-        if not self.absent.isdisjoint(space):
+        if self._modules is not None and self._modules != len(sys.modules):
             return False
-        if self.has_inside:
-            values = [main_module.meaning_of(n, space, _ABSENT) for n in self.names]
-        else:
-            values = [space.get(name, _ABSENT) for name in self.names]
-        if [*map(id, values)] != self.ids:
-            return False
-        return all(looks is not None and looks.hold() for looks in self.looks)
+        for name, number in self._values:
+            if id(main_module.meaning_of(name, space, _ABSENT)) != number:
+                return False
+        return all(looks.hold() for looks in self._looks)
+
+
+def _is_bare_function(value: Any) -> TypeGuard[types.FunctionType]:
+    """Whether a function is made of its code and defaults alone."""
+    return type(value) is types.FunctionType and not (
+        value.__closure__ or value.__kwdefaults__ or value.__dict__
+    )
 
 
 def _noting_nothing() -> AbstractContextManager[Sequence[Any]]:
@@ -275,7 +313,7 @@ class World:
             everything: Whether it may look at any name.
         """
         plan = self._plans.get(tuple(names))
-        if plan is not None and not everything and plan.holds(self):
+        if plan is not None and not everything and plan.holds(self.space()):
             return plan.needs
         with self.lock:
             closure = self._updated(names, everything=everything)
@@ -292,24 +330,15 @@ class World:
         self, names: Collection[str], closure: set[str], needs: Needs
     ) -> None:
         """Note what tells that the same names will do for the next call, if it can."""
-        key, records = tuple(names), [self._records[name] for name in closure]
+        key, records = tuple(names), {name: self._records[name] for name in closure}
         self._plans.pop(key, None)
-        wanted = {*names, *(w for r in records if r.pickled for w in r.pickled.wanted)}
-        if any(record.is_opaque for record in records):
+        pickled = [r.pickled for r in records.values() if r.pickled]
+        wanted = {*names, *(name for each in pickled for name in each.wanted)}
+        if any(record.is_opaque for record in records.values()):
             return
-        modules = [r.pickled.modules for r in records if r.pickled]
         if len(self._plans) >= MOST_PLANS:
             self._plans.clear()
-        self._plans[key] = Plan(
-            needs,
-            tuple(closure),
-            any(name[-1] == main_module.INSIDE for name in closure),
-            [id(record.value) for record in records],
-            [record._value for record in records],
-            [record.looks for record in records if record.has_looks],
-            frozenset(wanted - closure),
-            next((count for count in modules if count is not None), None),
-        )
+        self._plans[key] = Plan(needs, records, frozenset(wanted - closure))
 
     def _handles(self, names: Iterable[str]) -> list[Any]:
         records = (self._records[name] for name in names)

@@ -278,9 +278,23 @@ def known_function(fn: Callable[..., Any]) -> tuple[bytes, Needs | None] | None:
     known: tuple[bytes, None] | None = _encoded.get(fn)
     if known is not None or fn.__module__ not in main_module.NAMES:
         return known
+    return _known_in_main(fn)
+
+
+def _none_known(_: Any) -> None:
+    """Know nothing of a function."""
+
+
+# The same for functions of the script, once one was encoded.
+_known_in_main: Callable[[Any], tuple[bytes, Needs | None] | None] = _none_known
+
+
+def _encode_in_main(fn: Any) -> bytes:
+    global _known_in_main
     from parallelize.process import main_encoding
 
-    return main_encoding.known(fn)
+    _known_in_main = main_encoding.known
+    return main_encoding.encode_function(fn)
 
 
 def encode_function(fn: Callable[..., Any]) -> bytes:
@@ -293,14 +307,8 @@ def encode_function(fn: Callable[..., Any]) -> bytes:
         encoded: bytes = known[0]
         return encoded
     name = _name_of(fn)
-    if name is None:
-        from parallelize.process import main_encoding
-
-        return main_encoding.encode_function(fn)
-    if origins.way_of(fn.__module__) > origins.HEADED:
-        from parallelize.process import main_encoding
-
-        return main_encoding.encode_function(fn)
+    if name is None or origins.way_of(fn.__module__) > origins.HEADED:
+        return _encode_in_main(fn)
     head = origins.head_for(fn.__module__)
     encoded = (_HEADED + head if head else _BY_NAME) + name.encode()
     if not _asks_for_main(fn):
