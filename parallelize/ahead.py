@@ -32,6 +32,7 @@ _COROUTINES = {"thread": ("executors.loops", "executors.deadlines")}
 _BY_VALUE = (
     "cloudpickle",
     "parallelize.process.main_encoding",
+    "parallelize.process.main_watch",
     "parallelize.process.by_value",
 )
 

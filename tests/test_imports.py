@@ -320,8 +320,10 @@ LAYERS = [
     ["process.command", "process.page", "process.pickling", "process.transport"],
     ["process.main_encoding"],
     ["process.main_picture"],
+    ["process.main_watch"],
     ["process.main_pickler"],
     ["process.main_patches"],
+    ["process.main_registered"],
     [
         "process.interpreter_state",
         "process.main_executors",
@@ -330,7 +332,7 @@ LAYERS = [
         "process.main_reducers",
         "process.main_units",
     ],
-    ["process.main_sums"],
+    ["process.main_sums", "process.main_texts"],
     ["process.settings"],
     [
         "process.bootstrap",

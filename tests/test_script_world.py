@@ -49,6 +49,8 @@ EXPECTED = {
     "changes": ["True True", "boom ok", "[100, 101, 102]", "201 [1, 101]", "100"]
     + ["[100, 7]"],
     "sums": ["[]"],
+    "registered": ["True"],
+    "later": ["3", "True"],
     "settings": ["3", "0." + "142857" * 8 + "14"],
 }
 
@@ -57,9 +59,9 @@ EXPECTED = {
 def test_a_call_finds_what_the_script_has(name, method, tmp_path):
     prelude = (PROGRAMS / "prelude.py").read_text().replace("METHOD", repr(method))
     first, rest = prelude.split("\n", 1)
-    program = (PROGRAMS / f"{name}.py").read_text()
+    program = (PROGRAMS / f"{name}.py").read_text().replace("METHOD", repr(method))
     end = "print('differ:', differ)\nex.shutdown()\n"
-    if name == "settings":  # they stand before the pool is made
+    if name in ("settings", "registered"):  # they stand before the pool is made
         head, mark, tail = program.partition("check(")
         text = "\n".join([first, head, rest, mark + tail, end])
     else:

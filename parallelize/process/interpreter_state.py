@@ -3,9 +3,9 @@
 A worker of the standard library has them because it runs the script, or is a copy of
 the program. Here the program sends what is cheap to read and to set, as it is when a
 worker starts: limits, the garbage collector, the default timeout of sockets, the
-locale, the decimal context of the thread that made the pool's first call, functions of
-`copyreg` and levels of `logging`. Modules that the program has not loaded are not
-loaded for this, on either side.
+locale, the decimal contexts (that of the thread that made the pool's first call, and
+that of new threads), numbers for classes in `copyreg`, and levels of `logging`. Modules
+that the program has not loaded are not loaded for this, on either side.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import gc
 import sys
 import threading
 
-from parallelize.process.main_module import NAMES
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     State = dict[str, Any]
@@ -81,6 +79,25 @@ def _read_socket(socket: Any) -> object:
     return socket.getdefaulttimeout() if hasattr(socket, "getdefaulttimeout") else None
 
 
+def _read_default_context(decimal: Any) -> object:
+    """What the decimal context of a new thread has, in the order of its arguments."""
+    context = decimal.DefaultContext
+    about = (
+        context.prec,
+        context.rounding,
+        context.Emin,
+        context.Emax,
+        context.capitals,
+        context.clamp,
+    )
+    return None if about == _PLAIN_DECIMAL else about
+
+
+def _read_extensions(copyreg: Any) -> object:
+    """The numbers that stand for classes in pickles: arguments may have them."""
+    return list(copyreg._extension_registry.items()) or None
+
+
 def _read_locale(locale: Any) -> object:
     """The locale, where it is not that with which Python starts."""
     try:
@@ -107,6 +124,8 @@ _READERS: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
     ("socket", "timeout", _read_socket),
     ("locale", "locale", _read_locale),
     ("logging", "logging", _read_logging),
+    ("decimal", "decimal_default", _read_default_context),
+    ("copyreg", "extensions", _read_extensions),
 )
 
 
@@ -144,6 +163,21 @@ def _write_decimal(value: Any) -> None:
     decimal.setcontext(value)
 
 
+def _write_default_context(value: tuple[Any, ...]) -> None:
+    import decimal
+
+    names = "prec", "rounding", "Emin", "Emax", "capitals", "clamp"
+    for name, each in zip(names, value, strict=True):
+        setattr(decimal.DefaultContext, name, each)
+
+
+def _write_extensions(value: list[tuple[tuple[str, str], int]]) -> None:
+    import copyreg
+
+    for names, code in value:
+        copyreg.add_extension(*names, code)
+
+
 def _write_logging(value: tuple[dict[int, str], bool]) -> None:
     import logging
 
@@ -162,45 +196,6 @@ _WRITERS: dict[str, Callable[[Any], object]] = {
     "locale": _write_locale,
     "decimal": _write_decimal,
     "logging": _write_logging,
+    "decimal_default": _write_default_context,
+    "extensions": _write_extensions,
 }
-
-
-# What needs the script's own classes and functions.
-
-
-def take_registered() -> dict[str, Any]:
-    """What the script has registered of its own: in `copyreg`, and its logger class."""
-    import copyreg
-
-    reducers = [
-        (cls, reduce)
-        for cls, reduce in copyreg.dispatch_table.items()
-        if _is_of_script(cls) or _is_of_script(reduce)
-    ]
-    registered: dict[str, Any] = {"reducers": reducers} if reducers else {}
-    logging: Any = sys.modules.get("logging")
-    logger_class = getattr(logging, "_loggerClass", None)
-    if _is_of_script(logger_class):
-        registered["logger_class"] = logger_class
-    return registered
-
-
-def _is_of_script(obj: object) -> bool:
-    try:
-        return getattr(obj, "__module__", None) in NAMES
-    except Exception:  # noqa: BLE001 - metaclasses of the user's may raise anything
-        return False
-
-
-def register(
-    reducers: Sequence[tuple[type, Any]] = (), logger_class: Any = None
-) -> None:
-    """In a worker: register what `take_registered` has found."""
-    import copyreg
-
-    for cls, reduce in reducers:
-        copyreg.pickle(cls, reduce)
-    if logger_class is not None:
-        import logging
-
-        logging.setLoggerClass(logger_class)

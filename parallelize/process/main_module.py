@@ -156,7 +156,8 @@ class _Main(types.ModuleType):
         raise AttributeError(msg)
 
     def __dir__(self) -> list[str]:
-        return sorted({*vars(self), *_waiting})
+        waiting = (name for name in _waiting if OF_MODULE not in name)
+        return sorted({*vars(self), *waiting})
 
 
 def begin_empty() -> None:
@@ -202,7 +203,7 @@ def _store(unit: Unit) -> None:
             _space().pop(name, None)
     if replaces:
         generation += 1
-    if data and replaces:
+    if data and (replaces or OF_MODULE in names[0]):
         _due[names[0]] = None
     elif data and _everything:
         _wished[names[0]] = None
@@ -241,7 +242,8 @@ def _build_or_refuse(name: str) -> None:
     except Exception as error:  # noqa: BLE001 - of what the user's code may raise
         text = f"{name!r} of __main__ cannot be built in this worker"
         refused = Unusable(f"{text}: {type(error).__name__}: {error}", error)
-        _space().update(dict.fromkeys(_waiting[name][1], refused))
+        names = (each for each in _waiting[name][1] if OF_MODULE not in each)
+        _space().update(dict.fromkeys(names, refused))
 
 
 def _build_if_possible(name: str) -> None:
@@ -263,7 +265,9 @@ def build(name: str) -> None:
     _needed.update(names)
     _depth += 1
     try:
-        _space().update(pickle.loads(origins.opened(data)))
+        made = pickle.loads(origins.opened(data))
+        if OF_MODULE not in names[0]:
+            _space().update(made)
     except BaseException:
         for each in names:
             _waiting.setdefault(each, unit)
@@ -271,6 +275,9 @@ def build(name: str) -> None:
     finally:
         _depth -= 1
 
+
+#: What stands in the name of a unit that patches a module, behind the module's name.
+OF_MODULE = ":"
 
 #: What follows a name where the plain function is meant that it has, decorated. So a
 #: worker that only runs this builds no decorated function, and loads nothing for it.
@@ -465,15 +472,29 @@ def patch(load: Callable[[Any], Any], module: str, name: str, data: Any) -> None
         _later.append((load, module, name, data))
         return
     __import__(module)
-    value = load(data)
     if not name:
+        load(data)
         return
     owner, _, last = name.rpartition(".")
     holder = of_module(module, owner) if owner else sys.modules[module]
+    if (module, name) in _originals:  # what is loaded may be that, by its name
+        setattr(holder, last, _originals[module, name])
+    value = load(data)
     before = getattr(holder, last, None)
     if before is not value:
         _originals.setdefault((module, name), before)
         setattr(holder, last, value)
+
+
+def only_value(data: bytes) -> Any:
+    """Load the value of a pickle that defines one name."""
+    (value,) = pickle.loads(origins.opened(data)).values()
+    return value
+
+
+def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Call what registers something."""
+    fn(*args, **kwargs)
 
 
 def _is_quick(module: str) -> bool:
@@ -510,6 +531,11 @@ def original(module: str, name: str) -> Any:
     if (module, name) in _originals:
         return _originals[module, name]
     return of_module(module, name)
+
+
+def register(registry: Any, *given: Any) -> None:
+    """Register with an abstract class or a generic function."""
+    registry.register(*given)
 
 
 def bring_up(obj: Any, contents: Any) -> None:

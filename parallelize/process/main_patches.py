@@ -1,76 +1,74 @@
 """What a script has put into other modules: `json.JSONEncoder.default = mine`.
 
 A worker of the standard library has it because it runs the script. Here it is found by
-the text of the script, which names what it sets, and by the functions and classes of
-the script that containers of the user's own modules have, such as registries that
-decorators fill. It is read when a pool starts its first worker.
+the text of the script, which names what it sets (`main_texts`), and by the functions
+and classes of the script that containers of the user's own modules have, such as
+registries that decorators fill. All of it is read when a pool starts its first worker.
+What the text names is compared at each call from then on, see `main_watch`.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize.process import main_imported, main_module
+from parallelize.process import (
+    main_imported,
+    main_module,
+    main_registered,
+    main_texts,
+)
 from parallelize.process.main_module import NAMES
+from parallelize.process.main_registered import is_of_script
+from parallelize.process.main_texts import FILL, REGISTER, SET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from parallelize.process.main_texts import Target
+
     #: The module, the dotted name in it, and what that is to be; or what fills itself.
     Patch = tuple[str, str, object]
 
-#: An assignment to an attribute, or to an item of one.
-_SET = re.compile(
-    r"^[ \t]*([^\W\d]\w*(?:\.\w+)+)(\[.*\])?[ \t]*(?::.*)?=[^=]", re.MULTILINE
+_NOT_SENT = frozenset(("parallelize", "threading", "multiprocessing"))
+#: What of `sys` is each process's own.
+_OF_PROCESS = frozenset(
+    (
+        "argv",
+        "displayhook",
+        "excepthook",
+        "flags",
+        "meta_path",
+        "modules",
+        "orig_argv",
+        "path",
+        "path_hooks",
+        "path_importer_cache",
+        "ps1",
+        "ps2",
+        "stderr",
+        "stdin",
+        "stdout",
+    )
 )
-_NOT_SENT = frozenset(("sys", "parallelize", "threading", "multiprocessing"))
 _MOST_ITEMS = 1_000
-_LONGEST = 1 << 20  # characters of a script that are searched
+#: Means that there is nothing at a place, or nothing that is sent.
+NOWHERE = object()
 
 
 def take(space: Mapping[str, Any]) -> Iterator[Patch]:
     """What the script has set in other modules, as it is now."""
-    yield from _set_by_text(_text_of(space), space)
+    text = main_texts.text_of(space)
+    yield from main_registered.take(text, space)
+    for target in main_texts.targets(text):
+        place = place_of(target, space)
+        if place is not None and (now := now_at(place)) is not NOWHERE:
+            yield from patches(place, now)
     for module, path, container in main_imported.containers():
         if _has_of_script(container):
             contents = main_imported.Contents(container, (module, path))
             yield module, "", contents
-
-
-def _text_of(space: Mapping[str, Any]) -> str:
-    try:
-        with open(space["__file__"], encoding="utf-8") as file:
-            return file.read(_LONGEST)
-    except (KeyError, OSError, TypeError, ValueError):
-        return ""
-
-
-def _set_by_text(text: str, space: Mapping[str, Any]) -> Iterator[Patch]:
-    for match in dict.fromkeys(_SET.findall(text)):
-        first, _, path = match[0].partition(".")
-        root = space.get(first)
-        if isinstance(root, type) and root.__module__ not in NAMES:
-            path = f"{root.__qualname__}.{path}"
-            root = sys.modules.get(root.__module__)
-        if isinstance(root, types.ModuleType):
-            yield from _patch_of(root, path, has_item=bool(match[1]))
-
-
-def _patch_of(root: types.ModuleType, path: str, *, has_item: bool) -> Iterator[Patch]:
-    name = root.__name__
-    if name in NAMES or name.partition(".")[0] in _NOT_SENT:
-        return
-    try:
-        value = main_module.of_module(name, path)
-    except (AttributeError, KeyError, ImportError):
-        return  # a function sets it that was not called
-    if not has_item:
-        yield name, path, value
-    elif type(value) in (dict, list, set):
-        yield name, "", main_imported.Contents(value, (name, path))
 
 
 def _has_of_script(container: Any) -> bool:
@@ -78,14 +76,96 @@ def _has_of_script(container: Any) -> bool:
     if len(container) > _MOST_ITEMS:
         return False
     items = list(container.values() if isinstance(container, dict) else container)
-    return any(_is_of_script(each) for each in items)
+    return any(map(is_of_script, items))
 
 
-def _is_of_script(value: object) -> bool:
-    is_definition = isinstance(value, (types.FunctionType, type))
-    if not is_definition and not main_module.is_decorated(value):
-        return False
-    try:
-        return getattr(value, "__module__", None) in NAMES
-    except Exception:  # noqa: BLE001 - metaclasses of the user's may raise anything
-        return False
+# ------------------------------------------------------------------ what a target means
+
+
+class Place(NamedTuple):
+    """Where a target is: the module, the dotted name in it, and what is done to it."""
+
+    module: str
+    path: str
+    how: str
+
+
+def place_of(target: Target, space: Mapping[str, Any]) -> Place | None:
+    """Where a target is, if that is in another module."""
+    if not target.first:
+        found = _split(target.path)
+        return None if found is None else _checked(*found, target.how)
+    root = space.get(target.first, NOWHERE)
+    path = f".{target.path}" if target.path else ""
+    if isinstance(root, types.ModuleType):
+        return _checked(root.__name__, path[1:], target.how)
+    if isinstance(root, (type, types.FunctionType)):
+        return _checked(root.__module__, f"{root.__qualname__}{path}", target.how)
+    if root is NOWHERE or type(root).__module__ == "builtins":
+        return None
+    place = main_imported.place_of(root)
+    return place and _checked(place[0], f"{place[1]}{path}", target.how)
+
+
+def _split(dotted: str) -> tuple[str, str] | None:
+    """The module and the name in it of what ``patch("module.name")`` means."""
+    module, _, last = dotted.rpartition(".")
+    path = last
+    while module and module not in sys.modules:
+        module, _, last = module.rpartition(".")
+        path = f"{last}.{path}"
+    return (module, path) if module else None
+
+
+def _checked(module: str, path: str, how: str) -> Place | None:
+    if not path or module in NAMES or module not in sys.modules:
+        return None
+    if module.partition(".")[0] in _NOT_SENT:
+        return None
+    if module == "logging" and path.partition(".")[0] == "root":
+        return None  # the program's handlers get what workers log
+    if module == "sys" and (path.partition(".")[0] in _OF_PROCESS or how != SET):
+        return None
+    return Place(module, path, how)
+
+
+def now_at(place: Place) -> object:
+    """What is at a place; `NOWHERE` if that is not sent."""
+    found: Any = sys.modules.get(place.module)
+    for part in place.path.split("."):
+        found = getattr(found, part, NOWHERE)
+    if place.how == FILL and type(found) not in (dict, list, set):
+        return NOWHERE
+    if place.how == REGISTER:
+        registered = _registered_with(found)
+        return (found, *registered) if registered else NOWHERE
+    return found
+
+
+def patches(place: Place, now: Any) -> Iterator[Patch]:
+    """What makes a place in a worker what it is here."""
+    if place.how == SET:
+        yield place.module, place.path, now
+    elif place.how == FILL:
+        yield place.module, "", main_imported.Contents(now, place[:2])
+    else:
+        for cls, *more in now[1:]:
+            call = main_registered.Call(main_module.register, now[0], cls, *more)
+            yield place.module, "", call
+
+
+def _registered_with(obj: Any) -> list[tuple[Any, ...]]:
+    """What of the script was registered: with an abstract class, a generic function."""
+    if isinstance(obj, type):
+        import abc
+
+        dump: Any = getattr(abc, "_get_dump", None)
+        if dump is None or "_abc_impl" not in vars(obj):
+            return []
+        classes = (ref() for ref in dump(obj)[0])
+        return [(each,) for each in classes if is_of_script(each)]
+    registry = getattr(obj, "registry", None)
+    if not isinstance(registry, types.MappingProxyType):
+        return []
+    pairs = list(registry.items())
+    return [pair for pair in pairs if any(map(is_of_script, pair))]

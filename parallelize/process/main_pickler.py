@@ -301,7 +301,8 @@ class Forward(_Pickler):
         if by_name is not None:
             return by_name
         if main_reducers.is_generic_function(fn):
-            return main_reducers.generic_function(fn)
+            elsewhere = main_reducers.generic_elsewhere(fn)
+            return elsewhere or main_reducers.generic_function(fn)
         if fn.__globals__ is not self.space:
             replaced = main_reducers.replaced(fn, self.space)
             return replaced or super().reducer_override(fn)

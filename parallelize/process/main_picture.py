@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from parallelize.process.main_looks import Looks
     from parallelize.process.main_module import Unit
     from parallelize.process.main_units import Pickled
+    from parallelize.process.main_watch import Watch
 
     Holder = Callable[[], object]
 
@@ -162,7 +163,9 @@ class Picture:
     def __init__(self, units: Mapping[str, Unit]) -> None:
         self.units: Mapping[str, Unit] = units
         self.large: frozenset[str] = frozenset(
-            name for name, unit in units.items() if len(unit[2]) > LARGE
+            name
+            for name, unit in units.items()
+            if len(unit[2]) > LARGE and main_module.OF_MODULE not in name
         )
 
 
@@ -276,6 +279,7 @@ class World:
         )
         self.note_handles: Callable[[Sequence[Any]], object] = len
         self._space: dict[str, Any] | None = None
+        self._watch: Watch | None = None  # on what it changes in other modules
         self._records: dict[str, Record] = {}
         self._plans: dict[tuple[str, ...], Plan] = {}  # by the names that were given
         self._picture = Picture({})
@@ -313,8 +317,10 @@ class World:
             everything: Whether it may look at any name.
         """
         plan = self._plans.get(tuple(names))
-        if plan is not None and not everything and plan.holds(self.space()):
-            return plan.needs
+        if plan is not None and not everything:
+            space, watch = self.space(), self._watch
+            if plan.holds(space) and (watch is None or watch.holds(space)):
+                return plan.needs
         with self.lock:
             closure = self._updated(names, everything=everything)
             large = self._picture.large
@@ -365,6 +371,7 @@ class World:
         space = self.space()
         if not self._records:
             self._look_at_definitions(space)
+        names = [*names, *self._look_elsewhere(space)]
         closure = self._closure(names, space, everything=everything)
         if any(self._records[name].pickled is None for name in closure):
             self._look_at_definitions(space)
@@ -377,6 +384,18 @@ class World:
                 )
             self._take_picture()
         return closure
+
+    def _look_elsewhere(self, space: dict[str, Any]) -> set[str]:
+        """Look at what the script changes in other modules; return what that needs."""
+        if self._watch is None:
+            from parallelize.process.main_watch import Watch
+
+            self._watch = Watch()
+        if self._watch.holds(space):
+            return set()
+        wanted = self._watch.look(space, self._numbers)
+        self._take_picture()
+        return wanted
 
     def _closure(
         self,
@@ -500,6 +519,8 @@ class World:
 
     def _take_picture(self) -> None:
         units = {n: r.unit for n, r in self._records.items() if r.unit is not None}
+        if self._watch is not None:
+            units.update(self._watch.units)
         if units != self._picture.units:
             self._picture = Picture(units)
             self._needs = {}
@@ -516,6 +537,8 @@ class World:
         return all(self._is_as_copied(name, copied) for name in unit[1])
 
     def _is_as_copied(self, name: str, copied: Mapping[str, Holder]) -> bool:
+        if main_module.OF_MODULE in name:
+            return False
         value = self._records[name].value
         if name[-1] == main_module.INSIDE:
             name = name[:-1]

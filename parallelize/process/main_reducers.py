@@ -21,7 +21,7 @@ import sys
 import threading
 import types
 
-from parallelize.process import main_module
+from parallelize.process import main_module, origins
 from parallelize.process.main_module import NAMES, Unusable
 
 TYPE_CHECKING = False
@@ -314,6 +314,21 @@ def generic_function(fn: Any) -> Reduced:
     }
     default = registry.pop(object)
     return make_generic_function, (default,), (registry, more), None, None, fill_generic
+
+
+def generic_elsewhere(fn: Any) -> Reduced | None:
+    """How a generic function of another module is found, with what the script adds."""
+    name = fn.__module__
+    if name in NAMES or origins.way_of(name) not in (origins.BY_NAME, origins.HEADED):
+        return None
+    found: Any = sys.modules.get(name)
+    for part in fn.__qualname__.split("."):
+        found = getattr(found, part, None)
+    if found is not fn:
+        return None
+    pairs = {k: v for k, v in fn.registry.items() if is_of_main(k) or is_of_main(v)}
+    place = name, fn.__qualname__
+    return main_module.of_module, place, (pairs, {}), None, None, fill_generic
 
 
 def make_generic_function(default: Callable[..., Any]) -> Any:

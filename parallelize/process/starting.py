@@ -74,7 +74,6 @@ class Starter:
         self._last_worker = 0
         self._decimal_context: object = None  # of the thread of the first call
         self._patches: list[tuple[str, str, list[Part]]] = []
-        self._registered: list[Part] = []  # what the script has in copyreg, for one
         self._copied: dict[str, Holder] | None = None  # the names that a fork has
         origins.workers_have(sys.path)  # before the first call is pickled
 
@@ -93,21 +92,10 @@ class Starter:
 
         if self._settings.method != "fork":  # a copy has all of that
             self._decimal_context = interpreter_state.own_decimal_context()
-            self._registered = self._encoded_registered()
             self._patches = list(_encoded_patches())
         self._initializer = self._encoded_initializer()
         self._threads_each = max(1, cpu_count() // self._settings.max_workers)
         self._is_prepared = True
-
-    def _encoded_registered(self) -> list[Part]:
-        """What the script has registered of its own classes; what fails stays away."""
-        registered = interpreter_state.take_registered()
-        if not registered:
-            return []
-        try:
-            return pickling.dumps(registered)
-        except Exception:  # noqa: BLE001 - a call that needs it will fail, and say why
-            return []
 
     def _encoded_initializer(self) -> list[Part]:
         initializer, initargs = self._settings.initializer, self._settings.initargs
@@ -168,7 +156,6 @@ class Starter:
             "folder": (os.getpid(), _folder()),
             "names": self._process_names(worker),
             "state": None if self._settings.method == "fork" else self._state(),
-            "registered": self._registered or None,
             "patches": self._patches,
             "initializer": self._initializer or None,
             "threads": self._threads_each,

@@ -487,8 +487,6 @@ def _settle_in(settings: dict[str, Any]) -> None:
     folder.begin(*settings["folder"])
     if settings["state"] is not None:
         interpreter_state.apply(settings["state"])
-    if settings["registered"]:
-        interpreter_state.register(**pickling.loads(settings["registered"]))
     for each in settings["patches"]:
         with contextlib.suppress(Exception):  # a call that needs it will fail
             main_module.patch(pickling.loads, *each)
