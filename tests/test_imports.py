@@ -318,11 +318,11 @@ LAYERS = [
     ["process.segments"],
     ["process.culprit"],
     ["process.command", "process.page", "process.pickling", "process.transport"],
-    ["process.main_encoding"],
+    ["process.main_back", "process.main_encoding"],
     ["process.main_picture"],
     ["process.main_watch"],
     ["process.main_pickler"],
-    ["process.main_patches"],
+    ["process.main_patches", "process.main_parameters"],
     ["process.main_registered"],
     [
         "process.interpreter_state",

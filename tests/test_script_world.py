@@ -50,6 +50,7 @@ EXPECTED = {
     + ["[100, 7]"],
     "sums": ["[]"],
     "registered": ["True"],
+    "deep": ["1000"],
     "later": ["3", "True"],
     "settings": ["3", "0." + "142857" * 8 + "14"],
 }

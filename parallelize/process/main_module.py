@@ -26,7 +26,6 @@ functions of this file.
 
 from __future__ import annotations
 
-import io
 import marshal
 import pickle
 import sys
@@ -176,6 +175,11 @@ def begin_as_copy() -> None:
 
 def _space() -> dict[str, Any]:
     return vars(sys.modules["__main__"])
+
+
+def own_space() -> dict[str, Any]:
+    """In a worker: the names that its `__main__` has."""
+    return _space()
 
 
 # ---------------------------------------------------------------- receiving, building
@@ -591,50 +595,18 @@ for _use in _USES.split():
     setattr(Unusable, f"__{_use}__", Unusable._refuse)
 
 
-# ------------------------------------------------------------- from a worker, backwards
+# ------------------------------------------------------------ what the program has, too
 
 
-def encode_back(value: object, keep_inside: Keep | None = None) -> bytes:
-    """Pickle a value in a worker, for the program: that has its own `__main__`."""
-    with io.BytesIO() as file:
-        pickler = _backward_pickler()(file, 5, buffer_callback=keep_inside)
-        pickler.dump(value)
-        return file.getvalue()
-
-
-_pickler: Any = None  # a class that is made at first use has no name for checkers
-
-
-# Defined when first needed, as cloudpickle is loaded then.
-def _backward_pickler() -> Any:
-    global _pickler
-    if _pickler is not None:
-        return _pickler
-    from parallelize.process import by_value
-
-    class Backward(by_value.pickler(back=True)):  # type: ignore[misc]
-        """Pickles what the program has in its `__main__` as a name."""
-
-        def reducer_override(self, obj: Any) -> Any:
-            name = _name_in_program(obj)
-            if name:
-                return find, (name,)
-            return super().reducer_override(obj)
-
-    _pickler = Backward
-    return Backward
-
-
-def _name_in_program(obj: Any) -> str:
-    """The name by which the program has a function, class or sentinel, or none."""
-    if isinstance(obj, (types.FunctionType, type)):
-        name = qualified_name(obj, _space())
-    elif is_sentinel(obj):
-        name = next((n for n, each in _space().items() if each is obj), "")
-    else:
-        return ""
+def is_in_program(name: str) -> bool:
+    """In a worker: whether the program has sent what a dotted name begins with."""
     top = name.partition(".")[0]
-    return name if top in _latest or top in _own else ""
+    return top in _latest or top in _own
+
+
+def find_parameter(name: str, place: int) -> Any:
+    """The type parameter at a place of what stands in `__main__` under a name."""
+    return find(name).__type_params__[place]
 
 
 def qualified_name(obj: Any, space: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ import marshal
 import pickle
 import re
 import sys
+import threading
 import types
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +26,7 @@ from parallelize.process import (
     main_executors,
     main_imported,
     main_module,
+    main_parameters,
     main_reducers,
     origins,
 )
@@ -33,7 +35,14 @@ from parallelize.process.main_module import NAMES, find, meaning_of, registered
 from parallelize.process.main_units import Pickled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from parallelize.process.main_module import Keep
 
@@ -137,9 +146,42 @@ def define(values: dict[str, Any], space: dict[str, Any]) -> Pickled:
     try:
         return _defined(values, space)
     except Exception as error:  # noqa: BLE001 - the name is refused where it is used
+        if _is_of_depth(error):
+            with contextlib.suppress(Exception), _deeper():
+                return _defined(values, space)
         return _defined(
             {n: _Refused(value, error, n) for n, value in values.items()}, space
         )
+
+
+def _is_of_depth(error: BaseException) -> bool:
+    """Whether something is nested too deeply; cloudpickle has an error of its own."""
+    return isinstance(error, RecursionError) or isinstance(
+        error.__cause__, RecursionError
+    )
+
+
+#: How deeply steps in C may nest on Python 3.11: they take less of a stack than what
+#: this many calls of Python took before.
+_DEEPEST = 10_000
+
+
+@contextlib.contextmanager
+def _deeper() -> Generator[None, None, None]:
+    """Let values nest more deeply where calls in C count as those of Python do.
+
+    From Python 3.12 on they have a limit of their own.
+    """
+    before = sys.getrecursionlimit()
+    own_stack = threading.stack_size() == 0 and sys.platform == "linux"
+    if sys.version_info >= (3, 12) or before >= _DEEPEST or not own_stack:
+        yield
+        return
+    sys.setrecursionlimit(_DEEPEST)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 class _Refused:
@@ -205,7 +247,7 @@ def _held(
     else:
         objects = (each for _, each in memo.values() if each is not given)
     own = set(map(id, values.values()))  # the caller keeps them alive
-    held = {
+    held: dict[int, object] = {
         id(each): None if id(each) in own else each
         for each in objects
         if type(each) not in _NEVER_SHARED and not _travels_as_name(each, pickler.named)
@@ -251,6 +293,7 @@ class Forward(_Pickler):
         self.referred: dict[str, None] = {}
         self.looks_around = False
         self.modules: int | None = None
+        self.parameters: Mapping[int, tuple[str, int]] | None = None
         self.class_spaces: dict[int, dict[str, Any]] = {}
         self.cells: set[int] = set()
 
@@ -413,12 +456,21 @@ class Forward(_Pickler):
             return NotImplemented
         reduced = main_reducers.as_name(obj)
         if main_reducers.is_type_parameter(obj):
-            return main_reducers.rebuild(obj)
+            return self._parameter(obj) or main_reducers.rebuild(obj)
         if not isinstance(reduced, str) or not main_reducers.is_of_main(obj):
             return reduced
         return self._by_name(obj, self._place_of(obj, reduced)) or (
             main_reducers.rebuild(obj)
         )
+
+    def _parameter(self, obj: Any) -> tuple[Any, ...] | None:
+        """How a type parameter is found that something else of the script has."""
+        if self.parameters is None:
+            self.parameters = main_parameters.places(self.space)
+        place = self.parameters.get(id(obj))
+        if place is None or self._by_name(obj, place[0]) is None:
+            return None
+        return main_module.find_parameter, place
 
     def _partial(self, obj: Any) -> tuple[Any, ...]:
         args = tuple(self._or_names(obj.args))
@@ -472,6 +524,8 @@ class Definitions(Forward):
             reduced = super()._object(obj)
             if reduced is NotImplemented and self._has_default_way(obj):
                 reduced = obj.__reduce_ex__(5)
+        except RecursionError:
+            raise  # it is no fault of what is met last
         except Exception as error:  # noqa: BLE001 - of the user's own code
             name = self._global_name(obj)
             self.is_refused = self.is_refused or name in self.defined

@@ -161,6 +161,14 @@ def is_type_parameter(obj: Any) -> bool:
 _PARAMETERS = ("typing.TypeVar", "typing.ParamSpec", "typing.TypeVarTuple")
 
 
+def is_of_typing(obj: Any) -> bool:
+    """Whether an object is a type variable, a new type or an alias, and no class."""
+    kind = type(obj)
+    return kind.__module__ in ("typing", "typing_extensions") and (
+        f"{kind.__module__}.{kind.__qualname__}" in _REBUILT
+    )
+
+
 def _parameter(obj: Any) -> Reduced:
     about: dict[str, Any] = {}
     for name in ("__bound__", "__constraints__", "__default__"):

@@ -150,7 +150,9 @@ def dumps_back(value: object, place: Place = _nowhere) -> list[Part]:
 
 def _encode_back(value: object, keep_inside: Keep) -> bytes:
     sent = reductions.count()
-    data = origins.headed(main_module.encode_back(value, keep_inside), back=True)
+    from parallelize.process import main_back
+
+    data = origins.headed(main_back.encode(value, keep_inside), back=True)
     return data if sent == reductions.count() else reductions.MARK + data
 
 

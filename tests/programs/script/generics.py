@@ -61,3 +61,61 @@ if sys.version_info >= (3, 13):
     exec("class Given[T, U = int]: pass")
     check(lambda: [each.has_default() for each in Given.__type_params__])
     check(lambda: Given.__type_params__[1].__default__)
+
+
+# What comes back of these is what the script has.
+from typing import Callable, Generic, NewType, ParamSpec, TypeVar, TypeVarTuple, Union
+
+T, S = TypeVar("T"), TypeVar("S", bound=int)
+P, Ts = ParamSpec("P"), TypeVarTuple("Ts")
+Identity = NewType("Identity", int)
+
+
+class Box(Generic[T]):
+    pass
+
+
+def typed():
+    return T, S, P, Ts, Identity, Box[T], Box[int], Union[T, int], Callable[P, T]
+
+
+def is_same(one, other):
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return one is other or one == other
+
+
+def come_back(fn):
+    there = ex.submit(fn).result()
+    passed = ex.submit(lambda value: (value, is_same(value, fn())), fn()).result()
+    check(lambda: True, want=repr(is_same(there, fn()) and passed[1]))
+    check(lambda: True, want=repr(is_same(passed[0], fn())))
+
+
+come_back(typed)
+RESULTS = """
+def several[T: int, *Ts, **P](x: T) -> T: return x
+@processed
+def decorated[D](x: D) -> D: return x
+class Outer[U]:
+    def method[V](self, x: V) -> V: return x
+    @classmethod
+    def made[W](cls, x: W) -> W: return x
+    class Inner[T]: pass
+    def own(self): return U
+type Alias = int | list[Alias]
+type Items[I] = list[I]
+def parameters():
+    inner = Outer.Inner.__type_params__, decorated.__wrapped__.__type_params__
+    methods = Outer.method.__type_params__, Outer.made.__type_params__
+    return several.__type_params__, Outer.__type_params__, *inner, *methods
+def aliases(): return Alias, Items, Items[int], list[Alias], Items.__type_params__
+def through(): return Outer().own(), Outer[int]
+def local():
+    def inner[Q](x: Q): return Q
+    return inner(1).__name__
+"""
+if sys.version_info >= (3, 12):
+    exec(RESULTS)
+    for fn in (parameters, aliases, through, local):
+        come_back(fn)
