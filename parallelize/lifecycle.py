@@ -18,6 +18,7 @@ own stack. Those of this library take none: what is to be done they hand to `lat
 
 from __future__ import annotations
 
+import _thread
 import enum
 import os
 import sys
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _new_lock = locks.reentrant("lifecycle")
+
+#: Whether threads may be daemons. In an interpreter beside the main one they may not:
+#: it ends when all of them have ended, and tells `register`'s owners of that before.
+daemons: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
 
 
 class Owner(Protocol):
@@ -124,7 +129,7 @@ def _start_doing() -> None:
     # What is done may ask for the running thread, which has to be one that is known.
     name = "parallelize-collected"
     with suppress(RuntimeError):
-        thread = threading.Thread(target=_be_doing, name=name, daemon=True)
+        thread = threading.Thread(target=_be_doing, name=name, daemon=daemons)
         _doing.add(thread)
         try:
             thread.start()

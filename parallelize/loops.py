@@ -22,7 +22,7 @@ import threading
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from parallelize import locks
+from parallelize import lifecycle, locks
 from parallelize.clock import monotonic
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class LoopThread:
         # hold what is in it.
         own = {"context": Context()} if sys.version_info >= (3, 14) else {}
         # Any, as not every Python has the argument.
-        options: dict[str, Any] = {"name": name, "daemon": True, **own}
+        options: dict[str, Any] = {"name": name, "daemon": lifecycle.daemons, **own}
         self._thread = make_thread(target=self._run, **options)
 
     def prepares(

@@ -20,7 +20,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from parallelize import locks
+from parallelize import lifecycle, locks
 from parallelize.waiting import NESTED, here
 
 if TYPE_CHECKING:
@@ -70,9 +70,10 @@ class Service:
         self._put_by: deque[Action] = deque()  # callbacks for these
 
     def _new_thread(self) -> threading.Thread:
-        # A daemon: what is to be waited for at the end of the program knows of it.
+        # A daemon, if it may be: what is to be waited for at the end of the program
+        # knows of it.
         return threading.Thread(
-            target=self._run, args=(self,), name=self._name, daemon=True
+            target=self._run, args=(self,), name=self._name, daemon=lifecycle.daemons
         )
 
     def start(self) -> None:

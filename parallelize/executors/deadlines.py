@@ -6,7 +6,7 @@
 ```
 
 The thread starts with the first deadline. Without deadlines it sleeps without
-end: it never wakes up just to look.
+end: it never wakes up just to look. Where no thread may be a daemon it ends then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from parallelize import locks
+from parallelize import lifecycle, locks
 from parallelize.agenda import Agenda, Deadline
 from parallelize.clock import bounded, monotonic
 from parallelize.services import Service
@@ -51,6 +51,8 @@ class _Timer(Agenda):
     def one_is_void(self) -> None:
         with self._changed:
             super().one_is_void()
+            if not lifecycle.daemons:
+                self._changed.notify()
 
     def _start(self, deadline: Deadline) -> None:
         service = Service("parallelize-deadlines", self._run)
@@ -70,16 +72,23 @@ class _Timer(Agenda):
                     self._service = None
 
     def _turn(self) -> bool:
-        self._next().meet()
+        due = self._next()
+        if due is None:
+            return False
+        due.meet()
         return True
 
-    def _next(self) -> Deadline:
+    def _next(self) -> Deadline | None:
+        """Wait for the next deadline; None where the thread is to end without any."""
         with self._changed:
             while True:
                 due = self.take_due(monotonic())
                 if due is not None:
                     return due
                 when = self.nearest()
+                if when is None and not lifecycle.daemons:
+                    self._service = None  # the next deadline starts another
+                    return None
                 self._changed.wait(
                     None if when is None else bounded(when - monotonic())
                 )

@@ -80,7 +80,7 @@ def dump(file: TextIO | None = None, *, timeout: float = 2.0) -> None:
         target=_collect,
         args=(parts, seconds, asking),
         name="parallelize-dump",
-        daemon=True,
+        daemon=lifecycle.daemons,
     )
     try:
         thread.start()
@@ -122,7 +122,7 @@ def dump_on_signal(number: int | None = None, file: TextIO | None = None) -> Non
     def handler(_: int, __: FrameType | None) -> None:
         # The thread that was interrupted goes on at once, whatever it holds.
         thread = threading.Thread(
-            target=dump, args=(file,), name="parallelize-dump", daemon=True
+            target=dump, args=(file,), name="parallelize-dump", daemon=lifecycle.daemons
         )
         try:
             thread.start()

@@ -129,7 +129,7 @@ def is_patched() -> bool:
 
 
 def thread(target: Callable[[], object], name: str, **options: Any) -> threading.Thread:
-    """Make a daemon thread of the system, which `threading` knows unless patched.
+    """Make a thread of the system, which `threading` knows unless it is patched.
 
     Args:
         target: What it runs.
@@ -137,7 +137,9 @@ def thread(target: Callable[[], object], name: str, **options: Any) -> threading
         **options: More for `threading.Thread`, where that is the system's.
     """
     if not is_patched():
-        options["daemon"] = True
+        from parallelize.lifecycle import daemons  # not for workers to load
+
+        options["daemon"] = daemons
         return threading.Thread(target=target, name=name, **options)
     # It has what threads of ours are asked for.
     return Thread(target)  # type: ignore[return-value]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.clock import monotonic
 from parallelize.futures import unended
+from parallelize.lifecycle import daemons
 from parallelize.threads.absence import Absence
 from parallelize.threads.tasks import Task
 from parallelize.waiting import here
@@ -48,7 +49,7 @@ class Worker(threading.Thread):
         # From 3.14 on a thread may start in a copy of its maker's context and would
         # hold what is in it.
         context = {"context": Context()} if sys.version_info >= (3, 14) else {}
-        super().__init__(name=name, daemon=True, **context)  # type: ignore[arg-type]
+        super().__init__(name=name, daemon=daemons, **context)  # type: ignore[arg-type]
         self.engine: Crew = engine
         self.running: Task | None = None
         self.since: float = monotonic()
