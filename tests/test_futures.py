@@ -411,10 +411,10 @@ def test_a_future_does_not_travel_by_itself():
 def test_disown():
     future, seen = running(), []
     future.add_done_callback(seen.append)
-    future._guard.acquire()  # as a thread that the child does not have
     other = threading.Thread(target=future.disown)
-    other.start()
-    other.join(20)
+    with future._guard:  # as by a thread that the child does not have
+        other.start()
+        other.join(20)
     with pytest.raises(RuntimeError, match="parent process"):
         future.result(timeout=1)
     assert seen == []
