@@ -146,6 +146,26 @@ def held(lock: threading.RLock, action: Callable[..., R], *args: object) -> R:
         raise
 
 
+def if_free(lock: threading.RLock, action: Callable[[], object]) -> bool:
+    """Do something under a lock, as `held` does, unless that would have to wait.
+
+    Returns:
+        Whether it is done.
+    """
+    before = depth(lock)
+    try:
+        if not lock.acquire(blocking=False):
+            return False
+        try:
+            action()
+        finally:
+            lock.release()
+    except BaseException:
+        release_to(lock, before)
+        raise
+    return True
+
+
 def is_interrupt(error: BaseException) -> bool:
     """Whether it is a Ctrl-C that arrived just now, not an error of the user's code.
 

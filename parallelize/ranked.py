@@ -197,7 +197,7 @@ def maker(
 
 
 #: Functions that return with a lock that they have taken, to those that let it go.
-_HANDED_ON = ("__enter__", "acquire", "acquire_now")
+_HANDED_ON = ("__enter__", "acquire")
 
 
 def left() -> set[str]:

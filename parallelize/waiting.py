@@ -197,18 +197,22 @@ class Patient:
         # Reentrant for finalisers and signal handlers.
         self._lock = _new_lock()
 
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            with away():
-                self._lock.acquire()
+    def held(self, action: Callable[[], T]) -> T:
+        """Do something in one's turn, which is over afterwards although Ctrl-C came."""
+        lock = self._lock
+        before = locks.depth(lock)
+        try:
+            if not lock.acquire(blocking=False):
+                with away():
+                    lock.acquire()
+            try:
+                return action()
+            finally:
+                lock.release()
+        except BaseException:
+            locks.release_to(lock, before)
+            raise
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def acquire_now(self) -> bool:
-        """Take it if it is free; True if so, and then `release` it."""
-        return self._lock.acquire(blocking=False)
-
-    def release(self) -> None:
-        """Let it go."""
-        self._lock.release()
+    def if_free(self, action: Callable[[], object]) -> None:
+        """Do something in one's turn if it can begin at once."""
+        locks.if_free(self._lock, action)

@@ -405,11 +405,7 @@ class Core:
 
     def _close_source(self) -> None:
         # Whoever is reading just now comes by here when it has read.
-        if self._reading.acquire(blocking=False):
-            try:
-                self.source.close()
-            finally:
-                self._reading.release()
+        locks.if_free(self._reading, self.source.close)
 
 
 class Spent:

@@ -91,9 +91,11 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
 
         def __next__(self) -> T:
             """Return the next result; the threads that read one map take turns."""
-            with self._reader.turn:
-                self._reader.drop_if_closed()
-                return super().__next__()
+            return self._reader.turn.held(self._step)
+
+        def _step(self) -> T:
+            self._reader.drop_if_closed()
+            return super().__next__()
 
     def __aiter__(self) -> Self:
         return self

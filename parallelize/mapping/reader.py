@@ -107,14 +107,13 @@ class Reader(Generic[T]):
 
     def _ask(self, _: None) -> T:
         """Be the tail: return an item, or raise StopIteration to let a block follow."""
-        return self._opened(*self._next(), StopIteration)
+        return self._opened(*self.turn.held(self._next), StopIteration)
 
     def _next(self) -> tuple[Any, _Row]:
-        with self.turn:
-            outcome = self._at_hand()
-            if outcome is _NOTHING:
-                outcome = self._fetch()
-            return outcome, (self._part, len(self._sealed))
+        outcome = self._at_hand()
+        if outcome is _NOTHING:
+            outcome = self._fetch()
+        return outcome, (self._part, len(self._sealed))
 
     def _at_hand(self) -> Any:
         for item in self.ready:
@@ -313,11 +312,8 @@ class Reader(Generic[T]):
         # Who is in the middle of a step may wait there for what ends by this.
         if STEPS_ARE_WHOLE:
             self._count_given()
-        elif self.turn.acquire_now():
-            try:
-                self._count_given()
-            finally:
-                self.turn.release()
+        else:
+            self.turn.if_free(self._count_given)
         self._core.close()
         if self._progress is not None:
             self._progress.close()

@@ -99,11 +99,7 @@ class Inline:
     def close(self) -> None:
         """Close the generator: now, or if it runs just now after its step."""
         self._is_closed = True
-        if self._running.acquire(blocking=False):
-            try:
-                self._finish()
-            finally:
-                self._running.release()
+        locks.if_free(self._running, self._finish)
 
     def dropped(self) -> None:
         """Close it, as its reader is gone; runs wherever garbage is collected."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from harness import run
 
-STEPS = """
+INTERRUPTED = """
 from functools import partial
 from opcode import opname
 import parallelize
@@ -58,7 +58,9 @@ def in_time(call):
     thread.start()
     thread.join(5)
     return got
+"""
 
+CALLS = """
 def number(text): return int(text)
 def submit(ex): return lambda: ex.submit(int, "3")
 def timed(ex): return partial(parallelized(ex, timeout=60)(number), "3")
@@ -113,7 +115,33 @@ print(steps > 10)
 )
 def test_ctrl_c_at_each_step(pool: str, fresh: bool, workers: int, call: str) -> None:
     """A worker of the pool is to be started (it is fresh), or has to be woken."""
-    program = STEPS.replace("WORKERS", str(workers)).replace("FRESH", str(fresh))
+    program = (
+        (INTERRUPTED + CALLS)
+        .replace("WORKERS", str(workers))
+        .replace("FRESH", str(fresh))
+    )
     done = run(program.replace("MADE", call).replace("POOL", pool), timeout=60)
     assert done.lines == ["True"]
     assert (done.code, done.err) == (0, "")
+
+
+MAPS = """
+ex, step, more = POOL(2), 0, True
+while more:
+    step += 1
+    results = ex.map(int, "12345678", chunksize=1)
+    more = interrupted(lambda: [*results], step)
+    others = in_time(lambda: [*results])
+    if not others or others[0] not in ([1, 2, 3, 4, 5, 6, 7, 8][n:] for n in range(9)):
+        print(step, others, flush=True)
+        os._exit(1)
+ex.shutdown()
+print(step > 10)
+"""
+
+
+@pytest.mark.parametrize("pool", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
+def test_ctrl_c_at_each_step_of_a_reader_leaves_the_map_to_others(pool: str) -> None:
+    """They end, even if what was at hand is lost."""
+    done = run(INTERRUPTED + MAPS.replace("POOL", pool), timeout=60)
+    assert done.lines[-1:] == ["True"], done.out
