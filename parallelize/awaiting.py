@@ -65,7 +65,10 @@ async def value_of(future: Future[T]) -> T:
         raise asyncio.CancelledError
     if is_heavy(future._sealed):
         await asyncio.to_thread(future.exception)
-    return future.result()
+    try:
+        return future.result()
+    finally:
+        del future  # the error's traceback holds this frame
 
 
 async def _end_of(future: Future[T], loop: asyncio.AbstractEventLoop) -> None:

@@ -195,7 +195,10 @@ def run_rows(
     """Call ``fn`` with each row; return the outcomes and the seconds it took."""
     begun = perf_counter()
     outcomes = [run_retrying(fn, row, {}, options) for row in rows]
-    return outcomes, perf_counter() - begun
+    try:
+        return outcomes, perf_counter() - begun
+    finally:
+        del outcomes  # it holds errors, whose tracebacks lead to this frame
 
 
 def run_retrying(

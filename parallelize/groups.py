@@ -97,7 +97,10 @@ class TaskGroup:
             self._members.give_up_place()
             raise
         self._members.add(future)
-        return future
+        try:
+            return future
+        finally:
+            del future  # an error of a call that ran in this thread leads here
 
     def __enter__(self) -> Self:
         self._members.enter()

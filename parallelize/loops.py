@@ -20,6 +20,7 @@ import os
 import sys
 import threading
 from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from parallelize import lifecycle, locks
@@ -231,7 +232,10 @@ def run_to_end(
         with asyncio.Runner() as runner:
             by_real_clock(runner)
             outcome = runner.run(_outcome_of(coroutine))
-    return outcome.open()
+    try:
+        return outcome.open()
+    finally:
+        del outcome  # the error's traceback holds this frame
 
 
 def by_real_clock(runner: asyncio.Runner) -> asyncio.AbstractEventLoop:
@@ -288,13 +292,17 @@ def apart(call: Callable[[], T]) -> T:
 
     from parallelize.waiting import standing_in
 
-    def outcome() -> _Outcome[T]:
-        try:
-            return _Outcome(call())
-        except BaseException as error:  # noqa: BLE001 - it is raised here
-            return _Outcome(error=error)
-
+    # That executor takes an error that is false for none, and its frames, to which an
+    # error leads, hold what a call returns: so it returns nothing.
+    outcomes: list[_Outcome[T]] = []
     with ThreadPoolExecutor(1) as thread:
-        # As a value: that executor takes an error that is false for none.
-        in_turn = standing_in(outcome)
-        return thread.submit(copy_context().run, in_turn).result().open()
+        in_turn = standing_in(partial(_note_outcome, call, outcomes))
+        thread.submit(copy_context().run, in_turn).result()
+    return outcomes.pop().open()
+
+
+def _note_outcome(call: Callable[[], T], outcomes: list[_Outcome[T]]) -> None:
+    try:
+        outcomes.append(_Outcome(call()))
+    except BaseException as error:  # noqa: BLE001 - who called it raises it
+        outcomes.append(_Outcome(error=error))

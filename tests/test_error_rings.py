@@ -1,18 +1,59 @@
-"""An error that was read keeps nothing alive of the call that has raised it."""
+"""An error that was read keeps nothing alive of the call that has raised it.
+
+That is looked at without the garbage collector: no ring of references leads from an
+error, by its traceback and the frames there, back to itself.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 
 import pytest
 
 import tasks
-from parallelize import shutdown, threaded
+from factories import make
+from parallelize import TaskGroup, gather, shutdown, threaded
+
+KINDS = ["thread", "serial", "process-default"]
 
 
 class Thing:
     pass
+
+
+seen: list[weakref.ref[Thing]] = []
+
+
+def note():
+    thing = Thing()
+    seen.append(weakref.ref(thing))
+    return thing
+
+
+def failing(*_):
+    thing = note()
+    raise LookupError(len(vars(thing)))
+
+
+async def failing_later(*_):
+    failing()
+
+
+def failing_items():
+    yield 1
+    failing()
+
+
+async def failing_items_later():
+    yield 1
+    failing()
+
+
+def failing_input():
+    yield 1
+    failing()
 
 
 @pytest.fixture(autouse=True)
@@ -21,29 +62,105 @@ def end_of_pools():
     shutdown()
 
 
+@pytest.fixture
+def without_gc():
+    seen.clear()
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.mark.parametrize("options", [{}, {"retries": 1}, {"timeout": 50}])
-def test_an_error_that_was_read_is_in_no_ring(options):
-    seen = []
-
-    def failing():
-        thing = Thing()
-        seen.append(weakref.ref(thing))
-        raise LookupError
-
+def test_an_error_that_was_read_is_in_no_ring(options, without_gc):
     def read():
         with pytest.raises(LookupError):
             threaded(**options)(failing)().result(30)
 
-    gc.collect()
-    gc.disable()
+    read()
+    make_idle(threaded(tasks.double))
+    assert [thing() for thing in seen] == [None] * (1 + options.get("retries", 0))
+
+
+def in_group(f):
+    with TaskGroup() as group:
+        group.start(f)
+
+
+WAYS = {
+    "call": lambda f: f().result(30),
+    "error": lambda f: f().exception(30),
+    "retries": lambda f: f.options(retries=1)().result(30),
+    "timeout": lambda f: f.options(timeout=50)().result(30),
+    "limit": lambda f: f.options(limit=1)().result(30),
+    "map": lambda f: list(f.map([1, 2, 3])),
+    "map of single rows": lambda f: list(f.map([1, 2, 3], chunksize=1)),
+    "map with retries": lambda f: list(f.options(retries=1).map([1, 2, 3])),
+    "map as completed": lambda f: list(f.map([1, 2, 3], ordered=False)),
+    "errors of a map": lambda f: list(f.map([1, 2], return_exceptions=True)),
+    "input": lambda f: list(f.map(failing_input())),
+    "map of a map": lambda f: list(threaded(tasks.double).map(f.map([1, 2]))),
+    "gather": lambda f: gather(f()).result(30),
+    "group": in_group,
+    "argument": lambda f: f.options()(f()).result(30),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fn", [failing, failing_later])
+def test_nor_is_it_however_it_is_read(fn, way, kind, without_gc):
+    with make(kind) as executor:
+        swallow(WAYS[way], threaded(executor=executor)(fn))
+        make_idle(threaded(executor=executor)(tasks.double))
+        assert [thing() for thing in seen] == [None] * len(seen)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fn", [failing_items, failing_items_later])
+def test_nor_is_that_of_a_stream(fn, kind, without_gc):
+    with make(kind) as executor:
+        swallow(lambda f: list(f()), threaded(executor=executor)(fn))
+        make_idle(threaded(executor=executor)(tasks.double))
+        assert [thing() for thing in seen] == [None] * len(seen)
+
+
+async def items_of(iterator):
+    return [each async for each in iterator]
+
+
+LATER = {
+    "await": lambda f: f(),
+    "async for": lambda f: items_of(f.map([1, 2, 3])),
+    "gather": lambda f: gather(f()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", LATER)
+@pytest.mark.parametrize("fn", [failing, failing_later])
+def test_nor_is_it_in_a_loop(fn, way, kind, without_gc):
+    async def main(f):
+        mine = note()
+        try:
+            await LATER[way](f)
+        except LookupError:
+            assert mine
+
+    with make(kind) as executor:
+        asyncio.run(main(threaded(executor=executor)(fn)))
+        make_idle(threaded(executor=executor)(tasks.double))
+        assert [thing() for thing in seen] == [None] * len(seen)
+
+
+def swallow(way, f):
+    mine = note()  # what its caller has is in the traceback, too
     try:
-        read()
-        make_idle()
-        assert [thing() for thing in seen] == [None] * (1 + options.get("retries", 0))
-    finally:
-        gc.enable()
+        way(f)
+    except LookupError:
+        assert mine
 
 
-def make_idle():
+def make_idle(double):
     """Have threads run something else, so that they hold nothing."""
-    list(threaded(tasks.double).map(range(100), chunksize=1))
+    list(double.map(range(100), chunksize=1))

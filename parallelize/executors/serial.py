@@ -83,7 +83,10 @@ class SerialExecutor(Executor):
             call.make()
         finally:
             self._gate.leave(call.future)
-        return call.future
+        try:
+            return call.future
+        finally:
+            del call  # its error's traceback leads to this frame
 
     def _start_stream(
         self,
@@ -145,14 +148,17 @@ class _SerialCall(Call):
 
     def make(self) -> None:
         """Wait for what the call needs, and run it."""
-        failure = dependencies.first_failure(self.waits_for)  # waits for them
-        if failure is not None:
-            self.future.set_exception(failure.error)
-            name_failure(self.future, self.fn, self.options)
-        elif self.options.limit is None or _holds(self.options.limit):
-            self._run()
-        else:
-            self._run_limited(self.options.limit)
+        try:
+            failure = dependencies.first_failure(self.waits_for)  # waits for them
+            if failure is not None:
+                self.future.set_exception(failure.error)
+                name_failure(self.future, self.fn, self.options)
+            elif self.options.limit is None or _holds(self.options.limit):
+                self._run()
+            else:
+                self._run_limited(self.options.limit)
+        finally:
+            del self  # its error's traceback leads to this frame, and those below
 
     def _run_limited(self, limit: Limit) -> None:
         self.turn = Latch()
@@ -170,6 +176,7 @@ class _SerialCall(Call):
                 self._run()
         finally:
             here.limits = outer
+            del self
 
     def _run(self) -> None:
         if not self.future.claim():
@@ -182,10 +189,13 @@ class _SerialCall(Call):
                 value = self.context.run(self._retried, self.args, self.kwargs)
         finally:
             here.depth -= 1
-        if type(value) is Failure:
-            _fail(self, value.error)
-        else:
-            _settle(self.future, value)
+        try:
+            if type(value) is Failure:
+                _fail(self, value.error)
+            else:
+                _settle(self.future, value)
+        finally:
+            del self, value
 
     def _outcome(self) -> Any:
         try:
@@ -193,11 +203,18 @@ class _SerialCall(Call):
             kwargs = dependencies.filled(self.kwargs)
         except Exception as error:  # noqa: BLE001 - of a container that has futures
             return Failure(error)
-        return self._retried(args, kwargs)
+        try:
+            return self._retried(args, kwargs)
+        finally:
+            del self
 
     def _retried(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        wanted = self.future.may_repeat
-        return run_retrying(self.fn, args, kwargs, self.options, wanted)
+        try:
+            return run_retrying(
+                self.fn, args, kwargs, self.options, self.future.may_repeat
+            )
+        finally:
+            del self
 
 
 def _settle(future: Future[Any], value: Any) -> None:

@@ -230,7 +230,10 @@ class Core:
             return False
         if self.source.error is not None:
             error, self.source.error = self.source.error, None
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
         return True
 
     # Calls go out ...
@@ -264,6 +267,7 @@ class Core:
             raise
         else:
             self._keep(chunk, begun)
+            del begun  # as in _start_one
 
     def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> Begun:
         def deliver(first: int, outcomes: Sequence[Any], seconds: float) -> None:
@@ -278,7 +282,10 @@ class Core:
         future.add_done_callback(
             lambda done: self._deliver(chunk, 0, [Settled(done)], 0.0)
         )
-        return Begun(future.cancel, lambda: (future,))
+        try:
+            return Begun(future.cancel, partial(_alone, future))
+        finally:
+            del future  # an error of a call that ran in this thread leads here
 
     def _take_back(self, chunk: Chunk) -> None:
         with self._arrived:
@@ -406,6 +413,10 @@ class Core:
     def _close_source(self) -> None:
         # Whoever is reading just now comes by here when it has read.
         locks.if_free(self._reading, self.source.close)
+
+
+def _alone(future: Future[Any]) -> tuple[Future[Any]]:
+    return (future,)
 
 
 class Spent:

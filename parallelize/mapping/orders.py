@@ -34,7 +34,6 @@ class Chunk:
         "failed",
         "given",
         "missing",
-        "parts",
         "rows",
         "start",
     )
@@ -47,7 +46,6 @@ class Chunk:
         self.failed: dict[int, tuple[Any, ...]] = {}
         self.begun: Begun | None = None
         self.given: int = 0  # rows handed to the reader
-        self.parts: dict[int, Part] = {}  # what came, by its first row
 
 
 class Part(NamedTuple):
@@ -98,6 +96,9 @@ class InOrder:
 
     def __init__(self) -> None:
         self._chunks: deque[Chunk] = deque()
+        # What came, by chunk and first row. (In the chunk it would be a ring: errors
+        # of rows that nobody reads, and all that they hold, would stay for a while.)
+        self._parts: dict[tuple[Chunk, int], Part] = {}
 
     def begun(self, chunk: Chunk) -> None:
         """Stand at the end of the row."""
@@ -105,14 +106,14 @@ class InOrder:
 
     def arrived(self, part: Part) -> None:
         """Wait for the turn."""
-        part.chunk.parts[part.first] = part
+        self._parts[part.chunk, part.first] = part
 
     def take(self) -> Part | None:
         """Return what came of the oldest chunk, as far as it is complete."""
         if not self._chunks:
             return None
         head = self._chunks[0]
-        part = head.parts.pop(head.given, None)
+        part = self._parts.pop((head, head.given), None)
         if part is not None:
             head.given += len(part.outcomes)
             if head.given == head.count:
@@ -121,7 +122,8 @@ class InOrder:
 
     def ready(self) -> bool:
         """Whether the next of the oldest chunk has come."""
-        return bool(self._chunks) and self._chunks[0].given in self._chunks[0].parts
+        head = self.head()
+        return head is not None and (head, head.given) in self._parts
 
     def head(self) -> Chunk | None:
         """The oldest chunk."""

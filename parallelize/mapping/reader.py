@@ -113,7 +113,10 @@ class Reader(Generic[T]):
         outcome = self._at_hand()
         if outcome is _NOTHING:
             outcome = self._fetch()
-        return outcome, (self._part, len(self._sealed))
+        try:
+            return outcome, (self._part, len(self._sealed))
+        finally:
+            del outcome  # as in _fetch
 
     def _at_hand(self) -> Any:
         for item in self.ready:
@@ -142,7 +145,10 @@ class Reader(Generic[T]):
             raise
         if outcome is _NOTHING:
             raise StopIteration
-        return outcome
+        try:
+            return outcome
+        finally:
+            del outcome  # an error of a call that ran in this thread leads here
 
     def _let_it_follow(self) -> bool:
         """Put the block that is at hand behind the tail, where that pays."""

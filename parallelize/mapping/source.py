@@ -115,6 +115,7 @@ class Source:
         if self._drawing:
             return  # an iterator ends the map it feeds; who draws comes by again
         iterators = self._iterators
+        self.error = None  # nobody is to get it any more
         self._end(Input.CLOSED)
         for iterator in iterators:
             close = getattr(iterator, "close", None)

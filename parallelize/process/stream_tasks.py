@@ -198,6 +198,7 @@ class StreamTask(CallTask):
             self.pool.places += 1 if is_held else -1
 
     def _over(self) -> None:
+        self._channel.moved = bool  # nothing is to be told any more
         with self.pool.lock:
             if self._is_held:
                 self._is_held = False

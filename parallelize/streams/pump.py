@@ -108,6 +108,7 @@ class _AsyncPump:
                 raise
         finally:
             self._runs = False
+            task = None  # what it comes to may be an error, which leads to this frame
 
     async def _run(self) -> None:
         sink = self._sink

@@ -102,8 +102,11 @@ class RowsRun:
         left = task.count - len(outcomes)
         if left and not self._cancelled:
             self.share(reached, reached + left)
-        if outcomes:
-            self._rows.deliver(task.first, outcomes, perf_counter() - begun)
+        try:
+            if outcomes:
+                self._rows.deliver(task.first, outcomes, perf_counter() - begun)
+        finally:
+            del outcomes  # it holds errors, whose tracebacks lead to this frame
 
     def _run_into(self, outcomes: list[Any], task: RowsTask) -> None:
         here = copy_context()
