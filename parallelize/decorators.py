@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from parallelize import ahead
-from parallelize.callables import check_function, innermost, is_generator
+from parallelize.callables import check_function, innermost, is_generator, undecorated
 from parallelize.choice import Where
 from parallelize.function import ParallelFunction
 from parallelize.kinds import adapt, inside_interpreter, inside_worker
@@ -105,7 +105,8 @@ class Decorator:
     def __call__(self, fn: Callable[..., Any], /) -> ParallelFunction[..., Any, Any]:
         """Decorate the function."""
         check_function(fn)
-        if isinstance(innermost(fn), ParallelFunction):
+        # A callable object may have it from its class.
+        if isinstance(innermost(fn), ParallelFunction) or undecorated(fn) is not None:
             msg = (
                 f"{fn!r} is decorated already, and a future of a future is of no use: "
                 "change it by its .options(), or decorate its .__wrapped__"

@@ -524,6 +524,12 @@ def test_no_error_at_all_may_be_retried():
     assert calls == [1]
 
 
+class Caller:
+    @threaded
+    def __call__(self, x):
+        return x
+
+
 @pytest.mark.parametrize("outer", [threaded, processed, parallelized("serial")])
 @pytest.mark.parametrize(
     "inner",
@@ -533,8 +539,18 @@ def test_no_error_at_all_may_be_retried():
         staticmethod(threaded(decorated.plain)),
         functools.partial(threaded(decorated.plain), 1),
         Shop(10).sell,
+        Caller(),
+        functools.partial(Caller(), 1),
     ],
-    ids=["threaded", "processed", "static", "partial", "method"],
+    ids=[
+        "threaded",
+        "processed",
+        "static",
+        "partial",
+        "method",
+        "object",
+        "its partial",
+    ],
 )
 def test_what_is_decorated_is_not_decorated_again(outer, inner):
     with pytest.raises(TypeError, match=r"decorated already.*\.options\(\)"):
@@ -994,3 +1010,21 @@ def test_functions_of_main(tmp_path):
         "13 9",
         "True",
     ]
+
+
+@threaded
+def annotated_items(n: int) -> typing.Iterator[int]:
+    yield n
+
+
+@threaded
+def plain_items(n):
+    yield n
+
+
+def test_a_generator_function_shows_its_own_annotations():
+    """Not those of the class, which no name finds here."""
+    hints = {"n": int, "return": typing.Iterator[int]}
+    assert typing.get_type_hints(annotated_items) == hints
+    assert inspect.get_annotations(annotated_items) == hints
+    assert typing.get_type_hints(plain_items) == {}

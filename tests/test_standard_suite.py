@@ -51,7 +51,7 @@ DIFFERS = {
     "*.test_shutdown_no_wait_max_tasks_gh119592": FINISHES,
     "*.test_gc_during_max_tasks_worker_exit_gh152967": FINISHES,
     # When processes start, and how.
-    "*.test_saturation": UNPICKLED,
+    "ProcessPool*.test_saturation": UNPICKLED,
     "*.test_processes_terminate": UNPICKLED,
     "*Fork*.test_max_tasks_per_child": "max_tasks_per_child may go with fork",
     "*.test_max_tasks_per_child_defaults_to_spawn_context": "it is no reason to spawn",

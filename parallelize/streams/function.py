@@ -59,6 +59,9 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
 
     _gives_futures: ClassVar[bool] = False
 
+    if not TYPE_CHECKING:
+        del __annotations__  # noqa: F821 - they would pass for those of its functions
+
     def __init__(self, fn: Callable[P, W], where: Where, options: CallOptions) -> None:
         _refuse_retries(options)
         super().__init__(fn, where, options)
