@@ -20,18 +20,24 @@ import parallelize
 import tasks
 from parallelize import ClusterLost, DaskExecutor, WorkerDied, parallelized, using
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address=None,
-        silence_logs=logging.CRITICAL,
-    ) as made:
+    # Each death costs seconds, and on a busy machine keepers of workers give up at last.
+    once = {"distributed.scheduler.allowed-failures": 1}
+    with (
+        dask.config.set(once),
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as made,
+    ):
         yield made
 
 
