@@ -51,6 +51,7 @@ EXPECTED = {
     "sums": ["[]"],
     "registered": ["True"],
     "deep": ["1000"],
+    "ordinary": ["True"],
     "later": ["3", "True"],
     "settings": ["3", "0." + "142857" * 8 + "14"],
 }

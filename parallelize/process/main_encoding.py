@@ -153,7 +153,7 @@ def _key(fn: types.FunctionType, qualname: str) -> bytes | None:
     top, *parts = qualname.split(".")
     found = world.space().get(top)
     for part in parts:
-        found = getattr(found, part, None)
+        found = main_module.attribute(found, part)
     wrappers = main_module.wrappers_round(fn, found)
     if wrappers is None:
         return None

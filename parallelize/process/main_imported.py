@@ -99,7 +99,7 @@ def _inside(
 
 
 def _space_of(value: object) -> Mapping[str, Any]:
-    space = getattr(value, "__dict__", None)
+    space = main_module.attribute(value, "__dict__")
     return space if isinstance(space, (dict, MappingProxyType)) else {}
 
 
@@ -128,13 +128,13 @@ def reduced(obj: Any, *, with_state: bool) -> Reduced | None:
     kind = type(obj)
     if not main_module.has_default_reduce(kind) or not main_module.is_of_python(kind):
         return None
-    has_state = bool(getattr(obj, "__dict__", None)) or obj.__getstate__() is not None
+    state = main_module.attribute(obj, "__dict__") or {}
+    has_state = bool(state) or obj.__getstate__() is not None
     if has_state and not with_state:
         return None
     place = place_of(obj) or (None if has_state else _beside_its_class(obj))
     if place is None:
         return None
-    state = getattr(obj, "__dict__", None) or {}
     more = {name: value for name, value in state.items() if _is_sent(value)}
     return main_module.of_module, place, more or None, None, None, main_module.bring_up
 

@@ -208,7 +208,7 @@ class _Looker:
         if kind.__module__.partition(".")[0] == "parallelize":
             return self._apart(value, _parts_of_decorated)
         if kind.__module__ in NAMES and _is_plain(kind):
-            return self.look_at(kind) and self._apart(value, _parts_of_instance)
+            return self._apart(value, _parts_of_instance)
         return len(self.looks.sums) < MOST_SUMS and self.look_at_pickle(value)
 
     def _apart(self, value: Any, read: Read) -> bool:
@@ -247,7 +247,7 @@ def _parts_of_class(cls: Any) -> Sequence[Any]:
 
 
 def _parts_of_instance(value: Any) -> Sequence[Any]:
-    return _items(vars(value))
+    return [type(value), *_items(vars(value))]
 
 
 def _parts_of_decorated(value: Any) -> Sequence[Any]:

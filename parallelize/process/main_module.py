@@ -290,11 +290,19 @@ INSIDE = "~"
 _NOWHERE = object()
 
 
+def attribute(obj: Any, name: str, default: Any = None) -> Any:
+    """An attribute of an object of the user's; its class may raise what it likes."""
+    try:
+        return getattr(obj, name, default)
+    except Exception:  # noqa: BLE001 - a dictionary with attributes raises KeyError
+        return default
+
+
 def meaning_of(name: str, space: Mapping[str, Any], absent: object = None) -> Any:
     """What a name of the script means; one of the plain function in it as well."""
     if name[-1:] != INSIDE or name in space:
         return space.get(name, absent)
-    return getattr(space.get(name[:-1]), "__wrapped__", absent)
+    return attribute(space.get(name[:-1]), "__wrapped__", absent)
 
 
 def find(name: str) -> Any:
@@ -338,13 +346,13 @@ def wrappers_round(fn: Callable[..., Any], found: Any) -> int | None:
     for wrappers in range(_MOST_WRAPPERS):
         if bare(found) is fn:
             return wrappers
-        found = getattr(found, "__wrapped__", None)
+        found = attribute(found, "__wrapped__")
     return None
 
 
 def bare(found: Any) -> Any:
     """The function inside a bound (class) method, or what was given."""
-    return getattr(found, "__func__", found)
+    return attribute(found, "__func__", found)
 
 
 def need(names: Iterable[str], *, everything: bool = False) -> None:
@@ -611,12 +619,12 @@ def find_parameter(name: str, place: int) -> Any:
 
 def qualified_name(obj: Any, space: dict[str, Any]) -> str:
     """The name by which a main module has a function or class; empty if by none."""
-    if getattr(obj, "__module__", None) not in NAMES:
+    if attribute(obj, "__module__") not in NAMES:
         return ""
     top, *parts = obj.__qualname__.split(".")
     found: Any = space.get(top)
     for part in parts:
-        found = getattr(found, part, None)
+        found = attribute(found, part)
     qualname: str = obj.__qualname__
     return qualname if found is obj else ""
 

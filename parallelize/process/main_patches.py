@@ -133,7 +133,7 @@ def now_at(place: Place) -> object:
     """What is at a place; `NOWHERE` if that is not sent."""
     found: Any = sys.modules.get(place.module)
     for part in place.path.split("."):
-        found = getattr(found, part, NOWHERE)
+        found = main_module.attribute(found, part, NOWHERE)
     if place.how == FILL and type(found) not in (dict, list, set):
         return NOWHERE
     if place.how == REGISTER:
@@ -164,7 +164,7 @@ def _registered_with(obj: Any) -> list[tuple[Any, ...]]:
             return []
         classes = (ref() for ref in dump(obj)[0])
         return [(each,) for each in classes if is_of_script(each)]
-    registry = getattr(obj, "registry", None)
+    registry = main_module.attribute(obj, "registry")
     if not isinstance(registry, types.MappingProxyType):
         return []
     pairs = list(registry.items())

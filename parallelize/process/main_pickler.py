@@ -487,7 +487,7 @@ class Forward(_Pickler):
         top, *parts = reduced.split(".")
         found = self.space.get(top)
         for part in parts:
-            found = getattr(found, part, None)
+            found = main_module.attribute(found, part)
         return reduced if found is obj else self.named.get(id(obj), "")
 
 
@@ -625,7 +625,7 @@ def _named(space: dict[str, Any]) -> dict[int, str]:
                 named.setdefault(id(value), name)
         elif main_module.is_sentinel(value) or main_reducers.is_of_main(value):
             named.setdefault(id(value), name)
-            inside = getattr(value, "__wrapped__", None)
+            inside = main_module.attribute(value, "__wrapped__")
             if type(inside) is types.FunctionType and inside.__globals__ is space:
                 named.setdefault(id(inside), name + main_module.INSIDE)
     return named
@@ -741,7 +741,8 @@ _NAME = re.compile(r"[^\W\d]\w*")
 
 def _names_in_annotations(obj: Any) -> list[str]:
     """The names in annotations that are text, as those of PEP 563 are."""
-    annotate = getattr(obj, "__annotate__", None)  # from Python 3.14 on
+    # A metaclass may have any attribute for those who ask.
+    annotate = obj.__annotate__ if sys.version_info >= (3, 14) else None
     if annotate is not None:
         return [
             *global_names(annotate.__code__),

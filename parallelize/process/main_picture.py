@@ -279,6 +279,7 @@ class World:
         )
         self.note_handles: Callable[[Sequence[Any]], object] = len
         self._space: dict[str, Any] | None = None
+        self._renamed: set[str] = set()  # that mean something else than was pickled
         self._watch: Watch | None = None  # on what it changes in other modules
         self._records: dict[str, Record] = {}
         self._plans: dict[tuple[str, ...], Plan] = {}  # by the names that were given
@@ -417,7 +418,7 @@ class World:
             if name not in pickled and (before is None or not before.is_of(value)):
                 if value is _ABSENT and (before is None or before.unit is None):
                     continue  # it never was there: a builtin, or the worker's own
-                records[name] = self._looked_at(value, before)
+                records[name] = self._looked_at(name, value, before)
             closure.add(name)
             record = records[name]
             if record.unit is not None:  # which a worker builds as a whole
@@ -434,10 +435,12 @@ class World:
         """The names that there are, and those that workers may have from before."""
         return [name for name in (*space, *self._records) if name not in _OF_MODULES]
 
-    def _looked_at(self, value: object, before: Record | None) -> Record:
+    def _looked_at(self, name: str, value: object, before: Record | None) -> Record:
         """A record of what a name means now, that is still to be pickled."""
         if before is None:
             return Record(value, self._plans.clear)
+        if before.value is not value:
+            self._renamed.add(name)
         had_none = before.pickled is not None and before.looks is None
         has_none = had_none and before.value is value
         record = Record(value, self._plans.clear, has_no_looks=has_none)
@@ -454,6 +457,7 @@ class World:
 
     def _pickle_changed(self, space: dict[str, Any]) -> set[str]:
         """Pickle the names that have changed; return them."""
+        self._note_outdated()
         changed = [name for name, r in self._records.items() if r.pickled is None]
         if not changed:
             return set()
@@ -472,6 +476,14 @@ class World:
                 self._set_unit((name,), self._pickled(name).data)
         self._make_units({n for n in changed if not self._is_alone(n)}, space)
         return set(changed)
+
+    def _note_outdated(self) -> None:
+        """What goes by a name that means something else now is pickled again."""
+        renamed = {name.rstrip(main_module.INSIDE) for name in self._renamed}
+        self._renamed.clear()
+        for record in self._records.values() if renamed else ():
+            if record.pickled and not renamed.isdisjoint(record.pickled.referred):
+                record.pickled = None
 
     def _is_alone(self, name: str) -> bool:
         """Whether a name has nothing in common with others, nor has had."""
@@ -569,7 +581,7 @@ def _is_definition(value: object) -> bool:
             type(each) in _CONSTANTS
             for each in value  # type: ignore[attr-defined]
         )
-    return hasattr(value, "__wrapped__")  # a decorated function
+    return main_module.attribute(value, "__wrapped__") is not None  # it is decorated
 
 
 #: The one of this process.

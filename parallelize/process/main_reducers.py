@@ -20,6 +20,7 @@ import io
 import sys
 import threading
 import types
+import weakref
 
 from parallelize.process import main_module, origins
 from parallelize.process.main_module import NAMES, Unusable
@@ -55,14 +56,14 @@ def reduces_itself(kind: type) -> bool:
 
 def decorated(obj: Any) -> Reduced:
     """How to make a decorated function whose own name is what is being defined."""
-    is_bound = getattr(obj, "_owner", None) is not None
+    is_bound = main_module.attribute(obj, "_owner") is not None
     reduced: Reduced = obj.__reduce_ex__(5) if is_bound else obj._parts()
     return reduced
 
 
 def is_of_main(obj: Any) -> bool:
     """Whether an object says that it stands in the main module."""
-    return getattr(obj, "__module__", None) in NAMES
+    return main_module.attribute(obj, "__module__") in NAMES
 
 
 def rebuild(obj: Any) -> Reduced:
@@ -412,14 +413,35 @@ def _context_variable(obj: Any) -> Reduced:
         default: tuple[Any, ...] = (Context().run(obj.get),)
     except LookupError:
         default = ()
-    return make_context_variable, (obj.name, default)
+    return make_context_variable, (obj.name, default, _set_at_the_top(obj))
 
 
-def make_context_variable(name: str, default: tuple[Any, ...]) -> Any:
-    """Make a context variable, with its default if it has one."""
+def _set_at_the_top(variable: Any) -> tuple[Any, ...]:
+    """The value that a script has set, as long as that is for all of its calls."""
+    if threading.current_thread() is not threading.main_thread():
+        return ()
+    asyncio: Any = sys.modules.get("asyncio.events")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return ()
+    from contextvars import copy_context
+
+    value = copy_context().get(variable, _NOT_SET)
+    return () if value is _NOT_SET else (value,)
+
+
+_NOT_SET = object()
+
+
+def make_context_variable(
+    name: str, default: tuple[Any, ...], value: tuple[Any, ...] = ()
+) -> Any:
+    """Make a context variable, with its default and the value that the script gave."""
     from contextvars import ContextVar
 
-    return ContextVar(name, default=default[0]) if default else ContextVar(name)
+    made: Any = ContextVar(name, default=default[0]) if default else ContextVar(name)
+    if value:
+        made.set(value[0])
+    return made
 
 
 def is_class_method(method: types.MethodType | types.BuiltinMethodType) -> bool:
@@ -479,8 +501,6 @@ def _weak_reference(obj: Any) -> Reduced:
 
 def make_reference(target: Any) -> Any:
     """Make a weak reference; that of None is dead from the start."""
-    import weakref
-
     if target is None:
         return weakref.ref(_Gone())
     return weakref.ref(target)
@@ -516,6 +536,45 @@ def _standard_stream(obj: Any) -> Reduced | None:
     return None
 
 
+def _key_of_comparison(obj: Any) -> Reduced | None:
+    """What `functools.cmp_to_key` has made; nothing but the collector shows of what."""
+    import gc
+
+    inside = (each for each in gc.get_referents(obj) if each is not type(obj))
+    functions = [each for each in inside if callable(each)]
+    return (functools.cmp_to_key, (functions[0],)) if len(functions) == 1 else None
+
+
+def _match(obj: Any) -> Reduced | None:
+    """How a match is found once more."""
+    for name in ("match", "fullmatch", "search"):
+        for start in (obj.pos, obj.start()):
+            find = getattr(obj.re, name)
+            found = find(obj.string, start, obj.endpos)
+            if found is not None and found.regs == obj.regs:
+                return find, (obj.string, start, obj.endpos)
+    return None
+
+
+def _library(obj: Any) -> Reduced | None:
+    """How a library is loaded again, and what the script has said of its functions."""
+    if type(obj).__module__ != "ctypes":
+        return None
+    functions = {
+        name: (value.argtypes, value.restype)
+        for name, value in vars(obj).items()
+        if name[:1] != "_" and hasattr(value, "argtypes")
+    }
+    return type(obj), (obj._name,), functions, None, None, fill_library
+
+
+def fill_library(library: Any, functions: dict[str, tuple[Any, Any]]) -> None:
+    """Say of the functions of a library what they take and return."""
+    for name, (arguments, result) in functions.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, result
+
+
 _FRESH: dict[str, Callable[[Any], Any]] = {
     "_thread.lock": lambda _: (threading.Lock, ()),
     "_thread.RLock": lambda _: (threading.RLock, ()),
@@ -539,6 +598,9 @@ _FRESH: dict[str, Callable[[Any], Any]] = {
     "weakref.weakref": _weak_reference,
     "logging.Handler": _handler,
     "_io._IOBase": _standard_stream,
+    "functools.KeyWrapper": _key_of_comparison,
+    "re.Match": _match,
+    "ctypes.CDLL": _library,
 }
 
 
@@ -667,9 +729,18 @@ def _own_attributes(member: Any) -> dict[str, Any]:
     }
 
 
+#: In a worker: the names of what the program's classes had when they came last.
+_filled: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
+
+
 def complete(cls: Any, state: tuple[Any, ...]) -> None:
     """Fill a class, and give it what cloudpickle leaves out."""
     fill, contents, more, members = state
+    names = frozenset(contents[0] if isinstance(contents, tuple) else contents)
+    for name in _filled.get(cls, names) - names:  # the script has deleted it
+        if name in vars(cls):
+            delattr(cls, name)
+    _filled[cls] = names
     fill(cls, contents)
     for name, value in more.items():
         setattr(cls, name, value)

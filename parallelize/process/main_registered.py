@@ -62,7 +62,7 @@ def _in_codecs(text: str, space: Mapping[str, Any]) -> Iterator[Patch]:
         first, _, path = dotted.partition(".")
         search = space.get(first)
         for part in path.split(".") if path else ():
-            search = getattr(search, part, None)
+            search = main_module.attribute(search, part)
         if callable(search):
             yield "codecs", "", Call(codecs.register, search)
 
@@ -137,7 +137,7 @@ def _in_builtins() -> Iterator[Patch]:
     import builtins
 
     for name, value in list(vars(builtins).items()):
-        owner = getattr(value, "__self__", None)
+        owner = main_module.attribute(value, "__self__")
         is_gettext = type(owner).__module__ == "gettext"
         if is_of_script(value) or is_gettext:
             yield "builtins", name, value

@@ -158,7 +158,7 @@ class _Kinds(pickle.Pickler):
             if main_module.is_sentinel(obj):
                 raise _Unclear
             self._note(kind)
-        elif getattr(obj, "__module__", None) in NAMES:
+        elif main_module.attribute(obj, "__module__") in NAMES:
             self._note(obj)
         return NotImplemented
 
