@@ -307,3 +307,45 @@ print([new - old < 100 for new, old in zip(after, before)])
 def test_functions_by_value_are_kept_up_to_a_number_of_bytes(tmp_path):
     (tmp_path / "script.py").write_text(LAMBDAS)
     assert run(tmp_path, "script.py") == ["[True, True]"]
+
+
+PATCHING = """
+import math
+from parallelize import processed
+
+@processed
+def call():
+    return math.pi, math.tau
+
+math.pi = 3
+print(call().result(30))
+math.tau = 6
+print(call().result(30))
+"""
+NOTEBOOK = f"""
+cells = {PATCHING.strip().split(chr(10) * 2)!r}
+In, get_ipython = [""], None
+for cell in cells:
+    In.append(cell)
+    exec(cell)
+"""
+
+PATCHING_WAYS = {
+    "a file": ("script.py",),
+    "a module": ("-m", "script"),
+    "a text": ("-c", PATCHING),
+    "a zip file": ("app.pyz",),
+    "cells of a notebook": ("-c", NOTEBOOK),
+}
+
+
+@pytest.mark.parametrize("way", PATCHING_WAYS)
+def test_the_text_of_a_script_tells_what_it_changes_in_modules(way, tmp_path):
+    import zipapp
+
+    (tmp_path / "script.py").write_text(PATCHING)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__main__.py").write_text(PATCHING)
+    zipapp.create_archive(tmp_path / "app", tmp_path / "app.pyz")
+    there = run(tmp_path, *PATCHING_WAYS[way])
+    assert there == ["(3, 6.283185307179586)", "(3, 6)"]

@@ -642,7 +642,7 @@ def _with_all(
     if len(reduced) != 6:
         return reduced
     make, args, state, items, pairs, fill = reduced
-    args, state = main_reducers.with_all_members(cls, args, state)
+    args, state = main_reducers.with_all_members(cls, args, _in_order(cls, state))
     more: dict[str, Any] = {"__qualname__": cls.__qualname__}
     annotate = vars(cls).get("__annotate_func__")
     if getattr(annotate, "__globals__", None) is space:
@@ -658,6 +658,15 @@ def _with_all(
         pairs,
         main_reducers.complete,
     )
+
+
+def _in_order(cls: Any, state: Any) -> Any:
+    """The attributes of a class as it has them: cloudpickle sorts them by name."""
+    if not isinstance(state, tuple):
+        return state
+    contents, *more = state
+    order = [*(name for name in vars(cls) if name in contents), *contents]
+    return {name: contents[name] for name in order}, *more
 
 
 def _annotations(cls: Any) -> dict[str, Any]:

@@ -142,6 +142,24 @@ check(f_kind)
 del Other.go
 check(f_kind)
 
+
+class Form:
+    zip = "1"
+    name: str = "2"
+    age = 3
+
+    def show(self):
+        pass
+
+    code = property(show)
+
+
+def f_order():
+    return [name for name in vars(Form) if name[:1] != "_"]
+
+
+check(f_order)
+
 # What no pickler knows.
 
 longest_first = functools.cmp_to_key(lambda a, b: len(b) - len(a))
