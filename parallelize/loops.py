@@ -225,17 +225,14 @@ def run_to_end(
     """
     import asyncio
 
-    outcome: _Outcome[T]
+    outcomes: list[_Outcome[T]] = []
     if run is not None:
-        outcome = run(_outcome_of(coroutine))
+        run(_note_outcome_of(coroutine, outcomes))
     else:
         with asyncio.Runner() as runner:
             by_real_clock(runner)
-            outcome = runner.run(_outcome_of(coroutine))
-    try:
-        return outcome.open()
-    finally:
-        del outcome  # the error's traceback holds this frame
+            runner.run(_note_outcome_of(coroutine, outcomes))
+    return outcomes.pop().open()
 
 
 def by_real_clock(runner: asyncio.Runner) -> asyncio.AbstractEventLoop:
@@ -250,15 +247,21 @@ def by_real_clock(runner: asyncio.Runner) -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _outcome_of(coroutine: Coroutine[Any, Any, T]) -> _Outcome[T]:
+async def _note_outcome_of(
+    coroutine: Coroutine[Any, Any, T], outcomes: list[_Outcome[T]]
+) -> None:
+    """Note what a coroutine comes to.
+
+    It is not returned, as frames of asyncio, to which an error leads, would hold it.
+    """
     import asyncio
 
     try:
-        return _Outcome(await coroutine)
+        outcomes.append(_Outcome(await coroutine))
     except asyncio.CancelledError:  # Ctrl-C comes as this
         raise
     except BaseException as error:  # noqa: BLE001 - it is raised behind the loop
-        return _Outcome(error=error)
+        outcomes.append(_Outcome(error=error))
 
 
 class _Outcome(Generic[T]):

@@ -24,7 +24,7 @@ from parallelize.futures import RUNNING, Failure, Future, error_of
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from parallelize.callables import AsyncTarget
     from parallelize.insight.recording import Recorder
@@ -134,14 +134,22 @@ class LoopCall(Call):
             self._task.cancel()
 
     async def _run(self) -> Any:
-        args, kwargs = self._filled()
+        try:
+            return await self._outcome(*self._filled())
+        finally:
+            del self  # an error leads to this frame
+
+    def _outcome(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Coroutine[Any, Any, Any]:
+        # Not itself a coroutine, whose frame an error would lead to.
         fn, options = self._fn.coroutine, self.options
         if options.timeout is not None and options.retries:
             from parallelize.executors.loop_attempts import Attempts
 
             attempts = Attempts(self.future, self.fn, options, options.timeout)
-            return await attempts.outcome(fn, args, kwargs)
-        return await outcome_of(fn, args, kwargs, options, self.future.may_repeat)
+            return attempts.outcome(fn, args, kwargs)
+        return outcome_of(fn, args, kwargs, options, self.future.may_repeat)
 
     def _filled(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not self.waits_for:
