@@ -15,6 +15,7 @@ every Python. Text in the files that is not understood bounds nothing.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -109,10 +110,11 @@ def _told_by_user() -> int | None:
 
 def _allowed_by_affinity() -> int:
     process_cpu_count = getattr(os, "process_cpu_count", None)  # Python 3.13
-    if process_cpu_count is not None:
-        return process_cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) or 1
+    with contextlib.suppress(OSError):  # a sandbox may forbid to ask
+        if process_cpu_count is not None:
+            return process_cpu_count() or 1
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
 
 

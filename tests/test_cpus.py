@@ -161,6 +161,15 @@ def test_the_least_bound_counts(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_where_it_is_forbidden_to_ask_for_the_affinity_all_count(monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getaffinity", refuse)
+    assert cpus._allowed_by_affinity() == os.cpu_count()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
 def test_affinity_counts():
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})

@@ -47,7 +47,7 @@ class Cluster:
         """
         self._folder = tempfile.mkdtemp(prefix="parallelize-dask-")
         self._process, reading = _start(workers, self._folder)
-        with os.fdopen(reading) as pipe:
+        with os.fdopen(reading, encoding="utf-8") as pipe:
             self.address: str = pipe.read()
         if not self.address:
             self.close()

@@ -29,7 +29,7 @@ _registries: dict[str, dict[Any, Any]] = {}
 
 def settings(worker: str) -> dict[str, Any]:
     """What a worker of this name is to know of the program's loggers and filters."""
-    root = logging.getLogger()
+    root = logging.root  # for tests put other functions in the place of getLogger
     return {
         "name": worker,
         "root": root.level,

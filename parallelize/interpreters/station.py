@@ -114,7 +114,7 @@ class Station:
         self._closed = True
         # A forked child has a copy of the pipe, but no interpreter at its end.
         if self._pid == os.getpid():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):  # the end of the pipe will do
                 send(self._requests, (END,))
         os.close(self._requests)
         os.close(self._answers)
@@ -163,19 +163,21 @@ class Host:
 
     def _serve(self) -> None:
         """Serve in an interpreter until it is told to end."""
-        origins.workers_have(sys.path)
-        script = _SCRIPT.format(
-            path=_plain(sys.path),
-            argv=_plain(sys.argv),
-            requests=self._requests,
-            answers=self._answers,
-        )
         try:
-            self._run(script)
+            origins.workers_have(sys.path)
+            self._run(self._script())
         except BaseException as error:  # noqa: BLE001 - whoever asks gets it
             self.why = error
         finally:
             self.close()
+
+    def _script(self) -> str:
+        return _SCRIPT.format(
+            path=_plain(sys.path),
+            argv=_plain(getattr(sys, "argv", ())),  # a host of Python may set none
+            requests=self._requests,
+            answers=self._answers,
+        )
 
     def close(self) -> None:
         """Close its ends; nothing is served any more."""

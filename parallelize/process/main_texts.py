@@ -92,7 +92,7 @@ def _loaded_text(space: Mapping[str, Any]) -> str:
 
 
 def _text_of_command() -> str:
-    if sys.argv[:1] != ["-c"] or "-c" not in sys.orig_argv[:-1]:
+    if getattr(sys, "argv", [])[:1] != ["-c"] or "-c" not in sys.orig_argv[:-1]:
         return ""
     return sys.orig_argv[sys.orig_argv.index("-c") + 1]
 

@@ -131,7 +131,8 @@ def _read_nothing() -> None:
     if fd != 0:
         os.dup2(fd, 0)
         os.close(fd)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the rest of the process
+    # For the rest of the process.
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _open_streams() -> None:

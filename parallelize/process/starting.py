@@ -150,7 +150,7 @@ class Starter:
         origins.workers_have(sys.path)
         settings = {
             "path": sys.path,
-            "argv": sys.argv,
+            "argv": getattr(sys, "argv", []),  # a host of Python may set none
             "bootstrap": bootstrap.replaced(),
             "copy": self._settings.method == "fork",
             "folder": (os.getpid(), _folder()),

@@ -477,7 +477,7 @@ class Worker:
 def _settle_in(settings: dict[str, Any]) -> None:
     """Make the process what the pool wants it to be, then run the initializer."""
     sys.path[:] = settings["path"]
-    sys.argv[:] = settings["argv"]
+    sys.__dict__.setdefault("argv", [])[:] = settings["argv"]
     cap_threads(settings["threads"])
     origins.begin_worker(is_copy=settings["copy"])
     if settings["copy"]:
