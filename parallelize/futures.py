@@ -224,7 +224,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 call_pending((self,))
             with self._guard:
                 if self._made_condition is None:
-                    self._made_condition = threading.Condition(self._guard)
+                    self._made_condition = locks.Condition(self._guard)
                 return self._made_condition
 
         @property

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import os
 import threading
+from _operator import attrgetter  # the part in C, which is there already
 from contextlib import suppress
 
 from parallelize.raised import is_a, traceback_of
@@ -120,6 +121,26 @@ class Latch:
             return False
         self.set()
         return True
+
+
+class _OfItsLock(property):
+    """A method of a condition that is its lock's own; also by way of the class."""
+
+    def __call__(self, condition: threading.Condition, *args: object) -> object:
+        assert self.fget is not None
+        return self.fget(condition)(*args)
+
+
+class Condition(threading.Condition):
+    """A condition that is left as a lock is: Ctrl-C comes between no two steps of C.
+
+    The standard one lets its lock go in a function of Python's. An error that comes as
+    that begins leaves the lock taken.
+    """
+
+    if not TYPE_CHECKING:
+        __enter__ = _OfItsLock(attrgetter("_lock.__enter__"))
+        __exit__ = _OfItsLock(attrgetter("_lock.__exit__"))
 
 
 def depth(lock: threading.RLock) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,7 @@ class Members:
         self._wakers: list[Callable[[], object]] = []
         # Its lock guards all above; no other lock is taken under it. It is reentrant
         # for finalisers and signal handlers, that may end a future.
-        self._changed = threading.Condition(_new_lock())
+        self._changed = locks.Condition(_new_lock())
 
     # The block begins, and calls are made.
 

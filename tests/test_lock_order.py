@@ -1,11 +1,13 @@
 """The order of all locks: written down, and held by `parallelize.ranked`."""
 
+import contextlib
 import os
 import pathlib
 import re
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -48,7 +50,7 @@ def test_each_lock_of_the_package_is_made_by_name():
         if where not in APART:
             bare = r"(?:threading|_thread|native)\.(?:R?Lock|allocate_lock|Event|\w*Semaphore)\("
             assert not re.search(bare, text), where
-            assert "threading.Condition()" not in text, where
+            assert "threading.Condition(" not in text, where
     assert sorted(made) == sorted(NAMES)
 
 
@@ -168,6 +170,18 @@ def test_conditions_wait_on_them(name):
         """
     )
     assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr
+
+
+def test_a_condition_of_ours_is_as_pythons_own():
+    lock = threading.RLock()
+    condition = locks.Condition(lock)
+    with condition as taken, contextlib.ExitStack() as stack:
+        assert taken
+        assert stack.enter_context(condition)
+        assert locks.depth(lock) == 2
+    assert locks.depth(lock) == 0
+    with pytest.raises(RuntimeError, match="un-acquired"):
+        condition.notify()
 
 
 def test_a_plain_one_has_conditions_too():

@@ -12,7 +12,6 @@ end: it never wakes up just to look. Where no thread may be a daemon it ends the
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING
 
 from parallelize import lifecycle, locks
@@ -36,7 +35,7 @@ class _Timer(Agenda):
         super().__init__()
         # The condition's lock guards everything here; nothing is taken under it.
         # It is reentrant as finalisers may cancel deadlines.
-        self._changed = threading.Condition(_new_timer_lock())
+        self._changed = locks.Condition(_new_timer_lock())
         self._service: Service | None = None  # one that runs
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import TYPE_CHECKING, Any
 
 from parallelize import lifecycle, locks
@@ -30,7 +29,7 @@ class Gate:
     def _reset(self) -> None:
         # The condition's lock guards `closed` and `_inside`; nothing is taken under
         # it. It is reentrant as a signal handler may make a call or shut down.
-        self._changed = threading.Condition(_new_lock())
+        self._changed = locks.Condition(_new_lock())
         self._inside: set[Future[Any]] = set()
 
     def enter(self, future: Future[Any]) -> None:

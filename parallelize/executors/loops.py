@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import enum
 import itertools
-import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -96,7 +95,7 @@ class Loops:
         # lock of a loop thread and that of lifecycle are taken under it. Reentrant
         # because a signal handler or a finaliser may call or cancel.
         self._lock = _new_lock()
-        self._nothing_left = threading.Condition(self._lock)
+        self._nothing_left = locks.Condition(self._lock)
         self._calls: set[LoopCall] = set()  # all that have not ended
         self._waiting: deque[LoopCall] = deque()  # for a place
         self._seats: dict[LoopCall, _Loop] = {}  # who has one, where

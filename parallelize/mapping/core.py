@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import threading
 from array import array
 from concurrent.futures import CancelledError
 from contextvars import copy_context
@@ -119,7 +118,7 @@ class Core:
         self._reading = _new_reading()
         # Its lock guards what __init__ sets above but for the source; no other
         # lock is taken under it. Reentrant for finalisers.
-        self._arrived = threading.Condition(_new_lock())
+        self._arrived = locks.Condition(_new_lock())
 
     # For who reads.
 

@@ -15,7 +15,6 @@ reader opens them.
 from __future__ import annotations
 
 import enum
-import threading
 from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from parallelize import lifecycle, locks
 from parallelize.futures import Failure, Outcome, error_of
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable
 
     from parallelize.futures import Future
@@ -89,8 +89,8 @@ class Channel:
         # Guards all of it; nothing is locked under it. Reentrant, as the stream may
         # be collected in a thread that holds it.
         self.lock: threading.RLock = _new_lock()
-        self._news = threading.Condition(self.lock)  # the reader waits here,
-        self._room = threading.Condition(self.lock)  # and here its producer
+        self._news = locks.Condition(self.lock)  # the reader waits here,
+        self._room = locks.Condition(self.lock)  # and here its producer
 
     # The producer's.
 

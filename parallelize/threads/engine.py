@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 from parallelize import lifecycle, locks, waiting
@@ -28,6 +27,7 @@ from parallelize.threads.tasks import fail
 from parallelize.threads.workers import Worker
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
     from typing import Protocol
 
@@ -91,7 +91,7 @@ class Engine(Crew):
     def _reset(self) -> None:
         super()._reset()
         # What the crew's lock guards besides; the state, too.
-        self._nothing_held = threading.Condition(self._lock)
+        self._nothing_held = locks.Condition(self._lock)
         self._held: set[Future[Any]] = set()  # prepared, not done, maybe not queued
         self._registered = False
         self.watch: Watch = Watch()  # has a lock of its own

@@ -34,6 +34,8 @@ def interrupted(call, step):
         return at_step
     def at_call(frame, event, _):
         name = frame.f_code.co_filename
+        if frame.f_code.co_qualname in ("Condition.__enter__", "Condition.__exit__"):
+            name = frame.f_back.f_code.co_filename  # as those of ours
         if name == LOCKS or not name.startswith(HERE): return None
         frame.f_trace_opcodes = True
         return at_step
