@@ -1,5 +1,6 @@
 """Futures that objects, closures and partials hold stay futures, alike everywhere."""
 
+import concurrent.futures
 import dataclasses
 import sys
 from functools import partial
@@ -7,7 +8,14 @@ from functools import partial
 import pytest
 
 from factories import make
-from parallelize import CancelledError, Future, ThreadPoolExecutor, shutdown, threaded
+from parallelize import (
+    CancelledError,
+    Future,
+    SerializationError,
+    ThreadPoolExecutor,
+    shutdown,
+    threaded,
+)
 
 KINDS = ["thread", "process-default", "process-fork", "serial"]
 if sys.version_info >= (3, 14):
@@ -211,3 +219,21 @@ def test_a_stand_in_is_its_value_everywhere(pool, seven):
 
 def half(holder):
     return holder.future / 2
+
+
+def made_future(kind):
+    return kind()
+
+
+def made_futures(kind):
+    yield kind()
+
+
+@pytest.mark.parametrize("kind", [Future, concurrent.futures.Future])
+def test_a_future_as_result_of_a_process_is_refused_with_advice(kind):
+    """In a thread it is a value as any other."""
+    with make("process-default") as executor:
+        with pytest.raises(SerializationError, match="give its result instead"):
+            executor.submit(made_future, kind).result(timeout=30)
+        with pytest.raises(SerializationError, match="give its result instead"):
+            list(threaded(executor=executor)(made_futures)(kind))

@@ -53,7 +53,8 @@ def _refusal(what: str, result: object, error: BaseException) -> BaseException:
     from parallelize.errors import SerializationError
 
     kind = raised.name_of_class(type(result))
-    advice = _ADVICE.get(kind) or _way_to_culprit(result)
+    names = map(raised.name_of_class, type(result).__mro__)
+    advice = next(filter(None, map(_ADVICE.get, names)), "") or _way_to_culprit(result)
     why = f"{raised.summary_of(error)}{advice}"
     return SerializationError(f"{what}, a {kind}, cannot be pickled: {why}")
 
@@ -68,6 +69,7 @@ _ADVICE = {
     "generator": "; decorate the generator function itself, or return a list",
     "coroutine": "; decorate the async function itself, or await it in the call",
     "async_generator": "; decorate the generator function itself, or return a list",
+    "Future": "; give its result instead",
 }
 
 _RESULT = "the result"
