@@ -11,6 +11,7 @@ from factories import make
 from parallelize import (
     CancelledError,
     Future,
+    SerialExecutor,
     SerializationError,
     ThreadPoolExecutor,
     shutdown,
@@ -237,3 +238,14 @@ def test_a_future_as_result_of_a_process_is_refused_with_advice(kind):
             executor.submit(made_future, kind).result(timeout=30)
         with pytest.raises(SerializationError, match="give its result instead"):
             list(threaded(executor=executor)(made_futures)(kind))
+
+
+def test_one_that_is_an_argument_as_well(pool, seven):
+    """It travels once, so both are the value where it travels."""
+    travels = not isinstance(pool, (ThreadPoolExecutor, SerialExecutor))
+    expected = 7, not travels
+    assert pool.submit(kinds, seven, Holder(seven)).result(timeout=30) == expected
+
+
+def kinds(value, holder):
+    return value, isinstance(holder.future, Future)
