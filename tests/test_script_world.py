@@ -319,6 +319,7 @@ def call():
 
 math.pi = 3
 print(call().result(30))
+
 math.tau = 6
 print(call().result(30))
 """

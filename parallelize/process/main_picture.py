@@ -439,7 +439,7 @@ class World:
         """A record of what a name means now, that is still to be pickled."""
         if before is None:
             return Record(value, self._plans.clear)
-        if before.value is not value:
+        if before.value is not value and type(before.value) not in _CONSTANTS:
             self._renamed.add(name)
         had_none = before.pickled is not None and before.looks is None
         has_none = had_none and before.value is value

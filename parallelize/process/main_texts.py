@@ -70,14 +70,22 @@ def _found(what: tuple[str, str], text: str) -> list[Any]:
 
 def text_of(space: Mapping[str, Any]) -> str:
     """The text of a script, of the cells of a notebook so far, or of ``-c``."""
-    cells = space.get("In")
-    if isinstance(cells, list) and "get_ipython" in space:
+    if number_of_cells(space):
+        cells = space["In"]
         return "\n".join(each for each in cells if isinstance(each, str))[-_LONGEST:]
     try:
         with open(space["__file__"], encoding="utf-8") as file:
             return file.read(_LONGEST)
     except (KeyError, OSError, TypeError, ValueError):
         return _loaded_text(space) or _text_of_command()
+
+
+def number_of_cells(space: Mapping[str, Any]) -> int:
+    """How many cells of a notebook have been run; none where the script is no such."""
+    if "get_ipython" not in space:
+        return 0
+    cells = space.get("In")
+    return len(cells) if isinstance(cells, list) else 0
 
 
 def _loaded_text(space: Mapping[str, Any]) -> str:

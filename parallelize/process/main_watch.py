@@ -43,10 +43,13 @@ class Watch:
         self._firsts: tuple[str, ...] = ()  # the targets' first names, ...
         self._ids: list[int] = []  # ... what they mean, ...
         self._roots: list[object] = []  # ... and what tells that it is not yet gone
+        self._cells = 0  # of a notebook, how many there were
         self._modules = 0  # how many were loaded
 
     def holds(self, space: Mapping[str, Any]) -> bool:
         """Whether all is as it was when it was looked at last."""
+        if self._cells != main_texts.number_of_cells(space):
+            return False
         if not self._targets:
             return self._targets is not None
         return (
@@ -80,7 +83,9 @@ class Watch:
 
     def _changes(self, space: Mapping[str, Any]) -> list[Patch]:
         is_first = self._targets is None
-        if self._targets is None or "In" in space:  # a notebook has more of it now
+        cells = main_texts.number_of_cells(space)
+        if self._targets is None or self._cells != cells:
+            self._cells = cells
             self._targets = list(main_texts.targets(main_texts.text_of(space)))
         self._modules = len(sys.modules)
         self._note_roots(space, self._targets)
