@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import tracemalloc
 
 import pytest
 
@@ -443,3 +444,16 @@ def test_one_for_which_nothing_can_be_prepared_fails_its_call(monkeypatch):
     with InterpreterPoolExecutor(1) as executor:
         with pytest.raises(RuntimeError, match="could not be started: no path"):
             executor.submit(abs, -1).result(30)
+
+
+@pytest.mark.skipif(sys.version_info[:2] != SINCE, reason="others bear it")
+def test_calls_fail_rather_than_crash_while_tracemalloc_traces():
+    tracemalloc.start()
+    try:
+        with InterpreterPoolExecutor(1) as executor:
+            with pytest.raises(RuntimeError, match="while tracemalloc traces: stop it"):
+                executor.submit(tasks.double, 2).result(30)
+            tracemalloc.stop()
+            assert executor.submit(tasks.double, 2).result(30) == 4
+    finally:
+        tracemalloc.stop()

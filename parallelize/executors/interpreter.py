@@ -249,6 +249,22 @@ def _check_python() -> None:
         raise NotImplementedError(msg)
 
 
+def _refuse_while_traced() -> None:
+    """Raise rather than crash: Python 3.14 bears no interpreters with tracemalloc."""
+    if sys.version_info[:2] != _FIRST_PYTHON:
+        return
+    try:
+        import _tracemalloc  # which -X tracemalloc starts, without the other module
+    except ImportError:  # within an interpreter, which was refused if it traces
+        return
+    if _tracemalloc.is_tracing():
+        msg = (
+            "Python 3.14 crashes if interpreters run while tracemalloc traces: stop "
+            "it, or take threads or processes instead"
+        )
+        raise RuntimeError(msg)
+
+
 def _broken_interpreter_pool() -> type[RuntimeError]:
     # Any, as the checkers' oldest Python has no such module.
     module: Any = importlib.import_module("concurrent.futures.interpreter")
@@ -390,6 +406,7 @@ class _Crew:
             station.close()
 
     def _new_station(self) -> Station:
+        _refuse_while_traced()
         if not lifecycle.is_ending():
             self.register()  # a fork has had it forgotten
         station = Station(self._name)
