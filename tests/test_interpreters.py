@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import tracemalloc
 
 import pytest
 
@@ -448,6 +447,8 @@ def test_one_for_which_nothing_can_be_prepared_fails_its_call(monkeypatch):
 
 @pytest.mark.skipif(sys.version_info[:2] != SINCE, reason="others bear it")
 def test_calls_fail_rather_than_crash_while_tracemalloc_traces():
+    import tracemalloc  # not at the top, as interpreters load this module
+
     tracemalloc.start()
     try:
         with InterpreterPoolExecutor(1) as executor:
