@@ -13,19 +13,20 @@ Example:
 
 # General layout:
 #
-#   decorators, helpers   what users write: decorators, and maps of plain functions
-#   function, settings    the decorated function, and the options it was given
-#   mapping               the one map: window, chunks, order, errors
-#   streams/              generators that run in a worker while they are read
-#   pools                 which executor takes a call: the global pools
-#   executors/            one backend a file over the base in executors/base
-#   process/              the process engine, both ends of the wire
-#   sharing               what is put into memory once for all processes
-#   insight/              what a run shows of itself
-#   calls, dependencies   the road of a call to its executor
-#   futures, proxies      what a call gives
-#   gathering, groups     many of them: one future of all, a block that awaits them
-#   callables, options, cpus, errors, lifecycle    known to all, knowing nobody
+#   api/          what users write: decorators, maps of plain functions, `use`
+#   registry/     which executor a word means, and the shared ones
+#   clusters/     executors on the engines of others
+#   insight/      what a run shows of itself
+#   executors/    one backend a file over the base in executors/base
+#   interpreters/ interpreters beside the main one
+#   process/      the process engine: parent, start, worker, memory, wire
+#   threads/, loops/, streams/    the thread engine; async calls; generators
+#   mapping/, tracing/    the one map; the recorder that engines ask
+#   calls/        the road of a call to its executor
+#   serialize/    how values and functions travel
+#   futures/      what a call gives, and how others wait for it
+#   errors/       the errors
+#   runtime/      what stands under all else
 #
 # Imports go from the top of this list to its end, never back.
 #
@@ -39,9 +40,18 @@ if TYPE_CHECKING:
     from builtins import TimeoutError  # noqa: A004 - the very one
     from concurrent.futures import BrokenExecutor
 
-    from parallelize.choice import use, using
-    from parallelize.cpus import cpu_count
-    from parallelize.decorators import interpreted, parallelized, processed, threaded
+    from parallelize.api.decorators import (
+        interpreted,
+        parallelized,
+        processed,
+        threaded,
+    )
+    from parallelize.api.function import ParallelFunction
+    from parallelize.api.maps import parallel_map, process_map, thread_map
+    from parallelize.api.stream_function import StreamFunction
+    from parallelize.api.use import use, using
+    from parallelize.clusters.dask import DaskExecutor
+    from parallelize.clusters.ray import RayExecutor
     from parallelize.errors import (
         ClusterLost,
         MissingExtraError,
@@ -55,14 +65,11 @@ if TYPE_CHECKING:
         WorkerStartError,
     )
     from parallelize.executors.base import Executor
-    from parallelize.executors.dask import DaskExecutor
     from parallelize.executors.interpreter import InterpreterPoolExecutor
     from parallelize.executors.process import ProcessPoolExecutor
-    from parallelize.executors.ray import RayExecutor
     from parallelize.executors.serial import SerialExecutor
     from parallelize.executors.thread import ThreadPoolExecutor
-    from parallelize.function import ParallelFunction
-    from parallelize.futures import (
+    from parallelize.futures.future import (
         ALL_COMPLETED,
         FIRST_COMPLETED,
         FIRST_EXCEPTION,
@@ -70,17 +77,16 @@ if TYPE_CHECKING:
         Future,
         InvalidStateError,
     )
-    from parallelize.gathering import gather
-    from parallelize.groups import TaskGroup
-    from parallelize.helpers import parallel_map, process_map, thread_map
+    from parallelize.futures.gather import gather
+    from parallelize.futures.group import TaskGroup
+    from parallelize.futures.wait import as_completed, wait
     from parallelize.insight.dump import dump, dump_on_signal
     from parallelize.insight.trace import trace
-    from parallelize.joining import as_completed, wait
     from parallelize.mapping import MapIterator
-    from parallelize.options import Limit
-    from parallelize.pools import shutdown
-    from parallelize.sharing import Shared, share
-    from parallelize.streams.function import StreamFunction
+    from parallelize.process.memory.shared import Shared, share
+    from parallelize.registry.shared_pools import shutdown
+    from parallelize.runtime.cpus import cpu_count
+    from parallelize.runtime.options import Limit
     from parallelize.streams.stream import Stream
 
 __all__ = (
@@ -140,9 +146,14 @@ __all__ = (
 _HOMES = {
     "builtins": ("TimeoutError",),  # which the standard library's package has, too
     "concurrent.futures": ("BrokenExecutor",),
-    "parallelize.choice": ("use", "using"),
-    "parallelize.cpus": ("cpu_count",),
-    "parallelize.decorators": ("interpreted", "parallelized", "processed", "threaded"),
+    "parallelize.api.use": ("use", "using"),
+    "parallelize.runtime.cpus": ("cpu_count",),
+    "parallelize.api.decorators": (
+        "interpreted",
+        "parallelized",
+        "processed",
+        "threaded",
+    ),
     "parallelize.errors": (
         "ClusterLost",
         "MissingExtraError",
@@ -156,14 +167,14 @@ _HOMES = {
         "WorkerStartError",
     ),
     "parallelize.executors.base": ("Executor",),
-    "parallelize.executors.dask": ("DaskExecutor",),
+    "parallelize.clusters.dask": ("DaskExecutor",),
     "parallelize.executors.interpreter": ("InterpreterPoolExecutor",),
     "parallelize.executors.process": ("ProcessPoolExecutor",),
-    "parallelize.executors.ray": ("RayExecutor",),
+    "parallelize.clusters.ray": ("RayExecutor",),
     "parallelize.executors.serial": ("SerialExecutor",),
     "parallelize.executors.thread": ("ThreadPoolExecutor",),
-    "parallelize.function": ("ParallelFunction",),
-    "parallelize.futures": (
+    "parallelize.api.function": ("ParallelFunction",),
+    "parallelize.futures.future": (
         "ALL_COMPLETED",
         "FIRST_COMPLETED",
         "FIRST_EXCEPTION",
@@ -171,17 +182,17 @@ _HOMES = {
         "Future",
         "InvalidStateError",
     ),
-    "parallelize.gathering": ("gather",),
-    "parallelize.groups": ("TaskGroup",),
+    "parallelize.futures.gather": ("gather",),
+    "parallelize.futures.group": ("TaskGroup",),
     "parallelize.insight.dump": ("dump", "dump_on_signal"),
     "parallelize.insight.trace": ("trace",),
-    "parallelize.helpers": ("parallel_map", "process_map", "thread_map"),
-    "parallelize.joining": ("as_completed", "wait"),
+    "parallelize.api.maps": ("parallel_map", "process_map", "thread_map"),
+    "parallelize.futures.wait": ("as_completed", "wait"),
     "parallelize.mapping": ("MapIterator",),
-    "parallelize.options": ("Limit",),
-    "parallelize.pools": ("shutdown",),
-    "parallelize.sharing": ("Shared", "share"),
-    "parallelize.streams.function": ("StreamFunction",),
+    "parallelize.runtime.options": ("Limit",),
+    "parallelize.registry.shared_pools": ("shutdown",),
+    "parallelize.process.memory.shared": ("Shared", "share"),
+    "parallelize.api.stream_function": ("StreamFunction",),
     "parallelize.streams.stream": ("Stream",),
 }
 

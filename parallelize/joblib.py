@@ -17,18 +17,18 @@ import weakref
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from parallelize.choice import Where, executor_for
-from parallelize.kinds import adapt
-from parallelize.options import DEFAULTS
-from parallelize.sharing import Shared, share
+from parallelize.api.use import Where, executor_for
+from parallelize.process.memory.shared import Shared, share
+from parallelize.registry.kinds import adapt
+from parallelize.runtime.options import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parallelize.executors.base import Executor
-    from parallelize.futures import Future
-    from parallelize.kinds import AnyExecutor
-    from parallelize.pools import Source
+    from parallelize.futures.future import Future
+    from parallelize.registry.kinds import AnyExecutor
+    from parallelize.registry.shared_pools import Source
 
 _joblib: Any = import_module("joblib.parallel")  # it has no types
 

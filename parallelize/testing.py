@@ -51,15 +51,16 @@ def parallelize_serial() -> Iterator[None]:
 @contextmanager
 def _serially() -> Generator[None]:
     """Have every source of executors answer with a serial one."""
-    from parallelize import choice, pools
+    from parallelize.api import use as choice
     from parallelize.executors.serial import SerialExecutor
+    from parallelize.registry import shared_pools
 
     serial = SerialExecutor()
 
     def executor(_: object) -> SerialExecutor:
         return serial
 
-    kinds = pools.Global, pools.Given, pools.Own, choice.Redirected
+    kinds = shared_pools.Global, shared_pools.Given, shared_pools.Own, choice.Redirected
     names = [(each, "executor") for each in kinds] + [(choice.Where, "make")]
     with ExitStack() as undo:
         for owner, name in names:
@@ -90,7 +91,7 @@ def parallelize_no_leaks() -> Iterator[None]:
 @contextmanager
 def _no_leaks() -> Generator[None]:
     import parallelize
-    from parallelize.clock import monotonic, sleep
+    from parallelize.runtime.clock import monotonic, sleep
 
     parallelize.shutdown()
     before = {what: look() for what, look in _LOOKS.items()}

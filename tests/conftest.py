@@ -149,7 +149,7 @@ def nothing_is_left(request):
         yield
         return
     looks = {"processes": children, "threads": threads, "descriptors": descriptors}
-    ranked = sys.modules.get("parallelize.ranked")
+    ranked = sys.modules.get("parallelize.runtime.ranked")
     if ranked is not None:  # locks are debugged
         looks["locks"] = ranked.left
     before = {what: look() for what, look in looks.items()}

@@ -92,10 +92,11 @@ class Latch:
 
 def collect():
     """Collect garbage; return when what finalisers have left is done, too."""
-    from parallelize import lifecycle, unread
+    from parallelize.futures import unretrieved
+    from parallelize.runtime import lifecycle
 
     gc.collect()
     deadline = time.monotonic() + 30
-    while unread._asked_in or lifecycle._left or lifecycle._doing:
+    while unretrieved._asked_in or lifecycle._left or lifecycle._doing:
         assert time.monotonic() < deadline, "what finalisers have left is not done"
         time.sleep(0.001)

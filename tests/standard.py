@@ -21,7 +21,7 @@ import unittest
 from types import SimpleNamespace
 
 import parallelize
-import parallelize.futures
+import parallelize.futures.future
 
 PACKAGE = "test.test_concurrent_futures"
 

@@ -11,7 +11,7 @@ import weakref
 import pytest
 
 from parallelize import ThreadPoolExecutor, thread_map
-from parallelize.insight import progress
+from parallelize.mapping import progress
 
 #: Before a program: all that it has to do is to print the sum.
 MAPS = """

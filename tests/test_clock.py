@@ -21,13 +21,12 @@ from parallelize import (
     TaskTimeout,
     ThreadPoolExecutor,
     as_completed,
-    clock,
     gather,
     parallelized,
     wait,
 )
-from parallelize.agenda import SWEEP_ABOVE, Agenda
-from parallelize.executors import deadlines
+from parallelize.runtime import clock, timer
+from parallelize.runtime.agenda import SWEEP_ABOVE, Agenda
 
 DAY = 86_400
 LONG = [
@@ -379,33 +378,33 @@ async def sleep_a_little():
 
 
 def test_a_timer_that_could_not_start_starts_with_the_next_call(monkeypatch):
-    monkeypatch.setattr(deadlines, "_timer", None)
+    monkeypatch.setattr(timer, "_timer", None)
     met = threading.Event()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", _refuse)
         for _ in range(2):
             with pytest.raises(RuntimeError, match="can't start new thread"):
-                deadlines.after(0.0, met.set)
-    assert deadlines._timer.nearest() is None
-    deadlines.after(0.0, met.set)
+                timer.after(0.0, met.set)
+    assert timer._timer.nearest() is None
+    timer.after(0.0, met.set)
     assert met.wait(20)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_timer_outlives_an_action_that_ends_its_thread(monkeypatch):
-    monkeypatch.setattr(deadlines, "_timer", None)
+    monkeypatch.setattr(timer, "_timer", None)
     first, met = threading.Event(), threading.Event()
 
     def leave():
         first.set()
         raise SystemExit
 
-    deadlines.after(0.0, leave)
+    timer.after(0.0, leave)
     assert first.wait(20)
-    service = deadlines._timer._service
+    service = timer._timer._service
     if service is not None:  # else it has ended already
         service.join()
-    deadlines.after(0.0, met.set)
+    timer.after(0.0, met.set)
     assert met.wait(20)
 
 

@@ -19,7 +19,7 @@ from parallelize import (
     thread_map,
     threaded,
 )
-from parallelize.coroutines import COROUTINES_PER_LOOP
+from parallelize.calls.coroutines import COROUTINES_PER_LOOP
 
 FULL = COROUTINES_PER_LOOP
 

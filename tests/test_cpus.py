@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from parallelize import cpu_count, cpus
+from parallelize import cpu_count
+from parallelize.runtime import cpus
 
 V2 = "30 1 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"
 V1 = "33 32 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n34 32 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
@@ -179,7 +180,7 @@ def test_affinity_counts():
         os.sched_setaffinity(0, allowed)
 
 
-SHOW = "import parallelize.cpus as c; print(c.cpu_count(), c.default_workers(), c.default_threads())"
+SHOW = "import parallelize.runtime.cpus as c; print(c.cpu_count(), c.default_workers(), c.default_threads())"
 
 
 def counts(*options, **environment):

@@ -14,7 +14,7 @@ from parallelize import (
     ThreadPoolExecutor,
     processed,
 )
-from parallelize.process import culprit
+from parallelize.serialize import diagnose
 
 LOCK = threading.Lock()
 
@@ -241,12 +241,12 @@ class Ring:
 
 
 def test_a_ring_is_walked_once():
-    assert culprit.in_call(use, (Ring(),), {})[1].leaf == "_thread.lock"
+    assert diagnose.in_call(use, (Ring(),), {})[1].leaf == "_thread.lock"
 
 
 def test_the_search_is_bounded_in_time(monkeypatch):
-    monkeypatch.setattr(culprit, "LONGEST", 0.0)
-    assert culprit.in_call(use, ([LOCK],), {})[1].steps == []
+    monkeypatch.setattr(diagnose, "LONGEST", 0.0)
+    assert diagnose.in_call(use, ([LOCK],), {})[1].steps == []
 
 
 def test_the_search_is_bounded_in_depth():
@@ -254,8 +254,8 @@ def test_the_search_is_bounded_in_depth():
     for _ in range(100):
         value = [value]
     begun = time.monotonic()
-    found = culprit.in_call(use, (value,), {})[1]
-    assert len(found.steps) == culprit.DEEPEST
+    found = diagnose.in_call(use, (value,), {})[1]
+    assert len(found.steps) == diagnose.DEEPEST
     assert time.monotonic() - begun < 5
 
 
@@ -268,7 +268,7 @@ class Hostile:
 
 
 def test_code_of_the_user_that_raises_anything():
-    found = culprit.in_call(use, ({Hostile: {1: Hostile()}},), {})[1]
+    found = diagnose.in_call(use, ({Hostile: {1: Hostile()}},), {})[1]
     assert found.leaf == "test_culprit.Hostile"
 
 
@@ -281,4 +281,4 @@ def test_a_real_interrupt_goes_through():
             return object, ()
 
     with pytest.raises(KeyboardInterrupt):
-        culprit.in_call(use, (Interrupted(),), {})
+        diagnose.in_call(use, (Interrupted(),), {})

@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 import parallelize
-import parallelize.process.launch
+import parallelize.process.start.launcher
 import tasks
 from factories import make
 from parallelize import (
@@ -175,7 +175,7 @@ def test_max_tasks_per_child_has_no_part_in_how_processes_start():
     with ProcessPoolExecutor(1, max_tasks_per_child=3) as pool:
         expected = ProcessPoolExecutor(1)._settings.method
         assert pool._settings.method == expected
-    if "fork" in parallelize.process.launch.METHODS:
+    if "fork" in parallelize.process.start.launcher.METHODS:
         with ProcessPoolExecutor(1, "fork", max_tasks_per_child=1) as pool:
             pids = {pool.submit(os.getpid).result(timeout=30) for _ in range(3)}
             assert len(pids) == 3

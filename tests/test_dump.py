@@ -18,8 +18,8 @@ import parallelize
 import tasks
 from parallelize import ProcessPoolExecutor, TaskTimeout, ThreadPoolExecutor, processed
 from parallelize.insight import dump as dump_module
-from parallelize.process import stacks
-from parallelize.process.signals import SHOW
+from parallelize.process.worker.signals import SHOW
+from parallelize.runtime import stacks
 
 
 def dumped(**options):

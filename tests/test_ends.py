@@ -24,7 +24,7 @@ from parallelize import (
     threaded,
     wait,
 )
-from parallelize.kinds import adapt
+from parallelize.registry.kinds import adapt
 from tasks import Refusal, refuse
 from tasks import identity as same
 

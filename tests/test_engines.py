@@ -18,19 +18,19 @@ from parallelize import (
     MissingExtraError,
     SerializationError,
     WorkerDied,
-    kinds,
     parallelized,
     processed,
     use,
     using,
 )
-from parallelize.executors import parcels
-from parallelize.executors.engine import EngineExecutor
-from parallelize.executors.engine_calls import Remote
-from parallelize.executors.parcels import LargeParcel, Parcel
-from parallelize.futures import Failure
+from parallelize.clusters import parcels
+from parallelize.clusters.call import Remote
+from parallelize.clusters.executor import EngineExecutor
+from parallelize.clusters.parcels import LargeParcel, Parcel
+from parallelize.futures.future import Failure
 from parallelize.mapping import iterator, start_map
-from parallelize.options import CallOptions
+from parallelize.registry import kinds
+from parallelize.runtime.options import CallOptions
 
 LARGE = 2 << 20
 
@@ -256,9 +256,9 @@ def test_large_arguments_are_put_once(engine):
 
 
 def test_so_much_is_kept_and_no_more(engine, monkeypatch):
-    from parallelize.executors import puts
+    from parallelize.clusters import object_cache
 
-    monkeypatch.setattr(puts, "KEPT_BYTES", 2 * LARGE)
+    monkeypatch.setattr(object_cache, "KEPT_BYTES", 2 * LARGE)
     for number in (1, 2, 3, 1):
         engine.submit(tasks.length, bytes([number]) * LARGE).result()
     assert len(engine.put) == 4

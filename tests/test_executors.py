@@ -15,7 +15,7 @@ import pytest
 
 import tasks
 from parallelize.executors.base import Executor
-from parallelize.futures import Future
+from parallelize.futures.future import Future
 
 SHUT = "cannot schedule new futures after shutdown"
 
@@ -658,7 +658,7 @@ def test_await_outside_a_loop_says_what_is_wrong(executor):
 
 
 def options(**given):
-    from parallelize.options import CallOptions
+    from parallelize.runtime.options import CallOptions
 
     return CallOptions(**given)
 
@@ -686,7 +686,7 @@ def test_retries_only_on_the_errors_named(executor, tmp_path):
 
 
 def test_a_limit_holds(make_concurrent, make_latch):
-    from parallelize.options import Limit
+    from parallelize.runtime.options import Limit
 
     executor = make_concurrent(max_workers=2)
     one_at_once = options(limit=Limit(1))
@@ -706,7 +706,7 @@ def test_a_limit_holds(make_concurrent, make_latch):
 
 def test_a_limit_holds_in_serial_calls_of_many_threads():
     from parallelize.executors.serial import SerialExecutor
-    from parallelize.options import Limit
+    from parallelize.runtime.options import Limit
 
     two_at_once = options(limit=Limit(2))
     lock, running, most = threading.Lock(), 0, 0
@@ -735,7 +735,7 @@ def test_a_limit_holds_in_serial_calls_of_many_threads():
 
 def test_a_serial_call_that_calls_itself_within_its_limit():
     from parallelize.executors.serial import SerialExecutor
-    from parallelize.options import Limit
+    from parallelize.runtime.options import Limit
 
     one_at_once = options(limit=Limit(1))
     with SerialExecutor() as executor:

@@ -11,9 +11,9 @@ import tasks
 from parallelize import threaded
 from parallelize.errors import TaskTimeout
 from parallelize.executors.foreign import ForeignExecutor
-from parallelize.futures import Future
+from parallelize.futures.future import Future
 from parallelize.mapping import start_map
-from parallelize.options import CallOptions, Limit
+from parallelize.runtime.options import CallOptions, Limit
 
 
 def processes(workers):
@@ -281,7 +281,7 @@ def test_the_number_of_workers():
     class Executor(concurrent.futures.Executor):
         pass
 
-    from parallelize.cpus import cpu_count
+    from parallelize.runtime.cpus import cpu_count
 
     assert ForeignExecutor(Executor())._max_workers == cpu_count()
 

@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 import tasks
-from parallelize.futures import (
+from parallelize.futures.future import (
     CancelledError,
     Failure,
     Future,
@@ -18,7 +18,7 @@ from parallelize.futures import (
     Outcome,
     as_completed,
 )
-from parallelize.joining import wait
+from parallelize.futures.wait import wait
 
 
 class Opened(Outcome):

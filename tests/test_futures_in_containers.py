@@ -17,7 +17,7 @@ from parallelize import (
     parallel_map,
     threaded,
 )
-from parallelize.dependencies import filled, futures_in
+from parallelize.calls.dependencies import filled, futures_in
 
 POOLS = {
     "thread": lambda: ThreadPoolExecutor(2),

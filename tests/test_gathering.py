@@ -19,7 +19,7 @@ from parallelize import (
     threaded,
     wait,
 )
-from parallelize.futures import Outcome
+from parallelize.futures.future import Outcome
 
 
 @pytest.fixture(autouse=True)

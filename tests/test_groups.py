@@ -26,7 +26,7 @@ from parallelize import (
     threaded,
     using,
 )
-from parallelize import groups as groups_module
+from parallelize.futures import group as groups_module
 
 
 @pytest.fixture(autouse=True)

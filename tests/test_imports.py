@@ -1,6 +1,7 @@
 """What importing costs, what is public, and which way imports point."""
 
 import ast
+import functools
 import json
 import os
 import pathlib
@@ -97,7 +98,7 @@ def test_a_threaded_call_loads_nothing_of_processes():
 
 def test_a_worker_loads_no_types():
     """It would take about as long as all else that a worker needs."""
-    code = "import sys\nimport parallelize.process.server, parallelize.process.worker\nprint(*{'typing', 'ast', 'dataclasses', 'logging'} & set(sys.modules))"
+    code = "import sys\nimport parallelize.process.start.server, parallelize.process.worker.main\nprint(*{'typing', 'ast', 'dataclasses', 'logging'} & set(sys.modules))"
     assert run(code).split() == []
 
 
@@ -278,163 +279,160 @@ def test_everything_of_concurrent_futures_is_here():
 # its own room. Rooms in one line do not know each other.
 LAYERS = [
     ["__main__"],
-    ["insight.doctor", "insight.dump", "insight.trace"],
-    ["insight.chrome", "insight.page"],
-    ["insight.report"],
-    ["insight.advice"],
-    ["insight.units"],
-    ["decorators", "helpers", "joblib", "testing"],
-    ["streams.function"],
-    ["function"],
-    ["settings", "mapping", "streams.stream"],
-    ["choice"],
-    ["pools"],
-    ["kinds"],
+    ["joblib", "testing"],
+    ["api"],
+    ["registry"],
+    ["clusters", "insight"],
     ["executors"],
     ["interpreters"],
-    ["threads", "joining"],
-    ["process.pool"],
-    ["process.dispatcher"],
-    ["process.deadlines"],
-    ["process.traced"],
-    ["process.coroutines"],
-    ["process.bundles"],
-    ["process.early", "process.row_tasks", "process.starting", "process.stream_tasks"],
-    ["process.tasks", "process.workers"],
-    ["process.held"],
-    ["process.queue"],
-    ["insight.logs"],
-    ["process.launch", "process.lending"],
-    ["process.windows"],
-    ["process.server"],
+    ["process.parent"],
+    ["process.parent.tasks"],
+    ["process.start"],
     ["process.worker"],
-    ["process.worker_loop"],
-    ["process.kinship", "process.folder"],
-    ["process.rows", "process.exchange", "process.outlet", "process.records"],
-    ["process.sender", "process.reports"],
-    ["sharing"],
-    ["process.inheritance", "process.messages"],
-    ["process.views"],
-    ["process.segments"],
-    ["process.culprit"],
-    ["process.command", "process.page", "process.pickling", "process.transport"],
-    ["process.main_back", "process.main_encoding"],
-    ["process.main_picture"],
-    ["process.main_watch"],
-    ["process.main_pickler"],
-    ["process.main_patches", "process.main_parameters"],
-    ["process.main_registered"],
-    [
-        "process.interpreter_state",
-        "process.main_executors",
-        "process.main_imported",
-        "process.main_looks",
-        "process.main_reducers",
-        "process.main_units",
-    ],
-    ["process.main_sums", "process.main_texts"],
-    ["process.settings"],
-    [
-        "process.bootstrap",
-        "process.last_words",
-        "process.limits",
-        "process.memory",
-        "process.patience",
-        "process.signals",
-        "process.stacks",
-    ],
-    ["process.main_module"],
-    ["process.by_value"],
-    ["process.origins"],
-    ["process.finders", "process.reductions"],
-    ["process.native"],
-    ["gathering", "groups"],
-    ["members"],
-    ["insight.timed"],
-    ["insight.recording"],
-    ["insight.names"],
-    ["insight", "proxies"],
-    ["streams.local", "streams.inline"],
-    ["streams.channel", "streams.pump", "streams"],
-    ["ahead"],
-    ["calls", "callables", "cpus", "references", "_died"],
-    ["dependencies", "ended", "coroutines", "awaiting", "services"],
-    ["circles"],
+    ["process.memory"],
+    ["process.wire"],
+    ["threads", "loops"],
+    ["mapping", "streams"],
+    ["tracing"],
+    ["calls"],
+    ["serialize"],
+    ["serialize.main"],
+    ["serialize.changes"],
     ["futures"],
-    ["unread"],
-    ["options"],
-    ["loops"],
-    ["errors", "gaps", "lifecycle", "waiting"],
-    ["agenda", "clock", "locks"],
-    ["ranked"],
-    ["raised"],
+    ["serialize.reducers"],
+    ["errors"],
+    ["runtime"],
 ]
 
-#: Imports against the direction, at the moment of use, and why.
-EXCEPTIONS = {
-    ("futures", "proxies"),  # Future.proxy makes one
-    ("futures", "awaiting"),  # whoever awaits one has asyncio
-    ("errors", "_died"),  # loads multiprocessing, and only when it is named
-    ("executors.base", "mapping"),  # Executor.map is the one map
-    ("threads.attempts", "executors.deadlines"),  # where each attempt has its time
-    ("threads.tasks", "executors.deadlines"),  # where a call has a timeout
-    ("threads.rows", "executors.deadlines"),  # where rows run for long
-    ("joining", "executors.deadlines"),  # where a wait for some has a timeout
-    ("process.reports", "process.records"),  # when the worker has loaded logging
-    ("process.windows", "process.launch"),  # its data, for one system alone
+#: Types that come from above, for type checkers alone. This list only ever shrinks.
+TYPES_FROM_ABOVE = {
+    ("executors.base", "api.function"),
+    ("mapping.iterator", "executors.base"),
+    ("mapping.window", "executors.base"),
+    ("process.parent.tasks.batch", "process.parent.pool"),
+    ("process.parent.tasks.call", "process.parent.pool"),
+    ("process.parent.tasks.call", "process.parent.worker_handle"),
+    ("process.parent.tasks.coroutine", "process.parent.pool"),
+    ("process.parent.tasks.coroutine", "process.parent.worker_handle"),
+    ("process.parent.tasks.rows", "process.parent.pool"),
+    ("process.parent.tasks.stream", "process.parent.pool"),
+    ("process.parent.tasks.stream", "process.parent.worker_handle"),
+    ("process.parent.tasks.traced", "process.parent.pool"),
+    ("process.parent.tasks.traced", "process.parent.worker_handle"),
+    ("runtime.blocking", "futures.future"),
+    ("runtime.options", "calls.call"),
+    ("runtime.options", "futures.future"),
+    ("runtime.services", "futures.future"),
+    ("serialize.reducers.placeholders", "futures.future"),
+    ("streams.stream", "executors.base"),
+    ("tracing.timed", "threads.rows"),
 }
 
-#: What a worker may know besides its end of the wire.
-LEAVES = {
-    "clock",
-    "coroutines",
-    "errors",
+#: Files that import each other in a circle of more than three, with what they import
+#: for type checkers alone. A new circle is a fault; these only ever shrink.
+KNOTS = [
+    {
+        "api.function",
+        "api.options",
+        "api.use",
+        "clusters.call",
+        "clusters.dask",
+        "clusters.dask_local",
+        "clusters.executor",
+        "clusters.ray",
+        "executors.base",
+        "executors.entrance",
+        "executors.foreign",
+        "executors.in_place",
+        "executors.interpreter",
+        "executors.process",
+        "executors.serial",
+        "executors.thread",
+        "mapping",
+        "mapping.async_input",
+        "mapping.iterator",
+        "mapping.reader",
+        "mapping.window",
+        "registry.kinds",
+        "registry.shared_pools",
+    },
+    {
+        "calls.call",
+        "calls.dependencies",
+        "futures.aio",
+        "futures.future",
+        "futures.limit_cycles",
+        "futures.peek",
+        "futures.proxy",
+        "futures.unretrieved",
+        "runtime.blocking",
+        "runtime.options",
+        "serialize.reducers.placeholders",
+    },
+    {
+        "process.parent.deadlines",
+        "process.parent.dispatcher",
+        "process.parent.pool",
+        "process.parent.segment_ledger",
+        "process.parent.starter",
+        "process.parent.tasks.batch",
+        "process.parent.tasks.call",
+        "process.parent.tasks.coroutine",
+        "process.parent.tasks.queue",
+        "process.parent.tasks.rows",
+        "process.parent.tasks.stream",
+        "process.parent.worker_handle",
+    },
+    {
+        "threads.attempts",
+        "threads.engine",
+        "threads.managed_wait",
+        "threads.roster",
+        "threads.rows",
+        "threads.tasks",
+        "threads.workers",
+        "tracing.timed",
+    },
+]
+
+#: The same without what is for type checkers.
+KNOTS_AT_RUN_TIME = [
+    {
+        "futures.aio",
+        "futures.future",
+        "futures.limit_cycles",
+        "futures.proxy",
+    },
+]
+
+MOST_FILES = 16
+LARGEST_CIRCLE = 3
+
+#: What a worker and the server of workers know, from the first to the last thing that
+#: they load; what is loaded at use counts.
+ROOMS_OF_WORKERS = {
+    "process.worker",
+    "process.memory",
+    "process.wire",
+    "streams",
+    "calls",
     "futures",
-    "options",
-    "dependencies",
-    "gaps",
-    "lifecycle",
-    "locks",
-    "loops",
-    "raised",
-    "sharing",
-    "waiting",
-    "streams.pump",
+    "serialize",
+    "serialize.main",
+    "serialize.changes",
+    "serialize.reducers",
+    "errors",
+    "runtime",
 }
-WIRE = {
-    "bootstrap",
-    "by_value",
-    "finders",
-    "reductions",
-    "origins",
-    "command",
-    "culprit",
-    "exchange",
-    "folder",
-    "inheritance",
-    "kinship",
-    "last_words",
-    "limits",
-    "interpreter_state",
-    "main_module",
-    "memory",
-    "messages",
-    "native",
-    "outlet",
-    "page",
-    "patience",
-    "pickling",
-    "records",
-    "reports",
-    "rows",
-    "segments",
-    "views",
-    "sender",
-    "signals",
-    "stacks",
-    "transport",
-    "worker",
-    "worker_loop",
+
+#: ... and before they are ready: this is their start-up time.
+ROOMS_AT_START = {
+    "process.worker",
+    "process.memory",
+    "process.wire",
+    "serialize",
+    "serialize.reducers",
+    "runtime",
 }
 
 
@@ -444,77 +442,164 @@ def modules():
         yield name.removesuffix(".__init__"), path
 
 
-def imports(path, *, everywhere=True):
-    """The modules that a file imports, but for type checkers."""
+#: Where an import stands: at the top, in a function, or for type checkers alone.
+TOP, USE, TYPES = "top", "use", "types"
+
+
+def imports_by_place(path):
+    """What a file imports, and where: pairs of a place and a name."""
     found = set()
 
-    def visit(node):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            if not isinstance(node.test, ast.UnaryOp):
-                return
+    def visit(node, place):
+        if isinstance(node, ast.If) and is_for_types(node.test):
+            for child in node.body:
+                visit(child, TYPES)
+            for child in node.orelse:
+                visit(child, place)
+            return
         if isinstance(node, ast.ImportFrom):
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+            found.update((place, f"{node.module}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            found.update((place, alias.name) for alias in node.names)
+        inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         for child in ast.iter_child_nodes(node):
-            if everywhere or not isinstance(
-                child, (ast.FunctionDef, ast.AsyncFunctionDef)
-            ):
-                visit(child)
+            visit(child, USE if inside and place == TOP else place)
 
-    visit(ast.parse(path.read_text()))
+    visit(ast.parse(path.read_text()), TOP)
     return found
 
 
-def own_imports(path):
-    """The modules of the package that a file imports, wherever in the file."""
+def is_for_types(test):
+    return "TYPE_CHECKING" in ast.dump(test) and not isinstance(test, ast.UnaryOp)
+
+
+def imports(path, *, everywhere=True):
+    """The modules that a file imports, but for type checkers."""
+    places = (TOP, USE) if everywhere else (TOP,)
+    return {name for place, name in imports_by_place(path) if place in places}
+
+
+@functools.cache
+def graph(*places):
+    """The modules of the package, with those that each imports in these places."""
     names = dict(modules())
-    for imported in imports(path):
-        parts = imported.split(".")
-        if parts[0] == "parallelize":
-            name = ".".join(parts[1:])
-            found = name if name in names else ".".join(parts[1:-1])
-            if found not in ("", "process"):
-                yield found
+    found = {}
+    for name, path in names.items():
+        own = found[name] = set()
+        for place, imported in imports_by_place(path):
+            package, _, rest = imported.partition(".")
+            if package == "parallelize" and place in places:
+                own.add(rest if rest in names else rest.rpartition(".")[0])
+        own -= {"", name}
+    return found
 
 
 def layer(name):
-    for number, rooms in enumerate(LAYERS):
-        for room in rooms:
-            if name == room or name.startswith(room + "."):
-                return number, room
-    return None
+    """The number of a module's room, and the room: the innermost that has it."""
+    found = [
+        (len(room), number, room)
+        for number, rooms in enumerate(LAYERS)
+        for room in rooms
+        if name == room or name.startswith(room + ".")
+    ]
+    return max(found)[1:] if found else None
+
+
+def points_up(name, imported):
+    (number, room), (other, its_room) = layer(name), layer(imported)
+    return other <= number and its_room != room
+
+
+def circles(*places):
+    """Sets of modules of which each leads to each other."""
+    edges = graph(*places)
+    reached = {name: closure([name], edges) for name in edges}
+    knots = {
+        frozenset(other for other in reached[name] if name in reached.get(other, ()))
+        for name in edges
+    }
+    return [knot for knot in knots if len(knot) > 1]
+
+
+def closure(names, edges):
+    """All that the imports of some modules lead to."""
+    found, left = set(), list(names)
+    while left:
+        for imported in edges.get(left.pop(), ()):
+            if imported not in found:
+                found.add(imported)
+                left.append(imported)
+    return found
+
+
+IN_ROOMS = [name for name, _ in modules() if name not in ("__init__", "process")]
+
+
+@pytest.mark.parametrize("name", IN_ROOMS)
+def test_imports_point_one_way(name):
+    assert layer(name) is not None, f"{name} has no room: add it to LAYERS"
+    up = {other for other in graph(TOP, USE)[name] if points_up(name, other)}
+    assert not up, f"{name} imports {up}"
+
+
+def test_types_point_one_way_too_but_for_some():
+    up = {
+        (name, other)
+        for name in IN_ROOMS
+        for other in graph(TYPES)[name]
+        if points_up(name, other)
+    }
+    assert up == TYPES_FROM_ABOVE
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, _ in modules() if name not in ("__init__", "process")]
+    ("places", "known"),
+    [((TOP, USE), KNOTS_AT_RUN_TIME), ((TOP, USE, TYPES), KNOTS)],
+    ids=["at run time", "with types"],
 )
-def test_imports_point_one_way(name):
-    place = layer(name)
-    assert place is not None, f"{name} has no room yet: add it to LAYERS"
-    for imported in own_imports(dict(modules())[name]):
-        if (name, imported) not in EXCEPTIONS:
-            number, room = layer(imported)
-            assert number > place[0] or room == place[1], f"{name} imports {imported}"
+def test_no_large_circle_of_files(places, known):
+    found = [knot for knot in circles(*places) if len(knot) > LARGEST_CIRCLE]
+    for knot in found:
+        assert any(knot <= each for each in known), sorted(knot)
+    left = {name for each in known for name in each} - {n for k in found for n in k}
+    assert not left, f"in no large circle any more, take out of the list: {left}"
 
 
-@pytest.mark.parametrize("name", ["process.worker", "process.server"])
+def test_no_circle_of_files_of_several_rooms():
+    for knot in circles(TOP, USE):
+        assert len({layer(name) for name in knot}) == 1, sorted(knot)
+
+
+def test_no_folder_has_too_many_files():
+    folders = {path.parent for _, path in modules()}
+    for folder in folders:
+        assert len(list(folder.glob("*.py"))) <= MOST_FILES, folder
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {
+        "__init__",
+        "__main__",
+        "joblib",
+        "testing",
+    }
+
+
+@pytest.mark.parametrize("name", ["process.worker.main", "process.start.server"])
 def test_the_workers_end_of_the_wire_is_light(name):
-    allowed = LEAVES | {f"process.{room}" for room in WIRE}
-    assert set(own_imports(dict(modules())[name])) <= allowed
+    for places, rooms in (((TOP,), ROOMS_AT_START), ((TOP, USE), ROOMS_OF_WORKERS)):
+        known = {layer(other)[1] for other in closure([name], graph(*places))}
+        assert known <= rooms
 
 
 @pytest.mark.parametrize("package", ["dask", "distributed", "ray"])
 def test_optional_backends_are_imported_in_their_own_file(package):
     own = {"distributed": "dask"}.get(package, package)
     for name, path in modules():
-        if not name.startswith(f"executors.{own}"):
+        if not name.startswith(f"clusters.{own}"):
             assert not [i for i in imports(path) if i.split(".")[0] == package], name
 
 
 def test_wrapt_is_imported_for_proxies_alone():
     for name, path in modules():
-        assert name == "proxies" or not [
+        assert name == "futures.proxy" or not [
             i for i in imports(path) if i.split(".")[0] == "wrapt"
         ], name
 
@@ -523,10 +608,10 @@ def test_nothing_heavy_is_imported_at_the_top():
     for name, path in modules():
         top = {i.split(".")[0] for i in imports(path, everywhere=False)}
         allowed = {
-            "proxies": {"wrapt"},
-            "awaiting": {"asyncio"},
-            "executors.loop_attempts": {"asyncio"},
-            "process.worker_loop": {"asyncio"},
+            "futures.proxy": {"wrapt"},
+            "futures.aio": {"asyncio"},
+            "loops.attempts": {"asyncio"},
+            "process.worker.loop": {"asyncio"},
         }.get(name, set())
         assert (
             not top

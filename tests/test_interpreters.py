@@ -421,7 +421,7 @@ def test_a_call_may_make_pools_of_its_own(tmp_path):
 
 @needs_interpreters
 def test_one_that_cannot_be_told_to_end_ends_all_the_same(monkeypatch):
-    from parallelize.interpreters import station
+    from parallelize.interpreters import handle
 
     with InterpreterPoolExecutor(1) as executor:
         assert executor.submit(abs, -1).result(30) == 1
@@ -429,17 +429,17 @@ def test_one_that_cannot_be_told_to_end_ends_all_the_same(monkeypatch):
         def refuse(*_):
             raise ValueError
 
-        monkeypatch.setattr(station, "send", refuse)
+        monkeypatch.setattr(handle, "send", refuse)
 
 
 @needs_interpreters
 def test_one_for_which_nothing_can_be_prepared_fails_its_call(monkeypatch):
-    from parallelize.interpreters import station
+    from parallelize.interpreters import handle
 
     def refuse(_):
         raise LookupError("no path")
 
-    monkeypatch.setattr(station.origins, "workers_have", refuse)
+    monkeypatch.setattr(handle.origins, "workers_have", refuse)
     with InterpreterPoolExecutor(1) as executor:
         with pytest.raises(RuntimeError, match="could not be started: no path"):
             executor.submit(abs, -1).result(30)

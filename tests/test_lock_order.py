@@ -1,4 +1,4 @@
-"""The order of all locks: written down, and held by `parallelize.ranked`."""
+"""The order of all locks: written down, and held by `parallelize.runtime.ranked`."""
 
 import contextlib
 import os
@@ -12,13 +12,13 @@ import threading
 import pytest
 
 import parallelize
-from parallelize import locks
+from parallelize.runtime import locks
 
 PACKAGE = pathlib.Path(parallelize.__file__).parent
 DESIGN = pathlib.Path(__file__).parent.parent / "docs" / "design.md"
 
 #: Where a lock is made that nothing is guarded by: threads are woken by it.
-APART = ("locks.py", "ranked.py", "threads/workers.py")
+APART = ("runtime/locks.py", "runtime/ranked.py", "threads/workers.py")
 
 NAMES = [name for names in locks.ORDER for name in names]
 
@@ -82,13 +82,13 @@ def test_a_name_that_is_not_there():
 def test_without_the_variable_locks_are_those_of_python():
     program = """
         import threading
-        from parallelize import locks
-        from parallelize.process import native
+        from parallelize.runtime import locks
+        from parallelize.runtime import native
         assert locks.reentrant("pool") is threading.RLock
         assert locks.plain("outlet") is threading.Lock
         assert locks.reentrant("sender", native.RLock) is native.RLock
-        import parallelize.futures, parallelize.process.pool, sys
-        assert "parallelize.ranked" not in sys.modules
+        import parallelize.futures.future, parallelize.process.parent.pool, sys
+        assert "parallelize.runtime.ranked" not in sys.modules
     """
     for value in ("", "0"):
         done = run(program, PARALLELIZE_DEBUG_LOCKS=value)
@@ -99,7 +99,7 @@ def test_without_the_variable_locks_are_those_of_python():
 
 PRELUDE = """
 import gc, os, signal, threading, weakref
-from parallelize import locks, ranked
+from parallelize.runtime import locks, ranked
 def lock(name, make=locks.reentrant): return make(name)()
 pools, pool, future, crew = map(lock, ("pools", "pool", "future", "crew"))
 plain = lock("outlet", locks.plain)

@@ -15,8 +15,9 @@ import logged
 import tasks
 from factories import Factory
 from parallelize import ProcessPoolExecutor, WorkerDied
-from parallelize.process import messages, records, reports
-from parallelize.process.reports import Watch
+from parallelize.process.wire import messages
+from parallelize.process.worker import log_records, reports
+from parallelize.process.worker.reports import Watch
 
 PROCESSES = [
     "process-spawn",
@@ -250,7 +251,7 @@ def test_other_values_come_as_they_are(make_pool, kept):
 
 def test_a_huge_argument_stays_where_it_is(make_pool, kept):
     pool = make_pool()
-    text = "x" * 10 + "y" * (records.MOST_BYTES + 1)
+    text = "x" * 10 + "y" * (log_records.MOST_BYTES + 1)
     pool.submit(logged.log, "parallel", logging.INFO, "%.10s", [text][0]).result()
     pool.submit(logged.log, "parallel", logging.INFO, "%.12s", [text]).result()
     assert kept.texts == ["x" * 10, "['" + "x" * 10]
@@ -277,7 +278,7 @@ def test_the_error_that_was_logged_keeps_its_own_traceback():
     except tasks.Refusal as error:
         before = error.__traceback__
         record = logging.LogRecord("n", 40, "f", 1, "m", None, sys.exc_info())
-        records.encoded(record)
+        log_records.encoded(record)
         assert error.__traceback__ is before
 
 
@@ -347,12 +348,12 @@ def test_a_worker_that_logs_nothing_does_not_load_logging(tmp_path):
         print(*processed(loaded)().result())
         """
     names = run(tmp_path, source).stdout.split()
-    assert "parallelize.process.reports" in names
-    assert not {"logging", "parallelize.process.records"} & set(names)
+    assert "parallelize.process.worker.reports" in names
+    assert not {"logging", "parallelize.process.worker.log_records"} & set(names)
 
 
 def test_nothing_is_sent_when_nothing_is_logged(make_pool, monkeypatch):
-    from parallelize.insight import logs
+    from parallelize.process.parent import logs
 
     delivered = []
     monkeypatch.setattr(logs, "deliver", lambda *args: delivered.append(args))
@@ -367,7 +368,7 @@ def test_workers_write_to_the_streams_as_before(make_pool, capfd):
 
 
 def test_a_report_that_comes_within_another_is_not_lost():
-    from parallelize.process.sender import Sender
+    from parallelize.process.worker.sender import Sender
 
     class Socket:
         sent = b""

@@ -18,12 +18,12 @@ import pytest
 import tasks
 from parallelize import parallelized, thread_map
 from parallelize.errors import TaskTimeout
-from parallelize.futures import CancelledError, Future
+from parallelize.futures.future import CancelledError, Future
 from parallelize.mapping import MapIterator, start_map
-from parallelize.mapping.orders import Chunk, Part
+from parallelize.mapping.chunk_size import MeasuredSize
+from parallelize.mapping.order import Chunk, Part
 from parallelize.mapping.reader import Reader
-from parallelize.mapping.sizes import MeasuredSize
-from parallelize.options import DEFAULTS, CallOptions, Limit
+from parallelize.runtime.options import DEFAULTS, CallOptions, Limit
 
 LOCAL = ["serial", "thread"]
 

@@ -8,8 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import tasks
 from factories import make
-from parallelize.mapping.sizes import MeasuredSize
-from parallelize.mapping.source import Source
+from parallelize.mapping.chunk_size import MeasuredSize
+from parallelize.mapping.input import Source
 
 KINDS = st.sampled_from(["serial", "thread"])
 SIZES = st.one_of(st.none(), st.integers(1, 40))

@@ -17,9 +17,9 @@ import parallelize
 import tasks
 from parallelize import SerialExecutor, as_completed, gather, threaded, wait
 from parallelize.executors.thread import ThreadPoolExecutor
-from parallelize.futures import Future
-from parallelize.options import CallOptions, Limit
-from parallelize.threads import crew
+from parallelize.futures.future import Future
+from parallelize.runtime.options import CallOptions, Limit
+from parallelize.threads import roster
 
 
 @pytest.fixture
@@ -639,7 +639,7 @@ def test_how_many_threads_there_may_be(make_pool):
 
 
 def test_threads_that_were_needed_leave_again(make_pool, monkeypatch):
-    monkeypatch.setattr(crew, "BRIEF_REST", 0.02)
+    monkeypatch.setattr(roster, "BRIEF_REST", 0.02)
     pool, other = make_pool(1, idle_timeout=None), make_pool(1, idle_timeout=None)
     needed = set()
 
@@ -737,7 +737,7 @@ def test_a_limited_function_that_waits_for_itself(way, limit, workers, shared_po
 
 def test_who_comes_too_late_for_a_call_hides_no_circle(make_pool, monkeypatch):
     """A thread may take a call out of the queue that another one has claimed."""
-    workers = crew.Crew.workers
+    workers = roster.Crew.workers
 
     class Late:
         def __init__(self, engine):
@@ -749,7 +749,7 @@ def test_who_comes_too_late_for_a_call_hides_no_circle(make_pool, monkeypatch):
         def waited_for(self):
             return []
 
-    monkeypatch.setattr(crew.Crew, "workers", lambda e: [Late(e), *workers(e)])
+    monkeypatch.setattr(roster.Crew, "workers", lambda e: [Late(e), *workers(e)])
     pool, limited = make_pool(2), CallOptions(limit=Limit(1))
 
     def fib(n):
@@ -823,7 +823,7 @@ def test_a_limit_still_holds_where_nobody_waits_for_himself(make_pool):
 
 @pytest.mark.parametrize("timeout", [None, 20])
 def test_a_chain_over_two_pools_that_is_too_long(make_pool, timeout, monkeypatch):
-    monkeypatch.setattr(crew, "MOST_AWAY", 10)
+    monkeypatch.setattr(roster, "MOST_AWAY", 10)
     pools = [make_pool(1), make_pool(1)]
 
     def down(n):
@@ -837,7 +837,7 @@ def test_a_chain_over_two_pools_that_is_too_long(make_pool, timeout, monkeypatch
 
 @pytest.mark.parametrize("name", ["standard wait", "standard as_completed"])
 def test_too_long_a_chain_by_the_standard_librarys_waits(make_pool, name, monkeypatch):
-    monkeypatch.setattr(crew, "MOST_AWAY", 10)
+    monkeypatch.setattr(roster, "MOST_AWAY", 10)
     pool = make_pool(1)
 
     def down(n):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from parallelize.process import patience
-from parallelize.process.patience import AWAKE, Patience
+from parallelize.process.wire import spin
+from parallelize.process.wire.spin import AWAKE, Patience
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(patience, "perf_counter", clock)
+    monkeypatch.setattr(spin, "perf_counter", clock)
     return clock
 
 

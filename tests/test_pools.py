@@ -17,17 +17,16 @@ import tasks
 from parallelize import (
     SerialExecutor,
     ThreadPoolExecutor,
-    choice,
-    kinds,
     parallel_map,
     parallelized,
-    pools,
     process_map,
     processed,
     thread_map,
     threaded,
     use,
 )
+from parallelize.api import use as choice
+from parallelize.registry import kinds, shared_pools
 
 
 @pytest.fixture(autouse=True)
@@ -67,14 +66,14 @@ def here(future):
 
 def test_fifty_threads_at_once_make_one_pool(monkeypatch):
     made = []
-    make = pools.make_executor
+    make = shared_pools.make_executor
 
     def make_slowly(*args):
         made.append(make(*args))
         threading.Event().wait(0.02)
         return made[-1]
 
-    monkeypatch.setattr(pools, "make_executor", make_slowly)
+    monkeypatch.setattr(shared_pools, "make_executor", make_slowly)
     ready = threading.Barrier(50)
     results = []
 
@@ -93,22 +92,22 @@ def test_fifty_threads_at_once_make_one_pool(monkeypatch):
 
 def test_nothing_is_made_before_a_call():
     assert threaded(tasks.double) and processed(tasks.double, max_workers=2)
-    assert not pools._pools
-    assert not [own for own in pools._own if own._executor is not None]
+    assert not shared_pools._pools
+    assert not [own for own in shared_pools._own if own._executor is not None]
 
 
 def test_functions_and_helpers_share_the_pool_of_their_kind():
     thread().result()
-    pool = pools._pools["thread"]
+    pool = shared_pools._pools["thread"]
     assert list(thread_map(tasks.double, [1, 2])) == [2, 4]
     assert threaded(tasks.double)(1).result() == 2
-    assert pools._pools == {"thread": pool}
+    assert shared_pools._pools == {"thread": pool}
 
 
 def test_shutdown_closes_and_the_next_call_makes_fresh_ones():
     own = threaded(threading.current_thread, max_workers=1)
     before = [thread().result(), own().result()]
-    executors = [pools._pools["thread"], own._source.executor()]
+    executors = [shared_pools._pools["thread"], own._source.executor()]
     parallelize.shutdown()
     assert not any(one.is_alive() for one in before)
     for executor in executors:
@@ -389,9 +388,9 @@ def test_a_wrong_executor_names_the_variable(monkeypatch, word):
 def test_the_environment_sets_the_number_of_workers(monkeypatch):
     monkeypatch.setenv("PARALLELIZE_MAX_WORKERS", "3")
     thread().result()
-    assert pools._pools["thread"]._max_workers == 3
+    assert shared_pools._pools["thread"]._max_workers == 3
     pid().result()
-    assert pools._pools["process"]._max_workers == 3
+    assert shared_pools._pools["process"]._max_workers == 3
     own = threaded(tasks.double, max_workers=2)
     assert own._source.executor()._max_workers == 2
 
@@ -465,7 +464,7 @@ def test_workers_of_one_map_alone():
         thread_map(lambda _: threading.current_thread(), range(50), max_workers=2)
     )
     assert len(threads) <= 2
-    assert not pools._pools
+    assert not shared_pools._pools
     del results
 
 

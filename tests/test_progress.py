@@ -8,7 +8,7 @@ import pytest
 
 import tasks
 from parallelize.executors.thread import ThreadPoolExecutor
-from parallelize.insight import progress
+from parallelize.mapping import progress
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from parallelize.process.queue import CALLS, ROWS, TaskQueue
+from parallelize.process.parent.tasks.queue import CALLS, ROWS, TaskQueue
 
 
 def queue_of(*tasks):

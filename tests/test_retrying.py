@@ -16,11 +16,11 @@ from parallelize import (
     TaskGroup,
     TaskTimeout,
     ThreadPoolExecutor,
-    clock,
     parallelized,
     wait,
 )
 from parallelize.executors.foreign import ForeignExecutor
+from parallelize.runtime import clock
 
 MOST = 1000  # attempts of a call that nothing ends
 

@@ -222,7 +222,7 @@ def test_a_child_of_multiprocessing_has_the_script_by_another_name(method, tmp_p
 LARGE = """
 import sys
 from parallelize import ProcessPoolExecutor
-from parallelize.process import main_picture
+from parallelize.serialize.main import picture as main_picture
 
 table = list(range(300_000))
 other = dict.fromkeys(range(300_000))

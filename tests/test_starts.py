@@ -18,7 +18,7 @@ from parallelize import (
     WorkerStartError,
     parallelized,
 )
-from parallelize.executors import deadlines
+from parallelize.runtime import timer
 
 REFUSAL = "can't start new thread"
 
@@ -112,7 +112,7 @@ class Refusing:
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize(("kind", "step"), CASES)
 def test_a_thread_that_cannot_be_started(kind, step, number, monkeypatch):
-    monkeypatch.setattr(deadlines, "_timer", None)
+    monkeypatch.setattr(timer, "_timer", None)
     starts = Refusing(monkeypatch)
     with POOLS[kind](2) as executor:
         starts.at = number

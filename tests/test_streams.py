@@ -36,7 +36,7 @@ from parallelize import (
     threaded,
     using,
 )
-from parallelize.futures import Failure
+from parallelize.futures.future import Failure
 from parallelize.streams.channel import Channel, Life
 from tasks import Refusal
 
@@ -747,7 +747,7 @@ def test_arguments_that_cannot_travel(make_executor):
 
 
 def test_small_items_travel_together(monkeypatch):
-    from parallelize.process.stream_tasks import StreamTask
+    from parallelize.process.parent.tasks.stream import StreamTask
 
     frames = []
     deliver = StreamTask._deliver

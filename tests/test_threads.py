@@ -13,10 +13,10 @@ import pytest
 
 import tasks
 from parallelize.errors import TaskTimeout
-from parallelize.executors import deadlines
 from parallelize.executors.thread import ThreadPoolExecutor
-from parallelize.futures import Future
-from parallelize.options import CallOptions, Limit
+from parallelize.futures.future import Future
+from parallelize.runtime import timer
+from parallelize.runtime.options import CallOptions, Limit
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_names_of_threads(make_pool):
 
 
 def test_default_number_of_threads(monkeypatch):
-    from parallelize import cpus
+    from parallelize.runtime import cpus
 
     monkeypatch.setattr(cpus, "cpu_count", lambda: 3)
     assert ThreadPoolExecutor()._max_workers == 7
@@ -517,16 +517,16 @@ def test_a_call_within_its_time_leaves_no_deadline(make_pool):
     pool = make_pool(1)
     for number in range(1000):
         assert submit(pool, tasks.double, number, timeout=3600).result() == 2 * number
-    assert len(deadlines._timer._heap) < 300
+    assert len(timer._timer._heap) < 300
 
 
 def test_deadlines_come_in_their_order():
     seen, last = [], threading.Event()
-    deadlines.after(0.06, last.set)
-    deadlines.after(0.04, lambda: seen.append("second"))
-    deadlines.after(0.02, lambda: seen.append("first"))
-    cancelled = deadlines.after(0.03, lambda: seen.append("cancelled"))
-    deadlines.after(0.01, lambda: 1 / 0)
+    timer.after(0.06, last.set)
+    timer.after(0.04, lambda: seen.append("second"))
+    timer.after(0.02, lambda: seen.append("first"))
+    cancelled = timer.after(0.03, lambda: seen.append("cancelled"))
+    timer.after(0.01, lambda: 1 / 0)
     cancelled.cancel()
     cancelled.cancel()
     assert last.wait(20)

@@ -22,11 +22,13 @@ from parallelize import (
     processed,
     trace,
 )
-from parallelize.insight import page, recording, report, units
-from parallelize.process import messages
-from parallelize.process.pool import Pool
-from parallelize.process.row_tasks import RowsTask
-from parallelize.process.tasks import CallTask
+from parallelize.insight import html as page
+from parallelize.insight import report, units
+from parallelize.process.parent.pool import Pool
+from parallelize.process.parent.tasks.call import CallTask
+from parallelize.process.parent.tasks.rows import RowsTask
+from parallelize.process.wire import messages
+from parallelize.tracing import recording
 
 
 @pytest.fixture(params=[kind for kind in KINDS if kind != "interpreter"])
@@ -684,7 +686,7 @@ def test_without_a_trace_nothing_of_it_is_loaded():
     code = (
         "import sys\nfrom parallelize import processed, threaded\n"
         "assert threaded(abs)(-1).result() == processed(abs)(-1).result() == 1\n"
-        "print(*[m for m in sys.modules if m.startswith('parallelize.insight.')])"
+        "print(*[m for m in sys.modules if m.startswith(('parallelize.insight', 'parallelize.tracing.'))])"
     )
     root = os.path.dirname(os.path.dirname(parallelize.__file__))
     done = subprocess.run(
@@ -696,9 +698,8 @@ def test_without_a_trace_nothing_of_it_is_loaded():
         env=os.environ | {"PYTHONPATH": os.pathsep.join([root, *sys.path[1:]])},
     )
     assert sorted(done.stdout.split()) == [
-        "parallelize.insight.logs",
-        "parallelize.insight.names",
-        "parallelize.insight.recording",
+        "parallelize.tracing.labels",
+        "parallelize.tracing.recording",
     ]
 
 

@@ -28,7 +28,7 @@ from parallelize import (
     wait,
 )
 from parallelize.executors.foreign import ForeignExecutor
-from parallelize.futures import Failure
+from parallelize.futures.future import Failure
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ import tasks
 from parallelize import (
     SerialExecutor,
     ThreadPoolExecutor,
-    choice,
     parallelized,
     process_map,
     processed,
@@ -23,6 +22,7 @@ from parallelize import (
     use,
     using,
 )
+from parallelize.api import use as choice
 
 INHERITS = getattr(sys.flags, "thread_inherit_context", 0)
 

@@ -20,7 +20,7 @@ from parallelize import (
     threaded,
     wait,
 )
-from parallelize.services import MOST_WAITING
+from parallelize.runtime.services import MOST_WAITING
 from tasks import double, identity
 
 

@@ -45,7 +45,7 @@ class CleanUp:
         self._out = os.dup(2)  # what is now captured is seen by nobody then
 
     def pytest_configure(self, config):
-        ranked = sys.modules.get("parallelize.ranked")
+        ranked = sys.modules.get("parallelize.runtime.ranked")
         if ranked is not None:  # locks are debugged, which may end the run
             ranked.out = config.stash[fault_handler_stderr_fd_key]
 

@@ -16,14 +16,22 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, overload
 
-from parallelize.callables import undecorated
-from parallelize.calls import Begun, Call, Rows, admit, name_of, run_retrying, run_rows
+from parallelize.calls.call import (
+    Begun,
+    Call,
+    Rows,
+    admit,
+    name_of,
+    run_retrying,
+    run_rows,
+)
+from parallelize.calls.open_maps import LiveMaps
+from parallelize.calls.targets import undecorated
 from parallelize.errors import TaskTimeout
 from parallelize.executors import entrance
-from parallelize.executors.livemaps import LiveMaps
-from parallelize.futures import Failure
-from parallelize.insight import recording
-from parallelize.options import DEFAULTS, CallOptions, check_callable
+from parallelize.futures.future import Failure
+from parallelize.runtime.options import DEFAULTS, CallOptions, check_callable
+from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
@@ -31,8 +39,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, Self, Unpack
 
-    from parallelize.function import MapOptions
-    from parallelize.futures import Future
+    from parallelize.api.function import MapOptions
+    from parallelize.futures.future import Future
     from parallelize.mapping import MapIterator
     from parallelize.streams.channel import Channel
     from parallelize.streams.local import Watch
@@ -312,11 +320,11 @@ def _watch(fn: Callable[..., Any], options: CallOptions) -> Watch | None:
     timeout = options.timeout
     if timeout is None:
         return None
-    from parallelize.executors import deadlines
+    from parallelize.runtime import timer
     from parallelize.streams.local import Watch
 
     name = name_of(fn, options)
-    return Watch(timeout, deadlines.after, lambda: TaskTimeout(name, timeout))
+    return Watch(timeout, timer.after, lambda: TaskTimeout(name, timeout))
 
 
 def _opened(

@@ -20,14 +20,14 @@ import threading
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from parallelize.futures import Failure, Future, Outcome
-from parallelize.options import DEFAULTS
+from parallelize.futures.future import Failure, Future, Outcome
+from parallelize.runtime.options import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parallelize.executors.base import Executor
-    from parallelize.options import CallOptions
+    from parallelize.runtime.options import CallOptions
 
 __all__ = (
     "adopted",

@@ -18,22 +18,22 @@ from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from parallelize import dependencies
-from parallelize.calls import Call, is_retried, name_of
-from parallelize.circles import noting_waits
+from parallelize.calls import dependencies
+from parallelize.calls.call import Call, is_retried, name_of
+from parallelize.calls.in_flight import Gate
+from parallelize.calls.references import plain_function
 from parallelize.errors import TaskTimeout
-from parallelize.executors import deadlines
 from parallelize.executors.base import Executor
-from parallelize.executors.gate import Gate
-from parallelize.futures import Failure, Future, Outcome
-from parallelize.references import plain_function
+from parallelize.futures.future import Failure, Future, Outcome
+from parallelize.futures.limit_cycles import noting_waits
+from parallelize.runtime import timer
 
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable
 
-    from parallelize.calls import Begun, Rows
-    from parallelize.options import CallOptions
+    from parallelize.calls.call import Begun, Rows
+    from parallelize.runtime.options import CallOptions
 
 __all__ = ("Chained", "ForeignExecutor")
 
@@ -113,7 +113,7 @@ def _workers_of(executor: concurrent.futures.Executor) -> int:
     workers = getattr(executor, "_max_workers", None)
     if isinstance(workers, int) and workers > 0:
         return workers
-    from parallelize.cpus import cpu_count
+    from parallelize.runtime.cpus import cpu_count
 
     return cpu_count()
 
@@ -235,7 +235,7 @@ class _ForeignCall(Call):
         if not self._may_follow(error):
             return False
         try:
-            deadlines.after(0.0, partial(self._attempt, error))
+            timer.after(0.0, partial(self._attempt, error))
         except RuntimeError:  # there is no thread for it
             return False
         return True
@@ -256,7 +256,7 @@ class _ForeignCall(Call):
     def _watch(self, theirs: concurrent.futures.Future[Any], timeout: float) -> None:
         """See to it that an attempt has its time and no more."""
         expire = partial(self._expire, theirs, timeout)
-        deadline = deadlines.after(timeout, expire)
+        deadline = timer.after(timeout, expire)
         for future in (theirs, self.future):
             future.add_done_callback(lambda _: deadline.cancel())
 
@@ -275,7 +275,7 @@ class _ForeignCall(Call):
 class _Noting:
     """A function in a limit; where it runs in this process it notes what it waits for.
 
-    So a circle through the limit is seen, see `parallelize.circles`.
+    So a circle through the limit is seen, see `parallelize.futures.limit_cycles`.
     """
 
     def __init__(self, fn: Callable[..., Any], future: Future[Any]) -> None:

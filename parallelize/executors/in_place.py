@@ -6,17 +6,17 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from parallelize.callables import AsyncTarget
-from parallelize.calls import admit
+from parallelize.calls.call import admit
+from parallelize.calls.targets import AsyncTarget
 from parallelize.executors.serial import SerialExecutor
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from parallelize.executors.loop_calls import LoopCall
-    from parallelize.futures import Future
-    from parallelize.options import CallOptions
+    from parallelize.futures.future import Future
+    from parallelize.loops.call import LoopCall
+    from parallelize.runtime.options import CallOptions
 
 __all__ = ("InPlaceExecutor",)
 
@@ -38,7 +38,7 @@ class InPlaceExecutor(SerialExecutor):
         loop = _running_loop()
         if loop is None or not isinstance(fn, AsyncTarget):
             return super()._submit(fn, args, kwargs, options)
-        from parallelize.executors.loop_calls import LoopCall
+        from parallelize.loops.call import LoopCall
 
         owner = _Owner(loop)
         call = LoopCall(owner, fn, args, kwargs, options)

@@ -1,7 +1,7 @@
 """`InterpreterPoolExecutor`: calls in interpreters beside this one (Python 3.14+).
 
 The pool is one of threads, of which each has an interpreter for itself, that runs
-beside the others: see `parallelize.interpreters.station`. Calls travel as they
+beside the others: see `parallelize.interpreters.handle`. Calls travel as they
 do to processes, by pickling.
 """
 
@@ -19,16 +19,16 @@ import weakref
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import lifecycle, locks, raised
-from parallelize.calls import Begun, admit, name_of
+from parallelize.calls.call import Begun, admit, name_of
 from parallelize.errors import SerializationError
 from parallelize.executors.base import Executor
 from parallelize.executors.thread import ThreadPoolExecutor
-from parallelize.futures import Failure
-from parallelize.gaps import leaving_gaps
-from parallelize.interpreters.serving import CALL, ROWS
-from parallelize.interpreters.station import Host, Station
-from parallelize.options import (
+from parallelize.futures.future import Failure
+from parallelize.interpreters.handle import Host, Station
+from parallelize.interpreters.inner import CALL, ROWS
+from parallelize.process.wire import held, messages
+from parallelize.runtime import lifecycle, locks, raised
+from parallelize.runtime.options import (
     DEFAULTS,
     CallOptions,
     check_callable,
@@ -36,15 +36,17 @@ from parallelize.options import (
     check_text,
     check_workers,
 )
-from parallelize.process import held, messages, pickling, reductions
+from parallelize.serialize import pickling
+from parallelize.serialize.reducers import reductions
+from parallelize.serialize.reducers.placeholders import leaving_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from parallelize.calls import Call, Rows
-    from parallelize.executors.livemaps import LiveMaps
-    from parallelize.futures import Future
-    from parallelize.process.transport import Part
+    from parallelize.calls.call import Call, Rows
+    from parallelize.calls.open_maps import LiveMaps
+    from parallelize.futures.future import Future
+    from parallelize.process.wire.frames import Part
     from parallelize.streams.channel import Channel
 
 _new_lock = locks.reentrant("hosts")
@@ -273,7 +275,7 @@ def _broken_interpreter_pool() -> type[RuntimeError]:
 
 
 def _default_workers() -> int:
-    from parallelize.cpus import default_workers
+    from parallelize.runtime.cpus import default_workers
 
     return default_workers()
 

@@ -8,28 +8,29 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import ahead, lifecycle, waiting
-from parallelize.calls import Begun, admit
+from parallelize.calls import preload
+from parallelize.calls.call import Begun, admit
 from parallelize.executors.base import Executor
-from parallelize.options import (
+from parallelize.process.start import launcher
+from parallelize.process.start.config import Settings
+from parallelize.process.start.early import EarlyServer
+from parallelize.runtime import blocking, lifecycle
+from parallelize.runtime.options import (
     check_callable,
     check_count,
     check_initargs,
     check_timeout,
     check_workers,
 )
-from parallelize.process import launch
-from parallelize.process.early import EarlyServer
-from parallelize.process.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import BaseContext
 
-    from parallelize.calls import Call, Rows
-    from parallelize.futures import Future
-    from parallelize.options import CallOptions
-    from parallelize.process.pool import Pool
+    from parallelize.calls.call import Call, Rows
+    from parallelize.futures.future import Future
+    from parallelize.process.parent.pool import Pool
+    from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
 
 #: Seconds after which an idle worker leaves.
@@ -105,7 +106,7 @@ class ProcessPoolExecutor(Executor):
             max_memory_per_child,
             check_timeout(idle_timeout, "idle_timeout"),
         )
-        ahead.load(self.kind)
+        preload.load(self.kind)
         self._made: Pool | None = None
         # By the pool before it: the one that the first of several threads has made.
         # Single operations only, as a lock might be held for ever in a forked child.
@@ -126,7 +127,7 @@ class ProcessPoolExecutor(Executor):
 
     def _new_pool(self, before: Pool | None) -> Pool:
         """Load the engine, and make a pool unless another thread was faster."""
-        from parallelize.process.pool import Pool
+        from parallelize.process.parent.pool import Pool
 
         pool = Pool(self._settings, self._maps)
         self._made = made = self._successors.setdefault(before, pool)
@@ -196,7 +197,7 @@ class ProcessPoolExecutor(Executor):
             cancel_futures: Cancel the calls that have not begun.
         """
         self._finish_maps(cancel=cancel_futures)
-        with waiting.away():
+        with blocking.away():
             self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     # What programs written for the standard library look at, too.
@@ -223,18 +224,18 @@ class ProcessPoolExecutor(Executor):
 
     def kill_workers(self) -> None:
         """Stop at once: cancel what waits, send every worker SIGKILL."""
-        self._pool.kill_workers(launch.KILL)
+        self._pool.kill_workers(launcher.KILL)
 
 
 def _default_workers() -> int:
-    from parallelize.cpus import default_workers
+    from parallelize.runtime.cpus import default_workers
 
     return default_workers()
 
 
 def _method_of(context: BaseContext | str | None, initargs: tuple[Any, ...]) -> str:
     """The start method that is asked for, where it is possible."""
-    return launch.possible(_method_asked_for(context, initargs))
+    return launcher.possible(_method_asked_for(context, initargs))
 
 
 def _method_asked_for(
@@ -249,8 +250,8 @@ def _method_asked_for(
     else:
         msg = f"mp_context must be a context or the name of one, not {context!r}"
         raise TypeError(msg)
-    if method not in launch.METHODS:
-        msg = f"mp_context must be one of {', '.join(launch.METHODS)}, not {method!r}"
+    if method not in launcher.METHODS:
+        msg = f"mp_context must be one of {', '.join(launcher.METHODS)}, not {method!r}"
         raise ValueError(msg)
     return method
 
@@ -261,22 +262,22 @@ def _method_of_the_program(initargs: tuple[Any, ...]) -> str:
     # by another thread.
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is None or not hasattr(multiprocessing, "get_start_method"):
-        return launch.METHODS[0]
+        return launcher.METHODS[0]
     by_itself = multiprocessing.get_all_start_methods()[0]
     told = multiprocessing.get_start_method(allow_none=True)
     # Whoever makes a lock or a queue there has settled for what it takes by itself,
     # and many libraries do. That is nobody's wish: a fork of a program with threads
     # may hang, and so should not depend on it.
-    if told in launch.METHODS and told != by_itself:
+    if told in launcher.METHODS and told != by_itself:
         return str(told)
     if by_itself == "fork" and told in (None, "fork") and _needs_fork(initargs):
         return "fork"
-    return launch.METHODS[0]
+    return launcher.METHODS[0]
 
 
 def _needs_fork(initargs: tuple[Any, ...]) -> bool:
     """Whether something of multiprocessing among these travels by a fork alone."""
-    from parallelize.process.inheritance import Inheritance
+    from parallelize.process.wire.inheritance import Inheritance
 
     inheritance = Inheritance()
     try:

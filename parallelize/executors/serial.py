@@ -10,22 +10,23 @@ import contextlib
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import dependencies, waiting
-from parallelize.calls import Call, admit, run_retrying
-from parallelize.circles import begin_within, noting_waits
-from parallelize.ended import look_at, name_failure
+from parallelize.calls import dependencies
+from parallelize.calls.call import Call, admit, run_retrying
+from parallelize.calls.in_flight import Gate
 from parallelize.executors.base import Executor
-from parallelize.executors.gate import Gate
-from parallelize.futures import Failure, Future, InvalidStateError
-from parallelize.insight import recording
-from parallelize.locks import Latch
-from parallelize.raised import is_a
-from parallelize.waiting import here
+from parallelize.futures.future import Failure, Future, InvalidStateError
+from parallelize.futures.limit_cycles import begin_within, noting_waits
+from parallelize.futures.peek import look_at, name_failure
+from parallelize.runtime import blocking
+from parallelize.runtime.blocking import here
+from parallelize.runtime.locks import Latch
+from parallelize.runtime.raised import is_a
+from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from parallelize.options import CallOptions, Limit
+    from parallelize.runtime.options import CallOptions, Limit
     from parallelize.streams.channel import Channel
 
 __all__ = ("SerialExecutor",)
@@ -109,7 +110,7 @@ class SerialExecutor(Executor):
         call = _SerialCall(fn, args, kwargs, options)
         recorder = recording.active
         if recorder is not None:
-            from parallelize.insight import timed
+            from parallelize.tracing import timed
 
             call.fn = timed.call(recorder, "serial", fn, call.future, options)
         self._gate.enter(call.future)
@@ -164,7 +165,7 @@ class _SerialCall(Call):
         self.turn = Latch()
         self.waits_for = ()
         admit(self)
-        with waiting.away(self.future):
+        with blocking.away(self.future):
             self.turn.wait()
         outer = here.limits
         # A call that calls itself goes on in the place it has, or would wait for

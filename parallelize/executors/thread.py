@@ -6,10 +6,11 @@ import itertools
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize import ahead, dependencies, lifecycle
-from parallelize.callables import AsyncTarget
+from parallelize.calls import dependencies, preload
+from parallelize.calls.targets import AsyncTarget
 from parallelize.executors.base import Executor, admit
-from parallelize.options import (
+from parallelize.runtime import lifecycle
+from parallelize.runtime.options import (
     DEFAULTS,
     CallOptions,
     check_callable,
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from parallelize.calls import Begun, Call, Rows
-    from parallelize.executors.loops import Loops
-    from parallelize.futures import Future
+    from parallelize.calls.call import Begun, Call, Rows
+    from parallelize.futures.future import Future
+    from parallelize.loops.pool import Loops
 
 __all__ = ("ThreadPoolExecutor",)
 
@@ -84,7 +85,7 @@ class ThreadPoolExecutor(Executor):
         prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
         self._thread_name_prefix: str = prefix
         self._idle_timeout = check_timeout(idle_timeout, "idle_timeout")
-        ahead.load(self.kind)
+        preload.load(self.kind)
         self._engine = Engine(
             self._max_workers,
             self._thread_name_prefix,
@@ -192,7 +193,7 @@ class ThreadPoolExecutor(Executor):
         return loops is not None and loops.is_here()
 
     def _new_loops(self) -> Loops:
-        from parallelize.executors.loops import Loops, Settings
+        from parallelize.loops.pool import Loops, Settings
 
         engine = self._engine
         settings = Settings(
@@ -212,6 +213,6 @@ class ThreadPoolExecutor(Executor):
 
 
 def _default_threads() -> int:
-    from parallelize.cpus import default_threads
+    from parallelize.runtime.cpus import default_threads
 
     return default_threads()

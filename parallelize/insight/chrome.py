@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from parallelize.insight.recording import Lane, Record
+    from parallelize.tracing.recording import Lane, Record
 
 Event = dict[str, Any]
 

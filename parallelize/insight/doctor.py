@@ -11,9 +11,9 @@ import platform
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize import cpus
-from parallelize.clock import perf_counter
 from parallelize.insight.units import duration, size
+from parallelize.runtime import cpus
+from parallelize.runtime.clock import perf_counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -111,7 +111,7 @@ def _start_methods() -> Iterator[Line]:
     import multiprocessing
 
     from parallelize.executors.process import _method_of_the_program
-    from parallelize.process.launch import METHODS
+    from parallelize.process.start.launcher import METHODS
 
     yield "of this library", ", ".join(METHODS)
     yield "taken by default", _method_of_the_program(())
@@ -204,7 +204,7 @@ def _rlimits() -> Iterator[Line]:
 
 
 def _blas() -> Iterator[Line]:
-    from parallelize.process.limits import _VARIABLES
+    from parallelize.process.worker.blas_threads import _VARIABLES
 
     for name in _VARIABLES:
         yield name, os.environ.get(name, "not set")
@@ -255,7 +255,7 @@ class Trial(NamedTuple):
 def _trials() -> Iterator[Trial]:
     from parallelize.executors.process import ProcessPoolExecutor
     from parallelize.executors.thread import ThreadPoolExecutor
-    from parallelize.process.launch import METHODS
+    from parallelize.process.start.launcher import METHODS
 
     each = LONGEST / (len(METHODS) + 1)
     yield _trial("threads", ThreadPoolExecutor, each)

@@ -19,23 +19,22 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from parallelize import lifecycle
-from parallelize.clock import LONGEST_WAIT, bounded, monotonic
-from parallelize.insight.names import label_of
-from parallelize.locks import Latch
-from parallelize.options import check_wait
-from parallelize.process import stacks
-from parallelize.process.page import BEGUN, NO_ROW, ROW, TASK
-from parallelize.process.workers import Stage
+from parallelize.process.parent.worker_handle import Stage
+from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
+from parallelize.runtime import lifecycle, stacks
+from parallelize.runtime.clock import LONGEST_WAIT, bounded, monotonic
+from parallelize.runtime.locks import Latch
+from parallelize.runtime.options import check_wait
+from parallelize.tracing.labels import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
     from typing import TextIO
 
-    from parallelize.process.pool import Pool
-    from parallelize.process.tasks import Task
-    from parallelize.process.workers import Worker
+    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.tasks.call import Task
+    from parallelize.process.parent.worker_handle import Worker
     from parallelize.threads.engine import Engine
     from parallelize.threads.workers import Worker as ThreadWorker
 
@@ -143,7 +142,7 @@ def _collect(parts: list[str], seconds: float, asking: int) -> None:
     until = monotonic() + seconds
     parts.append(f"parallelize: what process {os.getpid()} runs\n")
     owners: list[Any] = lifecycle.owners()
-    pools = [each for each in owners if _is_a("process.pool", "Pool", each)]
+    pools = [each for each in owners if _is_a("process.parent.pool", "Pool", each)]
     engines = [each for each in owners if _is_a("threads.engine", "Engine", each)]
     asked = [_ask(pool, until) for pool in pools]  # what follows is of this moment
     shown: set[int | None] = set()

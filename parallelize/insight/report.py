@@ -11,7 +11,7 @@ from parallelize.insight.units import duration, size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from parallelize.insight.recording import Lane, Record
+    from parallelize.tracing.recording import Lane, Record
 
 
 class Times(NamedTuple):

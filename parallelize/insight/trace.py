@@ -14,15 +14,15 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from parallelize.clock import monotonic_ns
-from parallelize.insight import recording
+from parallelize.runtime.clock import monotonic_ns
+from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self, TextIO
 
-    from parallelize.insight.recording import Record
+    from parallelize.tracing.recording import Record
 
 __all__ = ("trace",)
 
@@ -122,7 +122,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
         Args:
             path: The file; what is in it is replaced.
         """
-        from parallelize.insight.page import page
+        from parallelize.insight.html import page
 
         _check_path(path)
         with open(path, "w", encoding="utf-8") as file:
@@ -148,8 +148,8 @@ def _check_path(path: object) -> None:
 
 
 def _start(sink: recording.Sink) -> None:
-    from parallelize.process import traced
-    from parallelize.process.pool import Pool
+    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.tasks import traced
 
     with recording.lock:
         recorder = recording.active or recording.Recorder()
@@ -161,11 +161,11 @@ def _start(sink: recording.Sink) -> None:
 
 
 def _stop(sink: recording.Sink) -> None:
-    from parallelize.process.coroutines import CoroutineTask
-    from parallelize.process.pool import Pool
-    from parallelize.process.row_tasks import RowsTask
-    from parallelize.process.stream_tasks import StreamTask
-    from parallelize.process.tasks import CallTask
+    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.tasks.call import CallTask
+    from parallelize.process.parent.tasks.coroutine import CoroutineTask
+    from parallelize.process.parent.tasks.rows import RowsTask
+    from parallelize.process.parent.tasks.stream import StreamTask
 
     with recording.lock:
         recorder = recording.active

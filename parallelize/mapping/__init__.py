@@ -1,8 +1,8 @@
 """The one map, over any executor: lazy, bounded, chunked by measured time.
 
-* `source` reads the input, `sizes` decides how many rows go together, `orders` in
+* `input` reads the input, `chunk_size` decides how many rows go together, `order` in
   which order results are given.
-* `core` holds these together: it starts calls, at most a window ahead of the reader,
+* `window` holds these together: it starts calls, at most a window ahead of the reader,
   and takes in what they came to.
 * `iterator` is what the reader holds, `reader` what it asks when it has nothing left.
 """

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from parallelize.callables import AsyncTarget, undecorated
-from parallelize.dependencies import futures_in
-from parallelize.mapping.core import Core, Plan
+from parallelize.calls.dependencies import futures_in
+from parallelize.calls.targets import AsyncTarget, undecorated
+from parallelize.mapping.chunk_size import FarSize, FixedSize, MeasuredSize, Sizes
+from parallelize.mapping.input import Source
 from parallelize.mapping.reader import STEPS_ARE_WHOLE, Reader
-from parallelize.mapping.sizes import FarSize, FixedSize, MeasuredSize, Sizes
-from parallelize.mapping.source import Source
-from parallelize.options import check_callable, check_count, check_wait
+from parallelize.mapping.window import Core, Plan
+from parallelize.runtime.options import check_callable, check_count, check_wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from typing import NoReturn, Self
 
     from parallelize.executors.base import Executor
-    from parallelize.insight.progress import Progress
-    from parallelize.options import CallOptions
+    from parallelize.mapping.progress import Progress
+    from parallelize.runtime.options import CallOptions
 
 T = TypeVar("T")
 
@@ -234,7 +234,7 @@ def _core(
     # What can be read at all is the usual case, and asks for nothing more.
     if not any(hasattr(type(each), "__aiter__") for each in iterables):
         return Core(Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan)
-    from parallelize.mapping.pump import AsyncCore, is_asynchronous
+    from parallelize.mapping.async_input import AsyncCore, is_asynchronous
 
     if any(map(is_asynchronous, iterables)):
         return AsyncCore(iterables, plan, star=star)
@@ -257,7 +257,7 @@ def _begin(core: Core, executor: Executor) -> None:
 def _bar(progress: bool | str, total: int | None) -> Progress | None:
     if progress is False:
         return None
-    from parallelize.insight.progress import Progress
+    from parallelize.mapping.progress import Progress
 
     return Progress(None if progress is True else progress, total)
 

@@ -29,20 +29,20 @@ from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from parallelize import lifecycle
-from parallelize.circles import noted
-from parallelize.clock import monotonic
-from parallelize.ended import no_end
-from parallelize.futures import Outcome
-from parallelize.mapping.core import Core, Spent
-from parallelize.waiting import Patient
+from parallelize.futures.future import Outcome
+from parallelize.futures.limit_cycles import noted
+from parallelize.futures.peek import no_end
+from parallelize.mapping.window import Core, Spent
+from parallelize.runtime import lifecycle
+from parallelize.runtime.blocking import Patient
+from parallelize.runtime.clock import monotonic
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
-    from parallelize.insight.progress import Progress
-    from parallelize.mapping.orders import Part
+    from parallelize.mapping.order import Part
+    from parallelize.mapping.progress import Progress
 
     # Where outcomes come from (the last of which is its `first`), and how many are
     # left of them when one was taken.
@@ -170,7 +170,7 @@ class Reader(Generic[T]):
 
     async def advance_async(self) -> T:
         """Return the next item, without blocking the running loop."""
-        from parallelize.awaiting import is_heavy, running_loop
+        from parallelize.futures.aio import is_heavy, running_loop
 
         running_loop("a map can be read by async for")
         outcome = await self._next_async()
@@ -369,7 +369,7 @@ def _close(progress: Progress, given: int) -> None:
 
 async def _news(core: Core | Spent, seconds: float | None) -> None:
     """Wait, without blocking the running loop, until `Core.wait` would return."""
-    from parallelize.awaiting import resolve_from_thread, running_loop
+    from parallelize.futures.aio import resolve_from_thread, running_loop
 
     loop = running_loop("a map can be read by async for")
     news: asyncio.Future[None] = loop.create_future()
@@ -377,10 +377,10 @@ async def _news(core: Core | Spent, seconds: float | None) -> None:
     if seconds is None:
         await noted(news, core.awaited)
         return
-    from parallelize.executors import deadlines
+    from parallelize.runtime import timer
 
     # Not the loop's own clock: a test may have put another in its place.
-    late = deadlines.after(seconds, lambda: resolve_from_thread(loop, news))
+    late = timer.after(seconds, lambda: resolve_from_thread(loop, news))
     try:
         await noted(news, core.awaited)
     finally:

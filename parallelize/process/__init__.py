@@ -1,1 +1,1 @@
-"""The process engine: the parent's side (`pool`) and the worker's side (`worker`)."""
+"""The process engine: the parent's side (`parent`) and the worker's side (`worker`)."""

@@ -19,14 +19,14 @@ from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from parallelize import lifecycle, locks
-from parallelize.futures import Failure, Outcome, error_of
+from parallelize.futures.future import Failure, Outcome, error_of
+from parallelize.runtime import lifecycle, locks
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
 
-    from parallelize.futures import Future
+    from parallelize.futures.future import Future
 
 _new_lock = locks.reentrant("channel")
 
@@ -60,7 +60,7 @@ class Ending(Outcome):
 class Channel:
     """The buffer of one stream, and how the stream stands.
 
-    It is one of the `livemaps` of its executor, and ends with that.
+    It is one of the `open_maps` of its executor, and ends with that.
 
     Attributes:
         life: How it stands. Read by anybody, at any time.

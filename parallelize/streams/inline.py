@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from parallelize import dependencies, lifecycle, locks
-from parallelize.ended import no_end
-from parallelize.loops import apart, by_real_clock, run_to_end
+from parallelize.calls import dependencies
+from parallelize.futures.peek import no_end
+from parallelize.runtime import lifecycle, locks
+from parallelize.runtime.loop_thread import apart, by_real_clock, run_to_end
 
 if TYPE_CHECKING:
     import asyncio

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from parallelize import locks
-from parallelize.clock import monotonic
-from parallelize.futures import Failure
+from parallelize.futures.future import Failure
+from parallelize.runtime import locks
+from parallelize.runtime.blocking import held_back
+from parallelize.runtime.clock import monotonic
 from parallelize.streams.channel import Life
 from parallelize.streams.pump import pump
-from parallelize.waiting import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable

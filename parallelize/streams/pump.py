@@ -60,7 +60,7 @@ def pump(source: Any, sink: Sink) -> None:
         BaseException: What the generator raised, at any time.
     """
     if hasattr(source, "__anext__"):
-        from parallelize.loops import run_to_end
+        from parallelize.runtime.loop_thread import run_to_end
 
         run_to_end(_pump_async(source, sink))
     else:

@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from parallelize import locks
-from parallelize.calls import name_of
-from parallelize.circles import noted
-from parallelize.ended import no_end
-from parallelize.futures import Outcome
-from parallelize.insight import recording
+from parallelize.calls.call import name_of
+from parallelize.futures.future import Outcome
+from parallelize.futures.limit_cycles import noted
+from parallelize.futures.peek import no_end
+from parallelize.runtime import locks
+from parallelize.runtime.blocking import away
 from parallelize.streams.channel import Channel, Life
 from parallelize.streams.inline import Inline
-from parallelize.waiting import away
+from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from typing import NoReturn, Self
 
     from parallelize.executors.base import Executor
-    from parallelize.futures import Future
-    from parallelize.options import CallOptions
+    from parallelize.futures.future import Future
+    from parallelize.runtime.options import CallOptions
 
 T = TypeVar("T")
 
 __all__ = ("Stream", "open_stream")
 
 #: How many items a generator may be ahead of its reader, if nobody says. (What comes
-#: from processes is measured, see `process.stream_tasks`.)
+#: from processes is measured, see `process.parent.tasks.stream`.)
 BUFFERSIZE = 32
 
 _NOTHING: Any = object()
@@ -320,7 +320,7 @@ def _noted(call: _Call, executor: Executor, options: CallOptions) -> _Call:
     recorder = recording.active
     if recorder is None:
         return call
-    from parallelize.insight import timed
+    from parallelize.tracing import timed
 
     fn = timed.generator(recorder, executor.kind, call.fn, options)
     return call._replace(fn=fn)

@@ -16,19 +16,18 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from parallelize import locks
-from parallelize.calls import is_retried, name_of, run_retrying
+from parallelize.calls.call import is_retried, name_of, run_retrying
 from parallelize.errors import TaskTimeout
-from parallelize.executors import deadlines
-from parallelize.futures import Failure, InvalidStateError
+from parallelize.futures.future import Failure, InvalidStateError
+from parallelize.runtime import locks, timer
+from parallelize.runtime.blocking import here
 from parallelize.threads.tasks import DROPPED, Task, fail
-from parallelize.waiting import here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from parallelize.futures import Future
+    from parallelize.futures.future import Future
     from parallelize.threads.tasks import ThreadCall
 
 __all__ = ("Attempts",)
@@ -77,7 +76,7 @@ class Attempts:
         while True:
             attempt = self._counting = _Attempt()
             expire = partial(self._expire, attempt)
-            deadline = deadlines.after(self._timeout, expire)
+            deadline = timer.after(self._timeout, expire)
             value = self._run()
             deadline.cancel()
             if not self._ends(attempt):

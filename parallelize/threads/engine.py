@@ -11,7 +11,7 @@ The threads hold the engine and the executor object is only its face: when the
 face is dropped the engine ends what was submitted, and its threads leave.
 
 Threads are daemons, so that none keeps a program alive that was ended by an error
-or Ctrl-C; at a normal end the hook of `parallelize.lifecycle` waits for them.
+or Ctrl-C; at a normal end the hook of `parallelize.runtime.lifecycle` waits for them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import enum
 import logging
 from typing import TYPE_CHECKING, Any
 
-from parallelize import lifecycle, locks, waiting
-from parallelize.threads.crew import Crew
+from parallelize.runtime import blocking, lifecycle, locks
+from parallelize.threads.roster import Crew
 from parallelize.threads.rows import Watch
 from parallelize.threads.tasks import fail
 from parallelize.threads.workers import Worker
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Protocol
 
-    from parallelize.futures import Future
+    from parallelize.futures.future import Future
     from parallelize.threads.tasks import Task
 
     class LiveMaps(Protocol):
@@ -254,14 +254,14 @@ class Engine(Crew):
 
     def is_here(self) -> bool:
         """Whether this is one of the pool's threads."""
-        worker = waiting.here.worker
+        worker = blocking.here.worker
         return isinstance(worker, Worker) and worker.engine is self
 
     def join(self) -> None:
         """Return when all calls have ended and the threads of a closed pool too."""
         if self.is_here():
             return  # it would wait for itself, or two such for each other
-        with waiting.away():
+        with blocking.away():
             with self._nothing_held:
                 self._nothing_held.wait_for(lambda: not self._held)
             joined: set[threading.Thread] = set()

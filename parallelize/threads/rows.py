@@ -19,18 +19,18 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from parallelize import locks
-from parallelize.calls import Begun, Column, Rows, run_retrying
-from parallelize.clock import perf_counter
-from parallelize.futures import Failure
+from parallelize.calls.call import Begun, Column, Rows, run_retrying
+from parallelize.futures.future import Failure
+from parallelize.runtime import locks
+from parallelize.runtime.clock import perf_counter
 from parallelize.threads.tasks import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextvars import Context
 
-    from parallelize.futures import Future
-    from parallelize.options import CallOptions
+    from parallelize.futures.future import Future
+    from parallelize.runtime.options import CallOptions
     from parallelize.threads.engine import Engine
 
     #: Runs rows until there are no more, or it is told to stop.
@@ -220,10 +220,10 @@ class Watch:
         self._running.pop(task, None)
 
     def _arm(self) -> None:
-        from parallelize.executors import deadlines
+        from parallelize.runtime import timer
 
         try:
-            deadlines.after(SHARE_AFTER, self._look)
+            timer.after(SHARE_AFTER, self._look)
         except RuntimeError:  # at the end of the program no timer can start
             with self._lock:
                 self._armed = False

@@ -11,25 +11,26 @@ from __future__ import annotations
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from parallelize import dependencies, locks
-from parallelize.calls import Call, name_of, run_retrying
-from parallelize.ended import name_failure
+from parallelize.calls import dependencies
+from parallelize.calls.call import Call, name_of, run_retrying
 from parallelize.errors import TaskTimeout
-from parallelize.futures import (
+from parallelize.futures.future import (
     PENDING,
     RUNNING,
     Failure,
     Future,
     InvalidStateError,
 )
-from parallelize.insight import recording
-from parallelize.options import DEFAULTS
+from parallelize.futures.peek import name_failure
+from parallelize.runtime import locks
+from parallelize.runtime.options import DEFAULTS
+from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from parallelize.executors.deadlines import Deadline
-    from parallelize.options import CallOptions, Limit
+    from parallelize.runtime.options import CallOptions, Limit
+    from parallelize.runtime.timer import Deadline
     from parallelize.threads.engine import Engine
 
 _new_lock = locks.reentrant("future")
@@ -62,7 +63,7 @@ class Task(Future[Any]):
         self.engine: Engine = engine
         recorder = recording.active
         if recorder is not None:
-            from parallelize.insight import timed
+            from parallelize.tracing import timed
 
             fn = timed.call(recorder, "thread", fn, self)
         self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
@@ -193,11 +194,11 @@ class ThreadCall(Call):
         timeout = self.options.timeout
         if timeout is None:
             return None
-        from parallelize.executors import deadlines
+        from parallelize.runtime import timer
 
         error = TaskTimeout(name_of(self.fn, self.options), timeout)
         future = self.future
-        return deadlines.after(timeout, lambda: fail(future, error))
+        return timer.after(timeout, lambda: fail(future, error))
 
 
 def fail(future: Future[Any], error: BaseException) -> None:

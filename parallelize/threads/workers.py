@@ -8,20 +8,20 @@ import threading
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from parallelize.clock import monotonic
-from parallelize.futures import unended
-from parallelize.lifecycle import daemons
-from parallelize.threads.absence import Absence
+from parallelize.futures.future import unended
+from parallelize.runtime.blocking import here
+from parallelize.runtime.clock import monotonic
+from parallelize.runtime.lifecycle import daemons
+from parallelize.threads.managed_wait import Absence
 from parallelize.threads.tasks import Task
-from parallelize.waiting import here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from parallelize.futures import Future
-    from parallelize.options import Limit
-    from parallelize.threads.crew import Crew
+    from parallelize.futures.future import Future
+    from parallelize.runtime.options import Limit
+    from parallelize.threads.roster import Crew
 
 #: How many calls must still fit onto Python's stack for a call to be run on it: its
 #: end calls callbacks.
@@ -96,7 +96,7 @@ class Worker(threading.Thread):
             yield running
         yield from self.helping.copy()
 
-    # What `parallelize.waiting` asks of it.
+    # What `parallelize.runtime.blocking` asks of it.
 
     def help(self, future: Future[Any]) -> None:
         """Run what the future needs and what stands in the queue of this pool.

@@ -265,7 +265,7 @@ def test_the_environment_redirects_an_unchanged_program(cluster, run_script):
 
 
 def test_a_script_needs_no_guard(run_script):
-    more = "from parallelize.choice import executor_for\n"
+    more = "from parallelize.api.use import executor_for\n"
     more += "print(executor_for('process')._max_workers)\n"
     done = run_script(
         PROGRAM + more,

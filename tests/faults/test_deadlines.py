@@ -225,7 +225,7 @@ def test_worker_is_at_the_next_call_when_the_blow_falls(form: str, counted) -> N
     """
     done = counted(
         f"""
-        from parallelize.process.launch import Launcher
+        from parallelize.process.start.launcher import Launcher
         go = os.environ["DIR"] + "/go"
         halt = Launcher.halt
         def late(self, id):
@@ -233,7 +233,7 @@ def test_worker_is_at_the_next_call_when_the_blow_falls(form: str, counted) -> N
             until(2)
             halt(self, id)
         Launcher.halt = late
-        from parallelize.process.workers import Worker
+        from parallelize.process.parent.worker_handle import Worker
         Worker.ask_back = lambda self: None  # else nothing waits at the worker
 
         def task(i):

@@ -16,14 +16,9 @@ import weakref
 import pytest
 
 import tasks
-from parallelize import (
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    threaded,
-    unread,
-)
-from parallelize.insight import progress
+from parallelize import Future, ProcessPoolExecutor, ThreadPoolExecutor, threaded
+from parallelize.futures import unretrieved
+from parallelize.mapping import progress
 
 #: Seconds for what takes a moment.
 LONG = 20
@@ -158,7 +153,7 @@ def test_a_map_that_nobody_read_is_run_all_the_same():
 
 
 def test_a_map_that_was_read_leaves_no_work(monkeypatch):
-    from parallelize import lifecycle
+    from parallelize.runtime import lifecycle
 
     left = []
     monkeypatch.setattr(lifecycle, "later", left.append)
@@ -224,7 +219,7 @@ def test_a_stream(concurrent_kind, make_concurrent, was_read):
 
 
 def test_what_is_left_is_done_although_some_of_it_fails(monkeypatch):
-    from parallelize import lifecycle
+    from parallelize.runtime import lifecycle
 
     failures, done = [], threading.Event()
     monkeypatch.setattr(threading, "excepthook", failures.append)
@@ -236,7 +231,7 @@ def test_what_is_left_is_done_although_some_of_it_fails(monkeypatch):
 
 
 def test_what_is_left_is_done_beside_what_takes_long():
-    from parallelize import lifecycle
+    from parallelize.runtime import lifecycle
 
     free, done = threading.Event(), threading.Event()
     lifecycle.later(lambda: free.wait(LONG))
@@ -248,7 +243,7 @@ def test_what_is_left_is_done_beside_what_takes_long():
 
 
 def test_where_no_thread_can_be_started_it_is_done_with_the_next(monkeypatch):
-    from parallelize import lifecycle
+    from parallelize.runtime import lifecycle
 
     def refuse(*_):
         raise RuntimeError("can't start new thread")
@@ -306,7 +301,9 @@ def failed(number):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_failures_are_reported_in_a_forked_child_too(handler, monkeypatch):
-    monkeypatch.setattr(unread, "_asked_in", os.getpid())  # as if it were under way
+    monkeypatch.setattr(
+        unretrieved, "_asked_in", os.getpid()
+    )  # as if it were under way
     pid = os.fork()
     if pid == 0:
         box = [failed(1)]

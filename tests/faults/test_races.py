@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from harness import run
 
-from parallelize.process import page as pages
+from parallelize.process.wire import journal as pages
 
 #: What every program here can do.
 TOOLS = """
@@ -317,7 +317,7 @@ ex.shutdown()
 def test_fork_while_results_come() -> None:
     """Every view is kept from the child, though others appear meanwhile."""
     program = """
-from parallelize.process import views
+from parallelize.process.memory import views
 sys.setswitchinterval(1e-6)
 fd = os.memfd_create("x")
 os.ftruncate(fd, 1 << 16)
@@ -449,7 +449,7 @@ ex.shutdown()
 def test_threads_pickle_a_function_that_changes() -> None:
     """One that finds the cache out of date need not be the only one."""
     program = """
-from parallelize.process import pickling
+from parallelize.serialize import pickling
 sys.setswitchinterval(1e-5)
 n = 0
 def work(x): return n + x

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 import pytest
 from harness import Run, run
 
-from parallelize.process import messages, pickling
-from parallelize.process.page import Page, close_page_file, make_page_file
-from parallelize.process.row_tasks import _results
-from parallelize.process.rows import Rows
-from parallelize.process.sender import Sender
-from parallelize.process.transport import Frame, FrameReader
+from parallelize.process.parent.tasks.rows import _results
+from parallelize.process.wire import messages
+from parallelize.process.wire.frames import Frame, FrameReader
+from parallelize.process.wire.journal import Page, close_page_file, make_page_file
+from parallelize.process.worker.rows import Rows
+from parallelize.process.worker.sender import Sender
+from parallelize.serialize import pickling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -656,7 +656,7 @@ def test_decorated_function_travels_by_its_name(tmp_path: pathlib.Path) -> None:
         f"""
         sys.path.append({str(tmp_path)!r})
         import named, pickle
-        from parallelize.process.pickling import encode_function
+        from parallelize.serialize.pickling import encode_function
         print(encode_function(named.double.__wrapped__)[:13])
         print(pickle.loads(pickle.dumps(named.double)) is named.double)
         print(outcome(named.double(2)), outcome(named.Thing().method(2)))
@@ -759,7 +759,7 @@ def test_arrays_travel_exactly() -> None:
 
 def test_lengths_are_of_64_bits() -> None:
     """Fault 30: a part of 5 GiB (never touched here) has its length in the header."""
-    from parallelize.process.transport import pack
+    from parallelize.process.wire.frames import pack
 
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
     with mmap.mmap(-1, 5 << 30, flags=flags) as memory, memoryview(memory) as view:

@@ -24,7 +24,7 @@ def runs():
 def engine():
     """The worker's own object, to provoke what no task does by accident."""
     import gc
-    from parallelize.process.worker import Worker
+    from parallelize.process.worker.main import Worker
     return next(each for each in gc.get_objects() if type(each) is Worker)
 
 def kill_me():
@@ -202,7 +202,7 @@ def test_death_right_after_the_start(method: str) -> None:
     """
     done = run(
         """
-        from parallelize.process.dispatcher import Dispatcher
+        from parallelize.process.parent.dispatcher import Dispatcher
         hear = Dispatcher._bell_rang
         def late(self, mask):
             time.sleep(0.1)
@@ -352,8 +352,8 @@ def test_dies_in_the_middle_of_sending(kind: str, counted) -> None:
         def task(i):
             note(i)
             if i == 5:
-                from parallelize.process import messages
-                from parallelize.process.transport import pack
+                from parallelize.process.wire import messages
+                from parallelize.process.wire.frames import pack
                 me = engine()
                 id = me._words[0]
                 kind = messages.DONE if {kind!r} == "one" else messages.ROW_DONE
@@ -437,8 +437,8 @@ def test_worker_speaks_garbage(garbage: str) -> None:
         + textwrap.dedent(
             f"""
             def vandal():
-                from parallelize.process import messages
-                from parallelize.process.transport import pack
+                from parallelize.process.wire import messages
+                from parallelize.process.wire.frames import pack
                 me = engine()
                 {garbage}
                 time.sleep(0.1)
@@ -629,7 +629,7 @@ def test_no_signal_to_the_id_of_a_dead_worker(
     """Fault 16: once a worker is reaped its process id may be another's."""
     import socket
 
-    from parallelize.process.server import HALTED, MESSAGE, Server
+    from parallelize.process.start.server import HALTED, MESSAGE, Server
 
     sent: list[tuple[int, int]] = []
     here, there = socket.socketpair()

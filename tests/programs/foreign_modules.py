@@ -414,8 +414,8 @@ def to_other_machines():
     """What engines of others are given has no need of the program's files."""
     import subprocess
 
-    from parallelize.executors.parcels import pack, pack_call
-    from parallelize.options import DEFAULTS
+    from parallelize.clusters.parcels import pack, pack_call
+    from parallelize.runtime.options import DEFAULTS
 
     path = write("plugins/far.py")
     handmade = sys.modules["far_handmade"] = types.ModuleType("far_handmade")

@@ -29,7 +29,7 @@ def hang_at(count):
 def module(name, seconds):
     """Write a module that is slow to import; give its functions by their names."""
     text = SLOW.format(
-        seconds=f"{seconds} if 'parallelize.process.worker' in sys.modules else 0"
+        seconds=f"{seconds} if 'parallelize.process.worker.main' in sys.modules else 0"
     )
     (FOLDER / f"{name}.py").write_text("import sys" + text)
     return __import__(name)
@@ -37,7 +37,7 @@ def module(name, seconds):
 
 def shorten_loading():
     """In a worker: loading alone may take a tenth of a second."""
-    from parallelize.process import worker
+    from parallelize.process.worker import main as worker
 
     worker.LOADING = 10**8
 

@@ -18,7 +18,7 @@ def raise_when_idle():
 
 
 def break_watcher(path):
-    from parallelize.process import worker
+    from parallelize.process.worker import main as worker
 
     def fail(*_):
         raise LookupError("in the watcher")

@@ -16,11 +16,11 @@ from parallelize import (
     TaskTimeout,
     ThreadPoolExecutor,
     as_completed,
-    clock,
     parallelized,
     trace,
     wait,
 )
+from parallelize.runtime import clock
 
 PACKAGE = "freezegun"
 

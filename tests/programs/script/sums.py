@@ -1,5 +1,5 @@
 import collections
-from parallelize.process import main_pickler
+from parallelize.serialize.main import pickler as main_pickler
 
 defined = []
 define = main_pickler.define

@@ -1,0 +1,1 @@
+"""What users write: decorators, maps, `use`; what they get of it."""

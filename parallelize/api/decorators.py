@@ -1,0 +1,602 @@
+"""The decorators: they check the options and make a `ParallelFunction`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from parallelize.api.function import ParallelFunction
+from parallelize.api.options import changed_options, changed_where
+from parallelize.api.use import Where
+from parallelize.calls import preload
+from parallelize.calls.targets import (
+    check_function,
+    innermost,
+    is_generator,
+    undecorated,
+)
+from parallelize.registry.kinds import adapt, inside_interpreter, inside_worker
+from parallelize.runtime.options import DEFAULTS, CallOptions, Limit
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Generator,
+        Iterator,
+    )
+    from typing import Literal, Never, Protocol, TypedDict, Unpack
+
+    from parallelize.api.stream_function import StreamFunction
+    from parallelize.registry.kinds import AnyExecutor
+
+    class Closable(Protocol):
+        """What somebody opens and closes: a file, a cursor, a response.
+
+        Many of them are iterators, and they are the results of ordinary functions.
+        """
+
+        @property
+        def close(self) -> Callable[..., Any]: ...
+
+    K = TypeVar("K", bound=Closable)
+
+    class FunctionOptions(TypedDict, total=False):
+        """The options beside a function, for type checkers; `threaded` tells."""
+
+        max_workers: int | None
+        executor: AnyExecutor | None
+        timeout: float | None
+        retries: int
+        retry_on: type[BaseException] | tuple[type[BaseException], ...]
+        limit: int | Limit | None
+        cancel: Literal["kill"] | None
+        initializer: Callable[..., object] | None
+        initargs: tuple[Any, ...]
+        name: str | None
+        buffersize: int | None
+
+
+P = ParamSpec("P")
+R = TypeVar("R")  # what the future holds
+T = TypeVar("T")  # what a generator yields
+
+__all__ = (
+    "Decorator",
+    "ParallelFunction",
+    "interpreted",
+    "parallelized",
+    "processed",
+    "threaded",
+)
+
+
+class Decorator:
+    """What a decorator with options returns: it takes the function."""
+
+    def __init__(self, where: Where, options: CallOptions) -> None:
+        self._where = where
+        self._options = options
+
+    @overload  # only functions that return Any (or never) match: keep Any
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Never], /
+    ) -> ParallelFunction[P, Any, Any]: ...
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, Generator[T, Any, Any]], /
+    ) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, AsyncGenerator[T, Any]], /
+    ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+    @overload  # a file or a cursor is an iterator, too, but nobody yields its items
+    def __call__(self, fn: Callable[P, K], /) -> ParallelFunction[P, K, K]: ...
+    @overload  # how most annotate their generator functions
+    def __call__(
+        self, fn: Callable[P, Iterator[T]], /
+    ) -> StreamFunction[P, T, Iterator[T]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[P, AsyncIterator[T]], /
+    ) -> StreamFunction[P, T, AsyncIterator[T]]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> ParallelFunction[P, R, R]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> ParallelFunction[..., Any, Any]:
+        """Decorate the function."""
+        check_function(fn)
+        # A callable object may have it from its class.
+        if isinstance(innermost(fn), ParallelFunction) or undecorated(fn) is not None:
+            msg = (
+                f"{fn!r} is decorated already, and a future of a future is of no use: "
+                "change it by its .options(), or decorate its .__wrapped__"
+            )
+            raise TypeError(msg)
+        options = self._options
+        if options.buffersize is not None and not is_generator(fn):
+            msg = f"buffersize is for generator functions, which {fn!r} is not"
+            raise ValueError(msg)
+        # A worker is to be ready soon, and has no such pools.
+        if not (inside_worker() or inside_interpreter()):
+            preload.load_for(fn, self._where.word())
+        if options.limit is not None:
+            options = options._replace(limit=options.limit.for_function())
+        if not is_generator(fn):
+            return ParallelFunction(fn, self._where, options)
+        from parallelize.api.stream_function import StreamFunction
+
+        stream: Any = StreamFunction(fn, self._where, options)
+        return stream  # type: ignore[no-any-return]
+
+
+@overload  # only functions that return Any (or never) match: keep Any
+def threaded(  # type: ignore[overload-overlap]
+    fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, Any, Any]: ...
+@overload
+def threaded(  # pyright: ignore[reportOverlappingOverload]
+    fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def threaded(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def threaded(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def threaded(
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
+@overload  # how most annotate their generator functions
+def threaded(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def threaded(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
+@overload
+def threaded(
+    fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, R]: ...
+@overload
+def threaded(
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | Limit | None = None,
+    cancel: Literal["kill"] | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+    buffersize: int | None = None,
+) -> Decorator: ...
+def threaded(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | Limit | None = None,
+    cancel: Literal["kill"] | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+    buffersize: int | None = None,
+) -> ParallelFunction[..., Any, Any] | Decorator:
+    """Make the calls of a function run in threads.
+
+    Right for functions that wait (for a network, a disk, a program) or that
+    compute outside of Python (as numpy does). Use it bare or with options, on
+    functions, methods, coroutine functions and other callables; with
+    ``@classmethod``, write it above that.
+
+    Args:
+        fn: The function; without it, what decorates one is returned.
+        max_workers: So many threads for this function alone, instead of the
+            threads that all share.
+        executor: The executor for the calls, any of PEP 3148, or the word for a
+            kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
+        timeout: Seconds that each attempt of a call may run; then that has failed
+            with `TaskTimeout`. A thread cannot be stopped: the attempt itself runs on,
+            beside the next one if there is one.
+        retries: How many times more a failed call is started. `Future.cancel` and all
+            else that stops a call ends this, too.
+        retry_on: The error class, or a tuple of them, after which it is.
+        limit: How many calls of this function run at once, at most; or a `Limit`,
+            that several functions share.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, and so does "kill" for a plain function
+            in a thread, as that cannot be stopped.
+        initializer: Called in each worker when it starts; the function gets
+            workers of its own.
+        initargs: The arguments of ``initializer``.
+        name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
+
+    Returns:
+        The decorated function; with options, what decorates it.
+
+    Raises:
+        TypeError: An option, or what is decorated, is of the wrong type.
+        ValueError: An option has a value that cannot be.
+
+    Example:
+        >>> from parallelize import threaded
+        >>> @threaded(retries=2, retry_on=OSError)
+        ... def size(path: str) -> int:
+        ...     with open(path, "rb") as file:
+        ...         return len(file.read())
+        >>> future = size(__file__)  # it is being read
+        >>> future.result() > 0
+        True
+    """
+    decorate = _decorator(
+        "thread",
+        max_workers=max_workers,
+        executor=executor,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        limit=limit,
+        cancel=cancel,
+        initializer=initializer,
+        initargs=initargs,
+        name=name,
+        buffersize=buffersize,
+    )
+    return decorate if fn is None else decorate(fn)
+
+
+@overload  # only functions that return Any (or never) match: keep Any
+def processed(  # type: ignore[overload-overlap]
+    fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, Any, Any]: ...
+@overload
+def processed(  # pyright: ignore[reportOverlappingOverload]
+    fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def processed(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def processed(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def processed(
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
+@overload  # how most annotate their generator functions
+def processed(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def processed(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
+@overload
+def processed(
+    fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, R]: ...
+@overload
+def processed(
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | Limit | None = None,
+    cancel: Literal["kill"] | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+    buffersize: int | None = None,
+) -> Decorator: ...
+def processed(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | Limit | None = None,
+    cancel: Literal["kill"] | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+    buffersize: int | None = None,
+) -> ParallelFunction[..., Any, Any] | Decorator:
+    """Make the calls of a function run in processes.
+
+    Right for functions that compute in Python: each process has a CPU to itself.
+    Arguments and results travel as copies. Functions of ``__main__``, lambdas and
+    closures work, and a script needs no ``if __name__ == "__main__":``. Use it
+    bare or with options, on functions, methods, coroutine functions and other
+    callables; with ``@classmethod``, write it above that.
+
+    Args:
+        fn: The function; without it, what decorates one is returned.
+        max_workers: So many processes for this function alone, instead of the
+            processes that all share.
+        executor: The executor for the calls, any of PEP 3148, or the word for a
+            kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
+        timeout: Seconds that each attempt of a call may run; then its worker is
+            killed and replaced, and the attempt has failed with `TaskTimeout`.
+        retries: How many times more a failed call is started. `Future.cancel` and all
+            else that stops a call ends this, too.
+        retry_on: The error class, or a tuple of them, after which it is; the
+            death of a worker always counts.
+        limit: How many calls of this function run at once, at most; or a `Limit`,
+            that several functions share.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, "kill" kills it, by killing its worker.
+        initializer: Called in each worker when it starts; the function gets
+            workers of its own.
+        initargs: The arguments of ``initializer``.
+        name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
+
+    Returns:
+        The decorated function; with options, what decorates it.
+
+    Raises:
+        TypeError: An option, or what is decorated, is of the wrong type.
+        ValueError: An option has a value that cannot be.
+
+    Example:
+        >>> from parallelize import processed
+        >>> @processed(timeout=60)
+        ... def count_primes(end: int) -> int:
+        ...     return sum(all(n % d for d in range(2, n)) for n in range(2, end))
+        >>> list(count_primes.map([10, 100]))
+        [4, 25]
+    """
+    decorate = _decorator(
+        "process",
+        max_workers=max_workers,
+        executor=executor,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        limit=limit,
+        cancel=cancel,
+        initializer=initializer,
+        initargs=initargs,
+        name=name,
+        buffersize=buffersize,
+    )
+    return decorate if fn is None else decorate(fn)
+
+
+@overload  # only functions that return Any (or never) match: keep Any
+def interpreted(  # type: ignore[overload-overlap]
+    fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, Any, Any]: ...
+@overload
+def interpreted(  # pyright: ignore[reportOverlappingOverload]
+    fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+def interpreted(
+    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, K, K]: ...
+@overload  # how most annotate their generator functions
+def interpreted(
+    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, Iterator[T]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
+) -> StreamFunction[P, T, AsyncIterator[T]]: ...
+@overload
+def interpreted(
+    fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
+) -> ParallelFunction[P, R, R]: ...
+@overload
+def interpreted(
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | Limit | None = None,
+    cancel: Literal["kill"] | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+    buffersize: int | None = None,
+) -> Decorator: ...
+def interpreted(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    max_workers: int | None = None,
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | Limit | None = None,
+    cancel: Literal["kill"] | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+    buffersize: int | None = None,
+) -> ParallelFunction[..., Any, Any] | Decorator:
+    """Make the calls of a function run in interpreters beside the main one.
+
+    For Python 3.14 and later. Right for functions that compute in Python and need
+    only modules that such an interpreter can load: each has a CPU to itself, and
+    no process is started. Arguments and results travel as copies, and
+    functions by name or by value, as they do to processes. A decorated function
+    that is called inside such a call runs in place.
+
+    Args:
+        fn: The function; without it, what decorates one is returned.
+        max_workers: So many interpreters for this function alone, instead of those
+            that all share.
+        executor: The executor for the calls, any of PEP 3148, or the word for a
+            kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
+        timeout: Seconds that each attempt of a call may run; then that has failed
+            with `TaskTimeout`. It cannot be stopped: it runs on, beside the next one if
+            there is one.
+        retries: How many times more a failed call is started. `Future.cancel` and all
+            else that stops a call ends this, too.
+        retry_on: The error class, or a tuple of them, after which it is.
+        limit: How many calls of this function run at once, at most; or a `Limit`,
+            that several functions share.
+        cancel: As in `processed`; of no use here, as no call can be stopped.
+        initializer: Called in each interpreter when it starts; the function gets
+            interpreters of its own.
+        initargs: The arguments of ``initializer``.
+        name: What errors call the function, instead of its own name.
+        buffersize: None; generator functions cannot run there.
+
+    Returns:
+        The decorated function; with options, what decorates it. On an older Python
+        its calls raise NotImplementedError, unless `use` sends them elsewhere.
+
+    Raises:
+        TypeError: An option, or what is decorated, is of the wrong type.
+        ValueError: An option has a value that cannot be.
+
+    Example:
+        >>> from parallelize import interpreted
+        >>> @interpreted
+        ... def count_primes(end: int) -> int:
+        ...     return sum(all(n % d for d in range(2, n)) for n in range(2, end))
+        >>> list(count_primes.map([10, 100]))  # doctest: +SKIP
+        [4, 25]
+    """
+    decorate = _decorator(
+        "interpreter",
+        max_workers=max_workers,
+        executor=executor,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        limit=limit,
+        cancel=cancel,
+        initializer=initializer,
+        initargs=initargs,
+        name=name,
+        buffersize=buffersize,
+    )
+    return decorate if fn is None else decorate(fn)
+
+
+def parallelized(
+    executor: AnyExecutor,
+    /,
+    *,
+    max_workers: int | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    limit: int | Limit | None = None,
+    cancel: Literal["kill"] | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+    name: str | None = None,
+    buffersize: int | None = None,
+) -> Decorator:
+    """Make the calls of a function run in the executor that is given.
+
+    Args:
+        executor: An executor of parallelize, any other PEP 3148 executor, or the
+            word for a kind: "threads", "processes", "interpreters", "serial". `use`
+            and ``PARALLELIZE_EXECUTOR`` do not redirect it.
+        max_workers: So many workers for this function alone; only with a word.
+        timeout: Seconds that each attempt of a call may run; then that has failed
+            with `TaskTimeout`.
+        retries: How many times more a failed call is started.
+        retry_on: The error class, or a tuple of them, after which it is.
+        limit: How many calls of this function run at once, at most; or a `Limit`,
+            that several functions share.
+        cancel: What becomes of a call that has begun when a task that awaits it is
+            cancelled: None lets it run on, "kill" kills it where that is possible.
+        initializer: Called in each worker when it starts; only with a word.
+        initargs: The arguments of ``initializer``.
+        name: What errors call the function, instead of its own name.
+        buffersize: For a generator function: how many items it may be ahead of its
+            reader; None leaves that to us.
+
+    Returns:
+        What decorates the function.
+
+    Raises:
+        TypeError: An option, or what is decorated, is of the wrong type.
+        ValueError: An option has a value that cannot be.
+
+    Example:
+        >>> from parallelize import ThreadPoolExecutor, parallelized
+        >>> pool = ThreadPoolExecutor(2)
+        >>> @parallelized(pool)
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> double(21).result()
+        42
+        >>> pool.shutdown()
+    """
+    chosen = adapt(executor)
+    return _decorator(
+        chosen if isinstance(chosen, str) else "thread",
+        max_workers=max_workers,
+        executor=chosen,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        limit=limit,
+        cancel=cancel,
+        initializer=initializer,
+        initargs=initargs,
+        name=name,
+        buffersize=buffersize,
+    )
+
+
+def _decorator(
+    kind: str,
+    *,
+    max_workers: int | None,
+    executor: object,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    **options: Any,  # those of CallOptions
+) -> Decorator:
+    where = changed_where(
+        Where(kind),
+        max_workers=max_workers,
+        executor=executor,
+        initializer=initializer,
+        initargs=initargs,
+    )
+    return Decorator(where, changed_options(DEFAULTS, **options))

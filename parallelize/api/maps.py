@@ -1,0 +1,373 @@
+"""Parallel maps of plain functions, for who needs no decorator.
+
+`thread_map` and `process_map` name the kind of worker, `parallel_map` takes any
+executor. All are the one map of `parallelize.mapping`; decorated functions may be
+given as well, and keep the options of their calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from parallelize.api.function import ParallelFunction, row_target
+from parallelize.api.use import Where
+from parallelize.calls.targets import undecorated
+from parallelize.registry.kinds import adapt
+from parallelize.runtime.options import check_callable, check_workers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+    from concurrent.futures import Future as AnyFuture
+    from typing import Literal, Unpack
+
+    from parallelize.api.function import MapOptions
+    from parallelize.executors.base import Executor
+    from parallelize.mapping import MapIterator
+    from parallelize.registry.kinds import AnyExecutor
+    from parallelize.registry.shared_pools import Source
+
+__all__ = ("parallel_map", "process_map", "thread_map")
+
+T = TypeVar("T")
+
+# The items are not checked against the parameters of the function: that would
+# take forty-five overloads. A decorated function's own `map` does check them.
+
+
+@overload  # a decorated function
+def thread_map(
+    fn: Callable[..., AnyFuture[T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def thread_map(
+    fn: Callable[..., AnyFuture[T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+@overload  # a coroutine function
+def thread_map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def thread_map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+@overload
+def thread_map(
+    fn: Callable[..., T],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def thread_map(
+    fn: Callable[..., T],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+def thread_map(
+    fn: Callable[..., Any],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    timeout: float | None = None,
+    chunksize: int | None = None,
+    buffersize: int | None = None,
+    ordered: bool = True,
+    return_exceptions: bool = False,
+    progress: bool | str = False,
+) -> MapIterator[Any]:
+    """Call ``fn`` with each item of the iterables, as `map` does, in threads.
+
+    Args:
+        fn: The function, plain or decorated, called with one item of each iterable.
+        *iterables: The arguments. They are read a bounded window ahead.
+        max_workers: So many threads for this map alone, instead of the threads
+            that all share; `use` does not redirect it then.
+        timeout: Seconds from now in which each result must come.
+        chunksize: Calls handed to a worker at once; None measures and adapts.
+        buffersize: Calls begun ahead of the reader; None fits the workers.
+        ordered: Give results in the order of the input, else as completed.
+        return_exceptions: Give a call's error as its item, instead of raising.
+        progress: Show a progress bar; a string is its description.
+
+    Returns:
+        An iterator over the results, also for ``async for``.
+
+    Example:
+        >>> from parallelize import thread_map
+        >>> list(thread_map(str.upper, ["a", "b"]))
+        ['A', 'B']
+    """
+    where = Where("thread", max_workers=check_workers(max_workers))
+    return _map(
+        where,
+        fn,
+        iterables,
+        timeout=timeout,
+        chunksize=chunksize,
+        buffersize=buffersize,
+        ordered=ordered,
+        return_exceptions=return_exceptions,
+        progress=progress,
+    )
+
+
+@overload  # a decorated function
+def process_map(
+    fn: Callable[..., AnyFuture[T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def process_map(
+    fn: Callable[..., AnyFuture[T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+@overload  # a coroutine function
+def process_map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def process_map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+@overload
+def process_map(
+    fn: Callable[..., T],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def process_map(
+    fn: Callable[..., T],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+def process_map(
+    fn: Callable[..., Any],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    max_workers: int | None = None,
+    timeout: float | None = None,
+    chunksize: int | None = None,
+    buffersize: int | None = None,
+    ordered: bool = True,
+    return_exceptions: bool = False,
+    progress: bool | str = False,
+) -> MapIterator[Any]:
+    """Call ``fn`` with each item of the iterables, as `map` does, in processes.
+
+    Args:
+        fn: The function, plain or decorated, called with one item of each iterable.
+        *iterables: The arguments. They are read a bounded window ahead.
+        max_workers: So many processes for this map alone, instead of the
+            processes that all share; `use` does not redirect it then.
+        timeout: Seconds from now in which each result must come.
+        chunksize: Calls handed to a worker at once; None measures and adapts.
+        buffersize: Calls begun ahead of the reader; None fits the workers.
+        ordered: Give results in the order of the input, else as completed.
+        return_exceptions: Give a call's error as its item, instead of raising.
+        progress: Show a progress bar; a string is its description.
+
+    Returns:
+        An iterator over the results, also for ``async for``.
+
+    Example:
+        >>> from parallelize import process_map
+        >>> list(process_map(pow, [2, 3], [5, 2]))
+        [32, 9]
+    """
+    where = Where("process", max_workers=check_workers(max_workers))
+    return _map(
+        where,
+        fn,
+        iterables,
+        timeout=timeout,
+        chunksize=chunksize,
+        buffersize=buffersize,
+        ordered=ordered,
+        return_exceptions=return_exceptions,
+        progress=progress,
+    )
+
+
+@overload  # a decorated function
+def parallel_map(
+    fn: Callable[..., AnyFuture[T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def parallel_map(
+    fn: Callable[..., AnyFuture[T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+@overload  # a coroutine function
+def parallel_map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def parallel_map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+@overload
+def parallel_map(
+    fn: Callable[..., T],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    return_exceptions: Literal[False] = False,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T]: ...
+@overload
+def parallel_map(
+    fn: Callable[..., T],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    return_exceptions: bool,
+    **options: Unpack[MapOptions],
+) -> MapIterator[T | BaseException]: ...
+def parallel_map(
+    fn: Callable[..., Any],
+    /,
+    *iterables: Iterable[Any] | AsyncIterable[Any],
+    executor: AnyExecutor | None = None,
+    timeout: float | None = None,
+    chunksize: int | None = None,
+    buffersize: int | None = None,
+    ordered: bool = True,
+    return_exceptions: bool = False,
+    progress: bool | str = False,
+) -> MapIterator[Any]:
+    """Call ``fn`` with each item of the iterables, as `map` does, in an executor.
+
+    Args:
+        fn: The function, plain or decorated, called with one item of each iterable.
+        *iterables: The arguments. They are read a bounded window ahead.
+        executor: Any PEP 3148 executor or the word for a kind. None takes a
+            decorated function's own, for a plain function what `use` says, else
+            processes.
+        timeout: Seconds from now in which each result must come.
+        chunksize: Calls handed to a worker at once; None measures and adapts.
+        buffersize: Calls begun ahead of the reader; None fits the workers.
+        ordered: Give results in the order of the input, else as completed.
+        return_exceptions: Give a call's error as its item, instead of raising.
+        progress: Show a progress bar; a string is its description.
+
+    Returns:
+        An iterator over the results, also for ``async for``.
+
+    Example:
+        >>> from parallelize import parallel_map
+        >>> list(parallel_map(str.upper, ["a", "b"], executor="threads"))
+        ['A', 'B']
+    """
+    return _map(
+        _chosen(fn, executor),
+        fn,
+        iterables,
+        timeout=timeout,
+        chunksize=chunksize,
+        buffersize=buffersize,
+        ordered=ordered,
+        return_exceptions=return_exceptions,
+        progress=progress,
+    )
+
+
+def _chosen(fn: Callable[..., Any], executor: object) -> Where | None:
+    """Where a `parallel_map` runs; None leaves it to what is decorated."""
+    if executor is not None:
+        return Where("process", executor=adapt(executor))
+    return Where("process") if undecorated(fn) is None else None
+
+
+def _map(
+    where: Where | None,
+    fn: Callable[..., Any],
+    iterables: tuple[Iterable[Any] | AsyncIterable[Any], ...],
+    **options: Any,  # those of a map, as the caller's signature has them
+) -> MapIterator[Any]:
+    if where is None and isinstance(fn, ParallelFunction):
+        return fn.map(*iterables, **options)
+    from parallelize.mapping import start_map
+
+    check_callable(fn, "fn")
+    executor = _executor(where, fn)
+    target, call_options = row_target(fn)
+    return start_map(executor, target, iterables, options=call_options, **options)
+
+
+def _executor(where: Where | None, fn: Callable[..., Any]) -> Executor:
+    found = undecorated(fn) if where is None else None
+    if found is not None:
+        source: Source = found.function._source
+        return source.open_executor()
+    where = where or Where("process")
+    # A pool of this map alone is held by the map, and ends with it.
+    return where.make() if where.wants_own_pool() else where.source().open_executor()

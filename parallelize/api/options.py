@@ -1,0 +1,113 @@
+"""The options that decorators take: checked when they run, changed in copies."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from parallelize.api.use import Where
+from parallelize.registry.kinds import adapt
+from parallelize.runtime.options import (
+    CallOptions,
+    check_callable,
+    check_cancel,
+    check_count,
+    check_limit,
+    check_retry_on,
+    check_timeout,
+    check_workers,
+)
+
+__all__ = ("UNCHANGED", "changed_options", "changed_where")
+
+
+class _Unchanged:
+    """The default of a keyword of `ParallelFunction.options`: leave it as it is."""
+
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+# Any, so that it may stand as the default of keywords of every type.
+UNCHANGED: Any = _Unchanged()
+
+
+def _given(**keywords: Any) -> dict[str, Any]:  # keywords of every type
+    return {k: v for k, v in keywords.items() if v is not UNCHANGED}
+
+
+def changed_where(where: Where, **keywords: Any) -> Where:
+    """Check where calls are to run, as far as it was given, and change that."""
+    given = _given(**keywords)
+    if not given:
+        return where
+    _check_where(given)
+    own = given.keys() & {"max_workers", "initializer", "initargs"}
+    if _is_executor(given.get("executor")):
+        where = Where(where.kind)
+    elif own and _is_executor(where.executor):
+        where = where._replace(executor=None)
+    if given.get("initializer", ...) is None:
+        given.setdefault("initargs", ())  # they were those of the other
+    where = where._replace(**given)
+    _check_whole(where)
+    return where
+
+
+def _check_where(given: dict[str, Any]) -> None:
+    if "max_workers" in given:
+        given["max_workers"] = check_workers(given["max_workers"])
+    if given.get("executor") is not None:
+        given["executor"] = adapt(given["executor"])
+    if given.get("initializer") is not None:
+        check_callable(given["initializer"], "initializer")
+    if not isinstance(given.get("initargs", ()), tuple):
+        msg = f"initargs must be a tuple, not {given['initargs']!r}"
+        raise TypeError(msg)
+
+
+def _is_executor(executor: object) -> bool:
+    return not (executor is None or isinstance(executor, str))
+
+
+def _check_whole(where: Where) -> None:
+    if where.initargs and where.initializer is None:
+        msg = "initargs must be given together with an initializer, which takes them"
+        raise ValueError(msg)
+    if not where.wants_own_pool():
+        return
+    argument = "initializer" if where.max_workers is None else "max_workers"
+    if _is_executor(where.executor):
+        msg = (
+            f"{argument} must not be given together with an executor, which has its own"
+        )
+        raise ValueError(msg)
+    if where.executor == "serial" or (
+        where.executor is None and where.kind == "serial"
+    ):
+        msg = f"{argument} must not be given for 'serial', which has no workers"
+        raise ValueError(msg)
+
+
+def changed_options(options: CallOptions, **keywords: Any) -> CallOptions:
+    """Check the options of a call, as far as they were given, and change those."""
+    given = _given(**keywords)
+    if "timeout" in given:
+        given["timeout"] = check_timeout(given["timeout"])
+    if "retries" in given:
+        given["retries"] = check_count(given["retries"], "retries", least=0)
+    if "retry_on" in given:
+        given["retry_on"] = check_retry_on(given["retry_on"])
+    if given.get("limit") is not None:
+        given["limit"] = check_limit(given["limit"])
+    if "cancel" in given:
+        given["cancel"] = check_cancel(given["cancel"])
+    if given.get("buffersize") is not None:
+        given["buffersize"] = check_count(given["buffersize"], "buffersize", least=1)
+    if not isinstance(given.get("name"), (str, types.NoneType)):
+        msg = f"name must be a string or None, not {given['name']!r}"
+        raise TypeError(msg)
+    if given.get("name") == "":
+        msg = "name must not be empty; None stands for the function's own"
+        raise ValueError(msg)
+    return options._replace(**given)

@@ -1,0 +1,196 @@
+"""The decorated generator function: its calls give streams."""
+
+from __future__ import annotations
+
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Never,
+    ParamSpec,
+    TypeVar,
+    overload,
+)
+
+from parallelize.api.function import ParallelFunction
+from parallelize.api.options import UNCHANGED, changed_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Concatenate, NoReturn, Self
+
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    from parallelize.api.use import Where
+    from parallelize.registry.kinds import AnyExecutor
+    from parallelize.runtime.options import CallOptions, Limit
+    from parallelize.streams.stream import Stream
+
+    A = TypeVar("A")
+    Q = ParamSpec("Q")  # P without the bound first parameter
+    W = DefaultTypeVar("W", default=Any)  # what the plain function returns
+else:
+    W = TypeVar("W")
+
+P = ParamSpec("P")
+T = TypeVar("T")  # what the generator yields
+
+__all__ = ("StreamFunction",)
+
+
+# There is no future of a call: the result of one is Never.
+class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
+    """A generator function that runs in a worker while its items are read.
+
+    Made by `threaded`, `processed` and `parallelized`. Each call gives a `Stream`;
+    there is no map, as each item of it would be a stream.
+
+    Example:
+        >>> from collections.abc import Iterator
+        >>> from parallelize import threaded
+        >>> @threaded
+        ... def lines(path: str) -> Iterator[str]:
+        ...     with open(path) as file:
+        ...         yield from file
+        >>> with lines(__file__) as stream:
+        ...     first = next(stream)
+    """
+
+    _gives_futures: ClassVar[bool] = False
+
+    if not TYPE_CHECKING:
+        del __annotations__  # noqa: F821 - they would pass for those of its functions
+
+    def __init__(self, fn: Callable[P, W], where: Where, options: CallOptions) -> None:
+        _refuse_retries(options)
+        super().__init__(fn, where, options)
+        self._target = fn  # whatever it wraps
+
+    # It is all that the other is, but that a call gives a stream.
+    def __call__(  # type: ignore[override]
+        self, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Stream[T]:
+        """Begin to run the generator, and return the stream of its items at once."""
+        from parallelize.streams.stream import open_stream
+
+        options = self._named_options()
+        target: Any = self._target
+        executor = self._source.executor()
+        while True:
+            try:
+                return open_stream(executor, target, args, kwargs, options)
+            except RuntimeError:
+                # Somebody may have shut the pool down since it was looked up.
+                fresh = self._source.replacement(executor)
+                if fresh is None:
+                    raise
+                executor = fresh
+
+    def _row_target(self) -> NoReturn:
+        msg = (
+            f"there is no map of the generator function {self.__qualname__}, as each "
+            "of its items would be a stream: call it for each item, or decorate a "
+            "function that returns a list"
+        )
+        raise TypeError(msg)
+
+    def options(
+        self,
+        *,
+        max_workers: int | None = UNCHANGED,
+        executor: AnyExecutor | None = UNCHANGED,
+        timeout: float | None = UNCHANGED,
+        limit: int | Limit | None = UNCHANGED,
+        initializer: Callable[..., object] | None = UNCHANGED,
+        initargs: tuple[Any, ...] = UNCHANGED,
+        name: str | None = UNCHANGED,
+        buffersize: int | None = UNCHANGED,
+        **others: Any,
+    ) -> Self:
+        """Return a copy of the function with other options.
+
+        Args:
+            max_workers: As in `ParallelFunction.options`, like those that follow.
+            executor: An executor or the word for a kind.
+            timeout: Seconds the generator may take for each item.
+            limit: How many streams of this function are open at once, at most; or a
+                `Limit`, that several functions share.
+            initializer: Called in each worker of its own pool, when it starts.
+            initargs: The arguments of ``initializer``.
+            name: What errors call the function.
+            buffersize: How many items the generator may be ahead of its reader.
+            **others: What else ordinary functions have; ``retries`` is refused.
+
+        Returns:
+            The copy.
+
+        Example:
+            >>> from collections.abc import Iterator
+            >>> from parallelize import threaded
+            >>> @threaded
+            ... def count() -> Iterator[int]:
+            ...     yield from range(3)
+            >>> list(count.options(buffersize=1)())
+            [0, 1, 2]
+        """
+        copy = super().options(
+            max_workers=max_workers,
+            executor=executor,
+            timeout=timeout,
+            limit=limit,
+            initializer=initializer,
+            initargs=initargs,
+            name=name,
+            **others,
+        )
+        return copy._variant(
+            copy._where, changed_options(copy._options, buffersize=buffersize)
+        )
+
+    def _variant(self, where: Where, options: CallOptions) -> Self:
+        _refuse_retries(options)
+        return super()._variant(where, options)
+
+    # Methods, as in ParallelFunction.
+
+    @overload  # type: ignore[override]  # anything at all: a static method
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[object, ...], Any],
+        instance: object,
+        owner: Any = None,
+        /,
+    ) -> StreamFunction[P, T, W]: ...
+    @overload  # the class: a class method
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[type[A], Q], Stream[T]],
+        instance: A | None,
+        owner: type[A],
+        /,
+    ) -> StreamFunction[Q, T, W]: ...
+    @overload  # looked up on the class: not bound
+    def __get__(self, instance: None, owner: Any, /) -> Self: ...
+    @overload  # the instance: a method
+    def __get__(
+        self: Callable[Concatenate[A, Q], Stream[T]],
+        instance: A,
+        owner: Any = None,
+        /,
+    ) -> StreamFunction[Q, T, W]: ...
+    @overload  # something else: a static method
+    def __get__(self, instance: object, owner: Any = None, /) -> Self: ...
+    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, instance: object, owner: Any = None, /
+    ) -> Any:
+        """Bind as the function does (also inside a static or class method)."""
+        bind: Any = super().__get__
+        return bind(instance, owner)
+
+
+def _refuse_retries(options: CallOptions) -> None:
+    if options.retries:
+        msg = (
+            "retries must be 0 for a generator function: its reader may have had some "
+            "of the items already, and would get them twice"
+        )
+        raise ValueError(msg)

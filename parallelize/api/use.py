@@ -1,0 +1,366 @@
+"""Which executor takes a call: what the decorator was given, `using`, `use`, ...
+
+Who calls a decorated function or a helper gets the executor that the first of
+these names:
+
+1. the ``executor`` (or ``max_workers``, ``initializer``) that the decorator or
+   the helper was given;
+2. `using`, within its block; else `use`, for the whole program;
+3. the environment variable ``PARALLELIZE_EXECUTOR``;
+4. the kind of the decorator or helper itself.
+
+Inside a worker process, process calls run in place: workers that wait for workers of
+workers would soon wait for themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
+
+from parallelize.registry import shared_pools
+from parallelize.registry.kinds import KINDS, adapt, is_engine, make_executor, words
+from parallelize.registry.shared_pools import Given, Global, Own, Source
+from parallelize.runtime import locks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import FrameType
+
+    from parallelize.executors.base import Executor
+    from parallelize.registry.kinds import AnyExecutor
+
+_new_lock = locks.reentrant("choosing")
+
+#: The environment variable that redirects the calls of a whole program.
+KIND_VARIABLE = "PARALLELIZE_EXECUTOR"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+# -------------------------------------------------------------- of one function
+
+
+class Redirected(Source):
+    """The global pool of a kind, unless `using`, `use` or the environment differ."""
+
+    __slots__ = ("_default",)
+
+    def __init__(self, kind: str) -> None:
+        self._default = Global(kind)
+
+    def executor(self) -> Executor:
+        """Return what `use` names, else the environment, else the kind's pool."""
+        return self._now().executor()
+
+    def replacement(self, refused: Executor) -> Executor | None:
+        """Ask whoever named the executor that refused."""
+        return self._now().replacement(refused)
+
+    def _now(self) -> Source:
+        blocks = _blocks.get()
+        choice = blocks[-1].choice if blocks else _programs_choice
+        if choice is None:
+            choice = _environment.choice()
+        return self._default if choice is None else choice
+
+
+class Where(NamedTuple):
+    """Where a function's calls run, as its decorator was told.
+
+    Attributes:
+        kind: The kind of the decorator itself.
+        executor: An executor or a kind given explicitly; it is not redirected.
+        max_workers: For a pool of its own.
+        initializer: Likewise.
+        initargs: Likewise.
+    """
+
+    kind: str
+    executor: Executor | str | None = None
+    max_workers: int | None = None
+    initializer: Callable[..., object] | None = None
+    initargs: tuple[Any, ...] = ()  # as the initializer likes them
+
+    def source(self) -> Source:
+        """Make what answers for a function that was told this."""
+        if not (self.executor is None or isinstance(self.executor, str)):
+            return Given(self.executor)
+        if self.wants_own_pool():
+            return Own(self.make)
+        if self.executor is not None:
+            return Global(self.executor)
+        return Redirected(self.kind)
+
+    def word(self) -> str:
+        """The kind of the executor, unless the program redirects the calls."""
+        if self.executor is None:
+            return self.kind
+        given = self.executor
+        return given if isinstance(given, str) else given.kind
+
+    def wants_own_pool(self) -> bool:
+        """Whether the shared pools will not do."""
+        return self.max_workers is not None or self.initializer is not None
+
+    def make(self) -> Executor:
+        """Make the pool of its own."""
+        kind = self.executor if isinstance(self.executor, str) else self.kind
+        return make_executor(kind, self.max_workers, self.initializer, self.initargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An executor does not travel. Where it ran calls, its kind does now.
+        executor = self.executor
+        if executor is not None and not isinstance(executor, str):
+            executor = KINDS.get(executor.kind)
+        return Where, (self.kind, executor, *self[2:])
+
+
+def executor_for(kind: str) -> Executor:
+    """Return the executor for calls of a kind that were not given one."""
+    return Redirected(kind).executor()
+
+
+# ------------------------------------------------- what the program has chosen
+
+
+class _Environment:
+    """What PARALLELIZE_EXECUTOR says, read anew when the pools were shut down."""
+
+    def __init__(self) -> None:
+        self._choice: Source | None = None
+        self._read_for = -1  # which generation of pools
+
+    def choice(self) -> Source | None:
+        generation = shared_pools.generation
+        if self._read_for != generation:
+            self._choice = self._read()
+            self._read_for = generation
+        return self._choice
+
+    def _read(self) -> Source | None:
+        word = os.environ.get(KIND_VARIABLE, "").strip()
+        if not word:
+            return None
+        if word not in KINDS and not is_engine(word):
+            msg = (
+                f"the environment variable {KIND_VARIABLE} must be one of "
+                f"{words()}, not {word!r}"
+            )
+            raise ValueError(msg)
+        return Global(KINDS.get(word, word))
+
+
+_environment = _Environment()
+
+
+# Guards what the program has chosen. Reentrant, as an entry may be collected, whose
+# finalisers may call decorated functions.
+_choosing = _new_lock()
+
+# The blocks that this context is in, the innermost last. No token of the variable is
+# kept, so that blocks may end in any order.
+_blocks: ContextVar[tuple[Using, ...]] = ContextVar("parallelize.using", default=())
+
+# What `use` was given for the whole program, oldest first; the last one counts.
+# An entry leaves when its `Use` is entered as a context manager.
+_program: list[tuple[weakref.ref[Use], Source | None]] = []
+_programs_choice: Source | None = None
+
+
+class Using:
+    """What `using` returns: the choice for a ``with`` block, or for a function.
+
+    It may be entered again, also by other threads and while it is entered.
+    """
+
+    def __init__(self, choice: Source | None) -> None:
+        self.choice: Source | None = choice
+
+    def __enter__(self) -> None:
+        _blocks.set((*_blocks.get(), self))
+
+    def __exit__(self, *_: object) -> None:
+        blocks = _blocks.get()
+        for index in reversed(range(len(blocks))):
+            if blocks[index] is self:
+                _blocks.set(blocks[:index] + blocks[index + 1 :])
+                return
+
+    def __call__(self, fn: Callable[P, T]) -> Callable[P, T]:
+        """Make a function whose body is such a block."""
+        import inspect
+
+        wrong = inspect.isgeneratorfunction, inspect.isasyncgenfunction
+        if any(is_wrong(fn) for is_wrong in wrong):
+            msg = "a generator function is not decorated by using: use it inside"
+            raise TypeError(msg)
+        if inspect.iscoroutinefunction(fn):
+            return cast("Callable[P, T]", self._around_coroutine(fn))
+
+        @wraps(fn)
+        def within(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self:
+                return fn(*args, **kwargs)
+
+        return within
+
+    def _around_coroutine(
+        self,
+        fn: Callable[P, Coroutine[Any, Any, T]],  # as `Coroutine` has it
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        @wraps(fn)
+        async def within(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self:
+                return await fn(*args, **kwargs)
+
+        return within
+
+
+class Use(Using):
+    """What `use` returns; entered, it is a block, as that of `using`.
+
+    Args:
+        choice: What was chosen.
+        for_block: Whether it is known to be entered next: then the program's choice
+            does not change, not for a moment.
+    """
+
+    def __init__(self, choice: Source | None, *, for_block: bool) -> None:
+        super().__init__(choice)
+        if for_block:
+            return
+        with _choosing:
+            _drop_buried()
+            _program.append((weakref.ref(self), choice))
+            _settle_program()
+
+    def __enter__(self) -> None:
+        with _choosing:
+            _program[:] = [entry for entry in _program if entry[0]() is not self]
+            _settle_program()
+        super().__enter__()
+
+
+def _forget_lock() -> None:
+    """In a forked child: a thread of the parent may have held it."""
+    global _choosing
+    _choosing = _new_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
+
+
+def _drop_buried() -> None:
+    """Drop entries that can never count again: those below one that cannot leave."""
+    for index in range(len(_program) - 1, -1, -1):
+        if _program[index][0]() is None:
+            del _program[:index]
+            break
+    if _program and _program[0][0]() is None and _program[0][1] is None:
+        del _program[0]  # it says what holds without it
+
+
+def _settle_program() -> None:
+    global _programs_choice
+    _programs_choice = _program[-1][1] if _program else None
+
+
+def _source(executor: AnyExecutor | str | None) -> Source | None:
+    if executor is None:
+        return None
+    chosen = adapt(executor)
+    return Global(chosen) if isinstance(chosen, str) else Given(chosen)
+
+
+def _is_entered_next(caller: FrameType) -> bool:
+    """Whether the running call of a frame stands in the head of a ``with`` block."""
+    from opcode import opname
+
+    code = caller.f_code.co_code
+    after = [opname[op] for op in code[caller.f_lasti + 2 :: 2][:_LONGEST_CALL]]
+    names = [name for name in after if name != "CACHE"]
+    # Up to Python 3.13, and from 3.14 on.
+    return names[:1] == ["BEFORE_WITH"] or names[:2] == ["COPY", "LOAD_SPECIAL"]
+
+
+#: More than a call's instructions, its inline caches included.
+_LONGEST_CALL = 12
+
+
+# A string, for the address of a cluster is one.
+def using(executor: AnyExecutor | str | None) -> Using:
+    """Choose the executor for the decorated calls and helpers of a block.
+
+    It holds for what is called in the block, in this thread or asyncio task alone,
+    and in what is started from it by its context: asyncio tasks, and calls in
+    threads of this library. Blocks may end in any order. As a decorator it makes
+    the body of a function, also of an ``async def``, such a block.
+
+    A function or helper that was given an executor, a kind or a number of
+    workers keeps to that.
+
+    Args:
+        executor: As for `use`; None stands for what holds where nothing was chosen.
+
+    Returns:
+        A context manager, which may be entered more than once.
+
+    Raises:
+        TypeError: If it is neither an executor nor a word.
+        ValueError: If there is no such word.
+
+    Example:
+        >>> from parallelize import processed, using
+        >>> @processed
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> with using("serial"):  # for the debugger
+        ...     double(21).result()
+        42
+    """
+    return Using(_source(executor))
+
+
+def use(executor: AnyExecutor | str | None = None) -> Use:
+    """Choose the executor for decorated calls and helpers that were given none.
+
+    It holds for the whole program, in all its threads, from now on::
+
+        parallelize.use("serial")
+
+    For a block of code there is `using`. ``with use(...):`` does the same; but
+    what is entered later than in the statement that calls `use`, by an
+    `contextlib.ExitStack` for one, holds for the whole program until then.
+
+    A function or helper that was given an executor, a kind or a number of
+    workers keeps to that.
+
+    Args:
+        executor: An executor of parallelize, any other PEP 3148 executor, or
+            one of the words "serial", "threads", "processes" and (from Python 3.14
+            on) "interpreters", which stand for the global pools;
+            "dask://host:8786" and "ray://host:10001" for that cluster, "dask" for a
+            local one and "ray" for what the program has initialised; None, the
+            default, takes the choice back.
+
+    Returns:
+        An object that may be dropped.
+
+    Raises:
+        TypeError: If it is neither an executor nor a word.
+        ValueError: If there is no such word.
+
+    Example:
+        >>> import parallelize
+        >>> _ = parallelize.use("threads")
+        >>> _ = parallelize.use(None)
+    """
+    chosen = _source(executor)
+    return Use(chosen, for_block=_is_entered_next(sys._getframe(1)))

@@ -1,0 +1,240 @@
+"""Calls on their way to a worker: what an executor prepares, admits and starts.
+
+```
+ submit ─┐                      ┌─ futures as arguments ─┐   ┌─ limit ──┐
+ f(...) ─┼─▶ _prepare ─▶ Call ──┤ wait for those unended ├──▶│ is full? ├─▶ start
+ map    ─┘   (snapshot)         └────────────────────────┘   └─ queue ──┘
+```
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+from parallelize.calls import dependencies
+from parallelize.futures.future import Failure, Future
+from parallelize.futures.limit_cycles import untangle
+from parallelize.futures.peek import name_failure
+from parallelize.runtime.clock import perf_counter
+from parallelize.runtime.options import name_of
+from parallelize.runtime.raised import is_a
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from parallelize.runtime.options import CallOptions
+
+__all__ = (
+    "Call",
+    "Column",
+    "Rows",
+    "admit",
+    "is_retried",
+    "name_of",
+    "run_retrying",
+    "run_rows",
+)
+
+
+class Call(ABC):
+    """One call on its way to a worker.
+
+    Attributes:
+        fn: The function.
+        future: What the caller holds.
+        options: How it is to be run.
+        waits_for: The futures among its arguments.
+    """
+
+    __slots__ = ("fn", "future", "options", "waits_for")
+
+    fn: Callable[..., Any]
+    future: Future[Any]
+    options: CallOptions
+    waits_for: Sequence[Future[Any]]
+
+    @abstractmethod
+    def start(self) -> None:
+        """Hand the call to its workers; every future of `waits_for` has a value.
+
+        It does nothing if the future was cancelled meanwhile, and never raises:
+        what fails now fails the future.
+        """
+
+    def kill(self) -> bool:
+        """Stop the call while it runs; return whether that was possible."""
+        return False
+
+    def abandoned(self) -> None:
+        """Kill the call if it was made with ``cancel="kill"``.
+
+        Called when a task that awaits it is cancelled and it has begun.
+        """
+        if self.options.cancel == "kill":
+            self.kill()
+
+    def fail(self, error: BaseException) -> None:
+        """End the call with an error, unless it has ended."""
+        self.future.set_outcome(Failure(error), failed=True)
+        name_failure(self.future, self.fn, self.options)
+
+
+def admit(call: Call) -> None:
+    """Start the call as soon as its arguments are there and its limit allows."""
+    if call.waits_for:
+        call.future._needs = call.waits_for
+        dependencies.when_done(call.waits_for, lambda: _admit_ready(call), call.fail)
+    else:
+        _admit_ready(call)
+
+
+def _admit_ready(call: Call) -> None:
+    failure = None
+    if call.waits_for:
+        call.future._needs = ()  # or a long chain of futures would stay alive
+        failure = dependencies.first_failure(call.waits_for)
+    if failure is not None:
+        call.future.set_outcome(failure, failed=True)
+        name_failure(call.future, call.fn, call.options)
+    elif call.options.limit is not None:
+        call.options.limit.admit(call)
+        if call.waits_for:  # who has the place may wait for it already
+            untangle((call.future,))
+    else:
+        call.start()
+
+
+def _nothing_known() -> Sequence[Future[Any]]:
+    return ()
+
+
+class Begun(NamedTuple):
+    """Rows of calls that were handed over.
+
+    Attributes:
+        cancel: Cancels those that have not begun.
+        futures: Gives what has to end before all rows have, as far as it is known.
+    """
+
+    cancel: Callable[[], object]
+    futures: Callable[[], Sequence[Future[Any]]] = _nothing_known
+
+
+class Column(Sequence[tuple[Any]]):
+    """Rows of one argument each, without a tuple for each.
+
+    Attributes:
+        values: The arguments: a list, or a range.
+    """
+
+    __slots__ = ("_kinds", "values")
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values: Sequence[Any] = values
+        self._kinds: set[type] | None = None
+
+    def kinds(self) -> set[type]:
+        """The types of the arguments."""
+        if self._kinds is None:
+            plain = type(self.values) is range
+            self._kinds = {int} if plain else set(map(type, self.values))
+        return self._kinds
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[tuple[Any]]:
+        return zip(self.values)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[Any] | list[tuple[Any]]:
+        if isinstance(index, slice):
+            return list(zip(self.values[index]))
+        return (self.values[index],)
+
+
+class Rows:
+    """Calls of one function with many arguments, handed over as one piece by a map.
+
+    Attributes:
+        fn: The function.
+        rows: The arguments of each call: a tuple of positional arguments. It is a
+            `Column` if each call has one.
+        options: How each call is to be run.
+        deliver: Called as ``deliver(first, outcomes, seconds)`` with the index of
+            the first row, a list of values (an `Outcome` where it must be opened)
+            and how long these rows ran. Every row is delivered exactly once, in
+            any order, from any thread, unless it is cancelled before it begins.
+    """
+
+    __slots__ = ("deliver", "fn", "options", "rows")
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        rows: Sequence[tuple[Any, ...]],
+        options: CallOptions,
+        deliver: Callable[[int, Sequence[Any], float], None],
+    ) -> None:
+        self.fn: Callable[..., Any] = fn
+        self.rows: Sequence[tuple[Any, ...]] = rows
+        self.options: CallOptions = options
+        self.deliver: Callable[[int, Sequence[Any], float], None] = deliver
+
+
+def run_rows(
+    fn: Callable[..., Any], rows: Sequence[tuple[Any, ...]], options: CallOptions
+) -> tuple[list[Any], float]:
+    """Call ``fn`` with each row; return the outcomes and the seconds it took."""
+    begun = perf_counter()
+    outcomes = [run_retrying(fn, row, {}, options) for row in rows]
+    try:
+        return outcomes, perf_counter() - begun
+    finally:
+        del outcomes  # it holds errors, whose tracebacks lead to this frame
+
+
+def run_retrying(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> Any:
+    """Call ``fn`` here, again after each error of ``retry_on``; give what it came to.
+
+    Args:
+        fn: The function.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        options: How often to call it, and after which errors.
+        is_wanted: Asked before each further attempt whether there is to be one.
+
+    Returns:
+        The value, or a `Failure`.
+    """
+    left = options.retries
+    while True:
+        try:
+            return fn(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the call
+            if not (left and is_retried(error, options) and is_wanted()):
+                # It may hold the future, which will hold the error; that holds us.
+                del is_wanted
+                return Failure(error)
+        left -= 1
+
+
+def is_retried(error: BaseException, options: CallOptions) -> bool:
+    """Whether a call is to be started again after this error, by its options.
+
+    It never is after Ctrl-C in the thread that runs it.
+    """
+    return is_a(error, options.retry_on) and not is_a(error, KeyboardInterrupt)

@@ -1,0 +1,1 @@
+"""Executors on the engines of others: Dask, Ray."""

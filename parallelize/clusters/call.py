@@ -1,0 +1,375 @@
+"""A call on another engine, from the pickling of its arguments to its future's end.
+
+```
+ pack ─▶ start ─▶ (the engine) ─▶ settle ─▶ the future opens it when it is asked
+   │       └ references, not values, of futures that the same engine computes
+   └ large buffers are put into the cluster: the caller may change them from now on
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from parallelize.calls.call import Call, Rows, name_of
+from parallelize.clusters import parcels
+from parallelize.clusters.parcels import (
+    LEAST_BUFFER,
+    Carried,
+    Failed,
+    Order,
+    Packed,
+    Parcel,
+)
+from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
+from parallelize.futures.future import Failure, Future, Outcome, error_of
+from parallelize.futures.peek import look_at
+from parallelize.runtime import timer
+from parallelize.runtime.raised import summary_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from parallelize.clusters.executor import EngineExecutor
+    from parallelize.clusters.object_cache import Put
+    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.timer import Deadline
+
+T = TypeVar("T")
+
+__all__ = ("EngineCall", "EngineFuture", "Remote", "RowsCall")
+
+
+class Remote(NamedTuple):
+    """The answer of a call whose result has stayed in the cluster.
+
+    Attributes:
+        ref: The engine's reference to it.
+    """
+
+    ref: Any
+
+
+class EngineFuture(Future[T]):
+    """A future whose call another engine runs.
+
+    Attributes:
+        executor: Whose call it is.
+        ref: The engine's reference to the call, from when it was handed over until
+            the result is here; a large result stays in the cluster, and so does this.
+    """
+
+    executor: EngineExecutor
+    ref: Any = None
+
+    def cancel(self) -> bool:
+        ref = self.ref
+        if ref is None or self.done():
+            return super().cancel()
+        if self.running() or any(self.executor._running([ref])):
+            return False
+        if not super().cancel():
+            return False
+        self.executor._drop([ref])
+        return True
+
+    def kill(self) -> bool:
+        call = self._call
+        if call is not None and call.kill():
+            return True
+        return super().kill()
+
+    def _await_end(self, timeout: float | None) -> None:
+        self.executor.fail_if_lost()  # some engines end without a word
+        super()._await_end(timeout)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        if self._sealed is not None:  # opening it may take a while
+            import asyncio
+
+            loop = asyncio.get_running_loop()
+            yield from loop.run_in_executor(None, self._open).__await__()
+        return (yield from super().__await__())
+
+
+class EngineCall(Call):
+    """One call on its way to another engine."""
+
+    __slots__ = (
+        "_deadline",
+        "_packed",
+        "_puts",
+        "executor",
+        "handle",
+        "upstream",
+    )
+
+    run: ClassVar[Callable[..., Any]] = staticmethod(parcels.run_call)
+
+    def __init__(
+        self, executor: EngineExecutor, fn: Callable[..., Any], options: CallOptions
+    ) -> None:
+        self.executor: EngineExecutor = executor
+        self.fn: Callable[..., Any] = fn
+        self.options = options
+        self.waits_for: Sequence[Future[Any]] = ()
+        #: The futures among the arguments.
+        self.upstream: Sequence[Future[Any]] = ()
+        #: The future, as what it is.
+        self.handle: EngineFuture[Any] = EngineFuture()
+        self.handle.executor = executor
+        self.future: Future[Any] = self.handle
+        self._packed: Packed | None = None
+        self._puts: list[Put] = []  # what must stay in the cluster for this call
+        self._deadline: Deadline | None = None
+
+    def name(self) -> str:
+        """What errors call the function."""
+        return name_of(self.fn, self.options)
+
+    def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Take the snapshot of the arguments; raises `SerializationError`."""
+        packed = parcels.pack_call(self.fn, args, kwargs, self.options)
+        self._packed = packed
+        self.upstream = packed.futures
+        # What this very engine computes it brings to the worker by itself.
+        self.waits_for = [f for f in packed.futures if self._reference(f) is None]
+        # The buffers are the caller's, who may change them from now on.
+        self._puts = [self.executor._puts.buffer(b) for b in self._buffers(packed)]
+
+    def _buffers(self, packed: Packed) -> list[Any]:
+        parcel = packed.parcel
+        whole = [parcel.data] if len(parcel.data) >= LEAST_BUFFER else []
+        return [*whole, *parcel.buffers]
+
+    def _reference(self, future: Future[Any]) -> Any:
+        if isinstance(future, EngineFuture) and future.executor is self.executor:
+            return future.ref
+        return None
+
+    def start(self) -> None:
+        if self.future.done():
+            return
+        try:
+            self._hand_over()
+        except BaseException as error:  # noqa: BLE001 - a call fails in its future
+            self.refuse(error)
+
+    def refuse(self, error: BaseException) -> None:
+        """End a call that could not be handed over."""
+        translated = self._of_the_engine(error)
+        failure = Failure(error if translated is None else translated)
+        self.future.set_outcome(failure, failed=True)
+
+    def _hand_over(self) -> None:
+        packed, self._packed = self._packed, None
+        assert packed is not None
+        buffers = len(self._puts)
+        puts = self.executor._puts
+        self._puts += [puts.shared(handle) for handle in packed.shares]
+        objects = [put.ref for put in self._puts]
+        objects += [self._value_of(future) for future in packed.futures]
+        data = packed.parcel.data
+        order = Order(
+            self.name(),
+            data if len(data) < LEAST_BUFFER else b"",
+            buffers,
+            tuple(handle.id for handle in packed.shares),
+            None if self.options.timeout is None else self.executor._teller(self),
+        )
+        self.future._call = self
+        self.handle.ref = self.executor._hand_over(self, self.run, order, objects)
+        if self.future.cancelled():
+            self.executor._drop([self.handle.ref])
+
+    def _value_of(self, future: Future[Any]) -> Any:
+        ref = self._reference(future)
+        if ref is not None:
+            # As elsewhere who waits for a call answers for its failure.
+            future.add_done_callback(look_at)
+            return ref
+        value, put = self.executor._puts.value(future.result())
+        if put is not None:
+            self._puts.append(put)
+        return value
+
+    # While it runs.
+
+    def begun(self) -> None:
+        """The worker tells that the function has begun; again after each retry."""
+        if self.future.done():
+            return
+        if not self.future.running():
+            self.future.claim()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        assert self.options.timeout is not None
+        self._deadline = timer.after(self.options.timeout, self._expire)
+        if self.future.done():  # just now, in whatever way
+            self._deadline.cancel()
+
+    def untime(self) -> None:
+        """The future has ended: no deadline is to hold it."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _expire(self) -> None:
+        assert self.options.timeout is not None
+        self._stop(TaskTimeout(self.name(), self.options.timeout))
+
+    def kill(self) -> bool:
+        ref = self.handle.ref
+        if ref is None or self.future.done() or not self.executor._can_kill:
+            return False
+        return self._stop(TaskKilled(self.name()))
+
+    def _stop(self, error: BaseException) -> bool:
+        ref = self.handle.ref
+        if not self.future.set_outcome(Failure(error), failed=True):
+            return False
+        if not self.executor._kill(ref):
+            self.executor._drop([ref])
+        return True
+
+    # Its end.
+
+    def settle(self, answer: object) -> None:
+        """End with the engine's answer."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if type(answer) is Remote:
+            outcome: Outcome = _InCluster(self, answer.ref)
+            self.handle.ref = answer.ref
+            self.future.set_outcome(outcome, failed=False)
+        elif isinstance(answer, Parcel):
+            self.future.set_outcome(_Arrived(self, answer), failed=False)
+            self.handle.ref = None
+        else:
+            self._fail(answer)
+            self.handle.ref = None
+        self._puts = []
+        self.upstream = []  # or a chain would hold the results of all its calls
+
+    def _fail(self, answer: object) -> None:
+        error = self._of_the_engine(answer)
+        if error is None:
+            self.future.withdraw()
+        else:
+            self.future.set_outcome(Failure(error), failed=True)
+
+    def _of_the_engine(self, answer: object) -> BaseException | None:
+        """The error in a class of ours; None if the call was cancelled."""
+        if type(answer) is Failed:
+            return answer.carried.error()
+        if isinstance(answer, Carried):
+            return answer.error()
+        assert isinstance(answer, BaseException)
+        # The engine drops what depends on a call that was stopped or cancelled.
+        for future in self.upstream:
+            error = error_of(future) if future.done() else None
+            if error is not None:
+                return error
+        return self.executor._translated(answer, self.name())
+
+
+class _Arrived(Outcome):
+    """A result as it travelled; its reader unpickles it."""
+
+    __slots__ = ("_name", "_parcel")
+
+    succeeds: ClassVar[bool] = True
+
+    def __init__(self, call: EngineCall, parcel: Parcel) -> None:
+        self._name = call.name()
+        self._parcel = parcel
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        return _opened(self._parcel, self._name)
+
+
+class _InCluster(Outcome):
+    """A result that has stayed in the cluster; its reader fetches it."""
+
+    __slots__ = ("_call", "_ref")
+
+    def __init__(self, call: EngineCall, ref: Any) -> None:
+        self._call = call
+        self._ref = ref
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        call = self._call
+        try:
+            parcel = call.executor._fetch(self._ref)
+        except Exception as error:  # noqa: BLE001 - it belongs to the reader
+            call.handle.ref = None
+            translated = call.executor._translated(error, call.name())
+            return None, error if translated is None else translated
+        return _opened(parcel, call.name())
+
+
+def _opened(parcel: Parcel, name: str) -> tuple[Any, BaseException | None]:
+    try:
+        return parcel.open(), None
+    except Exception as error:  # noqa: BLE001 - it belongs to the call
+        text = summary_of(error)
+        refusal = SerializationError(
+            f"the result of {name} cannot be unpickled: {text}"
+        )
+        refusal.__cause__ = error
+        return None, refusal
+
+
+class RowsCall(EngineCall):
+    """Rows of calls, as one call of the engine."""
+
+    __slots__ = ("rows",)
+
+    run: ClassVar[Callable[..., Any]] = staticmethod(parcels.run_rows)
+
+    def __init__(self, executor: EngineExecutor, rows: Rows) -> None:
+        super().__init__(executor, rows.fn, rows.options)
+        self.rows: Rows = rows
+        self.future.add_done_callback(self._deliver)
+
+    def _deliver(self, done: Future[Any]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is None:
+            outcomes, seconds = done.result()
+            self.rows.deliver(0, [self._outcome(each) for each in outcomes], seconds)
+        elif self._may_split(error):
+            self._run_alone(0, error)
+        else:
+            self.rows.deliver(0, [Failure(error)] * len(self.rows.rows), 0.0)
+
+    def _outcome(self, outcome: object) -> Any:
+        if type(outcome) is Failed:
+            return Failure(outcome.carried.error())
+        return _Arrived(self, outcome) if isinstance(outcome, Parcel) else outcome
+
+    def _may_split(self, error: BaseException) -> bool:
+        """Whether each row may run alone, after one of them has killed its worker."""
+        if len(self.rows.rows) == 1 or not self.executor._blames_a_row(error):
+            return False
+        return self.executor._starts_again or self.options.retries > 0
+
+    def _run_alone(self, index: int, error: BaseException) -> None:
+        """Run a row by itself, and after it the next one.
+
+        One after the other, for Dask blames whatever waits on the worker that dies.
+        """
+        rows = self.rows
+        if index == len(rows.rows):
+            return
+
+        def deliver(_: int, outcomes: Sequence[Any], seconds: float) -> None:
+            rows.deliver(index, outcomes, seconds)
+            self._run_alone(index + 1, error)
+
+        row = Rows(rows.fn, [rows.rows[index]], rows.options, deliver)
+        try:
+            self.executor._start_rows(row)
+        except RuntimeError:  # the executor takes no more calls
+            left = len(rows.rows) - index
+            rows.deliver(index, [Failure(error)] * left, 0.0)

@@ -1,0 +1,324 @@
+"""`DaskExecutor`: calls on a Dask cluster, one of others or a local one of its own.
+
+Everything of `distributed` is imported when an executor is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from concurrent.futures import CancelledError
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize.clusters.call import Remote
+from parallelize.clusters.executor import EngineExecutor
+from parallelize.clusters.parcels import LargeParcel, Parcel
+from parallelize.errors import MissingExtraError
+from parallelize.runtime import lifecycle
+from parallelize.runtime.options import check_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import distributed
+
+    from parallelize.clusters.call import EngineCall
+    from parallelize.clusters.dask_local import Cluster
+    from parallelize.clusters.parcels import Order
+
+__all__ = ("DaskExecutor",)
+
+#: What may stand in front of an address, as `use` takes it.
+SCHEME = "dask://"
+
+_numbers = count()  # of calls, so that each has a key of its own
+
+
+class DaskExecutor(EngineExecutor):
+    """Runs calls on a Dask cluster, by `dask.distributed`.
+
+    Dask queues the calls, places them, moves results from worker to worker, and
+    starts a call again whose worker died: as often as its setting
+    ``distributed.scheduler.allowed-failures`` says (three times), whether or not
+    ``retries`` were asked for. Only then the future raises `WorkerDied`. ``retries``
+    are Dask's, too.
+
+    A future of this executor, given to another call of it, stands for a result that
+    goes straight from worker to worker. Results above a megabyte stay in the cluster
+    until somebody asks for them; buffers above a megabyte among the arguments are put
+    there once, however many calls have them, and what `share` returns likewise.
+
+    A ``timeout`` counts from when the function begins, and fails the future; the
+    function itself runs on, as in a thread: Dask cannot stop it, and so neither
+    can `Future.kill`.
+
+    Args:
+        client_or_address: A ``distributed.Client`` or a cluster of Dask, which is
+            left as it is; or the address of a scheduler, ``"tcp://host:8786"`` or
+            ``"dask://host:8786"``. None starts a ``LocalCluster`` on 127.0.0.1 without
+            a dashboard; it ends with this executor or with the program.
+        max_workers: How many processes the cluster of its own has; None takes as
+            many as there are CPUs.
+
+    Raises:
+        MissingExtraError: ``distributed`` is not installed.
+        ConnectionError: No scheduler answers there.
+        TypeError: An argument is of a wrong type; the text names it.
+        ValueError: An argument has a wrong value; the text names it.
+
+    Example:
+        A cluster of two processes on this machine::
+
+            from parallelize import DaskExecutor
+
+            with DaskExecutor(max_workers=2) as executor:
+                print(list(executor.map(abs, [-1, 2, -3])))
+    """
+
+    kind: ClassVar[str] = "dask"
+    _starts_again: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        client_or_address: distributed.Client | str | object | None = None,
+        *,
+        max_workers: int | None = None,
+    ) -> None:
+        max_workers = check_workers(max_workers)
+        if client_or_address is not None and max_workers is not None:
+            msg = "max_workers must not be given for a cluster that is there already"
+            raise ValueError(msg)
+        self._cluster: Cluster | None = None
+        self._client: distributed.Client = self._connected(
+            client_or_address, max_workers
+        )
+        theirs = self._client is client_or_address
+        self._end = partial(_end, None if theirs else self._client, self._cluster)
+        self._finalizer = weakref.finalize(self, _end_elsewhere, self._end)
+        self._topic: str | None = None
+        super().__init__()
+
+    def _connected(self, given: Any, max_workers: int | None) -> distributed.Client:
+        if isinstance(given, _distributed().Client):
+            return _checked(given)
+        if given is not None:
+            return _client_of(_target(given), direct=None)
+        from parallelize.clusters.dask_local import Cluster
+        from parallelize.runtime.cpus import cpu_count
+
+        self._cluster = Cluster(max_workers or cpu_count())
+        try:
+            return _client_of(self._cluster.address, direct=True)
+        except BaseException:
+            self._cluster.close()
+            raise
+
+    @property
+    def client(self) -> distributed.Client:
+        """The client of Dask: for all that Dask itself can do."""
+        return self._client
+
+    if not TYPE_CHECKING:
+
+        @property
+        def _max_workers(self) -> int:
+            # Clusters grow and shrink, and one that is lost the calls will tell of.
+            with contextlib.suppress(Exception):
+                return max(1, sum(self._client.nthreads().values()))
+            return 1
+
+    # The road of a call.
+
+    def _hand_over(
+        self,
+        call: EngineCall,
+        run: Callable[..., Any],
+        order: Order,
+        objects: Sequence[Any],
+    ) -> Any:
+        # Dask groups keys by what stands before the dash, and its dashboard shows it.
+        name = order.name.replace("-", "_").replace("<", "").replace(">", "")
+        theirs = self._client.submit(
+            run,
+            order,
+            *objects,
+            key=f"{name}-{self._client.id}-{next(_numbers)}",
+            retries=call.options.retries,
+            pure=False,
+        )
+        self._client.loop.add_callback(self._follow, call, theirs)
+        return theirs
+
+    async def _follow(self, call: EngineCall, theirs: distributed.Future) -> None:
+        """Wait for a call, in the thread of Dask's client."""
+        try:
+            answer = await self._answer(theirs)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the call
+            answer = error
+        self.answer(call, answer)
+
+    async def _answer(self, theirs: distributed.Future) -> object:
+        distributed = _distributed()
+        with self._client.as_current():
+            ended = distributed.wait([theirs])  # in this thread it can be awaited
+        await ended
+        if theirs.status == "finished" and theirs.type is LargeParcel:
+            return Remote(theirs)
+        # The client fetches what several ask for at once in one go.
+        return await self._client.gather(theirs, asynchronous=True)
+
+    def _started_teller(self, number: int) -> Callable[[], object]:
+        topic = self._topic
+        if topic is None:
+            topic = self._topic = f"parallelize-{self._client.id}-{id(self)}"
+            # Whoever comes second at the same time subscribes once more: no harm.
+            self._client.subscribe_topic(topic, lambda event: self.begun(event[1]))
+        return _Started(topic, number)
+
+    def _put(self, parcel: Parcel) -> Any:
+        if self._client.scheduler.address.startswith("inproc://"):
+            # It would be handed over as it is, and the caller may change it.
+            buffers = [bytes(buffer) for buffer in parcel.buffers]
+            parcel = type(parcel)(parcel.data, buffers)
+        return self._client.scatter(parcel, hash=False)
+
+    def _is_there(self, ref: Any) -> bool:
+        return bool(ref.status == "finished")
+
+    def _fetch(self, ref: Any) -> Parcel:
+        parcel: Parcel = ref.result()
+        return parcel
+
+    def _running(self, refs: Sequence[Any]) -> list[bool]:
+        if not refs:
+            return []
+        running: set[str] = set()
+        # A call that has just ended is not known any more; it does not run, either.
+        with contextlib.suppress(Exception):
+            stacks = self._client.call_stack(keys=[ref.key for ref in refs])
+            running.update(*stacks.values())
+        return [ref.key in running for ref in refs]
+
+    def _drop(self, refs: Sequence[Any]) -> None:
+        if refs and self._client.status == "running":
+            # Who cancels may be the client's own thread, which cannot wait for itself.
+            self._client.loop.add_callback(
+                self._client.cancel, list(refs), asynchronous=True
+            )
+
+    def _translated(self, error: BaseException, name: str) -> BaseException | None:
+        return _translated(error, name, self._client)
+
+    def _hurry(self) -> None:
+        if self._cluster is not None:
+            self._cluster.hurry = True
+
+    def _leave(self) -> None:
+        if self._topic is not None and self._client.status == "running":
+            with contextlib.suppress(ValueError):
+                self._client.unsubscribe_topic(self._topic)
+        if self._finalizer.detach() is not None:
+            self._end()
+
+
+class _Started:
+    """Tells, in a worker, that a function begins."""
+
+    def __init__(self, topic: str, number: int) -> None:
+        self._topic = topic
+        self._number = number
+
+    def __call__(self) -> None:
+        _distributed().get_worker().log_event(self._topic, self._number)
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        what = "DaskExecutor"
+        raise MissingExtraError(what, "dask") from error
+    return distributed
+
+
+def _checked(client: distributed.Client) -> distributed.Client:
+    if client.asynchronous:
+        msg = "client_or_address must be a client that is not asynchronous"
+        raise ValueError(msg)
+    if client.status != "running":
+        msg = f"client_or_address must be a client that is connected, not {client!r}"
+        raise ValueError(msg)
+    return client
+
+
+def _target(given: Any) -> Any:
+    """What a client connects to: an address, or a cluster of Dask."""
+    if isinstance(given, str):
+        address = given.removeprefix(SCHEME)
+        if address.rpartition("://")[2].strip("/") == "" or address.endswith(":"):
+            msg = f"client_or_address must be as 'tcp://host:8786', not {given!r}"
+            raise ValueError(msg)
+        return address
+    if isinstance(getattr(given, "scheduler_address", None), str):
+        return given
+    msg = (
+        "client_or_address must be a client or a cluster of Dask, the address of a "
+        f"scheduler, or None, not {given!r}"
+    )
+    raise TypeError(msg)
+
+
+def _client_of(target: Any, *, direct: bool | None) -> distributed.Client:
+    client = _distributed().Client
+    try:
+        made: distributed.Client = client(
+            target, set_as_default=False, direct_to_workers=direct
+        )
+    except (OSError, TimeoutError) as error:
+        msg = f"no Dask scheduler answers at {target}: {error}"
+        raise ConnectionError(msg) from error
+    return made
+
+
+def _end(client: distributed.Client | None, cluster: Cluster | None) -> None:
+    if client is not None:
+        client.close()
+    if cluster is not None:
+        cluster.close()
+
+
+def _end_elsewhere(end: Callable[[], object]) -> None:
+    """Let go of a cluster whose executor was collected, or as the program ends."""
+    if lifecycle.is_ending():
+        end()
+    else:
+        lifecycle.later(end)
+
+
+def _translated(
+    error: BaseException, name: str, client: distributed.Client
+) -> BaseException | None:
+    """Return an error of Dask in a class of ours; None if the call was cancelled."""
+    from parallelize.errors.worker import ClusterLost, WorkerDied
+
+    if type(error).__name__ == "KilledWorker":
+        return _caused(WorkerDied(name), error)
+    reason = getattr(error, "reason", None)
+    if client.status != "running" or reason == "scheduler-connection-lost":
+        return _caused(ClusterLost(name, _why(error, client)), error)
+    if isinstance(error, CancelledError) or type(error).__mro__[1] is CancelledError:
+        return None
+    if isinstance(error, (OSError, RuntimeError)):
+        return _caused(ClusterLost(name, str(error)), error)
+    return error
+
+
+def _why(error: BaseException, client: distributed.Client) -> str:
+    return str(error) or f"the client is {client.status}"
+
+
+def _caused(ours: BaseException, cause: BaseException) -> BaseException:
+    ours.__cause__ = cause
+    return ours

@@ -1,0 +1,333 @@
+"""What `DaskExecutor` and `RayExecutor` have in common: calls on another engine.
+
+```
+ caller's thread                     engine                   answers' thread (ours)
+ _prepare ▸ pack ▸ Call.start ──▶ _hand_over ▸ a worker runs it
+ Future ◀── settle ◀───────────────────────────────────── queue ◀── the engine tells
+```
+
+The engine queues, places, moves, starts anew. A backend says how to hand a call over
+and how to fetch, cancel and kill; futures, callbacks and errors are dealt with here,
+in a thread of ours, as the engine's own thread must never wait for the user's code.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from abc import abstractmethod
+from itertools import count
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize.calls.call import Begun
+from parallelize.calls.in_flight import Gate
+from parallelize.clusters import parcels
+from parallelize.clusters.call import EngineCall, EngineFuture, RowsCall
+from parallelize.clusters.object_cache import Puts
+from parallelize.executors.base import Executor
+from parallelize.futures.future import Failure, Future
+from parallelize.runtime import locks
+from parallelize.runtime.raised import is_a
+from parallelize.runtime.services import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.calls.call import Rows
+    from parallelize.clusters.parcels import Order, Parcel
+    from parallelize.runtime.options import CallOptions
+
+_log = logging.getLogger("parallelize")
+
+__all__ = ("EngineExecutor",)
+
+
+class EngineExecutor(Executor):
+    """Runs calls on an engine that others have written; a backend derives from it."""
+
+    #: Whether the engine can stop a call that runs.
+    _can_kill: ClassVar[bool] = False
+
+    #: Whether the engine starts a call again whose worker died, without being asked.
+    _starts_again: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        parcels.this_is_the_program()
+        self._pid = os.getpid()
+        self._gate: Gate = _Gate(self)
+        self._answers = _Answers()
+        self._puts = Puts(self._put, self._is_there)
+        # Calls with a timeout that have not ended, by the numbers of their tellers.
+        # Touched by single operations only, each of which is atomic.
+        self._timed: dict[int, EngineCall] = {}
+        self._numbers = count()
+        # One closes, while the cluster is left; the gate's and others are taken under
+        # it. Reentrant, as a signal handler may close, too.
+        self._closing = locks.reentrant("closing")()
+        self._is_open = True
+
+    # What a backend writes.
+
+    @abstractmethod
+    def _hand_over(
+        self,
+        call: EngineCall,
+        run: Callable[..., Any],
+        order: Order,
+        objects: Sequence[Any],
+    ) -> Any:
+        """Have ``run(order, *objects)`` run; return the engine's reference.
+
+        References among the objects become what they refer to. When the call has
+        ended, `answer` is called.
+        """
+
+    @abstractmethod
+    def _started_teller(self, number: int) -> Callable[[], object]:
+        """What a worker calls so that ``self.begun(number)`` is called here."""
+
+    @abstractmethod
+    def _put(self, parcel: Parcel) -> Any:
+        """Put something into the cluster; return the engine's reference."""
+
+    @abstractmethod
+    def _is_there(self, ref: Any) -> bool:
+        """Whether the cluster still has it, as far as is known."""
+
+    @abstractmethod
+    def _fetch(self, ref: Any) -> Parcel:
+        """Return a result that has stayed in the cluster."""
+
+    @abstractmethod
+    def _running(self, refs: Sequence[Any]) -> list[bool]:
+        """Whether each of these calls has begun, as far as the engine tells."""
+
+    @abstractmethod
+    def _drop(self, refs: Sequence[Any]) -> None:
+        """Let none of these calls begin, and keep none of their results."""
+
+    def _kill(self, ref: Any) -> bool:
+        """Stop a call that may run; return whether the engine can."""
+        return False
+
+    @abstractmethod
+    def _translated(self, error: BaseException, name: str) -> BaseException | None:
+        """Return an error of the engine in a class of ours; None: it was cancelled."""
+
+    def _loss(self) -> str | None:
+        """Why the cluster is lost, where the engine ends no call for that itself."""
+        return None
+
+    @abstractmethod
+    def _leave(self) -> None:
+        """Let go of the cluster; end it if this executor made it."""
+
+    # The road of a call.
+
+    def _prepare(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> EngineCall:
+        return self._made(EngineCall(self, fn, options), args, kwargs)
+
+    def _made(
+        self, call: EngineCall, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> EngineCall:
+        if self._pid != os.getpid():
+            msg = f"a {type(self).__name__} does not outlive os.fork(): make a new one"
+            raise RuntimeError(msg)
+        self._gate.enter(call.future)
+        call.future.add_done_callback(self._gate.leave)
+        try:
+            call.pack(args, kwargs)
+        except Exception as error:  # noqa: BLE001 - a call fails in its future
+            call.refuse(error)
+        return call
+
+    def _start_rows(self, rows: Rows) -> Begun:
+        call = self._made(RowsCall(self, rows), (rows.rows,), {})
+        call.start()
+        return Begun(call.future.cancel, lambda: (call.future,))
+
+    def _blames_a_row(self, error: BaseException) -> bool:
+        from parallelize.errors.worker import ClusterLost, WorkerDied
+
+        return is_a(error, WorkerDied) and not is_a(error, ClusterLost)
+
+    def answer(self, call: EngineCall, answer: object) -> None:
+        """Let a call end: called by the engine, in any of its threads.
+
+        Args:
+            call: The call.
+            answer: What `parcels.run_call` gave, `Remote` if that has stayed in the
+                cluster, or an error of the engine.
+        """
+        self._answers.put(lambda: _settle(call, answer))
+
+    def later(self, action: Callable[[], object]) -> None:
+        """Do something in the thread of the answers, which may wait for the engine."""
+        self._answers.put(action)
+
+    def begun(self, number: int) -> None:
+        """A worker tells that the function of a call with a timeout has begun."""
+        call = self._timed.get(number)
+        if call is not None:
+            self._answers.put(call.begun)
+
+    def _teller(self, call: EngineCall) -> Callable[[], object]:
+        """What tells that a call begins."""
+        number = next(self._numbers)
+        self._timed[number] = call
+        call.future.add_done_callback(lambda _: self._untime(number))
+        return self._started_teller(number)
+
+    def _untime(self, number: int) -> None:
+        call = self._timed.pop(number, None)
+        if call is not None:
+            call.untime()
+
+    def fail_if_lost(self) -> None:
+        """End all calls if the cluster is gone: nobody else would."""
+        reason = self._loss()
+        if reason is None:
+            return
+        from parallelize.errors.worker import ClusterLost
+
+        for future in self._gate.inside():
+            call = future._call
+            name = call.name() if isinstance(call, EngineCall) else "a call"
+            future.set_outcome(Failure(ClusterLost(name, reason)), failed=True)
+
+    # The end.
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls; then let go of the cluster.
+
+        A cluster that this executor started ends with it. Any other is left alone,
+        and so is a connection that it did not make.
+
+        Args:
+            wait: Return when all calls made here have ended; else at once.
+            cancel_futures: Cancel the calls that have not begun.
+        """
+        self._finish_maps(cancel=cancel_futures)
+        inside = self._gate.close()
+        if cancel_futures:
+            self._cancel_all(inside)
+        if wait:
+            self._close()
+        else:
+            threading.Thread(target=self._close, name="parallelize-closing").start()
+
+    def _cancel_all(self, futures: Sequence[Future[Any]]) -> None:
+        waiting = [f for f in futures if not (f.done() or f.running())]
+        handed = [f for f in waiting if isinstance(f, EngineFuture) and f.ref]
+        running = self._running([f.ref for f in handed])
+        begun = {f for f, runs in zip(handed, running, strict=True) if runs}
+        dropped = [f for f in waiting if f not in begun and Future.cancel(f)]
+        self._drop([f.ref for f in handed if f in dropped])
+
+    def _abandon(self) -> None:
+        self._finish_maps(cancel=True)
+        inside = self._gate.close()
+        refs = [f.ref for f in inside if isinstance(f, EngineFuture) and f.ref]
+        for future in inside:
+            future.withdraw()
+        self._drop(refs)
+        self._hurry()
+        self._close()
+
+    def _hurry(self) -> None:
+        """Be ready to end a cluster that this executor made without waiting for it."""
+
+    def _close(self) -> None:
+        if self._pid != os.getpid():
+            return  # what there is belongs to the parent
+        self.fail_if_lost()
+        self._gate.wait_empty()
+        with self._closing:
+            if not self._is_open:
+                return
+            self._is_open = False
+            self._puts.clear()
+            self._answers.stop()
+            self._leave()
+
+    @property
+    def _closed(self) -> bool:
+        return self._gate.closed
+
+
+def _settle(call: EngineCall, answer: object) -> None:
+    try:
+        call.settle(answer)
+    except Exception as error:  # noqa: BLE001 - its future must end
+        call.fail(error)
+
+
+class _Gate(Gate):
+    """The gate of an engine, which looks whether that is still there."""
+
+    def __init__(self, executor: EngineExecutor) -> None:
+        self._executor = weakref.ref(executor)
+        super().__init__(executor._maps)
+
+    def finish(self) -> None:
+        executor = self._executor()
+        if executor is not None:
+            executor.fail_if_lost()
+        super().finish()
+
+    def abandon(self) -> None:
+        executor = self._executor()
+        if executor is not None:
+            executor._abandon()
+
+
+class _Answers:
+    """The thread in which calls end; it is started by the first answer."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        # Guards _service; nothing is taken under it. Reentrant for signal handlers.
+        self._lock = locks.reentrant("answers")()
+        self._service: Service | None = None
+
+    def put(self, action: Callable[[], object]) -> None:
+        self._queue.put(action)
+        if self._service is None:
+            self._start()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._service is None:
+                # At the end of the program the gate waits for the calls.
+                service = Service("parallelize-answers", self._run)
+                service.start()
+                self._service = service
+
+    def _run(self, service: Service) -> None:
+        if service.serve(self._turn):
+            self._queue.put(None)  # for another: a signal handler may start one
+
+    def _turn(self) -> bool:
+        action = self._queue.get()
+        if action is None:
+            return False
+        try:
+            action()
+        except Exception:  # noqa: BLE001 - the other calls must end
+            _log.exception("an answer could not be delivered")
+        return True
+
+    def stop(self) -> None:
+        """End the thread when it has done all; a callback may ask for that itself."""
+        self._queue.put(None)
+        if self._service is not None:
+            self._service.join()

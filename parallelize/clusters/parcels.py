@@ -1,0 +1,335 @@
+"""What goes to the workers of another engine and back, and what runs there.
+
+```
+ program                            engine (dask, ray)             its worker
+ pack ── Order, large buffers ──▶ hands over, keeps, moves ──▶ run ▸ open ▸ call ▸ pack
+ open ◀──────── Parcel, Failed or Carried ◀───────────────────────────────────────┘
+                   └──────▶ straight to the worker of a call that has its future
+```
+
+Everything is pickled here, so that what cannot be pickled fails its own call and
+nothing of the engine; the engine only ever sees bytes and a few classes of this file.
+"""
+
+from __future__ import annotations
+
+import pickle
+from types import MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parallelize.calls.call import name_of, run_retrying
+from parallelize.errors import SerializationError
+from parallelize.futures.future import Failure
+from parallelize.process.memory.shared import noting_shared, stand_in
+from parallelize.process.wire import held, messages
+from parallelize.runtime import raised
+from parallelize.runtime.clock import perf_counter
+from parallelize.serialize import pickling
+from parallelize.serialize.reducers import by_value, origins
+from parallelize.serialize.reducers.placeholders import filling_gaps, leaving_gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.futures.future import Future
+    from parallelize.process.memory.shared import Shared
+    from parallelize.runtime.options import CallOptions
+
+#: Buffers from so many bytes on are put into the cluster once, apart from the call.
+LEAST_BUFFER = 1 << 20
+
+_SIMPLE = frozenset((int, float, bool, type(None)))
+
+_is_program = False
+_has_run = False
+
+
+def this_is_the_program() -> None:
+    """Note that executors are made in this process: it is no mere worker."""
+    global _is_program
+    _is_program = True
+
+
+def inside_worker() -> bool:
+    """Whether this process is a worker of another engine, and nothing else."""
+    return _has_run and not _is_program
+
+
+# ----------------------------------------------------------------------- a parcel
+
+
+class Parcel:
+    """A pickle, and the large buffers that were left out of it.
+
+    Attributes:
+        data: The pickle.
+        buffers: The buffers, in the pickle's order.
+    """
+
+    __slots__ = ("buffers", "data")
+
+    def __init__(self, data: bytes, buffers: Sequence[Any] = ()) -> None:
+        self.data: bytes = data
+        self.buffers: Sequence[Any] = buffers  # whatever hands out its bytes
+
+    def open(self) -> Any:
+        """Build the value; its arrays are its own and may be written to."""
+        return pickle.loads(self.data, buffers=[bytearray(b) for b in self.buffers])
+
+    def look(self) -> Any:
+        """Build the value upon the buffers as they are; its arrays are read-only."""
+        views = [memoryview(buffer).toreadonly() for buffer in self.buffers]
+        return pickle.loads(self.data, buffers=views)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it is."""
+        return len(self.data) + sum(memoryview(b).nbytes for b in self.buffers)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        if protocol < 5:
+            return type(self), (self.data, [bytes(b) for b in self.buffers])
+        return type(self), (self.data, [pickle.PickleBuffer(b) for b in self.buffers])
+
+
+class LargeParcel(Parcel):
+    """One so large that it stays where it is until somebody asks for it.
+
+    The class tells: an engine knows of what type a result is before it has it.
+    """
+
+    __slots__ = ()
+
+
+def pack(value: object) -> Parcel:
+    """Pickle a value; what `Parcel.buffers` holds is the value's own, no copy."""
+    if pickling._is_long(value):
+        value = pickling._Bytes(value)
+    buffers: list[memoryview] = []
+
+    def keep_inside(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < LEAST_BUFFER:
+            return True
+        buffers.append(raw)
+        return False
+
+    data = pickling._pickled(value, by_value.dumps, keep_inside, buffers)
+    if buffers or len(data) >= LEAST_BUFFER:
+        return LargeParcel(data, buffers)
+    return Parcel(data)
+
+
+# ----------------------------------------------------------------------- an error
+
+
+class Carried(Exception):
+    """An error of the called function, in bytes: what the engine sees of it.
+
+    Attributes:
+        encoded: The error, as `encode_failure` put it.
+    """
+
+    def __init__(self, encoded: bytes) -> None:
+        super().__init__(encoded)
+        self.encoded = encoded
+
+    def __str__(self) -> str:  # for the engine's own logs
+        return raised.text_of(self.error())
+
+    def error(self) -> BaseException:
+        """The error in its own class, with the worker's traceback as its cause."""
+        return messages.decode_failure(self.encoded)
+
+
+class Failed(NamedTuple):
+    """An error as a value: one after which the engine must not try again.
+
+    Attributes:
+        carried: The error.
+    """
+
+    carried: Carried
+
+
+def encode_failure(error: BaseException) -> bytes:
+    """Put an error into bytes: as a pickle where that works, always as text."""
+    return messages.encode_failure(error, _to_bytes)
+
+
+def _to_bytes(value: object) -> bytes | None:
+    parcel = pack(value)
+    return None if parcel.buffers else parcel.data
+
+
+# ---------------------------------------------------------------- what is to be run
+
+
+class Order(NamedTuple):
+    """A call on its way to a worker, but for the objects that the engine keeps.
+
+    Attributes:
+        name: What errors call the function.
+        data: The pickle of the function, its arguments and the options; if it is
+            large, it is empty here, and the first of the buffers.
+        buffers: How many of the objects are buffers of that pickle.
+        shares: The numbers of the shared objects, which come behind them.
+        started: Called when the function begins.
+    """
+
+    name: str
+    data: bytes
+    buffers: int
+    shares: tuple[int, ...]
+    started: Callable[[], object] | None
+
+
+class Packed(NamedTuple):
+    """The same in the program, with what belongs to it.
+
+    Attributes:
+        parcel: The pickle of the function, its arguments and the options.
+        futures: The futures among the arguments.
+        shares: The handles of shared objects among them.
+    """
+
+    parcel: Parcel
+    futures: Sequence[Future[Any]]
+    shares: Sequence[Shared[Any]]
+
+
+def pack_call(
+    fn: Any,  # a method has more than a callable
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+) -> Packed:
+    """Take the snapshot of a call; raises `SerializationError`."""
+    own = args
+    if type(fn) is MethodType:
+        # By name a method is found on its class; the instance is an argument.
+        fn, args = fn.__func__, (fn.__self__, *args)
+    if any(map(pickling._is_long, args)):
+        args = tuple(pickling._Bytes(a) if pickling._is_long(a) else a for a in args)
+    # A limit is kept on the program's side, and a timeout too.
+    options = options._replace(limit=None, timeout=None)
+    try:
+        with leaving_gaps() as futures, noting_shared() as shares:
+            parcel = pack((_name_of(fn) or fn, args, kwargs, options))
+    except Exception as error:
+        name = name_of(fn, options)
+        msg = f"the arguments of {name} cannot be pickled: {_summary(error)}"
+        raise SerializationError(msg) from error
+    waits_for = held.waited_for(futures, own, kwargs) if futures else ()
+    return Packed(parcel, waits_for, list({each.id: each for each in shares}.values()))
+
+
+def _name_of(fn: Any) -> str | None:  # any callable
+    """The name of a function, if other machines may have its module."""
+    name = pickling._name_of(fn)
+    return name if name is None or not origins.way_of(fn.__module__) else None
+
+
+def _summary(error: BaseException) -> str:
+    return raised.summary_of(error)
+
+
+# ------------------------------------------------------------------- in the worker
+
+
+def run_call(order: Order, *objects: Any) -> Parcel | Failed:
+    """Run one call; raises `Carried`, after which the engine may try again."""
+    _note_worker()
+    final = False
+    try:
+        # The handles must live as long as the call does.
+        (fn, args, kwargs, options), handles = _opened(order, objects)
+        final = options.retries > 0
+        if order.started is not None:
+            order.started()
+        try:
+            value = fn(*args, **kwargs)
+        except options.retry_on:
+            final = False
+            raise
+        del handles
+        return _packed_result(value)
+    except Carried:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it belongs to the call
+        carried = Carried(encode_failure(error))
+    if final:
+        return Failed(carried)
+    raise carried from None
+
+
+def run_rows(order: Order, *objects: Any) -> Parcel:
+    """Run rows of calls; the parcel has a list of outcomes and how long they ran."""
+    _note_worker()
+    try:
+        (fn, (rows,), _, options), handles = _opened(order, objects)
+    except BaseException as error:  # noqa: BLE001 - it belongs to the call
+        raise Carried(encode_failure(error)) from None
+    begun = perf_counter()
+    outcomes = [_outcome(fn, row, options) for row in rows]
+    del handles
+    return pack((outcomes, perf_counter() - begun))
+
+
+def _note_worker() -> None:
+    global _has_run
+    _has_run = True
+
+
+def _opened(order: Order, objects: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+    """Return function, arguments, and options; and the handles among them."""
+    shares = order.buffers + len(order.shares)
+    values = [_value(each) for each in objects[shares:]]
+    handles = [
+        stand_in(id, parcel.look, parcel.nbytes)
+        for id, parcel in zip(
+            order.shares, objects[order.buffers : shares], strict=True
+        )
+    ]
+    data, *buffers = order.data, *(each.buffers[0] for each in objects[: order.buffers])
+    if not data:
+        data, *buffers = buffers
+    try:
+        with filling_gaps(values):
+            fn, *rest = Parcel(data, buffers).open()
+        if type(fn) is str:
+            fn = pickling._find(fn)
+    except Exception as error:
+        text = f"{order.name} or its arguments cannot be unpickled in the worker"
+        msg = f"{text}: {_summary(error)}"
+        raise SerializationError(msg) from error
+    return (fn, *rest), handles
+
+
+def _value(given: Any) -> Any:
+    """The value of a future: what another call came to, or what was packed."""
+    if type(given) is Failed:
+        raise given.carried
+    return given.open()
+
+
+def _packed_result(value: object) -> Parcel:
+    try:
+        return pack(value)
+    except BaseException as error:
+        kind = type(value).__qualname__
+        msg = f"the result, a {kind}, cannot be pickled: {_summary(error)}"
+        raise SerializationError(msg) from error
+
+
+def _outcome(fn: Callable[..., Any], row: tuple[Any, ...], options: CallOptions) -> Any:
+    """What a row comes to: a plain value, a parcel, or an error."""
+    value = run_retrying(fn, row, {}, options)
+    if type(value) in _SIMPLE:
+        return value
+    if type(value) is Failure:
+        return Failed(Carried(encode_failure(value.error)))
+    try:
+        return _packed_result(value)
+    except BaseException as error:  # noqa: BLE001 - it belongs to the row
+        return Failed(Carried(encode_failure(error)))

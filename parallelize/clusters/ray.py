@@ -1,0 +1,353 @@
+"""`RayExecutor`: calls on a Ray cluster.
+
+```
+ program                              a worker of Ray
+ _hand_over ── two references ──▶ run ▸ head:  the result if it is small
+   │                                   └─ value: the result, for calls that have its
+   ▼ head has come ▸ answer                      future, and for who asks
+```
+
+Everything of `ray` is imported when an executor is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize.clusters.call import Remote
+from parallelize.clusters.executor import EngineExecutor
+from parallelize.clusters.parcels import Carried, LargeParcel, Order, Parcel
+from parallelize.errors import MissingExtraError
+from parallelize.runtime.options import check_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from parallelize.clusters.call import EngineCall
+
+__all__ = ("RayExecutor",)
+
+
+class RayExecutor(EngineExecutor):
+    """Runs calls on a Ray cluster, by `ray`.
+
+    Ray queues the calls, places them, moves results from worker to worker. A call
+    whose worker dies raises `WorkerDied`, unless ``retries`` were asked for; they are
+    Ray's. `Future.kill` and a ``timeout``, which counts from when the function begins,
+    stop the call by killing its worker, which Ray replaces.
+
+    Ray does not tell whether a call has begun. So `Future.cancel` of a call that has
+    not ended is always granted, and one that runs is interrupted; the same goes for
+    ``shutdown(cancel_futures=True)``.
+
+    A future of this executor, given to another call of it, stands for a result that
+    goes straight from worker to worker. Results above a megabyte stay in the cluster
+    until somebody asks for them; buffers above a megabyte among the arguments are put
+    there once, however many calls have them, and what `share` returns likewise.
+
+    Args:
+        address: None takes the Ray that the program has initialised, and leaves it as
+            it is. An address, as ``ray.init`` takes it (``"ray://host:10001"``, or
+            ``"auto"`` for the cluster of this machine), connects to that; the
+            connection ends with this executor, the cluster does not.
+        num_cpus: How many CPUs of the cluster a call takes; may be a fraction.
+        num_gpus: How many GPUs.
+        resources: What else it takes, by the cluster's own names.
+
+    Raises:
+        MissingExtraError: ``ray`` is not installed.
+        RuntimeError: No address is given and Ray is not initialised, or an address is
+            given and it is.
+        ConnectionError: No cluster answers at the address.
+
+    Example:
+        On a Ray of this machine::
+
+            import ray
+            from parallelize import RayExecutor
+
+            ray.init(num_cpus=2)
+            with RayExecutor() as executor:
+                print(list(executor.map(abs, [-1, 2, -3])))
+    """
+
+    kind: ClassVar[str] = "ray"
+    _can_kill: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        num_cpus: float = 1,
+        num_gpus: float = 0,
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
+        ray = self._ray = _imported()
+        self._owns_connection = address is not None
+        self._takes = {
+            "num_cpus": _amount(num_cpus, "num_cpus"),
+            "num_gpus": _amount(num_gpus, "num_gpus"),
+            "resources": dict(resources or {}),
+        }
+        if address is None:
+            _check_initialised(ray)
+        else:
+            _connect(ray, address)
+        self._run = ray.remote(_run)
+        self._node = _node(ray)
+        self._clock: Any = None  # the actor that hears which calls have begun
+        super().__init__()
+
+    if not TYPE_CHECKING:
+
+        @property
+        def _max_workers(self) -> int:
+            # Clusters grow and shrink.
+            if not self._ray.is_initialized():
+                return 1
+            cpus = self._ray.cluster_resources().get("CPU", 1)
+            return max(1, int(cpus / max(self._takes["num_cpus"], 0.01)))
+
+    # The road of a call.
+
+    def _connected(self) -> Any:
+        """Ray; it would start a cluster by itself where there is none any more."""
+        reason = self._loss()
+        if reason is not None:
+            raise _LostError(reason)
+        return self._ray
+
+    def _loss(self) -> str | None:
+        # Ray forgets its calls without a word, and a new one knows nothing of them.
+        if self._ray.is_initialized() and _node(self._ray) == self._node:
+            return None
+        return "ray was shut down"
+
+    def _hand_over(
+        self,
+        call: EngineCall,
+        run: Callable[..., Any],
+        order: Order,
+        objects: Sequence[Any],
+    ) -> Any:
+        self._connected()
+        head, value = self._run.options(
+            num_returns=2,
+            name=order.name,
+            max_retries=call.options.retries,
+            retry_exceptions=[Carried],
+            **self._takes,
+        ).remote(run, order, *objects)
+
+        def came(ended: Any) -> None:  # in a thread that must not wait for Ray
+            self.later(lambda: self.answer(call, _answer(ended, value)))
+
+        head.future().add_done_callback(came)
+        return value
+
+    def _started_teller(self, number: int) -> Callable[[], object]:
+        if self._clock is None:
+            ray = self._connected()
+            self._clock = ray.remote(num_cpus=0, max_restarts=-1)(_Clock).remote()
+            self._listen(self._clock)
+        return _Started(self._clock, number)
+
+    def _listen(self, clock: Any) -> None:
+        """Ask which calls have begun; the answer comes when one has."""
+
+        def heard(answer: Any) -> None:
+            with contextlib.suppress(Exception):  # it was killed
+                for number in answer.result():
+                    self.begun(number)
+                self._listen(clock)
+
+        def came(answer: Any) -> None:  # in a thread that must not wait for Ray
+            self.later(lambda: heard(answer))
+
+        clock.news.remote().future().add_done_callback(came)
+
+    def _put(self, parcel: Parcel) -> Any:
+        return self._connected().put(parcel)
+
+    def _is_there(self, ref: Any) -> bool:
+        return bool(self._ray.is_initialized())
+
+    def _fetch(self, ref: Any) -> Parcel:
+        parcel: Parcel = self._connected().get(ref)
+        return parcel
+
+    def _running(self, refs: Sequence[Any]) -> list[bool]:
+        return [False] * len(refs)
+
+    def _drop(self, refs: Sequence[Any]) -> None:
+        for ref in refs:
+            self._cancel(ref, force=False)
+
+    def _kill(self, ref: Any) -> bool:
+        return self._cancel(ref, force=True)
+
+    def _cancel(self, ref: Any, *, force: bool) -> bool:
+        with contextlib.suppress(Exception):  # it may have ended just now
+            self._connected().cancel(ref, force=force)
+        return True
+
+    def _translated(self, error: BaseException, name: str) -> BaseException | None:
+        return _translated(error, name, self._ray)
+
+    def _leave(self) -> None:
+        if self._loss() is not None:
+            return
+        if self._clock is not None:
+            self._ray.kill(self._clock)
+        if self._owns_connection:
+            self._ray.shutdown()
+
+
+class _LostError(Exception):
+    """Ray is not there any more."""
+
+
+# ----------------------------------------------------------------- in the workers
+
+
+def _run(run: Callable[..., Any], order: Order, *objects: Any) -> tuple[Any, Any]:
+    """Run a call; a large result is only the second of the two."""
+    value = run(order, *objects)
+    return (None if type(value) is LargeParcel else value), value
+
+
+class _Started:
+    """Tells, in a worker, that a function begins."""
+
+    def __init__(self, clock: Any, number: int) -> None:
+        self._clock = clock
+        self._number = number
+
+    def __call__(self) -> None:
+        self._clock.tell.remote(self._number)
+
+
+class _Clock:
+    """An actor that passes on which calls have begun."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self._numbers: list[int] = []
+        self._some = asyncio.Event()
+
+    async def tell(self, number: int) -> None:
+        """A call has begun."""
+        self._numbers.append(number)
+        self._some.set()
+
+    async def news(self) -> list[int]:
+        """Return those that have begun since, when there are any."""
+        await self._some.wait()
+        self._some.clear()
+        numbers, self._numbers = self._numbers, []
+        return numbers
+
+
+# -------------------------------------------------------------------- connections
+
+
+def _imported() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        what = "RayExecutor"
+        raise MissingExtraError(what, "ray") from error
+    return ray
+
+
+def _check_initialised(ray: Any) -> None:
+    if not ray.is_initialized():
+        msg = (
+            "Ray is not initialised, and that is not done behind your back: call "
+            "ray.init() before, for a cluster on this machine, or name a cluster, as "
+            "in RayExecutor('ray://host:10001') or RayExecutor('auto')"
+        )
+        raise RuntimeError(msg)
+
+
+def _connect(ray: Any, address: str) -> None:
+    check_text(address, "address")
+    if ray.is_initialized():
+        msg = (
+            f"Ray is initialised already, so it cannot be connected to {address!r}: "
+            "leave the address out, or call ray.shutdown() before"
+        )
+        raise RuntimeError(msg)
+    try:
+        ray.init(address)
+    except (ConnectionError, OSError, RuntimeError) as error:
+        msg = f"no Ray cluster answers at {address}: {error}"
+        raise ConnectionError(msg) from error
+
+
+def _node(ray: Any) -> str:
+    """By what one cluster is told from another."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def _amount(amount: object, argument: str) -> float:
+    if isinstance(amount, (int, float)) and not isinstance(amount, bool):
+        if 0 <= amount < float("inf"):
+            return amount
+        msg = f"{argument} must be at least 0, not {amount!r}"
+        raise ValueError(msg)
+    msg = f"{argument} must be a number, not {amount!r}"
+    raise TypeError(msg)
+
+
+# ------------------------------------------------------------------------- answers
+
+
+def _answer(ended: Any, value: Any) -> object:
+    """What a call came to, by the future of its head."""
+    error = ended.exception()
+    if error is not None:
+        value.future()  # or Ray would print that nobody has looked at the error
+        cause = getattr(error, "cause", None)
+        return cause if isinstance(cause, Carried) else error
+    head = ended.result()
+    return Remote(value) if head is None else head
+
+
+#: The names of Ray's errors after which a worker, a node or a result is gone.
+_DEATHS = frozenset(
+    (
+        "LocalRayletDiedError",
+        "NodeDiedError",
+        "ObjectLostError",
+        "OutOfMemoryError",
+        "WorkerCrashedError",
+    )
+)
+_NO_STARTS = frozenset(("RuntimeEnvSetupError", "TaskUnschedulableError"))
+
+
+def _translated(error: BaseException, name: str, ray: Any) -> BaseException | None:
+    """Return an error of Ray in a class of ours; None if the call was cancelled."""
+    from parallelize.errors.worker import ClusterLost, WorkerDied, WorkerStartError
+
+    classes = {each.__name__ for each in type(error).__mro__}
+    if "TaskCancelledError" in classes:
+        return None
+    if classes & _DEATHS:
+        ours: WorkerDied = WorkerDied(name)
+    elif classes & _NO_STARTS:
+        ours = WorkerStartError(name, str(error))
+    elif _is_lost(error, classes) or not ray.is_initialized():
+        ours = ClusterLost(name, str(error))
+    else:
+        return error
+    ours.__cause__ = error
+    return ours
+
+
+def _is_lost(error: BaseException, classes: set[str]) -> bool:
+    lost = isinstance(error, (_LostError, ConnectionError))
+    return lost or "RaySystemError" in classes

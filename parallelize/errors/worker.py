@@ -1,0 +1,117 @@
+"""`WorkerDied`, apart from `errors` as its base class loads multiprocessing."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from parallelize.errors import ParallelizeError
+from parallelize.runtime.lifecycle import is_ending
+
+if TYPE_CHECKING or "concurrent.futures.process" in sys.modules or not is_ending():
+    from concurrent.futures.process import BrokenProcessPool
+else:
+    # That module cannot be loaded once the interpreter has begun to end. So nobody
+    # else can have its class, nor catch by it: the class above it serves.
+    from concurrent.futures import BrokenExecutor as BrokenProcessPool
+
+
+class WorkerDied(ParallelizeError, BrokenProcessPool):
+    """The worker process ended while it ran this call.
+
+    Only the call that was running fails; the others run on another worker, and
+    the pool lives on. The class is a `BrokenProcessPool` so that code written
+    for the standard library's pool catches it.
+
+    Attributes:
+        task: The qualified name of the function that was running.
+        pid: The worker's process id, or None where it is not known.
+        exitcode: The exit code, or minus the signal's number; None where unknown.
+        killed: Whether its pool had killed it, as by ``kill_workers``.
+        reason: The traceback of the error by which it ended, if that was an error of
+            its own, outside of the call; else None.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        pid: int | None = None,
+        exitcode: int | None = None,
+        killed: bool = False,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(task, pid, exitcode, killed, reason)
+        self.task: str = task
+        self.pid: int | None = pid
+        self.exitcode: int | None = exitcode
+        self.killed: bool = killed
+        self.reason: str | None = reason
+
+    def __str__(self) -> str:
+        if self.pid is None:  # a worker of another engine, see the cause
+            return f"the worker of {self.task} died under it{_cause_text(self)}"
+        end = end_text(self.exitcode, self.reason, killed=self.killed)
+        return f"worker {self.pid} died while it ran {self.task}: {end}"
+
+
+class WorkerStartError(WorkerDied):
+    """No worker could be started, after several tries; the reason is in the text."""
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(task)
+        self.args: tuple[Any, ...] = (task, reason)  # Any, as in BaseException
+        self.reason: str | None = reason
+
+    def __str__(self) -> str:
+        return f"{self.task} was not run, no worker could be started: {self.reason}"
+
+
+class ClusterLost(WorkerDied):
+    """The cluster that a call was on is gone, or cannot be reached any more.
+
+    Whether the call has run, and how far, is not known.
+    """
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(task)
+        self.args: tuple[Any, ...] = (task, reason)  # Any, as in BaseException
+        self.reason: str | None = reason
+
+    def __str__(self) -> str:
+        return f"the cluster of {self.task} was lost: {self.reason}"
+
+
+def _cause_text(error: BaseException) -> str:
+    return f": {error.__cause__}" if error.__cause__ is not None else ""
+
+
+def end_text(
+    exitcode: int | None, reason: str | None = None, *, killed: bool = False
+) -> str:
+    """How a process ended, in words.
+
+    Args:
+        exitcode: Its exit code, or minus the signal's number.
+        reason: The traceback of the error by which it ended, or what else led to it.
+        killed: Whether its pool killed it.
+    """
+    end = "its pool killed it" if killed else _code_text(exitcode)
+    if reason is None:
+        return end
+    return f"{end}: {reason}" if killed else f"{end}, by an error of its own:\n{reason}"
+
+
+def _code_text(exitcode: int | None) -> str:
+    if exitcode is None:
+        return "its exit code is not known"
+    return f"exit code {exitcode}" if exitcode >= 0 else _signal_text(-exitcode)
+
+
+def _signal_text(number: int) -> str:
+    import signal
+
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return f"{name} (possibly out of memory)" if name == "SIGKILL" else name

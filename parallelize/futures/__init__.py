@@ -1,0 +1,1 @@
+"""What a call gives, and how others wait for it."""

@@ -1,0 +1,289 @@
+"""`TaskGroup`: a block that its calls cannot outlive.
+
+```
+ with TaskGroup() as group:             any thread
+     group.start(f, x) ──▶ members ◀── ended ──────── one of them has ended
+                             │  ▲                        │ ... and failed
+ leaving waits for them ─────┘  └──── stop ◀─────────────┘
+ and raises what they failed with     kills all, and lets nothing more begin
+```
+
+Only who leaves the block opens the errors. Others, who bring them, know that there is
+one, and that is enough to stop the rest.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from parallelize.futures.future import error_of
+from parallelize.futures.group_state import Members
+from parallelize.futures.limit_cycles import noted
+from parallelize.futures.unretrieved import is_cancellation
+from parallelize.runtime.raised import is_a
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import NoReturn, Self, TypeAlias
+
+    AnyFuture: TypeAlias = concurrent.futures.Future[Any]
+
+__all__ = ("TaskGroup",)
+
+P = ParamSpec("P")
+F = TypeVar("F", bound="concurrent.futures.Future[Any]")
+
+#: Seconds that threads have to end in after Ctrl-C.
+INTERRUPT_GRACE = 1.0
+
+
+class TaskGroup:
+    """A block that starts calls, and ends when all of them have ended.
+
+    As `asyncio.TaskGroup`, for calls of decorated functions, in threads and in
+    processes: in ``with``, or in ``async with``, which does not block the loop.
+
+    When a call fails, or the block itself does, the others are stopped: those that
+    have not begun are cancelled, those that run in processes are killed, those that
+    run in threads are waited for. Then the error is raised; if there are several, an
+    `ExceptionGroup` of them, the block's own being the last.
+
+    Calls that were cancelled or killed have not failed, nor has a call that raised
+    `CancelledError`.
+
+    Example:
+        >>> from parallelize import TaskGroup, threaded
+        >>> double = threaded(lambda x: 2 * x)
+        >>> with TaskGroup() as group:
+        ...     futures = [group.start(double, x) for x in (1, 2, 3)]
+        >>> [future.result() for future in futures]
+        [2, 4, 6]
+    """
+
+    def __init__(self) -> None:
+        self._members = Members()
+        self._async: _AsyncBlock | None = None  # while such a block is open
+
+    def start(self, f: Callable[P, F], /, *args: P.args, **kwargs: P.kwargs) -> F:
+        """Call a function that returns futures, as a part of the group.
+
+        Any thread may do so while the block is open, a call of the group too, and
+        such a call also while the group waits for it.
+
+        Args:
+            f: A decorated function, or the ``submit`` of an executor, with a plain
+                function as the first argument.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            The future that ``f`` returned.
+
+        Raises:
+            TypeError: What ``f`` returned is no future: it is a plain function.
+            CancelledError: The group was stopped, as a call has failed.
+            RuntimeError: The block has not begun, or has ended.
+        """
+        self._members.reserve()
+        try:
+            future = f(*args, **kwargs)
+            _check_future(f, future)
+        except BaseException:
+            self._members.give_up_place()
+            raise
+        self._members.add(future)
+        try:
+            return future
+        finally:
+            del future  # an error of a call that ran in this thread leads here
+
+    def __enter__(self) -> Self:
+        self._members.enter()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Wait for all calls; raise what they failed with."""
+        members = self._members
+        try:
+            members.leave(stopping=exc_val is not None)
+            if exc_val is not None and is_a(exc_val, KeyboardInterrupt):
+                members.wait_idle(INTERRUPT_GRACE)
+            else:
+                members.wait()
+        except BaseException as error:
+            interrupted = is_a(error, KeyboardInterrupt)
+            members.stop()
+            members.wait_idle(INTERRUPT_GRACE if interrupted else None)
+            raise
+        finally:
+            members.end()
+        _raise_errors(members.take_failed(), exc_val)
+
+    async def __aenter__(self) -> Self:
+        block = _AsyncBlock(self._members)
+        self._members.enter(block.call_has_failed)
+        self._async = block
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Do the same, without blocking the loop."""
+        block, self._async = self._async, None
+        assert block is not None
+        await block.leave(exc_val)
+
+    def __repr__(self) -> str:
+        return f"<TaskGroup {self._members}>"
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a TaskGroup cannot be pickled: it is for calls of the process it is in"
+        raise TypeError(msg)
+
+
+def _check_future(f: object, returned: object) -> None:
+    if isinstance(returned, concurrent.futures.Future):
+        return
+    if isinstance(returned, CoroutineType):
+        returned.close()  # or Python would warn that nobody awaited it
+    msg = (
+        "TaskGroup.start takes a function whose calls return futures, as those of a "
+        f"decorated function do; {f!r} returned {returned!r}. For a plain function "
+        "there is group.start(executor.submit, function, ...)"
+    )
+    raise TypeError(msg)
+
+
+def _raise_errors(failed: Sequence[AnyFuture], of_block: BaseException | None) -> None:
+    """Raise what calls failed with, and the block's own error with them.
+
+    The block's own goes its way alone if there is nothing else, or if it is no
+    `Exception`: Ctrl-C for one.
+    """
+    if of_block is not None and not is_a(of_block, Exception):
+        return
+    errors = _errors_of(failed, of_block)
+    if not errors or (len(errors) == 1 and errors[0] is of_block):
+        return
+    try:
+        if len(errors) == 1:
+            raise errors[0]
+        msg = f"{len(errors)} errors in a TaskGroup"
+        raise BaseExceptionGroup(msg, errors) from None
+    finally:
+        del failed, of_block, errors  # an error's traceback holds this frame
+
+
+def _errors_of(
+    failed: Sequence[AnyFuture], of_block: BaseException | None
+) -> list[BaseException]:
+    """The errors of the calls and the block, each once, without mere cancellations."""
+    errors = [error for error in map(error_of, failed) if error is not None]
+    if of_block is not None:
+        errors.append(of_block)  # it may be that of a call, and stand there already
+    true = {id(e): e for e in errors if not is_cancellation(e)}
+    # A call may have stopped the group by what, now opened, shows to be one.
+    return list(true.values()) or ([] if of_block is not None else errors[:1])
+
+
+class _AsyncBlock:
+    """The block of ``async with``: it belongs to a task of an asyncio loop.
+
+    As in asyncio, a call that fails cancels the block's task, which would else go on
+    with what the failure has made vain; the cancellation is taken back at the end.
+    """
+
+    def __init__(self, members: Members) -> None:
+        import asyncio
+
+        try:
+            self._loop = asyncio.get_running_loop()
+            task = asyncio.current_task()
+        except RuntimeError:
+            task = None
+        if task is None:
+            msg = "async with TaskGroup() needs a task of a running asyncio event loop"
+            raise RuntimeError(msg)
+        self._task: asyncio.Task[Any] = task
+        self._members = members
+        self._is_open = True  # this and the next are the loop's thread's own
+        self._has_cancelled = False
+
+    def call_has_failed(self) -> None:
+        """End the block soon; called in any thread."""
+        self._call_soon(self._cancel)
+
+    def _call_soon(self, step: Callable[..., object], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may have ended
+            self._loop.call_soon_threadsafe(step, *args)
+
+    def _cancel(self) -> None:
+        if self._is_open and not self._has_cancelled:
+            self._has_cancelled = True
+            self._task.cancel()
+
+    async def leave(self, of_block: BaseException | None) -> None:
+        """Wait for all calls; raise what they failed with, or the cancellation."""
+        import asyncio
+
+        self._is_open = False
+        self._members.leave(stopping=of_block is not None)
+        cancelled = await self._wait()
+        if of_block is not None and is_a(of_block, asyncio.CancelledError):
+            cancelled, of_block = of_block, None
+        self._members.end()
+        if self._has_cancelled and self._task.uncancel() == 0:
+            cancelled = None
+        try:
+            _raise_errors(self._members.take_failed(), of_block)
+            if cancelled is not None and of_block is None:
+                raise cancelled
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._cancel_again()
+            raise
+        finally:
+            del self, of_block, cancelled  # an error's traceback holds this frame
+
+    async def _wait(self) -> asyncio.CancelledError | None:
+        """Return when no call is left, and what the task was cancelled by meanwhile."""
+        import asyncio
+
+        cancelled = None
+        while not self._members.ended_idle():
+            try:
+                await noted(self._idle(), self._members.running)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self._members.stop()
+        return cancelled
+
+    def _idle(self) -> asyncio.Future[None]:
+        idle: asyncio.Future[None] = self._loop.create_future()
+        self._members.call_when_idle(lambda: self._call_soon(_resolve, idle))
+        return idle
+
+    def _cancel_again(self) -> None:
+        """Let who cancelled the task be heard at its next step: errors come first."""
+        if self._task.cancelling():
+            self._task.uncancel()
+            self._task.cancel()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

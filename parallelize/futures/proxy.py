@@ -1,0 +1,225 @@
+"""Stand-ins for results: `Future.proxy` gives one, and it waits when it is used.
+
+The stand-in is wrapt's lazy object proxy, which forwards whatever is done to it.
+Added here is what a result in particular needs: it is copied and pickled as its
+value, numpy is given the value (of whatever type), ``+=`` and its like leave
+other references to it alone, and once the value is there the stand-in has no
+methods that the value has not, so that `isinstance` tells the same of both.
+
+wrapt makes a class for every proxy. So each may be fitted to its value.
+
+What no stand-in can reach is code that looks at the true type of an object, as much
+of C does: `Future.proxy` lists examples. `callable` is one, too, and a class that has
+no ``__call__`` cannot be called; so a proxy has one until its value is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import os
+from copy import copy, deepcopy
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from wrapt import LazyObjectProxy
+
+from parallelize.futures.future import error_of
+from parallelize.serialize.reducers.placeholders import collecting, reduce_stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ClassVar, Self, TypeAlias
+
+    from parallelize.futures.future import Future
+
+    # As wrapt types these: what ``p += x`` gives is up to the value.
+    _InPlace: TypeAlias = Callable[[Any, Any], Any]
+
+__all__ = ("proxy_of",)
+
+T = TypeVar("T")
+
+
+def proxy_of(future: Future[T]) -> T:
+    """Return a stand-in for the future's result; see `Future.proxy`.
+
+    Args:
+        future: The future that it waits for when it is first used.
+    """
+    # What stands in for a T is a T to all who use it, which no type can express.
+    return cast("T", ResultProxy(future))
+
+
+class _Special:
+    """A special method that the value may lack; then it is None, as Python has it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, proxy: Any, owner: type) -> Any:
+        if proxy is None:
+            return self
+        return getattr(proxy.__wrapped__, self._name, None)
+
+
+def _in_place(change: _InPlace) -> _InPlace:
+    # The result takes the proxy's place where ``p += x`` stands, and there alone.
+    def changed(self: Any, other: Any) -> Any:
+        return change(self.__wrapped__, _value_of(other))
+
+    return changed
+
+
+# wrapt types its proxies by the value, which is not known before there is one.
+class ResultProxy(LazyObjectProxy[Any]):
+    """Behaves as the result of a future, and waits for it when first used."""
+
+    _self_future: Future[Any]
+
+    def __new__(cls, future: Future[Any]) -> Self:
+        """Make a proxy with a class of its own, which can be called for now."""
+        proxy = super().__new__(cls)
+        setattr(type(proxy), "__call__", _call)  # noqa: B010 - checkers know better
+        return proxy
+
+    def __init__(self, future: Future[Any]) -> None:
+        own_class = type(self)
+
+        def value() -> Any:
+            value = future.result()
+            while _is_proxy(value):  # chains of them may be longer than the stack
+                value = value._self_future.result()
+            _fit(own_class, value)
+            return value
+
+        super().__init__(value)
+        self._self_future = future
+        if future.done() and error_of(future) is None:
+            self.__wrapped__  # noqa: B018 - it is there, so be fitted to it
+
+    @property  # type: ignore[misc]  # one without a setter
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The class of the value; while a call's arguments are pickled, its own."""
+        if collecting():
+            return type(self)
+        return self.__wrapped__.__class__
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+    # Travelling: as the value, or as the future among the arguments of a call.
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        if collecting():
+            return reduce_stand_in(self._self_future)
+        return _same, (self.__wrapped__,)
+
+    def __copy__(self) -> Any:
+        return copy(self.__wrapped__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return deepcopy(self.__wrapped__, memo)
+
+    # Iterators, coroutines and paths.
+
+    __iter__: Any = _Special()
+    __next__: Any = _Special()
+    __await__: Any = _Special()
+    __aiter__: Any = _Special()
+    __anext__: Any = _Special()
+
+    def __length_hint__(self) -> int:
+        return operator.length_hint(self.__wrapped__)
+
+    def __fspath__(self) -> Any:  # str or bytes, as the value has it
+        return os.fspath(self.__wrapped__)
+
+    # Numpy. It treats what it does not know as an object of no particular type.
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        import numpy as np
+
+        if copy is None:
+            return np.asarray(self.__wrapped__, dtype)
+        return np.array(self.__wrapped__, dtype, copy=copy)
+
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
+    ) -> Any:
+        return getattr(ufunc, method)(*_values_in(inputs), **_values_in(kwargs))
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return func(*_values_in(args), **_values_in(kwargs))
+
+    # Changes in place.
+
+    __iadd__: ClassVar[_InPlace] = _in_place(operator.iadd)
+    __isub__: ClassVar[_InPlace] = _in_place(operator.isub)
+    __imul__: ClassVar[_InPlace] = _in_place(operator.imul)
+    __imatmul__: ClassVar[_InPlace] = _in_place(operator.imatmul)
+    __itruediv__: ClassVar[_InPlace] = _in_place(operator.itruediv)
+    __ifloordiv__: ClassVar[_InPlace] = _in_place(operator.ifloordiv)
+    __imod__: ClassVar[_InPlace] = _in_place(operator.imod)
+    __ipow__: ClassVar[_InPlace] = _in_place(operator.ipow)
+    __ilshift__: ClassVar[_InPlace] = _in_place(operator.ilshift)
+    __irshift__: ClassVar[_InPlace] = _in_place(operator.irshift)
+    __iand__: ClassVar[_InPlace] = _in_place(operator.iand)
+    __ixor__: ClassVar[_InPlace] = _in_place(operator.ixor)
+    __ior__: ClassVar[_InPlace] = _in_place(operator.ior)
+
+
+#: What the abstract classes of the standard library look for.
+_TELLING = (
+    "__len__",
+    "__contains__",
+    "__hash__",
+    "__reversed__",
+    "__iter__",
+    "__next__",
+    "__await__",
+    "__aiter__",
+    "__anext__",
+    "__fspath__",
+)
+
+
+def _fit(own_class: type, value: object) -> None:
+    """Give a proxy's class the methods by which its value is known, and no others."""
+    for name in _TELLING:
+        if getattr(type(value), name, None) is None and not _is_path(name, value):
+            setattr(own_class, name, None)  # None is how Python says "has none"
+    if not callable(value):
+        with contextlib.suppress(AttributeError):  # another thread was first
+            delattr(own_class, "__call__")
+
+
+def _call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return self.__wrapped__(*args, **kwargs)
+
+
+def _is_path(name: str, value: object) -> bool:
+    # What is a path by its type needs no method; a proxy of it does, for open().
+    return name == "__fspath__" and isinstance(value, (str, bytes))
+
+
+def _same(value: T) -> T:
+    return value
+
+
+def _value_of(value: Any) -> Any:
+    return value.__wrapped__ if _is_proxy(value) else value
+
+
+def _is_proxy(value: object) -> bool:
+    return issubclass(type(value), ResultProxy)  # isinstance() would ask the value
+
+
+def _values_in(given: Any) -> Any:
+    """Put values in the place of proxies, also inside lists, tuples and dicts."""
+    if _is_proxy(given):
+        return given.__wrapped__
+    if type(given) is dict:
+        return {key: _values_in(each) for key, each in given.items()}
+    if type(given) in (list, tuple):
+        return type(given)(map(_values_in, given))
+    return given

@@ -1,0 +1,172 @@
+"""Failures that nobody has looked at: reported when their future is collected.
+
+```
+ future that failed ──▶ Unread ──▶ collected: noted, unless it was seen
+                          ▲                      └──▶ logged, in a thread for that
+        result(), exception(), await, ... : seen
+```
+
+Garbage is collected in any thread, under any locks, those of a log handler among them.
+So the finaliser only notes.
+
+Only a future that fails gets an `Unread`, so one that succeeds has no finaliser and
+pays nothing. Whoever reads the error, or answers for it from then on, lets go of the
+`Unread` as seen.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from parallelize.runtime import lifecycle, raised
+from parallelize.runtime.options import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol, TypeAlias
+
+    from parallelize.runtime.options import CallOptions
+
+    class Failed(Protocol):
+        """What a call came to, in a form in which it is not yet opened."""
+
+        def told(self) -> BaseException | str: ...
+
+    Called: TypeAlias = tuple[Callable[..., Any], CallOptions]
+    Noted: TypeAlias = tuple[int, BaseException | Failed, Called | None]
+
+__all__ = ("Unread", "is_cancellation")
+
+_log = logging.getLogger("parallelize")
+
+_REPORT = "%s failed, and nobody looked at its future"
+
+#: Those that are neither seen nor reported. What a program still holds at its end is
+#: collected too late to be logged. Each step on this dict is one step of C code.
+_all: dict[int, weakref.ref[Unread]] = {}
+_hooked = False  # twice would do no harm
+
+
+# What was collected and is to be logged, each with the process in which it was; and the
+# process in which a thread has been asked for that, or 0. Touched by single steps of C
+# code only, and of no meaning in a forked child.
+_noted: deque[Noted] = deque()
+_asked_in = 0
+
+
+class Unread:
+    """Has a failure reported when it is collected, once, unless somebody has seen it.
+
+    Attributes:
+        called: The function whose call failed, and its options, where known.
+    """
+
+    __slots__ = ("__weakref__", "_failure", "_process", "called")
+
+    def __init__(self, failure: BaseException | Failed, called: Called | None) -> None:
+        self._failure: BaseException | Failed | None = failure
+        self._process = os.getpid()  # a forked child has a copy, and is not asked
+        self.called: Called | None = called
+        _all[id(self)] = weakref.ref(self)
+        if not _hooked:
+            _report_at_the_end()
+
+    def see(self) -> None:
+        """Note that somebody has the failure, so it is not to be reported."""
+        self._failure = None
+        _all.pop(id(self), None)
+
+    def note(self) -> bool:
+        """Note the failure for the log; False if it was seen, or is another's."""
+        failure = self._failure
+        if failure is None:
+            return False
+        self.see()
+        if self._process != os.getpid() or _ends_badly():
+            return False
+        _noted.append((self._process, failure, self.called))
+        return True
+
+    def __del__(self) -> None:
+        global _asked_in
+        if self._failure is not None and self.note() and _asked_in != self._process:
+            _asked_in = self._process
+            lifecycle.later(_report_noted)
+
+
+def _report_noted() -> None:
+    global _asked_in
+    _asked_in = 0  # first, so that what is noted from now on asks again
+    while True:
+        try:
+            process, failure, called = _noted.popleft()
+        except IndexError:
+            return
+        if process == os.getpid():
+            _report(failure, _name(called))
+
+
+def _report(failure: BaseException | Failed, name: str) -> None:
+    """Log the failure, unless it is no news, also as the program ends."""
+    if _ends_badly():
+        return
+    told = failure if isinstance(failure, BaseException) else failure.told()
+    if not isinstance(told, BaseException):
+        _log.error(f"{_REPORT}\n%s", name, told)
+    elif is_cancellation(told):
+        return
+    elif raised.can_be_shown(told):
+        shown = type(told), told, raised.traceback_of(told)
+        _log.error(_REPORT, name, exc_info=shown)
+    else:
+        _log.error(f"{_REPORT}\n%s", name, raised.full_text_of(told))
+
+
+def _name(called: Called | None) -> str:
+    if called is None:
+        return "a call"
+    try:
+        return name_of(*called)
+    except Exception:  # noqa: BLE001 - the text of a callable object may fail
+        return "a call"
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether an error says that a call was stopped, rather than that it failed."""
+    from concurrent.futures import CancelledError
+
+    from parallelize.errors import TaskKilled
+
+    if raised.is_a(error, (CancelledError, TaskKilled)):
+        return True
+    # Who has not loaded asyncio has no error of it.
+    of_asyncio = getattr(sys.modules.get("asyncio"), "CancelledError", None)
+    return of_asyncio is not None and raised.is_a(error, of_asyncio)
+
+
+def _ends_badly() -> bool:
+    # An error or Ctrl-C that ends the program makes calls fail, and is told itself.
+    # Later, a thread that was stopped for good may hold a lock of the log.
+    return sys.is_finalizing() or lifecycle.is_abandoning()
+
+
+def _report_at_the_end() -> None:
+    global _hooked
+    _hooked = True
+    atexit.register(_report_all)
+
+
+def _report_all() -> None:
+    for reference in _all.copy().values():
+        unread = reference()
+        if unread is not None:
+            unread.note()
+    if not _ends_badly():
+        lifecycle.finish_what_is_left()  # a thread may be logging just now
+    _report_noted()

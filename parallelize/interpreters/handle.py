@@ -1,0 +1,200 @@
+"""The outer side: one interpreter, the thread in which it runs, and who asks it.
+
+```
+ worker thread (of a thread pool)          station's thread
+ ask ── request ══════ pipe ═════════▶  interpreter: serve()
+     ◀═════════════════ pipe ══ answer ─┘
+```
+
+To enter an interpreter takes many times as long as a message does, so each is
+entered once, by a thread that stays in it. A station belongs to one worker thread:
+when that ends it closes its station, and the interpreter ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from parallelize.interpreters.inner import END
+from parallelize.interpreters.wire import receive, send
+from parallelize.runtime import native
+from parallelize.runtime.clock import monotonic
+from parallelize.runtime.raised import text_of
+from parallelize.serialize.reducers import origins
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Seconds between two looks whether a thread has ended that no greenlet can wait for.
+_TURN = 0.002
+
+#: What an interpreter runs: nothing of this one's state is there, so it is told.
+_SCRIPT = """
+import sys
+sys.path[:] = {path!r}
+sys.argv[:] = {argv!r}
+from parallelize.interpreters.inner import serve
+serve({requests}, {answers})
+"""
+
+
+class Station:
+    """One interpreter, for calls that come one at a time."""
+
+    _closed = True  # until there is something to close
+
+    def __init__(self, name: str) -> None:
+        self._pid = os.getpid()
+        theirs, self._requests = os.pipe()
+        try:
+            self._answers, answers = os.pipe()
+        except BaseException:
+            os.close(theirs)
+            os.close(self._requests)
+            raise
+        self._closed = False
+        self.host: Host = Host(name, theirs, answers)
+
+    def start(self) -> None:
+        """Start the thread of the interpreter.
+
+        Raises:
+            RuntimeError: The system has no thread left.
+        """
+        try:
+            self.host.start()
+        except Exception:  # not Ctrl-C, which may come when it has started
+            self.host.close()
+            raise
+
+    def await_start(self) -> None:
+        """Return when the interpreter, whose host was started, can be asked.
+
+        Raises:
+            RuntimeError: It cannot be started.
+        """
+        try:
+            if native.is_patched():
+                select.select([self._answers], [], [])
+            receive(self._answers)
+        except EOFError:
+            self.host.join()
+            msg = f"an interpreter could not be started: {self.host.why}"
+            raise RuntimeError(msg) from self.host.why
+
+    def ask(self, *request: object) -> Any:
+        """Send a request and wait for its answer.
+
+        Raises:
+            RuntimeError: The interpreter has ended.
+        """
+        self.host.busy = True
+        try:
+            send(self._requests, request)
+            if native.is_patched():  # let other greenlets run
+                select.select([self._answers], [], [])
+            return receive(self._answers)
+        except (EOFError, OSError) as error:
+            why = self.host.why
+            text = repr(error) if why is None else text_of(why)
+            msg = f"the interpreter ended under the call: {text}"
+            raise RuntimeError(msg) from why
+        finally:
+            self.host.busy = False
+
+    def close(self) -> None:
+        """Let the interpreter end."""
+        if self._closed:
+            return
+        self._closed = True
+        # A forked child has a copy of the pipe, but no interpreter at its end.
+        if self._pid == os.getpid():
+            with contextlib.suppress(Exception):  # the end of the pipe will do
+                send(self._requests, (END,))
+        os.close(self._requests)
+        os.close(self._answers)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Host:
+    """The thread in which an interpreter runs, from its start to its end.
+
+    It is one of the system, as all waits for it are in the system.
+
+    Attributes:
+        busy: Whether it is being asked.
+        why: What ended it, if that was an error.
+    """
+
+    def __init__(self, name: str, requests: int, answers: int) -> None:
+        self._thread = native.thread(self._serve, f"{name}-interpreter")
+        self.busy: bool = False
+        self.why: BaseException | None = None
+        self._requests = requests
+        self._answers = answers
+
+    def start(self) -> None:
+        """Start the thread; raise RuntimeError if the system has none left."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the interpreter has not ended."""
+        return self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, at most so many seconds."""
+        if native.is_patched():
+            self._join_beside_greenlets(timeout)
+        else:
+            self._thread.join(timeout)
+
+    def _join_beside_greenlets(self, timeout: float | None) -> None:
+        """Wait for the end; others run, one of which may have to end for that."""
+        until = monotonic() + (math.inf if timeout is None else timeout)
+        while self.is_alive() and monotonic() < until:
+            time.sleep(_TURN)
+
+    def _serve(self) -> None:
+        """Serve in an interpreter until it is told to end."""
+        try:
+            origins.workers_have(sys.path)
+            self._run(self._script())
+        except BaseException as error:  # noqa: BLE001 - whoever asks gets it
+            self.why = error
+        finally:
+            self.close()
+
+    def _script(self) -> str:
+        return _SCRIPT.format(
+            path=_plain(sys.path),
+            argv=_plain(getattr(sys, "argv", ())),  # a host of Python may set none
+            requests=self._requests,
+            answers=self._answers,
+        )
+
+    def close(self) -> None:
+        """Close its ends; nothing is served any more."""
+        os.close(self._requests)
+        os.close(self._answers)
+
+    def _run(self, script: str) -> None:
+        from importlib import import_module
+
+        module: Any = import_module("concurrent.interpreters")  # of Python 3.14
+        interpreter = module.create()
+        try:
+            interpreter.exec(script)
+        finally:
+            interpreter.close()
+
+
+def _plain(texts: Sequence[str]) -> list[str]:
+    return [str(each) for each in texts]

@@ -1,0 +1,153 @@
+"""The inner side: what an interpreter does for those who ask it.
+
+It loads what a worker process loads of pickling, and no more: that is the time
+an interpreter takes to start.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from parallelize.interpreters.wire import receive, send
+from parallelize.process.wire import messages
+from parallelize.runtime import raised
+from parallelize.runtime.clock import perf_counter
+from parallelize.serialize import pickling
+from parallelize.serialize.reducers import origins, reductions, replica
+from parallelize.serialize.reducers.placeholders import filling_gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.process.wire.frames import Part
+    from parallelize.runtime.options import CallOptions
+
+    Answer = tuple[bool, Sequence[bytes]]
+
+#: The kinds of requests.
+CALL, ROWS, END = range(3)
+
+#: Values of these types travel as they are.
+_PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
+
+_inside = False
+
+
+def inside_interpreter() -> bool:
+    """Whether this is an interpreter beside the main one, made for calls."""
+    return _inside
+
+
+def serve(requests: int, answers: int) -> None:
+    """Answer requests that come on one descriptor on the other, until the end."""
+    global _inside
+    _inside = True
+    origins.begin_worker(is_copy=False)
+    reductions.refuse_always(reductions.SAME_PROCESS)
+    replica.begin_empty()
+    send(answers, os.getpid())
+    while True:
+        try:
+            kind, *request = receive(requests)
+        except EOFError:
+            return
+        if kind == END:
+            return
+        send(answers, _call(*request) if kind == CALL else _rows(*request))
+
+
+def _call(fn: bytes, arguments: Sequence[Part], values: Sequence[Part]) -> Answer:
+    try:
+        function = pickling.decode_function(fn)
+        with filling_gaps(pickling.loads(values) if values else ()):
+            args, kwargs = pickling.loads(arguments)
+        return True, _parts_of(function(*args, **kwargs))
+    except BaseException as error:  # noqa: BLE001 - it belongs to the call
+        return False, [_failure(error)]
+
+
+def _rows(
+    fn: bytes, encoded: Sequence[Part], options: bytes
+) -> tuple[list[Any] | None, Sequence[Answer], float]:
+    """Call a function with each row.
+
+    Returns:
+        The values of all rows, if they are plain; else the outcome of each row; and
+        how many seconds the calls took.
+    """
+    run = _run_again(pickling.loads([options])) if options else _run_once
+    begun = perf_counter()
+    results = [run(fn, row) for row in pickling.loads(encoded)]
+    seconds = perf_counter() - begun
+    if all(done and type(value) in _PLAIN for done, value in results):
+        return [value for _, value in results], (), seconds
+    return None, [_outcome(*each) for each in results], seconds
+
+
+def _run_once(fn: bytes, row: tuple[Any, ...]) -> tuple[bool, Any]:
+    try:
+        return True, pickling.decode_function(fn)(*row)
+    except BaseException as error:  # noqa: BLE001 - it belongs to the row
+        return False, error
+
+
+def _run_again(options: CallOptions) -> Callable[..., tuple[bool, Any]]:
+    """What runs a row again after some errors."""
+    from parallelize.calls.call import run_retrying
+    from parallelize.futures.future import Failure
+
+    def run(fn: bytes, row: tuple[Any, ...]) -> tuple[bool, Any]:
+        def call() -> Any:
+            return pickling.decode_function(fn)(*row)
+
+        value = run_retrying(call, (), {}, options)
+        if type(value) is Failure:
+            return False, value.error
+        return True, value
+
+    return run
+
+
+def _outcome(done: bool, value: Any) -> Answer:
+    try:
+        return done, _parts_of(value) if done else [_failure(value)]
+    except BaseException as refusal:  # noqa: BLE001 - it belongs to the row
+        return False, [_failure(refusal)]
+
+
+def _parts_of(value: object) -> list[bytes]:
+    try:
+        return list(map(bytes, pickling.dumps_back(value)))
+    except Exception:  # noqa: BLE001 - it says so itself, better
+        from parallelize.process.worker.sender import pickled_result
+
+        return list(map(bytes, pickled_result(value, lambda _: None)))
+
+
+def _failure(error: BaseException) -> bytes:
+    if raised.is_a(error, ImportError):
+        advise(error)
+    return messages.encode_failure(error)
+
+
+_SIGN = "does not support loading in subinterpreters"
+
+
+def advise(error: ImportError) -> None:
+    """Say what to do about a module that is for the main interpreter alone."""
+    cause: BaseException | None = error
+    while cause is not None and _SIGN not in raised.text_of(cause):
+        cause = raised.source_of(cause)
+    if cause is None or _ADVICE in raised.text_of(error):
+        return
+    # What such a module's package makes of it is often long, and about other things.
+    text = raised.text_of(cause).strip().splitlines()[-1]
+    advice = f"{text.removeprefix('Original error was: ')}: {_ADVICE}"
+    raised.set_state(error, {"args": (advice,), "msg": advice})
+
+
+_ADVICE = (
+    "it works in the main interpreter alone, so run functions that need it in "
+    "processes (@processed, ProcessPoolExecutor) or in threads (@threaded)"
+)

@@ -1,0 +1,1 @@
+"""Async calls in threads of this process: many at once on each loop."""

@@ -1,0 +1,144 @@
+"""The attempts of an async call on a loop of this process, of which each has its time.
+
+```
+ timer thread: its time is over ── may another follow? ──no──▶ the future fails
+                                          └─yes─▶ loop: CancelledError in the coroutine,
+                                                  and when that has ended, the next one
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from parallelize.calls.call import is_retried, name_of
+from parallelize.calls.coroutines import called
+from parallelize.errors import TaskTimeout
+from parallelize.futures.future import Failure
+from parallelize.runtime import timer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parallelize.futures.future import Future
+    from parallelize.runtime.options import CallOptions
+
+__all__ = ("Attempts",)
+
+#: Seconds after which the call fails if its loop, which a coroutine blocks, has not
+#: even heard that the attempt is to end.
+DEAF_AFTER = 1.0
+
+
+class Attempts:
+    """The attempts of one call, one after the other.
+
+    Args:
+        future: What the caller holds.
+        fn: The function, for its name.
+        options: How often to try, and after which errors.
+        timeout: Seconds that each attempt has.
+    """
+
+    def __init__(
+        self,
+        future: Future[Any],
+        fn: Callable[..., Any],
+        options: CallOptions,
+        timeout: float,
+    ) -> None:
+        self._future = future
+        self._name = name_of(fn, options)
+        self._options = options
+        self._left = options.retries
+        self.timeout: float = timeout
+
+    async def outcome(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Return the value of the last attempt, or a `Failure`.
+
+        Raises:
+            asyncio.CancelledError: The call was cancelled.
+        """
+        while True:
+            value: Any = None
+            attempt = _Attempt(self)
+            try:
+                value = await called(fn, args, kwargs)
+            except asyncio.CancelledError:
+                if not attempt.is_late:
+                    raise
+            except BaseException as error:  # noqa: BLE001 - it belongs to the call
+                value = Failure(error)
+            finally:
+                attempt.end()
+            if attempt.is_late:  # whatever it has made of that
+                value = Failure(self._error())
+            if type(value) is not Failure or not self.may_follow(value.error):
+                return value
+            self._left -= 1
+
+    def may_follow(self, error: BaseException | None = None) -> bool:
+        """Whether there may be an attempt after one that has failed, or is late."""
+        return (
+            self._left > 0
+            and is_retried(error or self._error(), self._options)
+            and self._future.may_repeat()
+        )
+
+    def fail(self) -> None:
+        """End the call, as the time of its attempt is over."""
+        self._future.set_outcome(Failure(self._error()), failed=True)
+
+    def _error(self) -> TaskTimeout:
+        return TaskTimeout(self._name, self.timeout)
+
+
+class _Attempt:
+    """One attempt, in the running task.
+
+    Attributes:
+        is_late: Whether it was told to end, as its time was over.
+    """
+
+    def __init__(self, attempts: Attempts) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # it is awaited in one
+        self.is_late: bool = False
+        self._attempts = attempts
+        self._task: asyncio.Task[Any] = task
+        self._loop = asyncio.get_running_loop()
+        self._is_over = False
+        self._deadline = timer.after(attempts.timeout, self._expire)
+
+    def end(self) -> None:
+        """Note that it has ended."""
+        self._is_over = True
+        self._deadline.cancel()
+        if self.is_late:
+            self._task.uncancel()
+
+    # In the timer's thread.
+
+    def _expire(self) -> None:
+        if not self._attempts.may_follow():
+            self._attempts.fail()
+            return
+        self._deadline = timer.after(DEAF_AFTER, self._is_deaf)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._stop)
+
+    def _is_deaf(self) -> None:
+        if not self._is_over:
+            self._attempts.fail()
+
+    # In the loop's thread.
+
+    def _stop(self) -> None:
+        self._deadline.cancel()
+        if not self._is_over:
+            self.is_late = True
+            self._task.cancel()

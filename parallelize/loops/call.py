@@ -1,0 +1,228 @@
+"""An async call on a loop of this process, whoever owns the loop.
+
+```
+ prepared ──▶ start ──▶ owner.seat ──▶ begin, in the loop's thread ──▶ a task
+                                          │ its end ──▶ future, owner.left
+ future cancelled, or its time over ──────┴──▶ cancel, in the loop's thread
+```
+"""
+
+from __future__ import annotations
+
+import enum
+from contextvars import ContextVar, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from parallelize.calls import dependencies
+from parallelize.calls.call import Call, name_of, run_retrying
+from parallelize.calls.coroutines import CoroutineFuture, outcome_of
+from parallelize.errors import TaskTimeout
+from parallelize.futures.future import RUNNING, Failure, Future, error_of
+from parallelize.futures.limit_cycles import begin_within
+from parallelize.runtime import timer
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from parallelize.calls.targets import AsyncTarget
+    from parallelize.runtime.options import CallOptions
+    from parallelize.tracing.recording import Recorder
+
+    class Owner(Protocol):
+        """Who has the loops."""
+
+        def seat(self, call: LoopCall) -> None: ...
+
+        def left(self, call: LoopCall) -> None: ...
+
+        def is_here(self) -> bool: ...
+
+
+__all__ = ("LoopCall", "Stage", "inside")
+
+#: The owners in whose async calls this context is.
+_inside: ContextVar[tuple[object, ...]] = ContextVar("parallelize.loops", default=())
+
+
+def inside() -> tuple[object, ...]:
+    """Return the owners of the async calls in which this is run, however deep."""
+    return _inside.get()
+
+
+class Stage(enum.Enum):
+    """The life of a call; its owner keeps it."""
+
+    HELD = "waits for arguments, a limit or a place"
+    SEATED = "has a place on a loop"
+    ENDED = "has given its place back"
+
+
+class LoopCall(Call):
+    """One async call.
+
+    Attributes:
+        nested: Whether another async call of the same owner has made it.
+        stage: How far it is.
+    """
+
+    __slots__ = (
+        "_args",
+        "_context",
+        "_fn",
+        "_kwargs",
+        "_owner",
+        "_task",
+        "nested",
+        "stage",
+    )
+
+    def __init__(
+        self,
+        owner: Owner,
+        fn: AsyncTarget,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> None:
+        self._owner = owner
+        self.fn: Callable[..., Any] = fn
+        self._fn = fn
+        self._args = args
+        self._kwargs = kwargs
+        self.options = options
+        self.waits_for: Sequence[Future[Any]] = dependencies.futures_in(args, kwargs)
+        self._context = copy_context()
+        outer = inside()
+        self.nested: bool = owner in outer
+        if not self.nested:
+            self._context.run(_inside.set, (*outer, owner))
+        self.stage: Stage = Stage.HELD
+        self._task: asyncio.Task[Any] | None = None  # the loop thread's alone
+        self.future: Future[Any] = _LoopFuture(self)
+        begin_within(self._context, self.future, options)
+
+    def be_timed(self, recorder: Recorder) -> None:
+        """Note in a trace what becomes of it."""
+        from parallelize.tracing import timed
+
+        future, options = self.future, self.options
+        self._fn = timed.coroutine(recorder, "thread", self._fn, future, options)
+
+    def start(self) -> None:
+        """Take a place on a loop, or queue for one."""
+        self._owner.seat(self)
+
+    # In the loop's thread.
+
+    def begin(self) -> None:
+        """Make the task, unless the call was cancelled on its way here."""
+        import asyncio
+
+        if not self.future.claim():
+            self._owner.left(self)
+            return
+        self._set_deadline()
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(), context=self._context)
+        self._task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        """Raise CancelledError in the coroutine, if it still runs."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> Any:
+        try:
+            return await self._outcome(*self._filled())
+        finally:
+            del self  # an error leads to this frame
+
+    def _outcome(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Coroutine[Any, Any, Any]:
+        # Not itself a coroutine, whose frame an error would lead to.
+        fn, options = self._fn.coroutine, self.options
+        if options.timeout is not None and options.retries:
+            from parallelize.loops.attempts import Attempts
+
+            attempts = Attempts(self.future, self.fn, options, options.timeout)
+            return attempts.outcome(fn, args, kwargs)
+        return outcome_of(fn, args, kwargs, options, self.future.may_repeat)
+
+    def _filled(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if not self.waits_for:
+            return self._args, self._kwargs
+        return dependencies.filled(self._args), dependencies.filled(self._kwargs)
+
+    def _set_deadline(self) -> None:
+        timeout = self.options.timeout
+        if timeout is None or self.options.retries:  # then each attempt has its own
+            return
+        failure = Failure(TaskTimeout(name_of(self.fn, self.options), timeout))
+        fail = partial(self.future.set_outcome, failure, failed=True)
+        deadline = timer.after(timeout, fail)
+        self.future.add_done_callback(lambda _: deadline.cancel())
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._task = None
+        # First: so the owner, when the future ends, does not think that it runs on.
+        self._owner.left(self)
+        if task.cancelled():
+            self.future.withdraw()
+        else:
+            error = task.exception()
+            _settle(self.future, task.result() if error is None else Failure(error))
+
+    # In the thread of a loop that somebody blocks by waiting for this call.
+
+    def run_in_place(self) -> None:
+        """Run the call here and now, if it has not begun.
+
+        Who waits blocks a loop on which it might be waiting for its turn. It gets a
+        loop of its own instead.
+
+        Raises:
+            RuntimeError: It has begun, and may run on this very loop.
+        """
+        if not self._owner.is_here() or self.future.done():
+            return
+        for future in self.waits_for:
+            error_of(future)
+        if self.future.claim():
+            value = self._context.run(
+                run_retrying,
+                self._fn,
+                *self._filled(),
+                self.options,
+                self.future.may_repeat,
+            )
+            _settle(self.future, value)
+        elif self.future._state == RUNNING:
+            msg = (
+                "an async call cannot block its loop to wait for another one that has "
+                "begun, and may run on the same loop: use await"
+            )
+            raise RuntimeError(msg)
+
+
+class _LoopFuture(CoroutineFuture[Any]):
+    """The future of such a call."""
+
+    def __init__(self, call: LoopCall) -> None:
+        super().__init__()
+        self._call = call
+
+    def _await_end(self, timeout: float | None) -> None:
+        call = self._call
+        if timeout is None and isinstance(call, LoopCall):
+            call.run_in_place()
+        super()._await_end(timeout)
+
+
+def _settle(future: Future[Any], outcome: Any) -> None:
+    if isinstance(outcome, Failure):
+        future.set_outcome(outcome, failed=True)
+    else:
+        future.set_value(outcome)

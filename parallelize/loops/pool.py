@@ -1,0 +1,352 @@
+"""The loops of a thread pool: async calls run on them, many at once on each.
+
+```
+ caller                   loops (one lock)                      loop thread i
+ submit ── call ──┬─ a loop with a free place? ── post ──▶  a task for each call,
+                  │  or one more may start?                 at most COROUTINES_PER_LOOP
+                  └─ else waiting: deque ◀──────────────── takes the next one when a
+                                                           task has ended
+```
+
+Loop threads are beside the threads of the pool, as many as those at the most: what
+runs on a loop waits, and leaves the threads to calls that block.
+
+A call that is made by an async call of the same pool does not wait for a place. Those
+that hold the places may wait for it, and so would wait for ever.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parallelize.calls.coroutines import COROUTINES_PER_LOOP
+from parallelize.futures.future import Failure
+from parallelize.loops.call import LoopCall, Stage, inside
+from parallelize.runtime import lifecycle, locks
+from parallelize.runtime.clock import wait_for
+from parallelize.runtime.loop_thread import LoopThread
+from parallelize.tracing import recording
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from parallelize.calls.open_maps import LiveMaps
+    from parallelize.calls.targets import AsyncTarget
+    from parallelize.runtime.options import CallOptions
+
+_new_lock = locks.reentrant("loops")
+
+__all__ = ("Loops", "Settings")
+
+#: Seconds that loops have to cancel what runs when the program ends by an error.
+ABANDON_GRACE = 0.5
+
+
+class Settings(NamedTuple):
+    """How the loops of a pool are to be.
+
+    Attributes:
+        most: How many loops there are, at most.
+        prefix: How the names of their threads begin.
+        idle_timeout: Seconds after which one without calls leaves; None keeps it.
+        initialize: Called in each thread; it returns False if the pool is broken.
+        broken: Makes the error of calls in a broken pool.
+    """
+
+    most: int
+    prefix: str
+    idle_timeout: float | None
+    initialize: Callable[[], bool]
+    broken: Callable[[], RuntimeError]
+
+
+class _State(enum.Enum):
+    OPEN = "takes calls"
+    CLOSED = "takes no new calls, runs those it has"
+    BROKEN = "the initializer failed"
+
+
+class _Loop(LoopThread):
+    """One loop of a pool; the pool's lock guards what it adds."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.load = 0  # calls that have a place here
+        self.leaving: asyncio.TimerHandle | None = None  # the loop thread's alone
+
+
+class Loops:
+    """The loop threads of one pool, and the async calls on them."""
+
+    def __init__(self, settings: Settings, maps: LiveMaps) -> None:
+        self._settings = settings
+        self._maps = maps
+        self._names = itertools.count()
+        self._state = _State.OPEN
+        self._reset()
+
+    def _reset(self) -> None:
+        # Guards all below, the state, the stage of calls and the load of loops. The
+        # lock of a loop thread and that of lifecycle are taken under it. Reentrant
+        # because a signal handler or a finaliser may call or cancel.
+        self._lock = _new_lock()
+        self._nothing_left = locks.Condition(self._lock)
+        self._calls: set[LoopCall] = set()  # all that have not ended
+        self._waiting: deque[LoopCall] = deque()  # for a place
+        self._seats: dict[LoopCall, _Loop] = {}  # who has one, where
+        self._loops: list[_Loop] = []
+        self._ending: list[_Loop] = []  # told to stop, perhaps still there
+        self._registered = False
+
+    # Calls come in.
+
+    def prepare(
+        self,
+        fn: AsyncTarget,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> LoopCall:
+        """Make a call; raise RuntimeError if the pool takes none."""
+        call = LoopCall(self, fn, args, kwargs, options)
+        recorder = recording.active
+        if recorder is not None:
+            call.be_timed(recorder)
+        with self._lock:
+            self._refuse_if_closed()
+            self._calls.add(call)
+        call.future.add_done_callback(lambda _: self._future_ended(call))
+        return call
+
+    def _refuse_if_closed(self) -> None:
+        if self._state is _State.BROKEN:
+            raise self._settings.broken()
+        if self._state is _State.CLOSED:
+            msg = "cannot schedule new futures after shutdown"
+            raise RuntimeError(msg)
+        if not self._registered:
+            lifecycle.register(self)
+            self._registered = True
+
+    def seat(self, call: LoopCall) -> None:
+        """Give a call a place, or let it wait for one."""
+        error: BaseException | None = None
+        with self._lock:
+            if self._state is _State.BROKEN:
+                error = self._settings.broken()
+            elif call.stage is Stage.HELD:
+                error = self._find_place(call)
+        if error is not None:
+            call.future.set_outcome(Failure(error), failed=True)
+
+    def _find_place(self, call: LoopCall) -> BaseException | None:
+        """Return why there will be none, if so; the caller holds the lock."""
+        loop: _Loop | None = min(self._loops, key=lambda each: each.load, default=None)
+        if loop is None or (loop.load >= COROUTINES_PER_LOOP and not call.nested):
+            if len(self._loops) < self._settings.most:
+                try:
+                    loop = self._start_loop()
+                except RuntimeError as error:  # the system has no thread left
+                    if loop is None:
+                        return error
+                    loop = None
+            else:
+                loop = None
+        if loop is None:
+            self._waiting.append(call)
+        else:
+            self._place(call, loop)
+        return None
+
+    def _start_loop(self) -> _Loop:
+        settings = self._settings
+        name = f"{settings.prefix}_loop_{next(self._names)}"
+        loop = _Loop(name)
+        loop.prepares(partial(self._initialized, loop), partial(self._failed, loop))
+        loop.start()
+        self._loops.append(loop)
+        self._ending = [each for each in self._ending if each.is_alive()]
+        return loop
+
+    def _place(self, call: LoopCall, loop: _Loop) -> None:
+        call.stage, self._seats[call] = Stage.SEATED, loop
+        loop.load += 1
+        loop.post(call.begin)
+
+    def _initialized(self, loop: _Loop) -> bool:
+        """Run the initializer; if it fails, so do the calls that have not begun."""
+        if self._settings.initialize():
+            return True
+        with self._lock:
+            self._state = _State.BROKEN
+            self._loops.remove(loop)
+            failed = [
+                call
+                for call in self._calls
+                if call.stage is Stage.HELD or self._seats.get(call) is loop
+            ]
+            for call in failed:
+                self._seats.pop(call, None)
+                call.stage = Stage.HELD  # it will never run
+        for call in failed:
+            call.future.set_outcome(Failure(self._settings.broken()), failed=True)
+        return False
+
+    def _failed(self, loop: _Loop, error: BaseException) -> None:
+        """A loop could not be made: its calls wait for another, or fail of that."""
+        with self._lock:
+            if loop in self._loops:  # else it was told to stop
+                self._loops.remove(loop)
+            calls = [call for call, seat in self._seats.items() if seat is loop]
+            for call in calls:
+                del self._seats[call]
+                call.stage = Stage.HELD
+            if self._loops:
+                self._waiting.extendleft(reversed(calls))
+                for each in self._loops:
+                    self._fill(each)
+                return
+            calls += self._waiting
+            self._waiting.clear()
+        for call in calls:
+            call.future.set_outcome(Failure(error), failed=True)
+
+    # Calls end.
+
+    def _future_ended(self, call: LoopCall) -> None:
+        """A future has ended, perhaps before its coroutine, or without any."""
+        with self._lock:
+            loop = self._seats.get(call)
+            if loop is not None:
+                loop.post(call.cancel)
+                return
+            call.stage = Stage.ENDED
+            self._forget_call(call)
+
+    def left(self, call: LoopCall) -> None:
+        """A call's coroutine has ended; the loop's thread tells."""
+        with self._lock:
+            loop = self._seats.pop(call, None)
+            call.stage = Stage.ENDED
+            if loop is not None:
+                loop.load -= 1
+                self._fill(loop)
+            self._forget_call(call)
+        if loop is not None and not loop.load:
+            self._watch_idleness(loop)
+
+    def _fill(self, loop: _Loop) -> None:
+        while self._waiting and loop.load < COROUTINES_PER_LOOP:
+            call = self._waiting.popleft()
+            if call.stage is Stage.HELD:  # else it was cancelled
+                self._place(call, loop)
+
+    def _forget_call(self, call: LoopCall) -> None:
+        self._calls.discard(call)
+        if not self._calls:
+            self._nothing_left.notify_all()
+            if self._state is not _State.OPEN:
+                self._stop_loops()
+
+    def _watch_idleness(self, loop: _Loop) -> None:
+        """Have the loop leave in a while; in its thread."""
+        import asyncio
+
+        timeout = self._settings.idle_timeout
+        if loop.leaving is not None:
+            loop.leaving.cancel()
+        if timeout is not None:
+            here = asyncio.get_running_loop()
+            loop.leaving = here.call_later(timeout, self._leave_if_idle, loop)
+
+    def _leave_if_idle(self, loop: _Loop) -> None:
+        import asyncio
+
+        if len(asyncio.all_tasks()) > 1:  # one is the loop's own, others are users'
+            self._watch_idleness(loop)
+            return
+        with self._lock:
+            if loop.load == 0 and loop in self._loops:
+                self._loops.remove(loop)
+                self._ending.append(loop)
+                loop.stop()
+
+    # The end.
+
+    def is_here(self) -> bool:
+        """Whether this is the thread of one of the loops, which must not block."""
+        with self._lock:
+            return any(loop.is_here() for loop in self._loops)
+
+    def shutdown(self, *, cancel_futures: bool) -> None:
+        """Take no new calls, and cancel those that have no place on a loop if asked."""
+        self.close()
+        if cancel_futures:
+            self.cancel_unbegun()
+
+    def close(self) -> None:
+        """Take no new calls; the loops end when they have run the others."""
+        with self._lock:
+            if self._state is _State.OPEN:
+                self._state = _State.CLOSED
+            if not self._calls:
+                self._stop_loops()
+
+    def _stop_loops(self) -> None:
+        for loop in self._loops:
+            loop.stop()
+        self._ending += self._loops
+        self._loops = []
+
+    def cancel_unbegun(self) -> None:
+        """Cancel the calls that have no place on a loop; start no others again."""
+        with self._lock:
+            held = [call for call in self._calls if call.stage is Stage.HELD]
+            seated = list(self._seats)
+        for call in held:
+            call.future.cancel()
+        for call in seated:
+            call.future.end_retries()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Return when all calls have ended and the loops of a closed pool too."""
+        if self in inside():
+            return  # an async call would wait for itself
+        with self._nothing_left:
+            if timeout is None:
+                self._nothing_left.wait_for(lambda: not self._calls)
+            else:
+                wait_for(self._nothing_left, lambda: not self._calls, timeout)
+            ending = list(self._ending)
+        for loop in ending:
+            loop.join(timeout)
+
+    def finish(self) -> None:
+        """At the end of the program: run what was submitted."""
+        self._maps.finish(unread_only=True)
+        self.close()
+        self.join()
+
+    def abandon(self) -> None:
+        """At an end by error: drop what has not begun, cancel what runs."""
+        self._maps.cancel()
+        self.close()
+        with self._lock:
+            calls = list(self._calls)
+        for call in calls:
+            call.future.cancel()
+        self.join(ABANDON_GRACE)
+
+    def forget(self) -> None:
+        """In a forked child: the loops and the calls are the parent's."""
+        calls = self._calls
+        self._reset()
+        for call in calls:
+            if not call.future.cancelled():
+                call.future.disown()
+        self._maps.forget()

@@ -1,0 +1,263 @@
+"""Maps over input that is asynchronous: it is read in the loop of who reads the map.
+
+```
+              pump, a task of the reader's loop             executor
+ async input ── anext ──▶ a few rows ── at most a window ──▶ ... ──▶ order ──▶ reader
+      ▲                                  ahead of the reader                     │
+      └──── waits for room ◀──────────────────── fill() ◀────────────────────────┘
+```
+
+The pump starts when the first result is asked for. Rows that come without making
+the pump wait go to the executor together; none waits for another to come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize.calls.call import Column
+from parallelize.futures.aio import running_loop
+from parallelize.futures.peek import no_end
+from parallelize.mapping.input import Input, Source, row_of
+from parallelize.mapping.window import Core, Life
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+
+    from parallelize.mapping.window import Plan
+
+    Next = Callable[[], Awaitable[Any]]
+
+__all__ = ("AsyncCore", "is_asynchronous")
+
+_ENDED = "the event loop that read the input of this map has ended"
+
+
+def is_asynchronous(iterable: object) -> bool:
+    """Whether it can be read by ``async for`` alone."""
+    kind = type(iterable)
+    return hasattr(kind, "__aiter__") and not hasattr(kind, "__iter__")
+
+
+class _Rows:
+    """Reads rows from iterables of which some are asynchronous, as `zip` does."""
+
+    def __init__(
+        self,
+        iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+        *,
+        star: bool,
+    ) -> None:
+        self._iterators: list[Any] = []  # of either kind
+        self._nexts: list[Next] = []
+        self._star = star
+        self._read = 0
+        for position, each in enumerate(iterables):
+            self._add(each, position)
+
+    def _add(self, iterable: Any, position: int) -> None:
+        if is_asynchronous(iterable):
+            iterator = aiter(iterable)
+            self._nexts.append(iterator.__anext__)
+        else:
+            try:
+                iterator = iter(iterable)
+            except TypeError:
+                msg = f"iterables[{position}] must be an iterable, not {iterable!r}"
+                raise TypeError(msg) from None
+            self._nexts.append(_Steps(iterator).next)
+        self._iterators.append(iterator)
+
+    async def next(self) -> Any:
+        """Return a row: a tuple, or an argument if each row has one.
+
+        Raises:
+            StopAsyncIteration: One of the iterables has ended.
+        """
+        if len(self._nexts) > 1:
+            return tuple([await step() for step in self._nexts])
+        value = await self._nexts[0]()
+        position, self._read = self._read, self._read + 1
+        return row_of(value, position) if self._star else value
+
+    def packed(self, rows: list[Any]) -> Sequence[tuple[Any, ...]]:
+        """Put rows together as executors take them."""
+        return rows if self._star or len(self._nexts) > 1 else Column(rows)
+
+    async def close(self) -> None:
+        """Close the iterators that can be closed."""
+        iterators, self._iterators = self._iterators, []
+        for iterator in iterators:
+            aclose: Any = getattr(iterator, "aclose", None)
+            close: Any = getattr(iterator, "close", None)
+            if aclose is not None:
+                await aclose()
+            elif close is not None:
+                close()
+
+
+class _Steps:
+    """The steps of an iterator, as coroutines."""
+
+    def __init__(self, iterator: Any) -> None:
+        self._iterator = iterator
+
+    async def next(self) -> Any:
+        try:
+            for value in self._iterator:
+                return value
+        except StopAsyncIteration as error:
+            raise no_end(error, StopAsyncIteration) from error
+        raise StopAsyncIteration
+
+
+class AsyncCore(Core):
+    """The engine of a map whose input is asynchronous.
+
+    What it adds is touched in the loop's thread alone.
+    """
+
+    is_asynchronous: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+        plan: Plan,
+        *,
+        star: bool,
+    ) -> None:
+        self._input = _Rows(iterables, star=star)
+        super().__init__(Source([()], star=star), plan)  # which says how far it is
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pump: asyncio.Task[None] | None = None
+        # Set when there may be some; None before the pump reads, and after that.
+        self._room: asyncio.Event | None = None
+        self._asked = 0
+        self._read: list[Any] = []  # rows that were not handed over yet
+
+    # For who reads.
+
+    def fill(self, *, asked: int = 0, all_of_it: bool = False) -> None:
+        """Have the pump go on; another thread than the loop's cannot."""
+        if all_of_it:
+            return
+        loop = running_loop("a map over asynchronous input can be read")
+        if self._pump is None:
+            self._start_pump(loop)
+        elif self._pump.done() and self.source.state is Input.OPEN:
+            self.source.fail(RuntimeError(_ENDED))
+        elif loop is not self._loop and not self._pump.done():
+            msg = "the input of this map is being read in another event loop"
+            raise RuntimeError(msg)
+        self._asked = asked
+        if self._room is not None:
+            self._room.set()
+
+    def _is_news(self) -> bool:
+        if self._life is Life.RUNNING and self._order.empty():
+            return self.source.state is not Input.OPEN
+        return super()._is_news()
+
+    # The pump.
+
+    def _start_pump(self, loop: asyncio.AbstractEventLoop) -> None:
+        import asyncio
+
+        self._loop, self._room = loop, asyncio.Event()
+        self._pump = loop.create_task(self._run(loop, self._room))
+
+    async def _run(self, loop: asyncio.AbstractEventLoop, room: asyncio.Event) -> None:
+        import asyncio
+
+        try:
+            while await self._has_room(room):
+                row = await self._input.next()
+                self._read.append(row)
+                if len(self._read) >= self._plan.sizes.next(None):
+                    self._hand_over()
+                elif len(self._read) == 1:
+                    loop.call_soon(self._hand_over)  # with what comes until then
+        except StopAsyncIteration:
+            self._hand_over()
+            self.source.end()
+        except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
+            self._hand_over()
+            self.source.fail(error)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            self._hand_over()  # the input has raised it, of its own accord
+            self.source.fail(error)
+        finally:
+            self._room = None  # it is not to be cancelled any more: it cleans up
+            if self.source.state is Input.OPEN:  # or the map was closed, or is over
+                self.source.fail(RuntimeError(_ENDED))
+            self._announce()
+            await self._input.close()
+
+    async def _has_room(self, room: asyncio.Event) -> bool:
+        """Wait for room in the window; False if no more is to be read."""
+        while self._life is Life.RUNNING and self.source.state is Input.OPEN:
+            size = self._plan.sizes.next(None)
+            ahead = self._ahead + len(self._read)
+            if not ahead or ahead < self._plan.window(size) + self._asked:
+                return True
+            room.clear()
+            await room.wait()
+        return False
+
+    def _hand_over(self) -> None:
+        """Start the calls of the rows that were read."""
+        rows, self._read = self._read, []
+        if self._life is not Life.RUNNING:
+            return
+        with self._reading:
+            self._start(self._input.packed(rows))
+        if self.source.state is not Input.OPEN:  # the executor takes no more
+            self._announce()
+
+    def _announce(self) -> None:
+        """Tell who waits that the input has ended."""
+        with self._arrived:
+            wakers = self._tell()
+        for waker in wakers:
+            waker()
+
+    # The end.
+
+    def finish(self, *, unread_only: bool) -> None:
+        """Start nothing: only the loop can read the input."""
+
+    def dropped(self) -> None:
+        """The iterator is gone."""
+        self.close()
+
+    def _close_source(self) -> None:
+        super()._close_source()
+        if self._loop is not None and self._pump is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._stop_pump)
+
+    def _stop_pump(self) -> None:
+        if self._room is not None and self._pump is not None:
+            self._pump.cancel()
+
+    async def closed(self) -> None:
+        """Wait until the input is closed, if that happens in this loop."""
+        import asyncio
+
+        pump = self._pump
+        if pump is None or pump is asyncio.current_task():
+            return  # it was not read, or closes the map that it feeds
+        if self._loop is asyncio.get_running_loop():
+            await asyncio.wait([pump])
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled the running task."""
+    import asyncio
+
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

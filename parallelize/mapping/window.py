@@ -1,0 +1,492 @@
+"""The engine of a map: input on one side, executor and results on the other.
+
+```
+             fill()                    executor             arrived()
+ source ── rows, at most a window ──▶ _start_rows ──▶ ... ──▶ order ──▶ take()
+   ▲         ahead of the reader      or _submit                          │
+   └───────────────── reader's thread (or the drain's) ◀─────────────────┘
+```
+
+Only the reader's thread reads the input. Results arrive in any thread.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from array import array
+from concurrent.futures import CancelledError
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from parallelize.calls.call import Begun, Rows
+from parallelize.calls.targets import AsyncTarget
+from parallelize.futures.future import Outcome
+from parallelize.futures.peek import Settled
+from parallelize.mapping.input import Input, Source, hold_futures
+from parallelize.mapping.order import AsCompleted, Chunk, InOrder, Order, Part
+from parallelize.runtime import locks
+from parallelize.runtime.blocking import call_pending, here
+from parallelize.runtime.clock import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.executors.base import Executor
+    from parallelize.futures.future import Future
+    from parallelize.mapping.chunk_size import Sizes
+    from parallelize.runtime.blocking import Worker
+    from parallelize.runtime.options import CallOptions
+
+    Row = tuple[Any, ...]
+
+_new_lock = locks.reentrant("arrived")
+_new_reading = locks.reentrant("input")
+
+
+_log = logging.getLogger("parallelize")
+
+_NO_KINDS: frozenset[type] = frozenset()
+
+
+class Plan(NamedTuple):
+    """How a map is to be run.
+
+    Attributes:
+        executor: Runs the calls.
+        fn: The function.
+        options: How each call is to be run.
+        sizes: How many rows go together.
+        least_ahead: The window, in rows; it is more when chunks are larger.
+        chunks_ahead: The window, in chunks; None if ``least_ahead`` is strict.
+        one_by_one: Whether each row is a call of its own.
+        ordered: Whether results come in the order of the input.
+    """
+
+    executor: Executor
+    fn: Callable[..., Any]
+    options: CallOptions
+    sizes: Sizes
+    least_ahead: int
+    chunks_ahead: int | None
+    one_by_one: bool
+    ordered: bool
+
+    def window(self, size: int) -> int:
+        """How many rows may be begun ahead of the reader."""
+        if self.chunks_ahead is None:
+            return self.least_ahead
+        return max(self.least_ahead, self.chunks_ahead * size)
+
+
+class Life(enum.Enum):
+    """The life of a map."""
+
+    RUNNING = "reads, starts, gives"
+    CLOSED = "the reader wants no more"
+    CANCELLED = "the executor was told to cancel"
+    FORKED = "it belongs to the parent process"
+
+
+class Core:
+    """Everything of a map but the iterator that its reader holds."""
+
+    #: Whether the input can be read in an event loop alone.
+    is_asynchronous: ClassVar[bool] = False
+
+    def __init__(self, source: Source, plan: Plan) -> None:
+        self.source = source
+        self.was_read = False
+        self.refused: Exception | None = None  # why the executor takes no more
+        self._plan = plan
+        # Each call has a copy of the context in which the map was made.
+        self._context = copy_context()
+        self._order: Order = InOrder() if plan.ordered else AsCompleted()
+        self._life = Life.RUNNING
+        self._ahead = 0  # rows begun and not given to the reader
+        self._begun = 0  # rows begun in all
+        self._chunks: dict[Chunk, None] = {}  # begun, and not all of it has come
+        self._wakers: list[Callable[[], object]] = []
+        self._make_locks()
+
+    def _make_locks(self) -> None:
+        # Held while reading input and starting its calls, so that only one thread
+        # at a time does. It is taken before _arrived, and the user's code runs
+        # under it. Reentrant for finalisers, signal handlers, and an input that
+        # reads the very map it feeds.
+        self._reading = _new_reading()
+        # Its lock guards what __init__ sets above but for the source; no other
+        # lock is taken under it. Reentrant for finalisers.
+        self._arrived = locks.Condition(_new_lock())
+
+    # For who reads.
+
+    def fill(self, *, asked: int = 0, all_of_it: bool = False) -> None:
+        """Start calls until the window is full.
+
+        Args:
+            asked: How many rows the reader waits for: they are not ahead of it.
+            all_of_it: Do without a window.
+        """
+        with self._reading:
+            while self._life is Life.RUNNING and self.source.state is Input.OPEN:
+                size = self._plan.sizes.next(self.source.left)
+                if not all_of_it and self._window_is_full(size, asked):
+                    break
+                self._start(self.source.draw(size))
+        if self._life is not Life.RUNNING:
+            self._close_source()
+
+    def _window_is_full(self, size: int, asked: int) -> bool:
+        ahead = self._ahead
+        return ahead > 0 and ahead + size > self._plan.window(size) + asked
+
+    def take(self) -> Part | None:
+        """Return the next outcomes if they are here."""
+        with self._arrived:
+            return self._order.take()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Return when there is something to take, or nothing to wait for.
+
+        Returns:
+            False if the timeout, in seconds, passed before.
+        """
+        if here.pending:
+            call_pending(self.awaited())
+        worker = here.worker
+        if worker is None:
+            return self._sleep(timeout)
+        futures = self.awaited()
+        if timeout is None:  # what is run here may take longer than a bound
+            self._help(worker, futures)
+        with self._arrived:
+            if self._is_news():
+                return True
+        with worker.away(futures):
+            return self._sleep(timeout)
+
+    def _sleep(self, timeout: float | None) -> bool:
+        with self._arrived:
+            if timeout is None:
+                return self._arrived.wait_for(self._is_news)
+            return wait_for(self._arrived, self._is_news, timeout)
+
+    def awaited(self) -> list[Future[Any]]:
+        """What has to end before something can be taken, as far as it is known."""
+        with self._arrived:
+            head = self._order.head()
+            chunks = list(self._chunks) if head is None else [head]
+            begun = [chunk.begun for chunk in chunks if chunk.begun is not None]
+        return [future for each in begun for future in each.futures()]
+
+    def _help(self, worker: Worker, futures: Sequence[Future[Any]]) -> None:
+        """Run in this thread, which is a worker's, what the map waits for."""
+        if self._order.head() is None and any(each.running() for each in futures):
+            return  # something will come without
+        for future in futures:
+            worker.help(future)
+            with self._arrived:
+                if self._is_news():
+                    return
+
+    def call_when_news(self, waker: Callable[[], object]) -> None:
+        """Call ``waker()``, in any thread, when `wait` would return."""
+        with self._arrived:
+            if not self._is_news():
+                self._wakers.append(waker)
+                return
+        waker()
+
+    def _is_news(self) -> bool:
+        if self._life is not Life.RUNNING or self._order.empty():
+            return True
+        return self._order.ready()
+
+    def is_on_loop_here(self) -> bool:
+        """Whether the calls may run on a loop of this thread, which must not wait."""
+        plan = self._plan
+        return isinstance(plan.fn, AsyncTarget) and plan.executor._loop_is_here()
+
+    def given(self, rows: int) -> None:
+        """The reader has got so many rows and asks for more."""
+        with self._arrived:
+            self._ahead -= rows
+
+    def is_over(self) -> bool:
+        """Whether nothing is left to give; raises what the map ends with."""
+        with self._arrived:
+            life, empty = self._life, self._order.empty()
+        if life is Life.CANCELLED:
+            raise CancelledError
+        if life is Life.FORKED:
+            msg = "the map was made before os.fork(), it belongs to the parent process"
+            raise RuntimeError(msg)
+        if life is Life.CLOSED:
+            return True
+        if not empty or self.source.state is Input.OPEN:
+            return False
+        if self.source.error is not None:
+            error, self.source.error = self.source.error, None
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
+        return True
+
+    # Calls go out ...
+
+    def _start(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        if self._plan.one_by_one or hold_futures(rows):
+            for row in rows:
+                self._begin((row,), partial(self._start_one, row))
+        else:
+            self._begin(rows, partial(self._start_chunk, rows))
+
+    def _begin(self, rows: Sequence[Row], start: Callable[[Chunk], Begun]) -> None:
+        if self.source.state is Input.FAILED and self.refused is not None:
+            return  # a row before this one was refused
+        with self._arrived:
+            chunk = Chunk(rows, self._begun)
+            self._begun += chunk.count
+            self._ahead += chunk.count
+            self._chunks[chunk] = None
+            self._order.begun(chunk)
+        try:
+            begun = self._context.copy().run(start, chunk)
+        except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
+            self._take_back(chunk)
+            self.refused = error
+            self.source.fail(error)
+        except BaseException:
+            self._take_back(chunk)
+            raise
+        else:
+            self._keep(chunk, begun)
+            del begun  # as in _start_one
+
+    def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> Begun:
+        def deliver(first: int, outcomes: Sequence[Any], seconds: float) -> None:
+            self._deliver(chunk, first, outcomes, seconds)
+
+        plan = self._plan
+        return plan.executor._start_rows(Rows(plan.fn, rows, plan.options, deliver))
+
+    def _start_one(self, row: Row, chunk: Chunk) -> Begun:
+        plan = self._plan
+        future = plan.executor._entry(plan.fn, row, {}, plan.options)
+        future.add_done_callback(
+            lambda done: self._deliver(chunk, 0, [Settled(done)], 0.0)
+        )
+        try:
+            return Begun(future.cancel, partial(_alone, future))
+        finally:
+            del future  # an error of a call that ran in this thread leads here
+
+    def _take_back(self, chunk: Chunk) -> None:
+        with self._arrived:
+            self._ahead -= chunk.count
+            self._begun -= chunk.count
+            self._chunks.pop(chunk, None)
+            self._order.take_back(chunk)
+
+    def _keep(self, chunk: Chunk, begun: Begun) -> None:
+        with self._arrived:
+            if chunk in self._chunks:
+                chunk.begun = begun
+                return
+        if chunk.missing:  # the map was closed meanwhile
+            begun.cancel()
+
+    # ... and outcomes come in.
+
+    def _deliver(
+        self, chunk: Chunk, first: int, outcomes: Sequence[Any], seconds: float
+    ) -> None:
+        part = _part(chunk, first, outcomes)
+        count = len(part.outcomes)
+        with self._arrived:
+            chunk.missing -= count
+            if not chunk.missing:
+                self._chunks.pop(chunk, None)
+                chunk.begun = None  # it holds the rows
+                chunk.rows = ()
+            if self._life in (Life.CLOSED, Life.FORKED):
+                return
+            if seconds > 0:
+                self._plan.sizes.measured(count, seconds)
+            self._order.arrived(part)
+            wakers = self._tell()
+        for waker in wakers:
+            waker()
+
+    def _tell(self) -> list[Callable[[], object]]:
+        if not self._is_news():
+            return []
+        self._arrived.notify_all()
+        wakers, self._wakers = self._wakers, []
+        return wakers
+
+    # The end.
+
+    def close(self) -> None:
+        """End the map: cancel what has not begun, let go of the input."""
+        self._end(Life.CLOSED)
+
+    async def closed(self) -> None:
+        """Wait for what goes on after `close`, as far as that can be waited for."""
+
+    def cancel(self) -> None:
+        """End the map for the executor: the reader gets what has come already."""
+        self._end(Life.CANCELLED)
+
+    def forget(self) -> None:
+        """In a forked child: end without touching what is the parent's."""
+        self._make_locks()
+        self._life = Life.FORKED
+        self._chunks.clear()
+        self._wakers.clear()
+
+    def finish(self, *, unread_only: bool) -> None:
+        """Start all that is left, as the executor is about to close.
+
+        Not if the user chose a ``buffersize``, or the input is known to be endless.
+        """
+        strict = self._plan.chunks_ahead is None
+        if strict or self.source.endless or (unread_only and self.was_read):
+            return
+        self.fill(all_of_it=True)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing runs and nothing is to begin; asked without any lock."""
+        if self._life is not Life.RUNNING:
+            return True
+        return not self._chunks and self.source.state is not Input.OPEN
+
+    def dropped(self) -> None:
+        """The iterator is gone."""
+        if self.was_read:
+            self.close()
+        elif self._plan.chunks_ahead is None or self.source.state is not Input.OPEN:
+            self._end(Life.CLOSED, cancel=False)
+        else:
+            self.drain()
+
+    def drain(self) -> None:
+        """Run all calls, for their effects alone, in place of a reader."""
+        try:
+            while True:
+                self.fill()
+                part = self.take()
+                if part is not None:
+                    self.given(len(part.outcomes))
+                elif self.is_over():
+                    return
+                else:
+                    self.wait(None)
+        except CancelledError:
+            return
+        except Exception:  # noqa: BLE001 - nobody else is there to be told
+            _log.exception("a map that nobody reads has failed")
+
+    def _end(self, life: Life, *, cancel: bool = True) -> None:
+        with self._arrived:
+            if self._life is not Life.RUNNING:
+                return
+            self._life = life
+            chunks, self._chunks = self._chunks, {}
+            if life is Life.CLOSED:
+                self._order = AsCompleted()  # empty: lets go of the outcomes
+            wakers = self._tell()
+        for waker in wakers:
+            waker()
+        if cancel:
+            for chunk in chunks:
+                _cancel(chunk)
+        self._close_source()
+
+    def _close_source(self) -> None:
+        # Whoever is reading just now comes by here when it has read.
+        locks.if_free(self._reading, self.source.close)
+
+
+def _alone(future: Future[Any]) -> tuple[Future[Any]]:
+    return (future,)
+
+
+class Spent:
+    """Stands for the core of a map that is over, and holds nothing of it."""
+
+    is_asynchronous: ClassVar[bool] = False
+    is_spent: ClassVar[bool] = True
+    was_read = True
+
+    def fill(self, *, asked: int = 0) -> None:
+        """Start nothing."""
+
+    def take(self) -> None:
+        """Return nothing."""
+
+    def given(self, rows: int) -> None:
+        """Count nothing."""
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for nothing."""
+        return True
+
+    def awaited(self) -> list[Future[Any]]:
+        """Return what is waited for: nothing."""
+        return []
+
+    def call_when_news(self, waker: Callable[[], object]) -> None:
+        """Call it."""
+        waker()
+
+    def is_on_loop_here(self) -> bool:
+        """Whether a loop must not be blocked: there is nothing to wait for."""
+        return False
+
+    def is_over(self) -> bool:
+        """Return True."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    async def closed(self) -> None:
+        """Wait for nothing."""
+
+    def dropped(self) -> None:
+        """Do nothing."""
+
+
+def _part(chunk: Chunk, first: int, outcomes: Sequence[Any]) -> Part:
+    """Put together what came, with the arguments of what failed."""
+    if isinstance(outcomes, array):
+        return Part(chunk, first, outcomes, _NO_KINDS)
+    if not isinstance(outcomes, list):
+        outcomes = list(outcomes)
+    kinds = set(map(type, outcomes))
+    for kind in kinds:
+        if issubclass(kind, Outcome) and not kind.succeeds:
+            _keep_failed(chunk, first, outcomes)
+            break
+    return Part(chunk, first, outcomes, kinds)
+
+
+def _keep_failed(chunk: Chunk, first: int, outcomes: Sequence[Any]) -> None:
+    """Keep the arguments of rows that have failed, for the notes of their errors."""
+    rows = chunk.rows
+    for row, outcome in enumerate(outcomes, first):
+        if issubclass(type(outcome), Outcome) and outcome.failed and row < len(rows):
+            chunk.failed[row] = rows[row]
+
+
+def _cancel(chunk: Chunk) -> None:
+    begun = chunk.begun
+    if begun is not None:
+        begun.cancel()

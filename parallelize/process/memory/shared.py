@@ -1,0 +1,438 @@
+"""Put once, read by every worker: what is large and stays as it is.
+
+```
+ share(array) ──▶ memory without a name ◀══ mapped, read-only ══ worker 1, 2, …
+      │                                             ▲
+      ▼                                             │
+   Shared ── as an argument: its number ──▶ Shared ─┘ get()
+```
+
+The buffers of the object (numpy arrays, above all) are in the system's memory
+once, however many processes read them. A handle travels as a number; the memory's
+descriptor goes to each worker ahead of the first call that has the handle.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import struct
+import sys
+import threading
+import weakref
+from types import GenericAlias
+
+from parallelize.process.memory.memfd import nameless_memory
+from parallelize.runtime import locks, native
+from parallelize.serialize import pickling
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Generic, Self, TypeVar
+
+    T = TypeVar("T")
+else:  # typing takes about as long to load as all else that a worker needs
+    Generic, T = {None: object}, None
+
+_ALIGNMENT = 64
+_NUMBER = 8  # bytes of each number at the head of the memory
+
+
+class Shared(Generic[T]):
+    """A handle on an object that was put into shared memory by `share`.
+
+    It is given to calls as an argument, and is worth `get()` there: in a process
+    the object is made, once in each worker, on top of the shared memory, so that
+    its arrays are views of it. In a thread it is the object itself.
+
+    The memory is given back when the handle and everything that was got from it
+    are gone. In the program `get()` gives the shared object, too; what was given to
+    `share` is not kept.
+    """
+
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(GenericAlias)
+
+    def __init__(self, id: int, memory: _Memory) -> None:
+        """Made by `share`."""
+        self.id: int = id
+        self._memory: _Memory | None = memory
+        self._value: Any = _NOT_MADE  # of type T, once it is made
+        self._at_end: list[Callable[[int], object]] = []
+
+    def get(self) -> T:
+        """Return the object. Its arrays are read-only, and say so on writing.
+
+        Other calls in the same process get the same object: leave it as it is.
+
+        Raises:
+            OSError: The memory did not arrive in this worker, which has no descriptor
+                left for it, or cannot be mapped.
+        """
+        if self._value is _NOT_MADE:
+            self._value = self._made()
+        value: T = self._value
+        return value
+
+    def _made(self) -> Any:
+        with _arrived:
+            _arrived.wait_for(lambda: self._memory is not None or self.id in _failed)
+            memory, why = self._memory, _failed.get(self.id)
+        if memory is None:
+            msg = f"a shared object has not arrived in this worker: {why}"
+            raise OSError(errno.EMFILE, msg) from why
+        return memory.made()
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the shared memory takes."""
+        return 0 if self._memory is None else self._memory.size
+
+    def descriptor(self) -> int:
+        """By which other processes reach the memory."""
+        if self._memory is None:
+            msg = "the shared memory has not arrived yet"
+            raise RuntimeError(msg)
+        return self._memory.fd
+
+    def when_gone(self, tell: Callable[[int], object]) -> None:
+        """Call ``tell(id)`` when the handle is collected: at any moment."""
+        self._at_end.append(tell)
+
+    def __reduce__(self) -> tuple[Callable[..., Shared[Any]], tuple[Any, ...]]:
+        noted = _notes.shared
+        if noted is not None:
+            noted.append(self)
+        elif self.id not in _received and self.id not in _inherited:
+            msg = (
+                "a Shared cannot be pickled, except as an argument of a call in one "
+                "of parallelize's process pools"
+            )
+            raise TypeError(msg)
+        if isinstance(self._memory, _Copies):
+            return _copy_of, (self.id, self._memory.content())
+        return _handle_of, (self.id,)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Shared {self.id:#x} of {self.nbytes} bytes>"
+
+    def __del__(self) -> None:
+        try:
+            for tell in self._at_end:
+                tell(self.id)
+        except Exception:  # noqa: BLE001 - modules may be gone at exit
+            pass
+
+
+_NOT_MADE = object()
+
+
+def share(obj: T) -> Shared[T]:
+    """Put an object into shared memory, once, for all workers to read.
+
+    For a large array (or a frame, a model, a dict of arrays) that many calls need:
+    as an ordinary argument each call would copy it.
+
+    Args:
+        obj: Anything that can be pickled. What pickle protocol 5 hands out as
+            buffers, as numpy, pandas and pyarrow do, is shared; the small rest is
+            unpickled once in each process.
+
+    Returns:
+        A handle, to be given to calls as an argument; they call its ``get()``.
+
+    Raises:
+        SerializationError: The object cannot be pickled.
+        MemoryError: There is not so much memory.
+        OSError: There is no descriptor left: each handle takes one.
+
+    Example:
+        >>> from parallelize import processed, share
+        >>> table = share(list(range(1000)))
+        >>> @processed
+        ... def entry(handle, number):
+        ...     return handle.get()[number]
+        >>> entry(table, 7).result()
+        7
+    """
+    parts = _pickled(obj)
+    _join_picture()
+    memory = _Memory.holding(parts) if sys.platform != "win32" else _Copies(parts)
+    shared: Shared[T] = Shared(int.from_bytes(os.urandom(8), "little"), memory)
+    _known[shared.id] = shared
+    return shared
+
+
+def _pickled(obj: object) -> Sequence[Any]:
+    from parallelize.errors import SerializationError
+
+    try:
+        return pickling.dumps_buffers(obj)
+    except Exception as error:
+        msg = f"obj cannot be shared, it cannot be pickled: {error}"
+        raise SerializationError(msg) from error
+
+
+class _Memory:
+    """Memory with the parts of a pickle, headed by where each begins and its length.
+
+    It takes one descriptor, and is mapped when its parts are asked for.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd: int = fd
+        self.size: int = os.fstat(fd).st_size
+
+    @classmethod
+    def holding(cls, parts: Sequence[Any]) -> _Memory:
+        """New memory with these parts."""
+        places = _places([memoryview(part).nbytes for part in parts])
+        try:
+            memory = cls(nameless_memory(max(sum(places[-1]), 1)))
+            pages = mmap.mmap(memory.fd, 0)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise OSError(error.errno, _no_descriptor()) from error
+            msg = f"there is no shared memory of {sum(places[-1])} bytes: {error}"
+            raise MemoryError(msg) from error
+        with pages:
+            head = [len(places), *(number for place in places for number in place)]
+            struct.pack_into(f"={len(head)}Q", pages, 0, *head)
+            with memoryview(pages) as view:
+                for (start, length), part in zip(places, parts, strict=True):
+                    view[start : start + length] = memoryview(part).cast("B")
+        return memory
+
+    def parts(self) -> list[memoryview]:
+        """The parts, read-only, where they are."""
+        view = _mapped(self.fd, self.size)
+        (count,) = struct.unpack_from("=Q", view)
+        numbers = struct.unpack_from(f"={2 * count}Q", view, _NUMBER)
+        places = zip(numbers[::2], numbers[1::2], strict=True)
+        return [view[start : start + length] for start, length in places]
+
+    def made(self) -> Any:
+        """Make the object upon the parts."""
+        return pickling.loads(self.parts())
+
+    _close = staticmethod(os.close)  # `os` may be gone at exit
+
+    def __del__(self) -> None:
+        self._close(self.fd)
+
+
+def _mapped(fd: int, size: int) -> memoryview:
+    """Map memory for reading, without a further descriptor."""
+    if sys.version_info >= (3, 13):  # before, a mapping has one of its own
+        pages = mmap.mmap(fd, size, access=mmap.ACCESS_READ, trackfd=False)
+        return memoryview(pages)
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = ctypes.c_int
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (
+        *(ctypes.c_void_p, ctypes.c_size_t, number, number, number),
+        ctypes.c_long,
+    )
+    libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+    if address == ctypes.c_void_p(-1).value:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    array = (ctypes.c_ubyte * size).from_address(address)
+    # Not at exit: there may be views.
+    weakref.finalize(array, libc.munmap, address, size).atexit = False
+    return memoryview(array).cast("B").toreadonly()
+
+
+def _no_descriptor() -> str:
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return (
+        "no descriptor is left for a shared object: each handle of share() takes one "
+        f"as long as it lives, and this process may have {most} files open. Share "
+        "several objects as one, a list or dict of them, drop handles that are not "
+        "needed, or raise the limit (ulimit -n)"
+    )
+
+
+class _Elsewhere(_Memory):
+    """Nothing here: another engine has brought the object."""
+
+    def __init__(self, make: Callable[[], Any], size: int) -> None:
+        self.made = make  # type: ignore[method-assign]
+        self.fd: int = -1
+        self.size: int = size
+
+    def __del__(self) -> None:
+        """There is nothing to close."""
+
+
+class _Copies(_Memory):
+    """The parts themselves, where no descriptor can be passed on."""
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self._parts: list[memoryview] = [memoryview(bytes(part)) for part in parts]
+        self.fd: int = -1
+        self.size: int = sum(part.nbytes for part in self._parts)
+
+    def content(self) -> list[bytes]:
+        """The parts, to be pickled."""
+        return [bytes(part) for part in self._parts]
+
+    def parts(self) -> list[memoryview]:
+        return self._parts
+
+    def __del__(self) -> None:
+        """There is nothing to close."""
+
+
+def _places(lengths: list[int]) -> list[tuple[int, int]]:
+    """Where parts of these lengths go, behind the head."""
+    places: list[tuple[int, int]] = []
+    end = _NUMBER * (1 + 2 * len(lengths))
+    for length in lengths:
+        start = -(-end // _ALIGNMENT) * _ALIGNMENT
+        places.append((start, length))
+        end = start + length
+    return places
+
+
+# -- On their way --------------------------------------------------------------------
+
+
+class _Notes(threading.local):
+    shared: list[Shared[Any]] | None = None  # those met while pickling
+
+
+_notes = _Notes()
+
+#: Handles by their numbers: of this process, and what it was sent as a worker.
+_known: weakref.WeakValueDictionary[int, Shared[Any]] = weakref.WeakValueDictionary()
+_received: dict[int, Shared[Any]] = {}
+_failed: dict[int, Exception] = {}
+_expecting = False  # whether this is a worker
+_inherited: frozenset[int] = (
+    frozenset()
+)  # what it has from the program, as a fork of it
+
+# Its lock guards `_received` in a worker; nothing is locked under it.
+_arrived = native.Condition(locks.reentrant("shares", native.RLock)())
+
+
+class noting_shared:  # noqa: N801 - reads as a function in a with statement
+    """Within the block handles may be pickled, and are noted."""
+
+    __slots__ = ("_outer",)
+
+    def __enter__(self) -> list[Shared[Any]]:
+        self._outer = _notes.shared
+        found: list[Shared[Any]] = []
+        _notes.shared = found
+        return found
+
+    def __exit__(self, *_: object) -> None:
+        _notes.shared = self._outer
+
+
+def _note(handles: Sequence[Shared[Any]]) -> None:
+    """Note handles in what is pickled now, which were pickled before."""
+    if _notes.shared is not None:
+        _notes.shared += handles
+
+
+def _join_picture() -> None:
+    """Let the script have handles among its globals."""
+    from parallelize.serialize.main.picture import world
+
+    world.noting_handles = noting_shared
+    world.note_handles = _note
+
+
+def _handle_of(id: int) -> Shared[Any]:
+    """Find a handle, or begin one whose memory is still on the way."""
+    known = _known.get(id)
+    if known is not None:
+        return known
+    with _arrived:
+        if id not in _received and not _expecting:
+            msg = "the handle of a shared object has come back after it was dropped"
+            raise LookupError(msg)
+        return _received.setdefault(id, _awaited(id))
+
+
+def _copy_of(id: int, parts: list[bytes]) -> Shared[Any]:
+    known = _known.get(id)
+    if known is not None:
+        return known
+    with _arrived:
+        if id not in _received:
+            _received[id] = Shared(id, _Copies(parts))
+        return _received[id]
+
+
+def _awaited(id: int) -> Shared[Any]:
+    handle: Shared[Any] = Shared.__new__(Shared)
+    handle.id, handle._memory, handle._value, handle._at_end = id, None, _NOT_MADE, []
+    return handle
+
+
+def stand_in(id: int, make: Callable[[], T], nbytes: int) -> Shared[T]:
+    """Where the object comes by another way: a handle that makes it when asked.
+
+    It is found by its number as long as it lives. In the program, which has the
+    object already, this is the handle of the program.
+
+    Args:
+        id: The number by which the handle travels.
+        make: Makes the object.
+        nbytes: How large it is.
+    """
+    known = _known.get(id)
+    if known is not None:
+        return known
+    handle: Shared[T] = Shared(id, _Elsewhere(make, nbytes))
+    _known[id] = handle
+    return handle
+
+
+def expect() -> None:
+    """In a worker: handles come whose memory is still on the way."""
+    global _expecting, _inherited
+    _expecting, _inherited = True, frozenset(_known)
+
+
+def adopt_none(id: int, why: Exception) -> None:
+    """In a worker: the memory of a handle will not come."""
+    with _arrived:
+        _failed[id] = why
+        _arrived.notify_all()
+
+
+def adopt(id: int, fd: int) -> None:
+    """In a worker: take the memory of a handle.
+
+    Raises:
+        OSError: It cannot be mapped.
+    """
+    memory = _Memory(fd)
+    with _arrived:
+        _received.setdefault(id, _awaited(id))._memory = memory
+        _arrived.notify_all()
+
+
+def forget(id: int) -> None:
+    """In a worker: the program has no such handle any more."""
+    with _arrived:
+        _received.pop(id, None)
+        _failed.pop(id, None)

@@ -1,0 +1,1 @@
+"""The program's side: the pool, its dispatcher, its hold on workers."""

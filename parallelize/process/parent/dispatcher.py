@@ -1,0 +1,694 @@
+"""The one thread of a pool that waits: on workers, their ends, and deadlines.
+
+It never polls. It sleeps until a socket has something to say, or until the
+nearest moment at which something is due, or until somebody rings the bell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from parallelize.futures.future import unended
+from parallelize.process.parent import logs
+from parallelize.process.parent.deadlines import TICK, Deadlines
+from parallelize.process.parent.tasks.call import CallTask
+from parallelize.process.parent.tasks.coroutine import CoroutineTask
+from parallelize.process.parent.tasks.rows import RowsTask
+from parallelize.process.parent.worker_handle import Stage, exit_code
+from parallelize.process.start.launcher import EXITED, HALTED, KILL, REFUSED, STARTED
+from parallelize.process.wire import messages
+from parallelize.process.wire.frames import MOST_PARTS, DoesNotFitError, ProtocolError
+from parallelize.process.wire.journal import TASK
+from parallelize.process.wire.spin import AWAKE, Patience
+from parallelize.process.worker import kinship
+from parallelize.runtime import command, native, raised
+from parallelize.runtime.clock import bounded, monotonic
+from parallelize.runtime.services import Service
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable, Sequence
+
+    from parallelize.futures.future import Future
+    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.tasks.call import Task
+    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.start.launcher import Event, Launcher
+    from parallelize.process.wire.frames import Frame
+
+_log = logging.getLogger("parallelize")
+
+_ABOUT_SEGMENTS = frozenset((messages.ADOPT, messages.FORGET, messages.RELEASED))
+_CALL_ENDS = frozenset((messages.DONE, messages.FAILED))
+_ABOUT_COROUTINES = frozenset(
+    (messages.ASYNC_BEGUN, messages.ASYNC_CANCELLED, messages.CANCEL_HEARD)
+)
+_ROW_ENDS = frozenset((messages.BLOCK, messages.ROW_DONE, messages.ROW_FAILED))
+
+_STREAMED = frozenset((messages.ITEMS, messages.ITEM, messages.ITEM_FAILED))
+
+#: How many parts a frame of each kind has, at the least and at the most.
+_PARTS = {
+    messages.READY: (0, 0),
+    messages.BEGAN: (0, 0),
+    messages.START_FAILED: (1, 1),
+    messages.DONE: (1, MOST_PARTS),
+    messages.FAILED: (1, 1),
+    messages.BLOCK: (1, 1),
+    messages.ROW_DONE: (1, MOST_PARTS),
+    messages.ROW_FAILED: (1, 1),
+    **dict.fromkeys(_ABOUT_COROUTINES, (1, 1)),
+    messages.ITEMS: (1, MOST_PARTS),
+    messages.ITEM: (1, MOST_PARTS),
+    messages.ITEM_FAILED: (1, 1),
+}
+
+
+class Dispatcher:
+    """Hears the workers of one pool and acts on what they say."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._service = Service("parallelize-dispatcher", self._run, self._refuse_wait)
+        self._has_failed = False
+        self._selector = selectors.DefaultSelector()
+        try:
+            self._bell, self._ring = native.socket_pair()
+        except BaseException:  # no descriptor is left
+            self._selector.close()
+            raise
+        self._bell.setblocking(False)
+        self._ring.setblocking(False)
+        self._rung = False
+        self._wait = Patience()
+        self.deadlines: Deadlines = Deadlines(pool, self._woken_elsewhere)
+        self._known: set[int] = set()  # ids of workers in the selector
+        self._writing: set[int] = set()  # ids of those waited for to take more
+        self._launcher: Launcher | None = None  # the one in the selector
+        self._selector.register(self._bell, selectors.EVENT_READ, self._bell_rang)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._service.start()
+
+    def join(self) -> None:
+        """Wait for the thread to end, unless this is the thread."""
+        self._service.join()
+
+    def is_here(self) -> bool:
+        """Whether this is the dispatcher's thread."""
+        return self._service.is_here()
+
+    def wake(self) -> None:
+        """Have the thread look at the pool; the caller holds the pool's lock."""
+        if not self._rung:
+            self._rung = True
+            with contextlib.suppress(OSError):  # full: it wakes anyway; or closed
+                self._ring.send(b"!")
+
+    def ring(self) -> None:
+        """The same from anywhere, a finaliser for one; the caller holds nothing."""
+        with contextlib.suppress(OSError):
+            self._ring.send(b"!")
+
+    def _woken_elsewhere(self) -> None:
+        if not self.is_here():
+            self.wake()
+
+    def forget(self) -> None:
+        """In a forked child: close our copies."""
+        self._service.forget()
+        self._bell.close()
+        self._ring.close()
+        self._selector.close()
+
+    # The loop.
+
+    def _run(self, service: Service) -> None:
+        try:
+            is_end = service.serve(self._turn)
+        except BaseException:  # noqa: BLE001 - nobody may be left waiting
+            with contextlib.suppress(Exception):
+                _log.exception("the dispatcher of a process pool failed")
+            self._has_failed = True
+            self._fail_everything()
+            is_end = service.call_back()
+        if is_end:
+            self._close()
+
+    def _turn(self) -> bool:
+        """Do what there is to do, when there is something; False at the end."""
+        if self._has_failed or self._pool.may_end():
+            return False
+        for key, mask in self._events():
+            key.data(mask)
+        self._do_what_is_due()
+        return True
+
+    def _refuse_wait(self, futures: Iterable[Future[Any]]) -> None:
+        """Raise where this thread is about to wait for what it would bring itself."""
+        sought = unended(futures)
+        if any(map(self._brings, sought)) or self._pool.has_any(sought):
+            msg = (
+                "the thread that brings the results of a process pool cannot wait for "
+                "a call of that pool, it would wait for ever. Log handlers, "
+                "showwarning, __del__ and what unpickles an error may run in it: let "
+                "them hand over to another thread. (Done-callbacks may wait.)"
+            )
+            raise RuntimeError(msg)
+
+    def _brings(self, future: Future[Any]) -> bool:
+        call = future._call
+        return isinstance(call, CallTask) and call.pool is self._pool
+
+    def _events(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for something to happen, at first awake if that is likely to help."""
+        seconds = self._seconds_left()
+        events = None
+        if seconds is None or seconds > AWAKE:
+            events = self._wait.look(lambda: self._selector.select(0))
+        if events is None:
+            events = self._selector.select(seconds)
+        self._wait.came()
+        return events
+
+    def _seconds_left(self) -> float | None:
+        """Seconds until something is due; None if nothing is."""
+        with self._pool.lock:
+            moments = [at for w in self._pool.workers.values() if (at := w.silent_at())]
+            if (nearest := self.deadlines.nearest()) is not None:
+                moments.append(nearest)
+        return bounded(min(moments) - monotonic()) if moments else None
+
+    def _do_what_is_due(self) -> None:
+        now = monotonic() + TICK
+        with self._pool.lock:
+            self.deadlines.do_what_is_due(now)
+            for worker in self._pool.workers.values():
+                silent_at = worker.silent_at()
+                if silent_at is not None and silent_at <= now:
+                    worker.ask_back()
+        self._pool.settle()
+
+    def _bell_rang(self, _: int) -> None:
+        with self._pool.lock:
+            self._rung = False
+            with contextlib.suppress(BlockingIOError):
+                self._bell.recv(64)
+            self._pool.tell_of_segments()
+            self._pool.tell_of_streams()
+            self._register()
+            self._pool.feed_idle()  # what Ctrl-C has kept somebody from doing
+
+    def _register(self) -> None:
+        """Wait on what is new: a server, workers, sockets that took too little."""
+        for lost in self._pool.starter.lost_launchers:
+            self._server_lost(lost)
+        self._pool.starter.lost_launchers.clear()
+        launcher = self._pool.starter.launcher
+        if launcher is not None and launcher is not self._launcher:
+            self._launcher = launcher
+            self._selector.register(
+                launcher,
+                selectors.EVENT_READ,
+                partial(self._server_spoke, launcher),
+            )
+        for worker in self._pool.workers.values():
+            if worker.id not in self._known:
+                self._known.add(worker.id)
+                self._selector.register(
+                    worker.sock, selectors.EVENT_READ, partial(self._ready, worker)
+                )
+                self._selector.register(
+                    worker.control, selectors.EVENT_READ, partial(self._answer, worker)
+                )
+            self._wait_for_room(worker)
+
+    def _unregister(self, source: socket.socket | Launcher) -> None:
+        with contextlib.suppress(KeyError, ValueError):  # it was before; it is closed
+            self._selector.unregister(source)
+
+    def _wait_for_room(self, worker: Worker) -> None:
+        if worker.stuck == (worker.id in self._writing):
+            return
+        events = selectors.EVENT_READ
+        if worker.stuck:
+            events |= selectors.EVENT_WRITE
+            self._writing.add(worker.id)
+        else:
+            self._writing.discard(worker.id)
+        with contextlib.suppress(KeyError):  # the worker closed its end
+            self._selector.modify(worker.sock, events, partial(self._ready, worker))
+
+    # What workers say.
+
+    def _ready(self, worker: Worker, mask: int) -> None:
+        if worker.stage is Stage.GONE:  # buried by an event that came before
+            return
+        if mask & selectors.EVENT_WRITE:
+            with self._pool.lock:
+                worker.flush()
+                self._wait_for_room(worker)
+        if mask & selectors.EVENT_READ:
+            self._hear(worker)
+
+    def _hear(self, worker: Worker) -> None:
+        frames = self._frames_of(worker)
+        if frames is None:
+            self._lost(worker)
+        elif frames:
+            self._absorb(worker, self._taken(worker, frames))
+            self._take_answers(worker)
+
+    def _frames_of(self, worker: Worker) -> list[Frame] | None:
+        """Read once; None if the worker will not send any more that is of use."""
+        try:
+            frames = worker.reader.read(worker.sock)
+            if frames and any(frame.kind >= messages.BIG for frame in frames):
+                frames = self._opened(worker, frames)
+        except BlockingIOError:
+            return []
+        except DoesNotFitError as error:
+            worker.blame(worker.tasks.get(error.id), error)
+            return None
+        except ProtocolError as error:
+            self._nonsense(worker, error)
+            return None
+        except OSError:
+            return None
+        return frames
+
+    def _opened(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
+        """Deliver reports, and give frames the buffers that are in segments."""
+        frames = _without_reports(worker, frames)
+        if not any(frame.kind & messages.BIG for frame in frames):
+            return frames
+        self._read_control(worker)  # the segments went ahead, over that socket
+        return self._with_views(worker, frames)
+
+    def _with_views(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
+        with self._pool.lock:
+            return [
+                worker.with_views(frame) if frame.kind & messages.BIG else frame
+                for frame in frames
+            ]
+
+    def _lost(self, worker: Worker) -> None:
+        """A worker's socket is closed: it has ended, or is of no use."""
+        self._unregister(worker.sock)
+        if not worker.supervised:
+            self._bury(worker, None)
+        elif worker.stage is not Stage.LEAVING:
+            worker.signal(KILL)
+
+    def _absorb(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> None:
+        """Settle what has ended, outside the lock."""
+        pool = self._pool
+        if self._end(worker, ends):
+            with pool.lock:
+                pool.feed(worker)
+                self._share(worker)
+        pool.settle()
+
+    def _taken(self, worker: Worker, frames: list[Frame]) -> list[tuple[Task, Frame]]:
+        """Take what a worker sent and give it more; return what has ended."""
+        pool = self._pool
+        with pool.lock:
+            worker.heard()
+            ends = self._sort(worker, frames)
+            if ends:
+                pool.starter.succeeded()
+            pool.feed(worker)
+            self._share(worker)
+            if pool.queue.coroutines:
+                pool.coroutines.spread()
+        return ends
+
+    def _end(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> bool:
+        """Tell futures what came of them; True if a task of rows is at its end."""
+        rows_ended = False
+        for task, frame in ends:
+            try:
+                if not task.is_rows:
+                    task.finish(frame)
+                elif isinstance(task, RowsTask) and task.advance(frame):
+                    self._rows_ended(worker, task)
+                    rows_ended = True
+            except ProtocolError as error:
+                self._nonsense(worker, error)
+            except Exception as error:  # noqa: BLE001 - the others must not pay for it
+                with contextlib.suppress(Exception):
+                    _log.exception("the end of %s failed", task.name())
+                task.abort(error)
+        return rows_ended
+
+    def _nonsense(self, worker: Worker, error: ProtocolError) -> None:
+        """A task wrote to its worker's socket: that worker is of no use."""
+        with contextlib.suppress(Exception):
+            _log.info("worker %s is killed, it sent nonsense: %s", worker.pid, error)
+        worker.fault = f"what it sent is no message of a worker: {error}"
+        worker.kill()
+
+    def _sort(self, worker: Worker, frames: list[Frame]) -> list[tuple[Task, Frame]]:
+        ends: list[tuple[Task, Frame]] = []
+        for frame in frames:
+            try:
+                task = self._task_of(worker, frame)
+            except ProtocolError as error:
+                self._nonsense(worker, error)
+                break
+            if task is not None:
+                ends.append((task, frame))
+        return ends
+
+    def _task_of(self, worker: Worker, frame: Frame) -> Task | None:
+        """The task that a frame ends (rows of); None if it is about none."""
+        kind, task = frame.kind, worker.tasks.get(frame.id)
+        if task is None or not frame.parts:
+            self._about_none(worker, frame)
+            return None
+        if kind in _CALL_ENDS and not task.is_rows:
+            self._pool.queue.learn(task.key, frame.micros / 1e6, 1)
+            worker.release(task)
+            return task
+        if kind in _ROW_ENDS and task.is_rows:
+            return task
+        if kind in _ABOUT_COROUTINES and isinstance(task, CoroutineTask):
+            return self._pool.coroutines.told(worker, task, frame)
+        if kind in _STREAMED and task.is_stream:
+            return task
+        self._about_none(worker, frame)
+        return None
+
+    def _about_none(self, worker: Worker, frame: Frame) -> None:
+        least, most = _PARTS.get(frame.kind, (1, 0))
+        if not least <= len(frame.parts) <= most:
+            msg = f"a frame of kind {frame.kind} with {len(frame.parts)} parts"
+            raise ProtocolError(msg)
+        task = worker.tasks.get(frame.id)
+        if task is not None and frame.kind == messages.BEGAN:
+            task.began(frame.extra)
+        elif worker.stage is Stage.STARTING and frame.kind == messages.READY:
+            worker.stage = Stage.SERVING
+        elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
+            worker.reason = messages.decode_failure(bytes(frame.parts[0]))
+            self._pool.hurry(worker)
+        elif not 0 < frame.id <= self._pool.last_id:  # else it has ended before
+            msg = f"a frame of kind {frame.kind} of a task that it does not have"
+            raise ProtocolError(msg)
+
+    def _rows_ended(self, worker: Worker, task: RowsTask) -> None:
+        with self._pool.lock:
+            if task.id in worker.tasks:
+                worker.release(task)
+        task.ended()
+
+    def _share(self, worker: Worker) -> None:
+        """If a worker has nothing to do, ask the fullest one to give some back."""
+        if worker.tasks or len(self._pool.queue):
+            return
+        others = [w for w in self._pool.workers.values() if w.silent_at() is not None]
+        if others:
+            max(others, key=lambda each: each.load).ask_back()
+
+    def _answer(self, worker: Worker, _: int) -> None:
+        """A worker gives back what it has not begun, or speaks of segments."""
+        if worker.stage is Stage.GONE:
+            return
+        self._read_control(worker)
+        self._take_answers(worker)
+
+    def _read_control(self, worker: Worker) -> None:
+        reader = worker.control_reader
+        try:
+            while (frames := reader.read(worker.control)) is not None:
+                for frame in frames:
+                    self._told(worker, frame)
+        except BlockingIOError:
+            return
+        except ProtocolError as error:
+            self._nonsense(worker, error)
+        except OSError:  # it has ended
+            pass
+        self._unregister(worker.control)
+
+    def _told(self, worker: Worker, frame: Frame) -> None:
+        if frame.kind == messages.SHOWN:
+            with self._pool.lock:
+                worker.shown(frame)
+            return
+        if frame.kind == messages.ASK:
+            self._answer_question(worker, frame.id)
+            return
+        if frame.kind == messages.FAULT and len(frame.parts) == 1:
+            worker.fault = bytes(frame.parts[0]).decode(errors="replace")
+            return
+        if frame.kind not in _ABOUT_SEGMENTS:
+            worker.answers.append(_given_back_in(frame))
+            return
+        with self._pool.lock:
+            worker.adopt(frame)
+            self._pool.tell_of_segments()
+
+    def _answer_question(self, worker: Worker, question: int) -> None:
+        """Give a worker what multiprocessing needs there, see `kinship`."""
+        parts: list[bytes] = []
+        tracker: kinship.Tracker | None = None
+        try:  # without the lock: to load and to start something takes a while
+            if question == kinship.KEY:
+                parts = [kinship.key()]
+            else:
+                tracker = kinship.Tracker()
+                tracker.descriptor()
+        except Exception:  # noqa: BLE001 - whatever it is, it is not about the pool
+            tracker = None  # the worker does without
+            _log.exception("a worker cannot have what multiprocessing needs")
+        with self._pool.lock:
+            worker.tell(messages.ANSWER, question, lent=tracker, parts=parts)
+            self._pool.pay_later(worker)
+
+    def _take_answers(self, worker: Worker) -> None:
+        while worker.answers:
+            self._given_back(worker, *worker.answers.popleft())
+
+    def _given_back(
+        self, worker: Worker, rows_id: int, rows: int, ids: Sequence[int]
+    ) -> None:
+        pool = self._pool
+        for task in worker.tasks.values():
+            task.was_flushed()
+        self._hear(worker)  # what it sent before it answered
+        with pool.lock:
+            returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]
+            for task in returned:
+                worker.release(task)
+                worker.gave_back(task)
+                worker.begun -= task.size
+            split = worker.tasks.get(rows_id)
+            if isinstance(split, RowsTask):
+                worker.begun -= pool.split_off(split, rows)
+            pool.hand_on(returned)
+            pool.feed_idle()
+            if worker.tasks:
+                # Nothing more for one that is busy: it has just given back what it
+                # could not come to. It is asked for what was on its way meanwhile.
+                worker.ask_again()
+            else:
+                pool.feed(worker)
+        pool.settle()
+        if isinstance(split, RowsTask) and split.done >= split.size:
+            self._rows_ended(worker, split)
+            with pool.lock:
+                pool.feed(worker)
+
+    # What the server says.
+
+    def _server_spoke(self, launcher: Launcher, _: int) -> None:
+        try:
+            events = launcher.events()
+        except BlockingIOError:
+            return
+        except OSError:
+            events = None
+        if events is None:
+            self._server_lost(launcher)
+            return
+        for event in events:
+            self._happened(event)
+
+    def _happened(self, event: Event) -> None:
+        with self._pool.lock:  # it may be entered in the table just now
+            worker = self._pool.workers.get(event.id)
+        if worker is None:
+            return
+        if event.kind == STARTED:
+            worker.pid = event.value
+        elif event.kind == HALTED:
+            with self._pool.lock:
+                worker.halted()
+        elif event.kind == EXITED:
+            self._bury(worker, event.value)
+        elif event.kind == REFUSED:
+            worker.reason = OSError(event.value, os.strerror(event.value))
+            self._bury(worker, None)
+
+    def _server_lost(self, launcher: Launcher) -> None:
+        """The server was killed: the next worker gets a new one."""
+        pool = self._pool
+        if launcher is self._launcher:
+            self._unregister(launcher)
+            self._launcher = None
+        with pool.lock:
+            if pool.starter.launcher is launcher:
+                pool.starter.launcher = None
+            workers = [w for w in pool.workers.values() if w.is_from(launcher)]
+        launcher.close()
+        for worker in workers:
+            if worker.orphan():
+                worker.reason = _without_server(pool.settings.method)
+                program = (
+                    command.executable() if pool.settings.method != "fork" else "a fork"
+                )
+                why = f"the process that was to start it, {program}, has ended"
+                worker.reason = ChildProcessError(why)
+                self._bury(worker, None)
+
+    # The end of a worker.
+
+    def _bury(self, worker: Worker, status: int | None) -> None:
+        """A worker has ended: settle what it ran, hand on what it had not begun."""
+        pool = self._pool
+        for sock in (worker.sock, worker.control):
+            self._unregister(sock)
+        self._read_control(worker)
+        frames = self._last_frames(worker)
+        with pool.lock:
+            ends = self._sort(worker, frames)
+            last_stage, worker.stage = worker.stage, Stage.GONE
+            del pool.workers[worker.id]
+            self._known.discard(worker.id)
+            self._writing.discard(worker.id)
+            self.deadlines.forget(worker)
+            if worker in pool.idle:
+                pool.idle.remove(worker)
+        self._end(worker, ends)
+        blamed = self._settle(worker, status)
+        useless = last_stage is Stage.STARTING or not worker.page.words[TASK]
+        worker.close()
+        if last_stage is Stage.SERVING and not blamed and not worker.was_killed:
+            _log_death(worker, status)
+        with pool.lock:
+            # One that has begun no call was no good either, whatever it said.
+            if useless and last_stage is not Stage.LEAVING:
+                starting = last_stage is Stage.STARTING
+                initializing = starting and self._initializes(worker)
+                pool.start_failed(_reason(worker, status), initializing=initializing)
+            pool.feed_idle()
+        pool.settle()
+
+    def _initializes(self, worker: Worker) -> bool:
+        """Whether a worker that has not served had come to the initializer."""
+        return self._pool.settings.initializer is not None and worker.pid is not None
+
+    def _last_frames(self, worker: Worker) -> list[Frame]:
+        frames = _without_reports(worker, worker.last_frames())
+        with contextlib.suppress(ProtocolError):
+            return self._with_views(worker, frames)
+        return frames
+
+    def _settle(self, worker: Worker, status: int | None) -> bool:
+        """Fail the call that was running, hand on the rest; True if one was running."""
+        running = worker.page.words[TASK]
+        if running > self._pool.last_id:  # the task wrote where it had no business
+            running = next(iter(worker.tasks), 0)
+        blamed = False
+        rest: list[Task] = []
+        for id, task in list(worker.tasks.items()):
+            with self._pool.lock:
+                worker.release(task)
+            if id == running or task.has_begun:
+                blamed = self._settle_running(worker, task, status)
+                if isinstance(task, CallTask):
+                    continue
+            if isinstance(task, RowsTask) and task.done >= task.size:
+                task.ended()
+            else:
+                rest.append(task)
+        with self._pool.lock:
+            self._pool.hand_on(rest)
+        return blamed
+
+    def _settle_running(self, worker: Worker, task: Task, status: int | None) -> bool:
+        if isinstance(task, RowsTask):
+            task.recover(*worker.page.journal())
+            row = worker.page.running()
+            return task.condemn(row, worker.error_for(task.call_at(row), status))
+        error = worker.error_for(task, status)
+        if task.may_retry(error):
+            self._pool.retry(task)
+        else:
+            task.abort(error)
+        return True
+
+    # The end.
+
+    def _fail_everything(self) -> None:
+        pool = self._pool
+        with pool.lock:
+            tasks = pool._take_waiting()
+            for worker in pool.workers.values():
+                tasks += worker.tasks.values()
+                worker.kill()
+                worker.close()
+            pool.workers.clear()
+        for task in tasks:
+            task.abort(RuntimeError("the process pool failed; see the log"))
+
+    def _close(self) -> None:
+        self._pool.closed()
+        self.forget()
+
+
+def _without_reports(worker: Worker, frames: list[Frame]) -> list[Frame]:
+    """Deliver what workers report, before what their calls came to; give the rest."""
+    reports = [frame for frame in frames if frame.kind == messages.REPORT]
+    if not reports:
+        return frames
+    logs.deliver(reports, worker.pid)
+    return [frame for frame in frames if frame.kind != messages.REPORT]
+
+
+def _given_back_in(frame: Frame) -> tuple[int, int, Sequence[int]]:
+    if frame.kind != messages.GIVEN_BACK or len(frame.parts) != 1:
+        msg = f"a frame of kind {frame.kind} over the control socket"
+        raise ProtocolError(msg)
+    return messages.decode_given_back(frame.parts[0])
+
+
+def _log_death(worker: Worker, status: int | None) -> None:
+    from parallelize.errors.worker import end_text
+
+    text = "worker %s died while it ran no call, another takes its place: %s"
+    with contextlib.suppress(Exception):  # a handler's, or of a clock of a test
+        _log.warning(text, worker.pid, end_text(exit_code(status), worker.fault))
+
+
+def _without_server(method: str) -> ChildProcessError:
+    program = "a fork of the program" if method == "fork" else command.executable()
+    return ChildProcessError(f"the process that was to start it, {program}, has ended")
+
+
+def _reason(worker: Worker, status: int | None) -> str:
+    if worker.reason is not None:
+        return raised.summary_of(worker.reason)
+    if worker.fault is not None:
+        return f"it ended by an error of its own:\n{worker.fault}"
+    code = exit_code(status)
+    if code is None:
+        return "it was gone at once"
+    return f"it ended while it started, with exit code {code}"

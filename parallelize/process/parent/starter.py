@@ -1,0 +1,250 @@
+"""How a pool gets its workers: from one server, and what each is told first.
+
+A worker that cannot start is tried again a few times. After that nothing more is
+started for a while, or if no worker serves, the waiting calls fail with the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+from typing import TYPE_CHECKING, Any
+
+from parallelize.errors import SerializationError
+from parallelize.process.memory.segments import MOST_KEPT, MOST_SEGMENTS
+from parallelize.process.memory.shared import noting_shared
+from parallelize.process.parent import logs
+from parallelize.process.parent.worker_handle import Worker
+from parallelize.process.start import launcher as launch
+from parallelize.process.wire import interpreter_state, messages
+from parallelize.process.wire.frames import pack
+from parallelize.process.wire.inheritance import Inheritance
+from parallelize.process.worker import bootstrap
+from parallelize.runtime.clock import monotonic
+from parallelize.serialize import pickling
+from parallelize.serialize.changes import patches as main_patches
+from parallelize.serialize.main.picture import world
+from parallelize.serialize.reducers import origins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from parallelize.process.memory.shared import Shared
+    from parallelize.process.parent.segment_ledger import Lending
+    from parallelize.process.start.config import Settings
+    from parallelize.process.wire.frames import Part
+    from parallelize.process.worker.kinship import Names
+    from parallelize.serialize.main.picture import Holder
+
+#: How often in a row a worker may fail to start before waiting calls fail.
+MOST_FAILURES = 3
+
+#: Seconds in which no worker is started after that, while others serve.
+PAUSE = 10.0
+
+_PROCESS_NAMES = {"forkserver": "ForkServer", "spawn": "Spawn", "fork": "Fork"}
+
+
+class Starter:
+    """Starts the workers of one pool; the pool's lock guards it.
+
+    Attributes:
+        launcher: Where the next worker comes from; None before the first one, unless
+            it was started early.
+        lost_launchers: Those that are of no use any more; the dispatcher closes them.
+    """
+
+    def __init__(self, settings: Settings, lending: Lending) -> None:
+        self.launcher: launch.Launcher | None = None
+        self.lost_launchers: list[launch.Launcher] = []
+        self._settings = settings
+        self._lending = lending
+        self._failures = 0
+        self._none_before = 0.0
+        self._inheritance = Inheritance()
+        self._is_prepared = False
+        self._initializer: list[Part] = []  # it and its arguments, pickled
+        self._shares: Sequence[Shared[Any]] = ()  # among the arguments
+        self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
+        self._last_worker = 0
+        self._decimal_context: object = None  # of the thread of the first call
+        self._patches: list[tuple[str, str, list[Part]]] = []
+        self._copied: dict[str, Holder] | None = None  # the names that a fork has
+        origins.workers_have(sys.path)  # before the first call is pickled
+
+    def prepare(self) -> None:
+        """Note what workers are told; called before the first is started.
+
+        One thread calls it at a time, without the pool's lock, for the user's code is
+        called. Nothing is done when it has been.
+
+        Raises:
+            SerializationError: The initializer or its arguments cannot be pickled.
+        """
+        if self._is_prepared:
+            return
+        from parallelize.runtime.cpus import cpu_count
+
+        if self._settings.method != "fork":  # a copy has all of that
+            self._decimal_context = interpreter_state.own_decimal_context()
+            self._patches = list(_encoded_patches())
+        self._initializer = self._encoded_initializer()
+        self._threads_each = max(1, cpu_count() // self._settings.max_workers)
+        self._is_prepared = True
+
+    def _encoded_initializer(self) -> list[Part]:
+        initializer, initargs = self._settings.initializer, self._settings.initargs
+        if initializer is None or self._settings.method == "fork":
+            return []
+        try:
+            with noting_shared() as self._shares:
+                encoded = pickling.encode_function(initializer)
+                return [encoded, *self._inheritance.dumps(initargs)]
+        except Exception as error:
+            from parallelize.serialize import diagnose
+
+            found = diagnose.in_call(initializer, initargs, {})[1].text()
+            msg = f"initializer and initargs cannot be pickled: {error}: {found}"
+            raise SerializationError(msg) from error
+
+    # Starting one.
+
+    def new_worker(self) -> Worker:
+        """Start a worker and tell it how it is to be."""
+        worker = self._bare_worker()
+        worker.hand(self._shares)
+        worker.write(self._start_frame(worker))
+        return worker
+
+    def _bare_worker(self) -> Worker:
+        self._last_worker += 1
+        if self.launcher is not None:
+            try:
+                return self._worker_from(self.launcher)
+            except ConnectionError:  # the server is gone; the dispatcher closes it
+                self.lost_launchers.append(self.launcher)
+        return self._worker_from(self.start_server())
+
+    def _worker_from(self, launcher: launch.Launcher) -> Worker:
+        fds, copied = self._inheritance.fds, self._copied
+        return Worker(self._last_worker, launcher, fds, self._lending, copied)
+
+    def start_server(self) -> launch.Launcher:
+        """Start what the next workers come from."""
+        settings = self._settings
+        if settings.method == "fork":
+            self._copied = world.copied()
+        if settings.method == "fork" and settings.initializer is not None:
+            inherited = settings.initializer, settings.initargs
+            self.launcher = launch.launcher(settings.method, inherited)
+        else:
+            self.launcher = launch.launcher(settings.method)
+        return self.launcher
+
+    def _start_frame(self, worker: Worker) -> list[Part]:
+        origins.workers_have(sys.path)
+        settings = {
+            "path": sys.path,
+            "argv": getattr(sys, "argv", []),  # a host of Python may set none
+            "bootstrap": bootstrap.replaced(),
+            "copy": self._settings.method == "fork",
+            "folder": (os.getpid(), _folder()),
+            "names": self._process_names(worker),
+            "state": None if self._settings.method == "fork" else self._state(),
+            "patches": self._patches,
+            "initializer": self._initializer or None,
+            "threads": self._threads_each,
+            "segments": max(2, MOST_SEGMENTS // self._settings.max_workers),
+            "kept": MOST_KEPT // self._settings.max_workers,
+            "reports": logs.settings(self._name_of(worker)),
+        }
+        return pack(messages.START, 0, [pickle.dumps(settings, 5)])
+
+    def _state(self) -> interpreter_state.State:
+        return interpreter_state.take(self._decimal_context)
+
+    def _process_names(self, worker: Worker) -> Names:
+        """What multiprocessing in the worker is to say of it and of its parent."""
+        name, pid = self._name_of(worker), os.getpid()
+        process = sys.modules.get("multiprocessing.process")
+        if process is None or not hasattr(process, "current_process"):
+            # Not loaded, or half so by another thread.
+            return name, (worker.id,), None, "MainProcess", pid
+        parent = process.current_process()
+        identity = *parent._identity, worker.id
+        return name, identity, bytes(parent.authkey), parent.name, pid
+
+    def _name_of(self, worker: Worker) -> str:
+        """What a worker is called, as multiprocessing calls its own."""
+        return f"{_PROCESS_NAMES[self._settings.method]}Process-{worker.id}"
+
+    # Failing to.
+
+    def may_start(self, *, others_serve: bool) -> bool:
+        """Whether to start one now, or to leave it to those that serve."""
+        return monotonic() >= self._none_before or not others_serve
+
+    def succeeded(self) -> None:
+        """A worker has served: failures before that do not count."""
+        self._failures = 0
+
+    def gives_up(self, *, others_serve: bool) -> bool:
+        """Note a failure; return True if the calls that wait are to fail of it."""
+        self._failures += 1
+        if self._failures < MOST_FAILURES:
+            return False
+        self._failures = 0
+        if others_serve:
+            self._none_before = monotonic() + PAUSE
+        return not others_serve
+
+    def drop_server(self) -> None:
+        """Let the next worker come from a new server.
+
+        This one may have been started under limits that do not hold any more.
+        """
+        if self.launcher is not None:
+            self.lost_launchers.append(self.launcher)
+            self.launcher = None
+
+    # The end.
+
+    def close_servers(self) -> None:
+        """Close every server; its workers end, if there are any."""
+        for each in self._servers():
+            each.close()
+        self.launcher = None
+        self.lost_launchers.clear()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.close_servers()
+        self._inheritance.close()
+
+    def forget(self) -> None:
+        """In a forked child: the servers are the parent's."""
+        for each in self._servers():
+            each.forget()
+        self._inheritance.close()
+
+    def _servers(self) -> list[launch.Launcher]:
+        every = (self.launcher, *self.lost_launchers)
+        return [each for each in every if each is not None]
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return None
+
+
+def _encoded_patches() -> Iterator[tuple[str, str, list[Part]]]:
+    """What the script has set in other modules; what cannot be pickled stays away."""
+    patches = main_patches.take(world.space())
+    with contextlib.suppress(Exception):  # of the user's own containers
+        for module, name, value in patches:
+            with contextlib.suppress(Exception):
+                yield module, name, pickling.dumps(value)

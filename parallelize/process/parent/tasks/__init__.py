@@ -1,0 +1,1 @@
+"""What waits for a worker or runs in one, by kinds."""

@@ -1,0 +1,103 @@
+"""Single calls that wait one behind the other, sent to a worker as rows.
+
+A thousand short calls of one function cost the same as a map of a thousand rows,
+if they can travel alike: nothing but plain arguments, of one number, and no
+deadline, retry or limit of their own. Each keeps its future, and can be killed by
+itself.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from parallelize.futures.future import Failure, Outcome
+from parallelize.process.parent.tasks.call import CallTask, PickledFailure, Task
+from parallelize.process.parent.tasks.rows import RowsTask
+from parallelize.runtime.raised import is_a
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parallelize.futures.future import Future
+    from parallelize.process.parent.pool import Pool
+    from parallelize.serialize.main.picture import Needs
+
+
+class Bundle(RowsTask):
+    """Calls as rows: row ``n`` is the call ``n`` behind the first."""
+
+    key: bytes
+    size: int
+    done: int
+    needs: Needs | None
+
+    def __init__(self, pool: Pool, calls: list[CallTask]) -> None:
+        first = calls[0]
+        Task.__init__(self, pool, first.fn, first.options)
+        self.key = first.key
+        self.needs = first.needs
+        self._arity: int = len(first.simple or ())
+        self._calls = calls
+        self._stop = []
+        self._renumber()
+
+    def _renumber(self) -> None:
+        rows = [call.simple or () for call in self._calls]
+        self._rows = list(chain.from_iterable(rows))
+        self._first = self.done = 0
+        self.size = len(self._calls)
+        for call in self._calls:
+            call.bundle = self
+
+    def begin(self) -> bool:
+        left = self._calls[self._first + self.done : self._first + self.size]
+        self._calls = [call for call in left if call.begin()]
+        self._renumber()
+        return bool(self._calls)
+
+    def _part(self, start: int, stop: int) -> RowsTask:
+        return Bundle(self.pool, self._calls[self._first + start : self._first + stop])
+
+    def _deliver(self, first: int, outcomes: Sequence[Any], seconds: float) -> None:
+        calls = self._calls[first : first + len(outcomes)]
+        for call, outcome in zip(calls, outcomes, strict=True):
+            call.bundle = None
+            _end(call.future, outcome)
+
+    def call_at(self, row: int) -> Task:
+        row += self._first
+        return self._calls[row] if row < len(self._calls) else self
+
+    def is_of(self, calls: Sequence[Task]) -> bool:
+        """Whether it was made of these."""
+        return bool(self._calls) and self._calls[0] in calls
+
+    def row_of(self, call: CallTask) -> int:
+        """Where a call stands."""
+        return self._calls.index(call) - self._first
+
+    def ended(self) -> None:
+        """Need nothing: the end of each call tells its limit, if there is one."""
+
+    def futures(self) -> Sequence[Future[Any]]:
+        return [call.future for call in self._calls]
+
+    def disown(self) -> None:
+        """In a forked child: the calls are the parent's."""
+        for call in self._calls:
+            call.future.disown()
+
+
+def _end(future: Future[Any], outcome: Any) -> None:
+    if not isinstance(outcome, Outcome):
+        future.set_value(outcome)
+    elif isinstance(outcome, Failure) and is_a(outcome.error, CancelledError):
+        future.withdraw()
+    else:
+        failed = isinstance(outcome, (Failure, PickledFailure))
+        future.set_outcome(outcome, failed=failed)
+
+
+__all__ = ("Bundle",)

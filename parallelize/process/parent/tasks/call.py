@@ -1,0 +1,519 @@
+"""The parent's side of a task, and of one that is a single call, on the way.
+
+A task keeps what it needs to be sent again, as bytes: after the death of its
+worker, or for a retry, exactly what was passed at the call travels once more.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize.calls.call import Call, name_of
+from parallelize.errors import SerializationError, TaskKilled
+from parallelize.futures.future import Failure, Future, Outcome
+from parallelize.futures.peek import look_at, name_failure
+from parallelize.process.memory.segments import Placed
+from parallelize.process.memory.shared import noting_shared
+from parallelize.process.parent.tasks.queue import CALLS
+from parallelize.process.wire import held, messages
+from parallelize.process.wire.frames import ProtocolError, pack
+from parallelize.process.wire.journal import TASK
+from parallelize.runtime import raised
+from parallelize.runtime.locks import is_interrupt
+from parallelize.serialize import pickling
+from parallelize.serialize.main.picture import noting
+from parallelize.serialize.reducers import reductions
+from parallelize.serialize.reducers.placeholders import leaving_gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.process.memory.shared import Shared
+    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.tasks.batch import Bundle
+    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.wire.frames import Frame, Part
+    from parallelize.runtime.options import CallOptions
+    from parallelize.serialize.main.picture import Needs
+
+
+class Task(Call):
+    """A call, or rows of calls, as the pool sees it.
+
+    Attributes:
+        id: What its frames carry; unique in the pool.
+        key: The encoded function, under which its duration is remembered.
+        size: How many calls it is.
+        cost: Seconds it is expected to take; 0 where nothing is known.
+        attempts: How often it was begun and failed.
+        worker: Where it was sent, while it is there.
+        placed: Where its large buffers are, if they are in a segment.
+        shares: Handles of shared memory that it needs.
+        needs: What it needs of the script's `__main__`.
+        has_begun: Its worker has said that it has begun; only coroutines are told of.
+    """
+
+    is_rows: ClassVar[bool] = False
+    is_stream: ClassVar[bool] = False
+    lane: ClassVar[int] = CALLS
+
+    # Defaults live in the class: most tasks never change most of them.
+    waits_for: Sequence[Future[Any]] = ()
+    id: int = 0
+    size: int = 1
+    cost: float = 0.0
+    attempts: int = 0
+    worker: Worker | None = None
+    placed: Placed | None = None
+    shares: Sequence[Shared[Any]] = ()
+    needs: Needs | None = None
+    has_begun: bool = False
+
+    def __init__(
+        self, pool: Pool, fn: Callable[..., Any], options: CallOptions
+    ) -> None:
+        self.pool: Pool = pool
+        self.fn: Callable[..., Any] = fn
+        self.options: CallOptions = options
+        self.key: bytes = b""
+
+    def start(self) -> None:
+        """Put the task into the pool's queue."""
+        self.pool.enqueue(self)
+
+    def name(self) -> str:
+        """What errors call the task."""
+        return name_of(self.fn, self.options)
+
+    def may_retry(self, error: BaseException) -> bool:
+        """Whether it is to be started again after an error.
+
+        It always is after the death of its worker, never after `Future.kill`.
+        """
+        return self._has_attempts() and self._is_reason(error)
+
+    def may_retry_after(self, failure: PickledFailure) -> bool:
+        """The same after an error that has come from a worker.
+
+        One that stands for an error that cannot travel counts as that, too.
+        """
+        if not self.options.retries or not self._has_attempts():
+            return False
+        kind = failure.kind()
+        if kind is not None and issubclass(kind, self.options.retry_on):
+            return True
+        return self._is_reason(failure.error())
+
+    def _has_attempts(self) -> bool:
+        if self.attempts >= self.options.retries or self.pool.is_stopping:
+            return False
+        return self.is_wanted()
+
+    def _is_reason(self, error: BaseException) -> bool:
+        if raised.is_a(error, TaskKilled):
+            return False
+        return _is_death(error) or raised.is_a(error, self.options.retry_on)
+
+    def is_wanted(self) -> bool:
+        """Whether anybody wants another attempt of it."""
+        return True
+
+    def end_retries(self) -> None:
+        """Start no further attempt of what runs; rows hear of that from their map."""
+
+    @property
+    def left(self) -> int:
+        """How many calls of it have not ended."""
+        return self.size
+
+    def futures(self) -> Sequence[Future[Any]]:
+        """What ends with it."""
+        return ()
+
+    # What the two kinds do differently.
+
+    def begin(self) -> bool:
+        """Mark it as on its way; False if it was cancelled and must not run."""
+        raise NotImplementedError
+
+    def buffers(self, *, inline: bool = False) -> list[Part]:
+        """The frame that is sent to a worker.
+
+        Args:
+            inline: Whether it carries buffers itself that are in a segment.
+        """
+        raise NotImplementedError
+
+    def abort(self, error: BaseException) -> None:
+        """Fail all of it that has not ended."""
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        """Cancel it before it begins."""
+        raise NotImplementedError
+
+    def finish(self, frame: Frame) -> None:
+        """End with the answer of the worker, unless it is to be tried again."""
+        raise NotImplementedError
+
+    def was_flushed(self) -> None:
+        """Note that the worker has sent all there was, as it was asked."""
+
+    def began(self, moment: int) -> None:
+        """Take when its worker began it, if that was asked for."""
+
+    def came_back(self) -> None:
+        """Note that its worker has it no longer; only coroutines are told."""
+
+    def ended(self) -> None:
+        """Note that nothing of it is left to run."""
+
+    def cancel(self) -> None:
+        """Let nothing of it begin that has not begun."""
+        raise NotImplementedError
+
+
+class CallTask(Task):
+    """One call.
+
+    Attributes:
+        timed: What the pool wants to know besides, see `messages`.
+        given_up: It was killed before it began; it must not begin.
+        simple: Its arguments, if they are plain values: these are their own snapshot,
+            and are pickled when they are sent.
+        bundle: The calls with which it was sent, if it was not sent alone.
+        message: The kind of its frame.
+    """
+
+    message: ClassVar[int] = messages.CALL
+
+    key: bytes
+    timed: int = 0
+    waits_for: Sequence[Future[Any]] = ()
+    placed: Placed | None = None
+    shares: Sequence[Shared[Any]] = ()
+    given_up: bool = False
+    simple: tuple[Any, ...] | None = None
+    bundle: Bundle | None = None
+    _values: Sequence[Part] = ()
+
+    def __init__(
+        self,
+        pool: Pool,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> None:
+        super().__init__(pool, fn, options)
+        self.future: Future[Any] = self._new_future()
+        try:
+            self._encode(args, kwargs)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            self._refuse(error, args, kwargs)
+
+    def _new_future(self) -> Future[Any]:
+        return Future()
+
+    def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        fn: Any = self.fn  # a method has more than a callable
+        if type(fn) is MethodType:
+            # By name a method is found on its class; the instance is an argument.
+            fn, args = fn.__func__, (fn.__self__, *args)
+        known = pickling.known_function(fn)
+        if known is not None and pickling.are_simple(args, kwargs):
+            self.key, self.needs = known
+            self.simple = args
+        else:
+            self._encode_any(fn, args, kwargs)
+
+    def _encode_any(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        if self.options.retries:
+            with reductions.refusing(_NOT_AGAIN):
+                self._encode_all(fn, args, kwargs)
+        else:
+            self._encode_all(fn, args, kwargs)
+
+    def _encode_all(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        with leaving_gaps() as futures, noting_shared() as shares, noting() as noted:
+            self.key = pickling.encode_function(fn)
+            sent = args
+            if futures:  # the function's bytes serve many calls, and can have no gap
+                futures.clear()
+                self.key, sent = held.by_argument(fn), (fn, *args)
+            self._parts = pickling.dumps_arguments(sent, kwargs, self._place)
+        self.needs = noted.needs()
+        if futures:
+            own = args[1:] if type(self.fn) is MethodType else args
+            self.waits_for = held.waited_for(futures, own, kwargs)
+        if shares:
+            self.shares = shares
+        last = self._parts[-1]
+        if type(last) is Placed:
+            self.placed = last
+            segment = last.segment
+            self.future.add_done_callback(
+                lambda _: self.pool.lending.segments.let_go(segment)
+            )
+
+    def _place(self, buffers: Sequence[memoryview]) -> Placed | None:
+        # For a retry what was passed is needed once more, as it was.
+        return self.pool.place(buffers, copied=self.options.retries > 0)
+
+    def _refuse(
+        self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.future.set_exception(refusal(self.fn, self.name(), args, kwargs, error))
+        name_failure(self.future, self.fn, self.options)
+
+    def _refuse_values(self, error: BaseException, values: Sequence[Any]) -> None:
+        from parallelize.serialize import diagnose
+
+        text = f"the arguments of {self.name()} cannot be pickled: {_summary(error)}"
+        with noting_shared():
+            found = diagnose.in_values(values).text()
+        self.future.set_exception(_caused(f"{text}: {found}", error))
+        name_failure(self.future, self.fn, self.options)
+
+    def start(self) -> None:
+        """Put the task into the pool's queue, with the values it waited for."""
+        if self.future.done():
+            return
+        if self.waits_for:
+            values: Sequence[Any] = ()
+            try:
+                values = [future.result() for future in self.waits_for]
+                with noting_shared() as shares:  # they bring what they need of __main__
+                    self._values = pickling.dumps(values)
+                self.shares = [*self.shares, *shares]
+            except BaseException as error:  # noqa: BLE001 - it belongs to the call
+                self._refuse_values(error, values)
+                return
+            self.waits_for = ()
+        self.pool.enqueue(self)
+
+    def begin(self) -> bool:
+        future = self.future
+        if self.given_up or future.done():
+            return False
+        # Running it is if it comes back from a worker that died, or if Ctrl-C came
+        # between when it was to be sent.
+        if not future.running() and not future.claim():
+            return False
+        future._call = self
+        return True
+
+    def travels_with(self, other: CallTask) -> bool:
+        """Whether it may be sent in one bundle with another call."""
+        mine, its = self.simple, other.simple
+        return (
+            mine is not None
+            and its is not None
+            and len(mine) == len(its) > 0
+            and self.key == other.key
+            and self.needs is other.needs
+            and self.options is other.options
+        )
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it may be sent in a bundle at all."""
+        limits = self.options
+        return bool(self.simple) and limits.timeout is None and not limits.retries
+
+    def futures(self) -> Sequence[Future[Any]]:
+        return (self.future,)
+
+    def place(self) -> Worker | None:
+        """The worker that has it."""
+        return self.worker if self.bundle is None else self.bundle.worker
+
+    def runs_in(self, worker: Worker) -> bool:
+        """Whether the worker has begun it, and nothing after it."""
+        page, bundle = worker.page, self.bundle
+        if bundle is None or bundle.worker is not worker:
+            return page.words[TASK] == self.id
+        return page.words[TASK] == bundle.id and page.running() == bundle.row_of(self)
+
+    def buffers(self, *, inline: bool = False) -> list[Part]:
+        timed = self.timed
+        if self.options.timeout is not None:
+            timed |= messages.TIMED
+        if self.simple is not None:
+            parts = [self.key, *pickling.dumps_simple(self.simple)]
+            return pack(self.message, self.id, parts, 1, timed)
+        kind, arguments = self.message, self._parts
+        if self.placed is not None and inline:
+            arguments = [*arguments[:-1], *self.placed.buffers()]
+        elif self.placed is not None:
+            kind += messages.BIG
+        parts = [self.key, *arguments, *self._values]
+        return pack(kind, self.id, parts, len(arguments), timed)
+
+    def is_wanted(self) -> bool:
+        return self.future.may_repeat()
+
+    def end_retries(self) -> None:
+        self.future.end_retries()
+
+    def kill(self) -> bool:
+        """Stop the call while it runs."""
+        return self.pool.kill(self)
+
+    def finish(self, frame: Frame) -> None:
+        if frame.kind == messages.DONE:
+            if frame.extra:  # of a type with which nothing can go wrong
+                self.future.set_value(simple_value(frame.parts[0]))
+            else:
+                self.future.set_outcome(PickledValue(frame.parts, self), failed=False)
+            return
+        failure = PickledFailure(frame.parts[0])
+        if self.may_retry_after(failure):
+            self.pool.retry(self)
+        else:
+            self.future.set_outcome(failure, failed=True)
+
+    def abort(self, error: BaseException) -> None:
+        self.future.set_outcome(Failure(error), failed=True)
+        name_failure(self.future, self.fn, self.options)
+        if self.pool.is_stopping:
+            look_at(self.future)  # it was the program that stopped its workers
+
+    def drop(self) -> None:
+        self.future.withdraw()  # it may have come back from a worker
+
+    def cancel(self) -> None:
+        self.future.cancel()
+
+
+def simple_value(pickled: Part) -> Any:
+    """Unpickle what a worker says is simple; raise ProtocolError if it is not."""
+    try:
+        return pickling.loads_simple(pickled)
+    except Exception as error:
+        msg = "a simple value that is no pickle"
+        raise ProtocolError(msg) from error
+
+
+_NOT_AGAIN = "a call that is tried again would need its descriptor again"
+
+#: The first byte of what has descriptors, which a worker sends only while it lives.
+_EARLY = reductions.MARK[0]
+
+
+class PickledValue(Outcome):
+    """A result (or an item) as it travelled; its reader unpickles it."""
+
+    __slots__ = ("_early", "_parts", "_shares", "_task", "_what")
+
+    succeeds: ClassVar[bool] = True
+
+    def __init__(
+        self, parts: Sequence[Part], task: Task, what: str = "the result"
+    ) -> None:
+        self._parts = parts
+        self._what = what
+        self._task = task.fn, task.options
+        self._shares = task.shares  # handles that may come back
+        if parts[0][0] == _EARLY:
+            self._early = self.open()
+            self._parts = ()
+
+    def open(self) -> tuple[Any, BaseException | None]:
+        if not self._parts:
+            return self._early
+        try:
+            return pickling.loads(self._parts), None
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            what = f"{self._what} of {name_of(*self._task)}"
+            return None, _not_unpickled(what, error)
+
+    @property
+    def weight(self) -> int:
+        return len(self._parts[0]) if self._parts else 0
+
+
+def _not_unpickled(what: str, cause: BaseException) -> SerializationError:
+    return _caused(f"{what} cannot be unpickled: {_summary(cause)}", cause)
+
+
+def refusal(
+    fn: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    error: BaseException,
+) -> SerializationError:
+    """The error of a call that cannot be pickled: what of it, and where that is."""
+    from parallelize.serialize import diagnose
+
+    called: Any = fn  # a method has more than a callable
+    if type(called) is MethodType:
+        called, args = called.__func__, (called.__self__, *args)
+    with noting_shared():
+        what, found = diagnose.in_call(called, args, kwargs)
+    text = f"the {what} of {name}" if what == "arguments" else f"the {what} {name}"
+    way = f"{_summary(error)}: {found.text()}"
+    return _caused(f"{text} cannot be pickled: {way}", error)
+
+
+def _caused(text: str, cause: BaseException) -> SerializationError:
+    error = SerializationError(text)
+    error.__cause__ = cause
+    return error
+
+
+class PickledFailure(Outcome):
+    """An error as it travelled."""
+
+    __slots__ = ("_encoded",)
+
+    def __init__(self, encoded: Part) -> None:
+        self._encoded: bytes | BaseException = bytes(encoded)
+
+    def error(self) -> BaseException:
+        """The error, in its own class where that can be built here."""
+        encoded = self._encoded
+        if not isinstance(encoded, BaseException):
+            self._encoded = encoded = messages.decode_failure(encoded)
+        return encoded
+
+    def kind(self) -> type[BaseException] | None:
+        """The class of an error that cannot travel, where it is known here."""
+        encoded = self._encoded
+        if isinstance(encoded, BaseException):
+            return None
+        return messages.kind_of_failure(encoded)
+
+    @property
+    def failed(self) -> bool:
+        return True
+
+    def told(self) -> BaseException | str:
+        encoded = self._encoded
+        if isinstance(encoded, BaseException):
+            return encoded
+        return messages.text_of_failure(encoded)
+
+    def open(self) -> tuple[None, BaseException]:
+        return None, self.error()
+
+
+def _is_death(error: BaseException) -> bool:
+    # Not loaded: nobody has died yet. Another thread may have loaded it in part.
+    died = getattr(sys.modules.get("parallelize.errors.worker"), "WorkerDied", None)
+    return died is not None and raised.is_a(error, died)
+
+
+def _summary(error: BaseException) -> str:
+    return raised.summary_of(error)

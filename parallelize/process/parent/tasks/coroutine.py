@@ -1,0 +1,262 @@
+"""The pool's side of coroutines: many at once in one worker, on its loop.
+
+A worker runs coroutines or other calls, never both at a time: a call that has to be
+killed takes its worker along, and no coroutine shall pay for that. Which of the two
+a worker is given next when it has nothing is a matter of turns; beyond that
+
+* one with coroutines gets more, up to `COROUTINES_PER_LOOP`, unless other calls wait
+  and no worker is at those;
+* one with other calls gets more of them, unless coroutines wait and no worker is at
+  those.
+
+So either kind is held up by the other as calls in a queue are, but not for ever.
+
+A coroutine is stopped from inside: at its deadline, or when its future is cancelled,
+`asyncio.CancelledError` is raised in it. Only if the whole loop does not hear of
+that, because a coroutine computes without end, is the worker killed: after
+`DEAF_AFTER` seconds, for a deadline or `Future.kill`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize.calls.coroutines import COROUTINES_PER_LOOP, CoroutineFuture
+from parallelize.errors import TaskTimeout
+from parallelize.process.parent.tasks.call import CallTask
+from parallelize.process.parent.tasks.queue import COROUTINES
+from parallelize.process.wire import messages
+from parallelize.process.wire.frames import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parallelize.futures.future import Future
+    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.tasks.call import Task
+    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.wire.frames import Frame
+    from parallelize.runtime.agenda import Deadline
+    from parallelize.runtime.options import CallOptions
+
+    Take = Callable[[int, float, list[Task]], Task | None]
+
+#: Seconds after which a worker whose loop does not answer is killed.
+DEAF_AFTER = 1.0
+
+
+class _Future(CoroutineFuture[Any]):
+    """The future of a coroutine in a process."""
+
+    def kill(self) -> bool:
+        """Cancel the call; if its loop does not hear of it, kill the worker."""
+        call = self._call
+        killed = self.cancel()
+        if killed and isinstance(call, CoroutineTask):
+            call.insist()
+        return killed
+
+    def abandon(self) -> None:
+        call = self._call
+        self.cancel()
+        if call is not None:
+            call.abandoned()
+
+
+class CoroutineTask(CallTask):
+    """One call of a coroutine function.
+
+    Attributes:
+        was_heard: Its worker's loop has heard that it is to be cancelled.
+        verdict: Why it was cancelled, if it is to be tried again.
+        deadline: When its time is over, while a worker runs it.
+    """
+
+    lane: ClassVar[int] = COROUTINES
+    message: ClassVar[int] = messages.COROUTINE
+
+    was_heard: bool = False
+    verdict: BaseException | None = None
+    deadline: Deadline | None = None
+
+    def __init__(
+        self,
+        pool: Pool,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> None:
+        super().__init__(pool, fn, args, kwargs, options)
+        self.timed: int = int(options.timeout is not None)
+        self.future.add_done_callback(self._future_ended)
+
+    def _new_future(self) -> Future[Any]:
+        return _Future()
+
+    @property
+    def is_bundled(self) -> bool:
+        return False
+
+    def begin(self) -> bool:
+        self.has_begun = self.was_heard = False
+        self.verdict = None
+        return super().begin()
+
+    def came_back(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()  # which held it
+            self.deadline = None
+
+    def _future_ended(self, _: object) -> None:
+        """It may have been cancelled while it runs."""
+        if self.worker is not None:
+            self.pool.coroutines.cancel(self)
+
+    def abandoned(self) -> None:
+        if self.options.cancel == "kill":
+            self.insist()
+
+    def insist(self) -> None:
+        """Have the worker killed if its loop does not hear of the cancellation."""
+        self.pool.coroutines.insist(self)
+
+    def finish(self, frame: Frame) -> None:
+        if self.future.done():
+            return  # cancelled, or its time was over
+        if self.verdict is not None:
+            self.pool.retry(self)
+        elif frame.kind == messages.ASYNC_CANCELLED:
+            self.future.withdraw()
+        else:
+            super().finish(frame)
+
+
+class Coroutines:
+    """Which worker gets which coroutines, and what becomes of them.
+
+    The caller of each method holds the pool's lock, but for `cancel` and `insist`.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._their_turn = True  # when both kinds wait for a worker with nothing
+
+    # Who gets them.
+
+    def taker(self, worker: Worker) -> Take:
+        """What takes tasks from the queue for a worker, see the rules above."""
+        queue = self._pool.queue
+        if worker.coroutines:
+            return self._take if self._are_next() else _take_none
+        if worker.tasks:
+            waits = queue.coroutines and not self._some_run()
+            return _take_none if waits else queue.take
+        if not queue.coroutines or (queue.others and not self._their_turn):
+            self._their_turn = True
+            return queue.take
+        self._their_turn = False
+        share = self._share(worker)
+        return partial(self._take, most=share)
+
+    def _are_next(self) -> bool:
+        """Whether workers with coroutines may get more."""
+        if not self._pool.queue.others:
+            return True
+        return any(w.tasks and not w.coroutines for w in self._pool.workers.values())
+
+    def _some_run(self) -> bool:
+        return any(worker.coroutines for worker in self._pool.workers.values())
+
+    def _share(self, worker: Worker) -> int:
+        """How many a worker with nothing gets, so that others get some, too."""
+        pool = self._pool
+        unstarted = pool.settings.max_workers - len(pool.workers)
+        others = sum(each is not worker for each in pool.idle)
+        return -(-len(pool.queue.coroutines) // (1 + unstarted + others))
+
+    def _take(
+        self,
+        ahead: int,
+        load: float,
+        taken: list[Task],
+        *,
+        most: int = COROUTINES_PER_LOOP,
+    ) -> Task | None:
+        lane = self._pool.queue.coroutines
+        if not lane or ahead >= min(most, COROUTINES_PER_LOOP):
+            return None
+        taken.append(lane[0])  # before it leaves the queue: Ctrl-C may come between
+        return lane.popleft()
+
+    def spread(self) -> None:
+        """Give those that wait to workers that have some and may have more."""
+        pool = self._pool
+        while pool.queue.coroutines and self._are_next():
+            running = [w for w in pool.workers.values() if w.coroutines]
+            worker = min(running, key=lambda each: each.coroutines, default=None)
+            if worker is None or worker.coroutines >= COROUTINES_PER_LOOP:
+                return
+            before = len(pool.queue.coroutines)
+            pool.feed(worker)
+            if len(pool.queue.coroutines) == before:  # it takes none, as it leaves
+                return
+
+    # What becomes of them.
+
+    def told(self, worker: Worker, task: CoroutineTask, frame: Frame) -> Task | None:
+        """Hear of one from its worker; return it if it has ended."""
+        if frame.kind == messages.ASYNC_CANCELLED:
+            worker.release(task)
+            return task
+        if frame.kind == messages.CANCEL_HEARD:
+            task.was_heard = True
+            return None
+        task.has_begun = True
+        task.began(frame.extra)
+        timeout = task.options.timeout
+        if timeout is not None:
+            expire = partial(self._expire, worker, task, task.id)
+            task.deadline = self._pool.at(timeout, expire)
+        return None
+
+    def _expire(self, worker: Worker, task: CoroutineTask, id: int) -> None:
+        """The time of one is over."""
+        if worker.tasks.get(id) is not task or task.future.done():
+            return
+        error = TaskTimeout(task.name(), task.options.timeout or 0.0)
+        if task.may_retry(error):
+            task.verdict = error
+            self._tell(worker, id)
+        else:
+            self._pool.end_later(partial(task.abort, error))  # which tells the worker
+        self._watch_deafness(worker, task, id)
+
+    def cancel(self, task: CoroutineTask) -> None:
+        """Raise CancelledError in one, if a worker has it."""
+        with self._pool.lock:
+            if task.worker is not None:
+                self._tell(task.worker, task.id)
+
+    def insist(self, task: CoroutineTask) -> None:
+        """The same, and see that the worker's loop hears of it."""
+        with self._pool.lock:
+            if task.worker is not None:
+                self._watch_deafness(task.worker, task, task.id)
+
+    def _tell(self, worker: Worker, id: int) -> None:
+        worker.write(pack(messages.CANCEL, id, [b""]))
+        if worker.stuck:
+            self._pool.wake()
+
+    def _watch_deafness(self, worker: Worker, task: CoroutineTask, id: int) -> None:
+        def look() -> None:
+            if worker.tasks.get(id) is task and not task.was_heard:
+                worker.kill()
+
+        self._pool.at(DEAF_AFTER, look)
+
+
+def _take_none(ahead: int, load: float, taken: list[Task]) -> None:
+    """Take nothing from the queue."""

@@ -1,0 +1,345 @@
+"""The parent's side of rows: many calls of one function, for a map, as one task."""
+
+from __future__ import annotations
+
+import pickle
+from array import array
+from itertools import chain
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize.calls.call import Column, name_of
+from parallelize.futures.future import Failure, Future
+from parallelize.futures.peek import Settled
+from parallelize.process.memory.shared import noting_shared
+from parallelize.process.parent.tasks.call import (
+    PickledFailure,
+    PickledValue,
+    Task,
+    refusal,
+)
+from parallelize.process.parent.tasks.queue import ROWS
+from parallelize.process.wire import messages
+from parallelize.process.wire.frames import ProtocolError, pack
+from parallelize.process.wire.journal import RAW
+from parallelize.runtime.locks import is_interrupt
+from parallelize.serialize import pickling
+from parallelize.serialize.main.picture import noting
+from parallelize.serialize.reducers.placeholders import leaving_gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parallelize.calls.call import Rows
+    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.tasks.call import CallTask
+    from parallelize.process.wire.frames import Frame, Part
+
+#: Types whose values cannot fail to travel, nor run anything when they arrive.
+PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
+
+#: Rows travel together up to so many bytes, and a row that is larger than so many
+#: travels as a call of its own: then one that does not fit fails alone.
+MOST_TOGETHER = 1 << 20
+LEAST_ALONE = 1 << 16
+
+
+class RowsTask(Task):
+    """Many calls of one function, for a map.
+
+    Attributes:
+        done: How many rows, from the first, have ended.
+    """
+
+    is_rows: ClassVar[bool] = True
+    lane: ClassVar[int] = ROWS
+    timed: int = 0
+
+    def __init__(
+        self,
+        pool: Pool,
+        source: Rows,
+        key: bytes,
+        rows: Sequence[Any],
+        arity: int,
+        first: int = 0,
+    ) -> None:
+        super().__init__(pool, source.fn, source.options)
+        self.key: bytes = key
+        self.done: int = 0
+        self._rows = rows  # arguments one after the other, or (arity 0) pickled rows
+        self._arity = arity
+        self._first = first
+        self._deliver = source.deliver
+        # There is something in it if no further row is to begin, of this task and of
+        # those that were cut off it. Anybody may append.
+        self._stop: list[None] = []
+        self.size: int = len(rows) // (arity or 1)
+        if source.options.limit is not None:
+            self.future: Future[Any] = Future[Any]()  # the limit waits for its end
+
+    @property
+    def left(self) -> int:
+        return self.size - self.done
+
+    def begin(self) -> bool:
+        return not self._stop
+
+    def is_wanted(self) -> bool:
+        return not self._stop
+
+    def buffers(self, *, inline: bool = False) -> list[Part]:
+        width = self._arity or 1
+        rows = self._rows[self.done * width :] if self.done else self._rows
+        self._rebase()
+        parts = [self.key, pickle.dumps(rows, 5)]
+        timed = messages.TIMED if self.options.timeout is not None else 0
+        return pack(messages.ROWS, self.id, parts, self._arity, self.timed | timed)
+
+    def _rebase(self) -> None:
+        """Let the rows that are sent (once more) be numbered from 0."""
+        width = self._arity or 1
+        self._rows = self._rows[self.done * width :]
+        self._first += self.done
+        self.size -= self.done
+        self.done = 0
+
+    def advance(self, frame: Frame) -> bool:
+        """Take rows that have ended; True if all have."""
+        seconds = frame.micros / 1e6
+        if frame.kind == messages.BLOCK:
+            results = _results(frame)
+            if len(results) > self.size - frame.extra:
+                msg = f"{len(results)} results from row {frame.extra} of {self.size}"
+                raise ProtocolError(msg)
+            self.recover(frame.extra, results, seconds)
+        elif frame.extra == self.done < self.size:
+            self._row_ended(frame, seconds)
+        else:
+            msg = f"row {frame.extra} ends after {self.done} of {self.size}"
+            raise ProtocolError(msg)
+        return self.done >= self.size
+
+    def _row_ended(self, frame: Frame, seconds: float) -> None:
+        if frame.kind == messages.ROW_DONE:
+            self._ended([PickledValue(frame.parts, self)], seconds)
+        else:
+            self._row_failed(PickledFailure(frame.parts[0]), seconds)
+
+    def _row_failed(self, failure: PickledFailure, seconds: float) -> None:
+        if self.may_retry_after(failure):
+            self._retry_row()
+        else:
+            self._ended([failure], seconds)
+
+    def _ended(self, outcomes: Sequence[Any], seconds: float) -> None:
+        first = self._first + self.done
+        self.done += len(outcomes)
+        if seconds:
+            self.pool.queue.learn(self.key, seconds, len(outcomes))
+        self._deliver(first, outcomes, seconds)
+
+    def recover(self, first: int, results: Sequence[Any], seconds: float = 0.0) -> None:
+        """Take results of rows, some of which may have been taken before.
+
+        Rows in a worker's journal can come twice: in a frame and from the page.
+        """
+        fresh = results[self.done - first :] if self.done > first else results
+        if fresh and first <= self.done:
+            self._ended(fresh, seconds)
+
+    def condemn(self, row: int, error: BaseException) -> bool:
+        """Fail the row that was running when the worker died, if it had not ended.
+
+        A row beyond the next is `NO_ROW`: the function itself was being unpickled,
+        on behalf of the next. Or the worker wrote nonsense.
+        """
+        if row < self.done or self.done >= self.size:
+            return False
+        if self.may_retry(error):
+            self._retry_row()
+        else:
+            self._ended([Failure(error)], 0.0)
+        return True
+
+    def _retry_row(self) -> None:
+        again = self._part(self.done, self.done + 1)
+        again.attempts = self.attempts + 1
+        self.done += 1
+        self.pool.retry(again)
+
+    def shares_rows_with(self, other: Task) -> bool:
+        """Whether both are of the same rows of a map."""
+        return isinstance(other, RowsTask) and other._stop is self._stop
+
+    def call_at(self, row: int) -> Task:
+        """The task that an error of a row names: this one."""
+        return self
+
+    def split(self, count: int) -> RowsTask | None:
+        """Cut off the last ``count`` rows as a task of their own."""
+        count = min(count, self.size - self.done)
+        if count <= 0:
+            return None
+        tail = self._part(self.size - count, self.size)
+        self.size -= count
+        return tail
+
+    def _part(self, start: int, stop: int) -> RowsTask:
+        width = self._arity or 1
+        part = self.pool.rows_task.__new__(self.pool.rows_task)
+        Task.__init__(part, self.pool, self.fn, self.options)
+        part.key = self.key
+        part.done = 0
+        part.attempts = self.attempts
+        part.shares = self.shares
+        part.needs = self.needs
+        part._rows = self._rows[start * width : stop * width]
+        part._arity = self._arity
+        part._first = self._first + start
+        part._deliver = self._deliver
+        part._stop = self._stop
+        part.size = stop - start
+        if self.options.limit is not None:
+            part.future = Future[Any]()
+        return part
+
+    def ended(self) -> None:
+        """Tell the limit, if there is one."""
+        if self.options.limit is not None:
+            self.future.set_outcome(Failure(RuntimeError("rows ended")), failed=False)
+
+    def cancel(self) -> None:
+        """Let no further row begin."""
+        self._stop.append(None)
+        self.pool.reclaim(self)
+
+    def abort(self, error: BaseException) -> None:
+        self._ended([Failure(error)] * (self.size - self.done), 0.0)
+        self.ended()
+
+    def drop(self) -> None:
+        from concurrent.futures import CancelledError
+
+        self._stop.append(None)
+        self.abort(CancelledError())
+
+
+def _results(frame: Frame) -> Sequence[Any]:
+    """What `Page.packed` made of results."""
+    packed = memoryview(frame.parts[0])
+    letter = bytes(packed[:1])
+    try:
+        results = _raw(letter, packed[1:]) if letter in RAW else pickle.loads(packed)
+    except Exception as error:
+        msg = "a block that is no pickle"
+        raise ProtocolError(msg) from error
+    if not isinstance(results, (list, array)):
+        msg = f"a block that is a {type(results).__qualname__}"
+        raise ProtocolError(msg)
+    return results
+
+
+def _raw(letter: bytes, data: memoryview) -> array[Any]:
+    # An array makes its values when they are read, in the reader's thread, and takes
+    # a fourth of a list's memory until then.
+    results: array[Any] = array(letter.decode())
+    results.frombytes(data)
+    return results
+
+
+def encode_rows(pool: Pool, source: Rows) -> list[Task]:
+    """Turn rows into tasks: one, or more where rows have large buffers."""
+    with noting_shared() as shares, noting() as noted:
+        tasks = _encoded(pool, source)
+    needs = noted.needs()
+    for task in tasks:
+        task.shares = shares or task.shares
+        task.needs = task.needs or needs  # a row that is alone has its own
+    return tasks
+
+
+def _encoded(pool: Pool, source: Rows) -> list[Task]:
+    fn = source.fn
+    if isinstance(fn, MethodType):
+        fn = pickling.bound(fn)
+    try:
+        with leaving_gaps() as futures:
+            key = pickling.encode_function(fn)
+    except Exception as error:
+        name = name_of(source.fn, source.options)
+        raise refusal(fn, name, (), {}, error) from error
+    if futures:  # the function waits for these
+        return [_single(pool, source, row, at) for at, row in enumerate(source.rows)]
+    flat, kinds, arity = _flattened(source.rows)
+    if arity and _all_plain(flat, kinds):
+        return [pool.rows_task(pool, source, key, flat, arity)]
+    return _pickled_rows(pool, source, key)
+
+
+def _flattened(
+    rows: Sequence[tuple[Any, ...]],
+) -> tuple[Sequence[Any], set[type], int]:
+    """The arguments one after the other, their types, and how many a row has."""
+    if isinstance(rows, Column):
+        return rows.values, rows.kinds(), 1
+    flat = list(chain.from_iterable(rows))
+    return flat, set(map(type, flat)), len(rows[0])
+
+
+def _all_plain(values: Sequence[Any], kinds: set[type]) -> bool:
+    """Whether values may travel together, in one pickle."""
+    if not kinds <= PLAIN:
+        return False
+    if kinds.isdisjoint((bytes, str)):
+        return True
+    return sum(len(v) for v in values if type(v) in (bytes, str)) <= MOST_TOGETHER
+
+
+def _pickled_rows(pool: Pool, source: Rows, key: bytes) -> list[Task]:
+    tasks: list[Task] = []
+    run: list[bytes] = []  # small rows that follow each other
+    size = 0
+    for index, row in enumerate(source.rows):
+        pickled = _small(row)
+        size += MOST_TOGETHER if pickled is None else len(pickled)
+        if size > MOST_TOGETHER:
+            _end_run(tasks, run, pool, source, key, index)
+            run, size = [], 0
+        if pickled is None:
+            tasks.append(_single(pool, source, row, index))
+        else:
+            run.append(pickled)
+    _end_run(tasks, run, pool, source, key, len(source.rows))
+    return tasks
+
+
+def _end_run(
+    tasks: list[Task], run: list[bytes], pool: Pool, source: Rows, key: bytes, end: int
+) -> None:
+    if run:
+        tasks.append(pool.rows_task(pool, source, key, run, 0, end - len(run)))
+
+
+def _small(row: tuple[Any, ...]) -> bytes | None:
+    """The row as one pickle; None if it cannot be pickled, has buffers or futures."""
+    try:
+        with leaving_gaps() as futures:
+            parts = pickling.dumps(row)
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        return None
+    if len(parts) > 1 or len(parts[0]) > LEAST_ALONE or futures:
+        return None
+    return bytes(parts[0])
+
+
+def _single(pool: Pool, source: Rows, row: tuple[Any, ...], index: int) -> CallTask:
+    task = pool.call_task(pool, source.fn, row, {}, source.options)
+
+    def deliver(future: Future[Any]) -> None:
+        source.deliver(index, [Settled(future)], 0.0)
+
+    task.future.add_done_callback(deliver)
+    return task

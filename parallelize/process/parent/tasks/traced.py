@@ -1,0 +1,237 @@
+"""Tasks of processes that note what becomes of them; a pool makes them while traced.
+
+```
+ submitted ── pickled ── queued ── sent ═══▶ worker: BEGAN, with the moment
+     │                                          │
+ returned ◀──────── finish: how long it ran ◀═══╡ DONE, or rows as they end
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parallelize.process.parent.tasks.call import CallTask
+from parallelize.process.parent.tasks.coroutine import CoroutineTask
+from parallelize.process.parent.tasks.rows import RowsTask
+from parallelize.process.parent.tasks.stream import StreamTask
+from parallelize.process.wire import messages
+from parallelize.runtime.clock import monotonic_ns
+from parallelize.tracing import recording
+from parallelize.tracing.recording import Lane, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallelize.calls.call import Rows
+    from parallelize.futures.future import Future
+    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.wire.frames import Frame, Part
+    from parallelize.runtime.options import CallOptions
+
+
+def _new_record(fn: Callable[..., Any], options: CallOptions) -> Record:
+    recorder = recording.active
+    if recorder is None:  # the trace has ended in this very moment
+        recorder = recording.Recorder()
+    return recorder.new("process", fn, options)
+
+
+def _kept(record: Record) -> Record:
+    recorder = recording.active
+    return record if recorder is None else recorder.keep(record)
+
+
+def _sent(record: Record, worker: Worker | None) -> None:
+    record.sent = monotonic_ns()
+    record.lane = _lane(worker)
+
+
+def _lane(worker: Worker | None) -> Lane | None:
+    """The worker with its process id, which was not known before it had started."""
+    if worker is None:
+        return None
+    return Lane("process", worker.pid or 0, f"process {worker.id}")
+
+
+def _size(parts: Sequence[Part]) -> int:
+    return sum(memoryview(part).nbytes for part in parts)
+
+
+class _Noted(CallTask):
+    """What calls, coroutines and generators note alike."""
+
+    on_loop: ClassVar[bool] = False  # whether its worker runs others at the same time
+    record: Record
+    _on: Worker | None = None  # where it was sent last
+
+    def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        record = self.record = _new_record(self.fn, self.options)
+        record.on_loop = self.on_loop
+        self.future.add_done_callback(self._future_done)
+        try:
+            super()._encode(args, kwargs)
+        except BaseException:
+            record.outcome = "failed"  # it cannot be pickled
+            raise
+        finally:
+            record.pickled = record.queued = monotonic_ns()
+        if self.simple is None:
+            record.size = _size(self._parts) + self._placed_size()
+
+    def _future_done(self, future: Future[Any]) -> None:
+        self.record.future_done(future)  # the record of the last attempt
+
+    def _placed_size(self) -> int:
+        return 0 if self.placed is None else _size(self.placed.buffers())
+
+    def start(self) -> None:
+        self.record.queued = monotonic_ns()
+        super().start()
+
+    def buffers(self, *, inline: bool = False) -> list[Part]:
+        buffers = super().buffers(inline=inline)
+        if self.record.started:  # a worker died under it, or it is tried again
+            self.record = _kept(self.record.again())
+        self._on = self.worker
+        _sent(self.record, self.worker)
+        if self.simple is not None:
+            self.record.size = _size(buffers)
+        return buffers
+
+    def began(self, moment: int) -> None:
+        self.record.started = messages.moment_near(moment, monotonic_ns())
+
+    def finish(self, frame: Frame) -> None:
+        record, ran = self.record, frame.micros * 1000
+        record.started = record.started or monotonic_ns() - ran
+        record.ended = record.started + ran
+        record.lane = _lane(self._on)
+        record.answer += _size(frame.parts)
+        if frame.kind == messages.FAILED:
+            record.outcome = "failed"
+        super().finish(frame)
+        if not self.future.done():  # it is tried again
+            record.close("failed")
+
+    def abort(self, error: BaseException) -> None:
+        record = self.record
+        record.outcome = "failed"
+        if record.started and not record.ended:
+            record.ended = monotonic_ns()
+            record.lane = _lane(self._on)
+        super().abort(error)
+
+
+class TracedCall(_Noted):
+    """A call that notes what becomes of it."""
+
+    timed: int = messages.TRACED
+
+    @property
+    def is_bundled(self) -> bool:
+        """It is timed by itself, so it goes by itself."""
+        return False
+
+
+class TracedCoroutine(_Noted, CoroutineTask):
+    """A coroutine that notes what becomes of it; its loop always tells the begin."""
+
+    on_loop: ClassVar[bool] = True
+
+
+class TracedStream(_Noted, StreamTask):
+    """A generator that notes what becomes of it, as one task with many answers.
+
+    When it began is known when it has ended, from how long it ran.
+    """
+
+    def finish(self, frame: Frame) -> None:
+        if frame.kind in (messages.DONE, messages.FAILED):
+            super().finish(frame)
+            return
+        self.record.answer += _size(frame.parts)
+        StreamTask.finish(self, frame)  # an item, which is no end
+
+
+class TracedRows(RowsTask):
+    """Rows of calls that note what becomes of them."""
+
+    timed: int = messages.TRACED
+    record: Record | None = None
+    _on: Worker | None = None
+    _blocks: dict[int, int] | None = None  # microseconds of those from a first row on
+
+    def __init__(
+        self,
+        pool: Pool,
+        source: Rows,
+        key: bytes,
+        rows: Sequence[Any],
+        arity: int,
+        first: int = 0,
+    ) -> None:
+        super().__init__(pool, source, key, rows, arity, first)
+        self.record = _new_record(source.fn, source.options)
+        self.record.pickled = self.record.queued = monotonic_ns()
+
+    def _known(self) -> Record:
+        if self.record is None:  # part of others: those were split
+            record = self.record = _new_record(self.fn, self.options)
+            record.pickled = record.queued = record.submitted  # with the others
+        return self.record
+
+    def buffers(self, *, inline: bool = False) -> list[Part]:
+        if self._known().started:  # a worker died under them
+            self._end("failed")
+            self.record = _kept(self._known().again())
+        self._on, self._blocks = self.worker, {}
+        buffers = super().buffers(inline=inline)
+        record = self._known()
+        record.count, record.size = self.size, _size(buffers)
+        _sent(record, self.worker)
+        return buffers
+
+    def began(self, moment: int) -> None:
+        self._known().started = messages.moment_near(moment, monotonic_ns())
+
+    def advance(self, frame: Frame) -> bool:
+        record = self._known()
+        if self._blocks is not None and frame.kind == messages.BLOCK:
+            self._blocks[frame.extra] = frame.micros  # it may come twice, and longer
+        else:
+            self._blocks = None  # when a row ended, that travels alone, is not told
+        record.answer += _size(frame.parts)
+        if frame.kind == messages.ROW_FAILED:
+            record.outcome = "failed"
+        all_ended = super().advance(frame)
+        if all_ended:
+            self._end("done")
+        return all_ended
+
+    def _end(self, outcome: str) -> None:
+        """Note that nothing of it will run any more where it was."""
+        record, now = self._known(), monotonic_ns()
+        record.count = self.done or self.size
+        if record.started:
+            ran = sum((self._blocks or {}).values()) * 1000
+            record.ended = min(now, record.started + ran) if ran else now
+            record.lane = _lane(self._on)
+        record.close(outcome)
+
+    def condemn(self, row: int, error: BaseException) -> bool:
+        self._known().outcome = "failed"
+        return super().condemn(row, error)
+
+    def abort(self, error: BaseException) -> None:
+        self._end("failed")
+        super().abort(error)
+
+    def drop(self) -> None:
+        self._known().outcome = "cancelled"
+        super().drop()
+
+    def ended(self) -> None:
+        self._end("cancelled" if self._stop else "done")
+        super().ended()

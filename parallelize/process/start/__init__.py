@@ -1,0 +1,1 @@
+"""How workers start: the launcher, the server it asks."""

@@ -1,0 +1,267 @@
+"""The pool's hold on the server that starts its workers: see `server`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from parallelize.process.start.server import (
+    EXITED,
+    HALT,
+    HALTED,
+    MESSAGE,
+    REFUSED,
+    SIGNAL,
+    START,
+    STARTED,
+)
+from parallelize.runtime import command, native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Inherited = tuple[Callable[..., object], tuple[object, ...]]
+
+#: The start methods; the first is taken unless one is asked for.
+METHODS = ("spawn",) if sys.platform == "win32" else ("forkserver", "spawn", "fork")
+
+# Signals by what they are for; Windows has neither of the two names.
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+RESUME = getattr(signal, "SIGCONT", 0)
+
+#: Seconds that the server has to leave when it is let go, before it is killed.
+_GRACE = 2.0
+
+_SERVER_FD = 3
+
+
+class Event(NamedTuple):
+    """Something that happened to the worker ``id``."""
+
+    kind: int  # STARTED, HALTED, EXITED or REFUSED
+    id: int
+    value: int  # its pid, its wait status, or an errno
+
+
+def possible(method: str) -> str:
+    """The method itself, or "fork" where a program is frozen and can be forked."""
+    if sys.platform == "win32" or not command.is_frozen():
+        return method
+    return method if command.executable() is not None else "fork"
+
+
+def launcher(method: str, inherited: Inherited | None = None) -> Launcher:
+    """Return what starts workers by this method on this system.
+
+    Raises:
+        SystemExit: This process was to be a worker itself, see `command`.
+        OSError: The server cannot be started.
+    """
+    command.refuse_second_run()
+    if sys.platform == "win32":
+        from parallelize.process.start import windows
+
+        return windows.Launcher()
+    return Launcher(method, inherited)
+
+
+class Launcher:
+    """Starts a server, and through it workers.
+
+    Args:
+        method: One of `METHODS`.
+        inherited: The initializer and its arguments, for workers that are copies
+            of this process; they need not be pickled then.
+
+    Raises:
+        OSError: The server cannot be started.
+    """
+
+    def __init__(self, method: str, inherited: Inherited | None = None) -> None:
+        self._sock, theirs = map(_above_streams, native.socket_pair())
+        try:
+            if method == "fork":
+                self._pid = _fork(self._sock, theirs, inherited)
+            else:
+                self._pid = _spawn(theirs, method)
+        except BaseException:
+            self._sock.close()
+            raise
+        finally:
+            theirs.close()
+        self._sock.setblocking(False)
+        self._rest = b""
+
+    def fileno(self) -> int:
+        """The descriptor to wait on for events."""
+        return self._sock.fileno()
+
+    def start(
+        self,
+        id: int,
+        tasks: socket.socket,
+        control: socket.socket,
+        page: int | str,
+        more_fds: Sequence[int],
+    ) -> None:
+        """Start a worker that gets copies of the sockets, page and descriptors."""
+        fds = [tasks.fileno(), control.fileno(), int(page), *more_fds]
+        socket.send_fds(self._sock, [MESSAGE.pack(START, id, 0)], fds)
+
+    def kill(self, id: int, number: int = signal.SIGTERM) -> None:
+        """Send a worker a signal; nothing happens if it has ended."""
+        self._sock.send(MESSAGE.pack(SIGNAL, id, number))
+
+    def halt(self, id: int) -> None:
+        """Stop a worker where it is; an event HALTED follows."""
+        self._sock.send(MESSAGE.pack(HALT, id, 0))
+
+    def events(self) -> list[Event] | None:
+        """What has happened since; None if the server is gone.
+
+        Raises:
+            BlockingIOError: Nothing has.
+        """
+        data = self._sock.recv(MESSAGE.size * 256)
+        if not data:
+            return None
+        data = self._rest + data
+        whole = len(data) - len(data) % MESSAGE.size
+        self._rest = data[whole:]
+        return [
+            Event(op, id, value) for op, id, value in MESSAGE.iter_unpack(data[:whole])
+        ]
+
+    def close(self) -> None:
+        """Let the server go; returns when it has ended."""
+        if self._sock.fileno() < 0:  # that was done before
+            return
+        if not self._left_within(_GRACE):
+            os.kill(self._pid, KILL)
+        self._sock.close()
+        with contextlib.suppress(ChildProcessError):  # others wait for all children
+            os.waitpid(self._pid, 0)
+
+    def _left_within(self, seconds: float) -> bool:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.settimeout(seconds)
+            while self._sock.recv(MESSAGE.size * 256):
+                pass  # what it still tells of workers is of no interest now
+        except TimeoutError:
+            return False
+        except OSError:  # it has gone already
+            return True
+        return True
+
+    def forget(self) -> None:
+        """In a forked child: close our copy; server and workers are the parent's."""
+        self._sock.close()
+
+
+def _above_streams(sock: socket.socket) -> socket.socket:
+    """Move a socket off the numbers of standard streams, which a program may close."""
+    if sock.fileno() > 2 or sys.platform == "win32":
+        return sock
+    with sock:
+        return native.socket_at(_dup_above_streams(sock.fileno()))
+
+
+def _dup_above_streams(fd: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _preloaded(method: str) -> tuple[str, ...]:
+    """The modules that the program has told multiprocessing to preload."""
+    forkserver = sys.modules.get("multiprocessing.forkserver")
+    if method != "forkserver" or forkserver is None:
+        return ()
+    told = getattr(getattr(forkserver, "_forkserver", None), "_preload_modules", None)
+    # `__main__` is what it has without being told; a worker never runs the script.
+    return tuple(name for name in told or () if name != "__main__")
+
+
+def _spawn(theirs: socket.socket, method: str) -> int:
+    arguments = _SERVER_FD, method, _preloaded(method), sys.path
+    line = command.python(
+        f"from parallelize.process.start.server import main; main{arguments!r}"
+        if arguments[2]
+        else f"from parallelize.process.start.server import main; main{arguments[:2]!r}"
+    )
+    fd = theirs.fileno()
+    if fd == _SERVER_FD:  # dup2 onto itself would leave it close-on-exec
+        fd = _dup_above_streams(fd)
+    try:
+        return os.posix_spawn(
+            line[0],
+            line,
+            command.environment(),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, fd, _SERVER_FD),
+            ],
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE],
+        )
+    finally:
+        if fd != theirs.fileno():
+            os.close(fd)
+
+
+def _fork(
+    ours: socket.socket, theirs: socket.socket, inherited: Inherited | None
+) -> int:
+    """Fork the program; the child is the server, its pid is returned.
+
+    What is raised here leaves no child behind. From Python 3.15 on `os.fork` itself
+    may raise when the child is there already: its warning of threads, where warnings
+    are errors. Who the child is, nobody but the child can tell then.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # None, or closed
+            stream.flush()
+    program = os.getpid()
+    told, teller = native.socket_pair()
+    with told:
+        try:
+            with teller:
+                pid = native.fork()
+                if pid == 0:
+                    teller.send(str(os.getpid()).encode())
+                    native.leave_greenlets()
+                    for sock in (ours, told, teller):
+                        sock.close()
+                    _serve(theirs, inherited)
+        except BaseException:
+            if os.getpid() != program:  # the program's way out is not the child's
+                os._exit(1)
+            _end_child(told)
+            raise
+    return pid
+
+
+def _serve(theirs: socket.socket, inherited: Inherited | None) -> NoReturn:
+    from parallelize.process.start import server
+    from parallelize.process.worker import main as worker
+
+    worker.inherited = inherited
+    server.main(theirs.detach(), "fork")
+
+
+def _end_child(told: socket.socket) -> None:
+    """End the child, if there is one: of that ``told`` tells, or ends."""
+    told.settimeout(_GRACE)  # what a fork has copied half-way may hold the child up
+    with contextlib.suppress(OSError):
+        pid = int(told.recv(32) or 0)
+        if pid:
+            os.kill(pid, KILL)
+            os.waitpid(pid, 0)
+
+
+__all__ = ("EXITED", "HALTED", "REFUSED", "STARTED", "Event", "Launcher")

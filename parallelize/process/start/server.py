@@ -1,0 +1,378 @@
+"""The small clean process that workers are forked from, and that watches over them.
+
+```
+ pool ══ START id + descriptors ════▶ server ── fork ──▶ worker id
+      ══ SIGNAL id, number ═════════▶   │                  │
+      ══ HALT id ═══════════════════▶   │                  │
+      ◀═ STARTED id, pid ════════════   │ ◀── its end ─────┘
+      ◀═ HALTED id ══════════════════   │     (SIGCHLD, waitpid)
+      ◀═ EXITED id, status ══════════   │
+```
+
+It has one thread and nothing of the program in it, so that forking it is safe
+and quick. It is the parent of the workers: it alone knows whether a process id
+is still theirs, so it alone sends them signals. When the pool's end of its
+socket closes (the program has closed the pool, or is gone in whatever way),
+workers that do not leave by themselves are killed, and it ends.
+
+With the start method "spawn" a worker is a fresh interpreter that the server
+starts; with "fork" the server is not a fresh interpreter but a fork of the
+program, made once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import sys
+
+from parallelize.runtime import native
+from parallelize.runtime.clock import monotonic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
+
+#: op, worker's id, and a pid, signal or status.
+MESSAGE = struct.Struct("<IiQ")
+START, SIGNAL, HALT, STARTED, HALTED, EXITED, REFUSED = range(1, 8)
+
+#: Descriptors that may come with START: task socket, control socket, page, and
+#: those of the initializer's arguments.
+DESCRIPTORS = 250
+
+#: Modules that the user's modules mostly import. No worker waits for them, but those
+#: that start later find them loaded: after so many milliseconds in which nothing came.
+COMMON = ("typing",)
+LEISURE = 50
+
+#: Seconds that workers have to leave when the pool is gone, before they are killed.
+ORPHAN_GRACE = 0.8
+
+
+def main(
+    fd: int, method: str, preload: Sequence[str] = (), path: Sequence[str] = ()
+) -> NoReturn:
+    """Serve the pool at the other end of ``fd`` until it closes.
+
+    Args:
+        fd: A socket.
+        method: How workers are started.
+        preload: Modules that workers are to have from the start.
+        path: Where these are found.
+    """
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in _handled_signals():
+            native.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the program may block some
+        os.set_inheritable(fd, False)
+        if method == "fork":
+            _read_nothing()
+        else:
+            _close_inherited()
+        _open_streams()
+        # Ctrl-C reaches the whole process group, but is the program's affair. A
+        # handler that does nothing is not inherited by programs that tasks run.
+        native.signal(signal.SIGINT, _ignore)
+        _enable_faulthandler()
+        if preload:
+            _load(preload, path)
+        launch = _exec_worker if method == "spawn" else _be_worker
+        if method == "forkserver":  # so that no worker has to, not even the first
+            _load(["parallelize.process.worker.main", "importlib.util"], sys.path)
+        # A copy of the program may start threads, too, when it collects garbage.
+        may_have_threads = bool(preload) or method == "fork"
+        fork = _fork_unwarned if may_have_threads else native.fork
+        server = Server(native.socket_at(fd), launch, fork)
+        server.run()
+    except BaseException:  # noqa: BLE001 - nobody else is there to say it
+        _end_by_error()
+    os._exit(0)
+
+
+def _end_by_error() -> NoReturn:
+    """Say on standard error which error it is by which this process ends."""
+    try:
+        from parallelize.process.worker import last_words
+
+        last_words.end("the server of the workers of parallelize")
+    finally:  # it cannot even be loaded
+        os._exit(1)
+
+
+def _handled_signals() -> list[int]:
+    return [
+        number
+        for number in signal.valid_signals()
+        if callable(native.getsignal(number))
+    ]
+
+
+def _close_inherited() -> None:
+    """Close what came through exec: a service's listening socket, for one.
+
+    What this interpreter has opened itself is not inheritable (PEP 446).
+    """
+    with contextlib.suppress(OSError):  # no such folder
+        for name in os.listdir("/dev/fd"):
+            with contextlib.suppress(OSError):  # the descriptor of listdir itself
+                if int(name) > 2 and os.get_inheritable(int(name)):
+                    os.close(int(name))
+
+
+def _read_nothing() -> None:
+    """Keep copies of the program off its standard input."""
+    fd = os.open(os.devnull, os.O_RDONLY)
+    if fd != 0:
+        os.dup2(fd, 0)
+        os.close(fd)
+    # For the rest of the process.
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _open_streams() -> None:
+    """Let nothing of ours take the place of an output that the program has closed."""
+    for fd in (1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            if nothing != fd:
+                os.dup2(nothing, fd)
+                os.close(nothing)
+
+
+def _load(names: Sequence[str], path: Sequence[str]) -> None:
+    """Import modules before there is a worker; one that fails, fails there, too."""
+    import importlib
+
+    before, sys.path[:] = sys.path[:], path
+    for name in names:
+        with contextlib.suppress(Exception, SystemExit):
+            importlib.import_module(name)
+    sys.path[:] = before
+
+
+def _fork_unwarned() -> int:
+    """Fork; nobody is warned here of threads that a preloaded module has started.
+
+    Where warnings are errors, Python 3.15 raises that one, beside the child.
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return native.fork()
+
+
+def _ignore(*_: object) -> None:
+    """Let a signal pass."""
+
+
+def _enable_faulthandler() -> None:
+    import faulthandler
+
+    with contextlib.suppress(Exception):  # no usable stderr
+        faulthandler.enable()
+
+
+class Server:
+    """Forks workers, tells of their ends, and kills them when asked to."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        launch: Callable[[list[int]], None],
+        fork: Callable[[], int],
+    ) -> None:
+        self._sock = sock
+        self._launch = launch
+        self._os_fork = fork
+        self._workers: dict[int, int] = {}  # pid -> id, of those not reaped
+        self._halted: set[int] = set()  # pids of those that a signal has stopped
+        self._bell, self._ring = native.socket_pair()  # rung by SIGCHLD
+        self._bell.setblocking(False)
+        self._ring.setblocking(False)
+        native.signal(signal.SIGCHLD, _ignore)
+        signal.set_wakeup_fd(self._ring.fileno(), warn_on_full_buffer=False)
+
+    def run(self) -> None:
+        """Serve until the pool closes its end, then see the workers off."""
+        poll = native.poll()
+        poll.register(self._sock, native.POLLIN)
+        poll.register(self._bell, native.POLLIN)
+        learns = self._launch is _be_worker
+        while True:
+            ready = {fd for fd, _ in poll.poll(LEISURE if learns else None)}
+            if learns and not ready:
+                _load(COMMON, sys.path)
+                learns = False
+            if self._bell.fileno() in ready:
+                self._reap()
+            if self._sock.fileno() in ready and not self._obey():
+                break
+        self._see_off()
+
+    def _obey(self) -> bool:
+        """Do what the pool asks; False if it is gone."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self._sock, MESSAGE.size, DESCRIPTORS)
+            for fd in fds:
+                os.set_inheritable(fd, False)
+        except OSError:
+            return False
+        if len(data) < MESSAGE.size:
+            return False
+        op, id, value = MESSAGE.unpack(data)
+        if op == START:
+            self._fork(id, fds)
+        elif op == SIGNAL:
+            self._signal(id, value)
+        elif op == HALT:
+            self._halt(id)
+        return True
+
+    def _fork(self, id: int, fds: list[int]) -> None:
+        try:
+            pid = self._os_fork()
+        except OSError as error:
+            self._tell(REFUSED, id, error.errno or 0)
+            pid = -1
+        if pid == 0:
+            self._become(fds)
+        for fd in fds:
+            os.close(fd)
+        if pid > 0:
+            self._workers[pid] = id
+            self._tell(STARTED, id, pid)
+
+    def _become(self, fds: list[int]) -> None:
+        """In the child: drop what is the server's, then be a worker."""
+        try:
+            signal.set_wakeup_fd(-1)
+            native.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for sock in (self._sock, self._bell, self._ring):
+                sock.close()
+            _reseed()
+            self._launch(fds)
+        except BaseException:  # noqa: BLE001 - nobody else is there to say it
+            _end_by_error()
+        os._exit(1)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._bell.recv(4096)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._note(pid, status)
+
+    def _note(self, pid: int, status: int) -> None:
+        id = self._workers.get(pid)
+        if id is None:  # a child that the program had before it was forked
+            return
+        if os.WIFSTOPPED(status):
+            self._halted.add(pid)
+            self._tell(HALTED, id, 0)
+        elif os.WIFCONTINUED(status):
+            self._halted.discard(pid)
+        else:
+            del self._workers[pid]
+            self._halted.discard(pid)
+            self._tell(EXITED, id, status)
+
+    def _signal(self, id: int, number: int) -> None:
+        pid = self._pid_of(id)
+        if pid is not None:
+            os.kill(pid, number)
+
+    def _halt(self, id: int) -> None:
+        """Stop a worker where it is; HALTED follows when it stands still."""
+        pid = self._pid_of(id)
+        if pid in self._halted:
+            self._tell(HALTED, id, 0)
+        elif pid is not None:
+            os.kill(pid, signal.SIGSTOP)
+
+    def _pid_of(self, id: int) -> int | None:
+        return next((pid for pid, each in self._workers.items() if each == id), None)
+
+    def _tell(self, op: int, id: int, value: int) -> None:
+        with contextlib.suppress(OSError):  # the pool is gone: poll will say so
+            self._sock.sendall(MESSAGE.pack(op, id, value))
+
+    def _see_off(self) -> None:
+        """Wait a moment for the workers to leave, kill the rest."""
+        deadline = monotonic() + ORPHAN_GRACE
+        poll = native.poll()
+        poll.register(self._bell, native.POLLIN)
+        self._reap()
+        while self._workers and (left := deadline - monotonic()) > 0:
+            poll.poll(left * 1000)
+            self._reap()
+        for pid in self._workers:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _reseed() -> None:
+    """Seed numpy's global generator from the system, if this is a copy that has it.
+
+    Else all workers would draw the same numbers, which is never meant. `random` does
+    so itself after each fork; generators that are objects are the user's own affair.
+    """
+    numpy: Any = sys.modules.get("numpy.random")
+    if numpy is None:
+        return
+    with contextlib.suppress(Exception):  # half loaded, or of another version
+        generator = numpy.mtrand._rand._bit_generator
+        if not generator.lock.acquire(blocking=False):
+            return  # another thread of the program drew a number when that was copied
+        generator.lock.release()
+        if type(generator) is numpy.MT19937:
+            numpy.seed()
+        else:  # the user's choice, which cannot be seeded again
+            numpy.set_bit_generator(type(generator)())
+
+
+def _be_worker(fds: list[int]) -> None:
+    """Be the worker: this child is a copy of the clean server."""
+    import atexit
+
+    from parallelize.process.worker import main as worker
+
+    atexit._clear()
+    worker.main(*fds)
+
+
+def _exec_worker(fds: list[int]) -> None:
+    """Be the worker as a fresh interpreter."""
+    from parallelize.runtime import command
+
+    native.signal(signal.SIGINT, signal.SIG_IGN)  # until it has a handler
+    for fd in fds:
+        os.set_inheritable(fd, True)
+    code = f"from parallelize.process.worker.main import main; main{tuple(fds)}"
+    line = command.python(code)
+    os.execve(line[0], line, command.environment())
+
+
+__all__ = (
+    "DESCRIPTORS",
+    "EXITED",
+    "HALT",
+    "HALTED",
+    "MESSAGE",
+    "REFUSED",
+    "SIGNAL",
+    "START",
+    "STARTED",
+)

@@ -1,0 +1,152 @@
+"""Starting workers on Windows, which cannot fork nor pass descriptors.
+
+Each worker is a fresh interpreter. Its sockets are shared with it by the means
+of Windows, told over its standard input, which it alone reads. A thread for each
+worker waits for its end. The module is also the worker's beginning: see `main`.
+
+It is built by the documentation and has not been run on Windows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import IO, TYPE_CHECKING, Any
+
+from parallelize.process.start import launcher
+from parallelize.process.start.server import EXITED, HALTED, MESSAGE, STARTED
+from parallelize.process.wire.journal import Page
+from parallelize.runtime import command, native
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+_LEAST_STATUS = 256  # os.waitstatus_to_exitcode takes the code times 256 here
+
+
+class Launcher(launcher.Launcher):
+    """Starts workers itself, and reports their ends as a server does."""
+
+    def __init__(self) -> None:
+        self._sock, self._events = native.socket_pair()
+        self._sock.setblocking(False)
+        self._rest = b""
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(
+        self,
+        id: int,
+        tasks: socket.socket,
+        control: socket.socket,
+        page: int | str,
+        more_fds: Sequence[int],
+    ) -> None:
+        """Start a worker that gets copies of the sockets, and the page."""
+        is_python = command.executable() is not None
+        child, pipe = _python() if is_python else _program_again()
+        self._children[id] = child
+        shared: list[Any] = [_shared(sock, child.pid) for sock in (tasks, control)]
+        beginning = Beginning([*shared, page])
+        with contextlib.suppress(OSError), pipe:  # it has ended: the thread will tell
+            if not is_python:
+                pickle.dump({}, pipe)  # nothing that multiprocessing is to prepare
+            pickle.dump(beginning, pipe)
+        self._tell(STARTED, id, child.pid)
+        threading.Thread(target=self._watch, args=(id, child), daemon=True).start()
+
+    def kill(self, id: int, number: int = signal.SIGTERM) -> None:
+        """End a worker; there are no other signals here."""
+        if number != launcher.RESUME and id in self._children:
+            self._children[id].kill()
+
+    def halt(self, id: int) -> None:
+        """Processes cannot be halted here: say that it is, and be quick."""
+        self._tell(HALTED, id, 0)
+
+    def close(self) -> None:
+        """Let go; every worker has ended, or will when its sockets close."""
+        self._sock.close()
+        self._events.close()
+
+    def _watch(self, id: int, child: subprocess.Popen[bytes]) -> None:
+        code = child.wait()
+        self._children.pop(id, None)
+        self._tell(EXITED, id, (code & 0xFFFFFFFF) * _LEAST_STATUS)
+
+    def _tell(self, op: int, id: int, value: int) -> None:
+        with contextlib.suppress(OSError):  # the pool is closed
+            self._events.sendall(MESSAGE.pack(op, id, value))
+
+
+def _python() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """Start a Python; return it and the pipe that it reads."""
+    code = "from parallelize.process.start.windows import main; main()"
+    child = subprocess.Popen(  # noqa: S603 - this Python, with our own code
+        command.python(code), stdin=subprocess.PIPE, env=command.environment()
+    )
+    assert child.stdin is not None
+    return child, child.stdin
+
+
+def _program_again() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """Start a frozen program; what answers is `multiprocessing.freeze_support`."""
+    if sys.platform != "win32":
+        msg = "where there is fork, a frozen program is forked"
+        raise OSError(msg)
+    import _winapi
+    import msvcrt
+    from multiprocessing import spawn
+
+    theirs, ours = _winapi.CreatePipe(None, 0)  # it takes its end from this process
+    pipe = os.fdopen(msvcrt.open_osfhandle(ours, 0), "wb")
+    line = spawn.get_command_line(parent_pid=os.getpid(), pipe_handle=theirs)
+    return subprocess.Popen(line, env=command.environment()), pipe  # noqa: S603
+
+
+class Beginning:
+    """What a worker is sent first; it has what multiprocessing asks of a process.
+
+    Args:
+        shared: What its sockets become of, and the name of its page.
+    """
+
+    def __init__(self, shared: list[Any]) -> None:
+        self._shared = shared
+
+    def begin(self) -> NoReturn:
+        """Be the worker."""
+        os.environ.pop(command.MARK, None)
+        if sys.platform == "win32":
+            from parallelize.process.worker import main as worker
+
+            tasks, control, page = self._shared
+            sockets = [socket.fromshare(each) for each in (tasks, control)]
+            for sock in sockets:
+                sock.setblocking(True)
+            worker.serve(*sockets, Page(page))
+        raise SystemExit
+
+    def _bootstrap(self, parent_sentinel: int) -> NoReturn:
+        """Be the worker, in a program that `freeze_support` has made one."""
+        self.begin()
+
+
+def _shared(sock: socket.socket, pid: int) -> bytes:
+    if sys.platform != "win32":
+        msg = "sockets are shared like this on Windows alone"
+        raise OSError(msg)
+    return sock.share(pid)
+
+
+def main() -> NoReturn:
+    """Be the worker that standard input tells of."""
+    beginning: Beginning = pickle.load(sys.stdin.buffer)
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the end
+    beginning.begin()

@@ -1,0 +1,1 @@
+"""The worker's side: what it runs, and what it says."""

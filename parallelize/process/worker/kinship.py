@@ -1,0 +1,182 @@
+"""What multiprocessing in a worker has from the program, as in its own children.
+
+```
+ worker: multiprocessing is loaded,                  program
+         a segment or semaphore is named
+              │ ══════════════ ASK ══════════════════▶ dispatcher: loads it, too,
+              ▼                                        starts the resource tracker
+         key, resource tracker ◀══ ANSWER, fd ════════
+```
+
+The resource tracker removes what is named and was left behind when all that use it have
+ended. A worker with one of its own would have removed at its end what belongs to the
+program. But no tracker is started, and nothing of multiprocessing loaded, before a task
+or the program needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from parallelize.runtime import locks, native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import types
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from typing import Any
+
+    #: A worker's name, its number, the key if multiprocessing is loaded in the program,
+    #: its parent's name and process id.
+    Names = tuple[str, tuple[int, ...], bytes | None, str, int]
+
+
+#: What a worker may ask for.
+KEY, TRACKER = 1, 2
+
+#: Seconds that it waits for an answer, before it does without.
+_PATIENCE = 20.0
+
+_PROCESS, _TRACKER = "multiprocessing.process", "multiprocessing.resource_tracker"
+
+
+class Kinship:
+    """In a worker: makes multiprocessing that of a child, as soon as it is loaded.
+
+    Args:
+        ask: Sends a question, `KEY` or `TRACKER`, to the pool.
+    """
+
+    def __init__(self, ask: Callable[[int], object]) -> None:
+        self._ask = ask
+        self._pid = os.getpid()
+        # Guards the answers, between the watcher and the threads that wait for them.
+        # Nothing is locked under it.
+        self._changed = native.Condition(locks.reentrant("kinship", native.RLock)())
+        self._answers: dict[int, int | bytes | None] = {}
+
+    def begin(self, names: Names, control_fd: int, *, is_copy: bool) -> None:
+        """Say how the worker is to be known.
+
+        Args:
+            names: What the pool says.
+            control_fd: A descriptor that is closed at the other end when that ends.
+            is_copy: Whether the worker is a fork of the program.
+        """
+        self._names = names
+        self._control_fd = control_fd
+        self._is_copy = is_copy
+        when_loaded(_PROCESS, self._name_process)
+        when_loaded(_TRACKER, self._share_tracker)
+        if names[2] is not None:  # so the program uses it: names are shown in logs
+            importlib.import_module(_PROCESS)
+
+    def hear(self, question: int, answer: int | bytes | None) -> None:
+        """Take an answer: a key, or a descriptor; None if there is none."""
+        with self._changed:
+            self._answers[question] = answer
+            self._changed.notify_all()
+
+    def _asked(self, question: int) -> Any:  # what comes for that question
+        if os.getpid() != self._pid:  # a process that a task has forked
+            return None
+        self._ask(question)
+        with self._changed:
+            self._changed.wait_for(lambda: question in self._answers, _PATIENCE)
+            return self._answers.pop(question, None)
+
+    def _name_process(self, process: Any) -> None:
+        current = process.current_process()
+        current.name, current._identity, key, parent, pid = self._names
+        key = key or self._asked(KEY)
+        if key is not None:
+            current.authkey = key
+        process._parent_process = process._ParentProcess(parent, pid, self._control_fd)
+
+    def _share_tracker(self, module: Any) -> None:
+        tracker = module._resource_tracker
+        if self._is_copy:  # another thread of the program may have held it
+            tracker._lock._at_fork_reinit()
+        # Guards that a descriptor is asked for once; the pool is asked under it.
+        asking = locks.reentrant("tracker", native.RLock)()
+
+        def sharing(run: Callable[..., object]) -> Callable[..., object]:
+            def with_tracker(*args: object) -> object:
+                if tracker._fd is None:
+                    with asking:
+                        if tracker._fd is None:
+                            tracker._fd = self._asked(TRACKER)
+                return run(*args)
+
+            return with_tracker
+
+        # The second has come with later Pythons; the first is the module's, too.
+        for name in ("ensure_running", "_ensure_running_and_write"):
+            if hasattr(tracker, name):
+                setattr(tracker, name, sharing(getattr(tracker, name)))
+        module.ensure_running = tracker.ensure_running
+
+
+def key() -> bytes:
+    """In the program: by which its children and managers know each other."""
+    from multiprocessing import process
+
+    return bytes(process.current_process().authkey)
+
+
+class Tracker:
+    """In the program: its resource tracker, which is started if need be."""
+
+    def descriptor(self) -> int:
+        """By which resources are named to it."""
+        from multiprocessing import resource_tracker
+
+        fd: Any = resource_tracker.getfd()
+        return int(fd)
+
+
+def when_loaded(name: str, action: Callable[[Any], object]) -> None:
+    """Call ``action`` with a module: now, or as soon as it is loaded."""
+    module = sys.modules.get(name)
+    if module is not None:
+        action(module)
+    else:
+        sys.meta_path.insert(0, _Finder(name, action))
+
+
+class _Finder:
+    """Finds one module as the others do, and has something done when it is loaded."""
+
+    def __init__(self, name: str, action: Callable[[Any], object]) -> None:
+        self._name = name
+        self._action = action
+
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None = None,
+        target: types.ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if name != self._name:
+            return None
+        sys.meta_path.remove(self)
+        from importlib.util import find_spec
+
+        spec = find_spec(name)
+        loader: Any = None if spec is None else spec.loader
+        if loader is None:
+            return spec
+        load = loader.exec_module
+
+        def exec_module(module: types.ModuleType) -> None:
+            load(module)
+            self._action(module)
+
+        loader.exec_module = exec_module
+        return spec
+
+
+__all__ = ("KEY", "TRACKER", "Kinship", "Tracker", "key", "when_loaded")

@@ -1,0 +1,246 @@
+"""Runs many calls of one function in a worker, row after row.
+
+The main thread takes rows from an iterator over a list; the watcher, when rows
+are to be given back, takes all that are left there. Each is one step of C code,
+which the other cannot divide.
+
+Whatever a row comes to is in the shared page before the next row begins. Rows run
+in one of two ways:
+
+* in groups, as many as take about `CLOCK_EVERY`, where a row costs little more
+  than the call itself, see `journal`. This needs results of one type, of those that
+  the journal holds as eight bytes; the type of the latest result is expected.
+  A result of another type ends the group, and so does an error.
+* one by one, where each row must be seen to begin because the pool watches how
+  long it runs, and where results are of other types, or change type all the time.
+"""
+
+from __future__ import annotations
+
+import pickle
+from itertools import islice
+
+from parallelize.process.wire import messages
+from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
+from parallelize.runtime.clock import monotonic_ns
+from parallelize.serialize import pickling
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from parallelize.process.wire.frames import Frame
+    from parallelize.process.worker.sender import Sender
+
+    Group = Callable[
+        [Callable[..., Any], Iterator[Any], type, memoryview[Any], int],
+        tuple[int, Any, BaseException | None],
+    ]
+
+#: Nanoseconds that rows may take between two looks at the clock.
+CLOCK_EVERY = 100_000
+
+#: Nanoseconds that results of rows wait for more, beyond what all results do. Each
+#: message takes the processors from the workers for a moment.
+WAIT_FOR_MORE = 4_000_000
+
+#: The most rows between two looks at the clock.
+MOST_UNSEEN = 2048
+
+#: After so many groups that ended before so many rows, rows go one by one.
+MOST_SHORT = 3
+SHORT = 8
+
+_NOTHING: Any = object()
+
+
+class Rows:
+    """Calls one function with many rows of arguments."""
+
+    def __init__(self, frame: Frame, words: memoryview, sender: Sender) -> None:
+        self.id: int = frame.id
+        self._encoded = bytes(frame.parts[0])
+        # Plain types only: this cannot fail.
+        self._flat: Sequence[Any] = pickle.loads(frame.parts[1])
+        self._arity = frame.extra
+        self._timed = bool(frame.micros & messages.TIMED)
+        self._traced = bool(frame.micros & messages.TRACED)
+        self._words = words
+        self._sender = sender
+        self._rows: Iterator[Any] = iter(())
+        self._row = 0  # the number of the next
+        self._begun = 0  # when the clock was read last
+
+    def run(self) -> None:
+        self._words[ROW] = NO_ROW
+        self._words[TASK] = self.id
+        if self._traced:
+            self._sender.tell_begun(self.id, monotonic_ns())
+        try:
+            fn = pickling.decode_function(self._encoded)
+        except BaseException as error:  # noqa: BLE001 - it belongs to every row
+            self._fail_all(error)
+            return
+        # The watcher may give rows up from here on.
+        self._rows = iter(self._list())
+        self._begun = monotonic_ns()
+        if self._arity > 1:
+            self._run(fn, self._rows, _run_tuples)
+        else:
+            alone = fn if self._arity else _unpickling(fn)
+            self._run(alone, zip(self._rows), _run_values)
+        self._sender.close_block()
+
+    def _list(self) -> Sequence[Any]:
+        """The rows: tuples, or what they have one of.
+
+        It must be a list or a range: whose iterator gives all that is left in one
+        step, without running any Python code between two rows.
+        """
+        if self._arity <= 1:
+            return self._flat
+        columns = [iter(self._flat)] * self._arity
+        return list(zip(*columns, strict=True))
+
+    def give_up(self) -> int:
+        """Give up the rows that have not begun; return how many (from the end)."""
+        return len(list(self._rows))
+
+    def _run(
+        self, fn: Callable[..., Any], rows: Iterator[tuple[Any, ...]], run_group: Group
+    ) -> None:
+        if not self._timed:
+            self._run_in_groups(fn, run_group)
+        self._run_singly(fn, rows)
+
+    def _run_in_groups(self, fn: Callable[..., Any], run_group: Group) -> None:
+        """Run rows in groups until there are no more, or singly is better."""
+        sender, words, id = self._sender, self._words, self.id
+        kind: type = int
+        stride, short = 1, 0
+        while short < MOST_SHORT:
+            row = self._row
+            stride = self._look_at_clock(stride)
+            words[ROW] = row
+            group = sender.open_group(kind, id, row, stride, self._begun)
+            if group is None:  # for results of this type there are no groups
+                return
+            values, slot, size = group
+            rows = islice(self._rows, size)
+            end, result, error = run_group(fn, rows, kind, values, slot)
+            sender.close_group(end)
+            self._row += end - slot
+            if error is not None or result is not _NOTHING:
+                words[ROW] = self._row  # to pickle it may end the process
+            if error is not None:
+                sender.row_failed(id, self._row, error, self._begun)
+            elif result is not _NOTHING:
+                sender.row_done(id, self._row, result, self._begun)
+                kind = type(result)
+                short += end - slot < SHORT
+            elif end - slot < size:
+                return
+            else:
+                continue
+            self._row += 1
+
+    def _run_singly(
+        self, fn: Callable[..., Any], rows: Iterator[tuple[Any, ...]]
+    ) -> None:
+        """Run rows one by one.
+
+        The clock is read every so many rows, as many as run in `CLOCK_EVERY`;
+        where calls have a deadline, before every row.
+        """
+        words, sender, id = self._words, self._sender, self.id
+        check, stride = 0, 1
+        for row, args in enumerate(rows, self._row):
+            if row >= check:
+                stride = self._look_at_clock(stride)
+                check = row + stride
+            words[ROW] = row
+            try:
+                result = fn(*args)
+            except BaseException as error:  # noqa: BLE001 - it belongs to the row
+                sender.row_failed(id, row, error, self._begun)
+            else:
+                sender.row_done(id, row, result, self._begun)
+
+    def _look_at_clock(self, stride: int) -> int:
+        """Note that a row begins now; return how many to run until the next look."""
+        now = monotonic_ns()
+        took = now - self._begun
+        if now >= self._sender.due + WAIT_FOR_MORE:
+            self._sender.flush()
+            now = monotonic_ns()
+        self._words[BEGUN] = self._begun = now
+        if self._timed:
+            return 1
+        if took > CLOCK_EVERY:
+            return max(stride // 4, 1)
+        return min(stride * (4 if took < CLOCK_EVERY // 4 else 2), MOST_UNSEEN)
+
+    def _fail_all(self, error: BaseException) -> None:
+        failure = [messages.encode_failure(error)]
+        for row in range(len(self._flat) // (self._arity or 1)):
+            self._sender.send(messages.ROW_FAILED, self.id, failure, row)
+
+
+# A group of rows: the code that runs for every one of them, in two versions since
+# unpacking arguments would cost more than all else. They return the slot that they
+# came to, and what has ended the group there if the rows did not: a result that is
+# not for this group, or an error.
+
+
+def _run_values(
+    fn: Callable[..., Any],
+    rows: Iterator[Any],
+    kind: type,
+    values: memoryview[Any],
+    slot: int,
+) -> tuple[int, Any, BaseException | None]:
+    for value in rows:
+        try:
+            result = fn(value)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            return slot, _NOTHING, error
+        if type(result) is not kind:
+            return slot, result, None
+        try:
+            values[slot] = result
+        except (ValueError, OverflowError):  # more than 64 bits
+            return slot, result, None
+        slot += 1
+    return slot, _NOTHING, None
+
+
+def _run_tuples(
+    fn: Callable[..., Any],
+    rows: Iterator[tuple[Any, ...]],
+    kind: type,
+    values: memoryview[Any],
+    slot: int,
+) -> tuple[int, Any, BaseException | None]:
+    for args in rows:
+        try:
+            result = fn(*args)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            return slot, _NOTHING, error
+        if type(result) is not kind:
+            return slot, result, None
+        try:
+            values[slot] = result
+        except (ValueError, OverflowError):  # more than 64 bits
+            return slot, result, None
+        slot += 1
+    return slot, _NOTHING, None
+
+
+def _unpickling(fn: Callable[..., Any]) -> Callable[[bytes], Any]:
+    """The function of arguments that are pickled, each row on its own."""
+
+    def unpickled(data: bytes) -> Any:
+        return fn(*pickling.loads([data]))
+
+    return unpickled

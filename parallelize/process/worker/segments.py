@@ -1,0 +1,155 @@
+"""The worker's part in passing large buffers: what it was sent, what it sends.
+
+The watcher thread hears the control socket; the main thread waits for a segment
+that is still on its way there, and tells of what it has done with. While coroutines
+run, the thread of their loop does so, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+
+from parallelize.process.memory import shared
+from parallelize.process.memory.segments import Segments, decode_places
+from parallelize.process.memory.views import Received, Release, Releases
+from parallelize.process.wire import messages
+from parallelize.process.wire.frames import NoDescriptorError, pack, send_all
+from parallelize.runtime import locks, native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from parallelize.process.memory.segments import Placed
+    from parallelize.process.wire.frames import FdReader, Frame, Part
+
+
+class Exchange:
+    """Large buffers between this worker and its pool."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        # Held while writing to the control socket. Nothing is locked under it.
+        self._telling = locks.reentrant("control", native.RLock)()
+        # Views are collected, and segments given up, at any moment: only noted then.
+        self._released = Releases()
+        self._closed: deque[int] = deque()
+        self._received = Received(self._released.add, with_others=True)
+        self._segments = Segments(self._closed.append)
+        self._failed: dict[int, Exception] = {}  # segments that could not be mapped
+        self._sent: set[int] = set()  # ids of segments that the pool has
+        # Its lock guards what was received; nothing is locked under it.
+        self._news = native.Condition(locks.reentrant("received", native.RLock)())
+        shared.expect()
+
+    def tell(
+        self, kind: int, id: int, parts: Sequence[Part] = (), extra: int = 0
+    ) -> None:
+        """Write a frame to the control socket."""
+        with self._telling:
+            send_all(self._control, b"".join(pack(kind, id, parts, extra)))
+
+    # The main thread's.
+
+    def views(self, encoded: Part) -> list[memoryview | bytearray]:
+        """The buffers of a message; waits for its segment, which is on the way."""
+        id, places, copied = decode_places(encoded)
+        with self._news:
+            self._news.wait_for(lambda: id in self._received or id in self._failed)
+            if id in self._failed:
+                # May another have more luck.
+                self._released.add(Release(id, reusable=False, large=True))
+                raise self._failed.pop(id)
+            return self._received.views(id, places, copied=copied)
+
+    def place(self, buffers: Sequence[memoryview]) -> Placed | None:
+        """Put buffers of a result into a segment; None if there is none for them."""
+        placed = self._segments.place(buffers)
+        if placed is None:
+            return None
+        try:
+            self._introduce(placed)
+        except OSError:  # the pool takes no descriptor just now
+            self._segments.let_go(placed.segment)
+            return None
+        return placed
+
+    def _tell_closed(self) -> None:
+        with contextlib.suppress(IndexError):  # the other thread may take some
+            while self._closed:
+                id = self._closed.popleft()
+                self._sent.discard(id)
+                self.tell(messages.FORGET, id)
+
+    def _introduce(self, placed: Placed) -> None:
+        self._tell_closed()
+        segment = placed.segment
+        if segment.id in self._sent:
+            return
+        import socket
+
+        frame = b"".join(pack(messages.ADOPT, segment.id))
+        with self._telling:
+            socket.send_fds(self._control, [frame], [segment.fd])
+        self._sent.add(segment.id)
+
+    def tell_released(self) -> None:
+        """Tell the pool of what has been collected since."""
+        told = [
+            b"".join(pack(messages.RELEASED, each.id, extra=int(each.reusable)))
+            for each in self._released.take()
+        ]
+        if told:
+            with self._telling:
+                send_all(self._control, b"".join(told))
+
+    def tell_if_urgent(self) -> None:
+        """Tell it of that now, before the next call, if it may need the memory."""
+        if self._released.are_urgent:
+            self.tell_released()
+
+    # The watcher's.
+
+    def hear(self, frame: Frame, reader: FdReader) -> None:
+        """Take what the pool says of segments."""
+        if frame.kind == messages.RELEASED:
+            segment = self._segments.find(frame.id)
+            if segment is not None:
+                self._segments.let_go(segment, reusable=bool(frame.extra))
+            return
+        if frame.extra:
+            _take_shared(frame, reader)
+            return
+        if frame.id == messages.UNUSED:
+            self._segments.trim()
+            self._tell_closed()
+            return
+        with self._news:
+            if frame.kind == messages.ADOPT:
+                self._adopt(frame.id, reader)
+            elif frame.kind == messages.FORGET:
+                self._received.drop(frame.id)
+
+    def _adopt(self, id: int, reader: FdReader) -> None:
+        try:
+            self._received.add(id, reader.fd())
+        except (MemoryError, NoDescriptorError) as error:  # the main thread gets it
+            self._failed[id] = error
+        self._news.notify_all()
+
+    def at_most(self, segments: int, kept: int) -> None:
+        """Use no more segments than that, and keep no more bytes of free ones."""
+        self._segments.most = segments
+        self._segments.most_kept = kept
+
+
+def _take_shared(frame: Frame, reader: FdReader) -> None:
+    if frame.kind != messages.ADOPT:
+        shared.forget(frame.id)
+        return
+    try:
+        shared.adopt(frame.id, reader.fd())
+    except (OSError, ValueError, NoDescriptorError) as error:  # who asks for it gets it
+        shared.adopt_none(frame.id, error)

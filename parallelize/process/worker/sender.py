@@ -1,0 +1,282 @@
+"""The worker's stream to its pool: results, by way of the shared page.
+
+Whatever a task does, what it came to is in the `Page` before the next task
+begins; it is sent when there is nothing to run, or after a millisecond.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+
+from parallelize.process.memory.segments import Placed
+from parallelize.process.wire import messages
+from parallelize.process.wire.frames import PoolGoneError, pack, send_all
+from parallelize.process.wire.journal import BASE, COUNT, FIRST, JOURNAL_SIZE, Page
+from parallelize.runtime import locks, native, raised
+from parallelize.runtime.clock import monotonic_ns
+from parallelize.runtime.locks import depth
+from parallelize.serialize import pickling
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+    from typing import Any
+
+    from parallelize.process.wire.frames import Part
+    from parallelize.serialize.pickling import Place
+
+_new_lock = locks.reentrant("sender", native.RLock)
+
+#: Results are sent at the latest so many nanoseconds after they are there, if
+#: another task ends; the watcher sends them when the pool asks.
+SEND_AFTER = 1_000_000
+
+
+def pickled_result(result: object, place: Place) -> list[Part]:
+    """Pickle a result; raise what says of which type it was."""
+    try:
+        return pickling.dumps_back(result, place)
+    except BaseException as error:
+        raise _refusal(_RESULT, result, error) from error
+
+
+def pickled_item(item: object, place: Place) -> list[Part]:
+    """The same for an item of a stream."""
+    try:
+        return pickling.dumps_back(item, place)
+    except BaseException as error:
+        raise _refusal(_ITEM, item, error) from error
+
+
+def _refusal(what: str, result: object, error: BaseException) -> BaseException:
+    from parallelize.errors import SerializationError
+
+    kind = raised.name_of_class(type(result))
+    names = map(raised.name_of_class, type(result).__mro__)
+    advice = next(filter(None, map(_ADVICE.get, names)), "") or _way_to_culprit(result)
+    why = f"{raised.summary_of(error)}{advice}"
+    return SerializationError(f"{what}, a {kind}, cannot be pickled: {why}")
+
+
+def _way_to_culprit(result: object) -> str:
+    from parallelize.serialize import diagnose
+
+    return f": {diagnose.in_result(result).text()}"
+
+
+_ADVICE = {
+    "generator": "; decorate the generator function itself, or return a list",
+    "coroutine": "; decorate the async function itself, or await it in the call",
+    "async_generator": "; decorate the generator function itself, or return a list",
+    "Future": "; give its result instead",
+}
+
+_RESULT = "the result"
+_ITEM = "an item of the stream"
+
+
+class _Block:
+    """Whose results the journal holds."""
+
+    __slots__ = ("begun", "first", "id")
+
+    def __init__(self, id: int, first: int, begun: int) -> None:
+        self.id: int = id
+        self.first: int = first  # row of the first of them
+        self.begun: int = begun  # when that row began
+
+
+class Sender:
+    """Owns the stream to the pool: the page's outbox and journal, and the socket.
+
+    Attributes:
+        due: When the outbox is to be sent, in nanoseconds of the monotonic clock.
+    """
+
+    def __init__(self, sock: socket.socket, page: Page, place: Place) -> None:
+        self.due: int = 0
+        self._place = place  # where large buffers of results go
+        self._sock = sock
+        self._page = page
+        self._words = page.words
+        self._block = _Block(0, 0, 0)
+        page.choose_mark()
+        self._forked = False
+        self._reports: deque[Part] = deque()  # frames that are not in the stream yet
+        # Guards the stream (outbox and socket) between the main thread and the
+        # watcher. The journal is the main thread's: the watcher only copies, and
+        # its count is set back under the lock. Nothing is locked under it.
+        self._lock = _new_lock()
+
+    def forked(self) -> None:
+        """Note that this process is a copy made by a task: it may not send."""
+        self._forked = True
+        self._lock = _new_lock()
+        self._page.detach()
+
+    def send(
+        self, kind: int, id: int, parts: Sequence[Part], extra: int = 0, micros: int = 0
+    ) -> None:
+        """Add a frame to the stream."""
+        if self._forked:
+            os._exit(0)
+        if parts and type(parts[-1]) is Placed:
+            kind |= messages.BIG
+        buffers = pack(kind, id, parts, extra, micros)
+        with self._lock:
+            if len(buffers) == 1 and self._page.append(buffers[0]):
+                return
+            self._flush()
+            if len(buffers) == 1 and self._page.append(buffers[0]):
+                return
+            for buffer in buffers:
+                send_all(self._sock, buffer)
+                self._words[BASE] += memoryview(buffer).nbytes
+
+    def tell_begun(self, id: int, begun: int) -> None:
+        """Tell when a task began, before anything else of it."""
+        self.send(messages.BEGAN, id, (), messages.moment(begun))
+
+    def report(self, kind: int, parts: Sequence[Part]) -> bool:
+        """Send a log record or a warning now, from any thread.
+
+        Returns:
+            False in a copy of the worker that a task has forked.
+        """
+        if self._forked:
+            return False
+        self._reports.append(b"".join(pack(messages.REPORT, 0, parts, kind)))
+        # A finaliser or a signal handler may have come between the steps of who
+        # sends just now: then that one sends this, too, before long.
+        if not depth(self._lock):
+            try:
+                with self._lock:
+                    self._flush()
+            except PoolGoneError:  # nobody is there to read it
+                return True
+        return True
+
+    # Rows; the main thread alone runs them.
+
+    def open_group(
+        self, kind: type, id: int, row: int, size: int, begun: int
+    ) -> tuple[memoryview[Any], int, int] | None:
+        """Make the journal ready for a group of rows, see `Page.open_group`.
+
+        Returns:
+            Where the results are to be put, in which slot that of the first row,
+            and how many rows there is room for.
+        """
+        slot = self._next_slot(id, row, begun)
+        size = min(size, JOURNAL_SIZE - slot)
+        values = self._page.open_group(kind, slot, size)
+        return None if values is None else (values, slot, size)
+
+    def close_group(self, slot: int) -> None:
+        """Count the rows of the group that have ended, those up to ``slot``."""
+        if self._forked:
+            os._exit(0)
+        self._page.close_group(slot)
+
+    def _next_slot(self, id: int, row: int, begun: int) -> int:
+        if self._words[COUNT] >= JOURNAL_SIZE:
+            self.close_block()
+        slot = self._words[COUNT]
+        if slot == 0:
+            self._block = _Block(id, row, begun)
+            self._words[FIRST] = row
+        return slot
+
+    def row_done(self, id: int, row: int, result: object, begun: int) -> None:
+        """Add the result of one row."""
+        if self._forked:
+            os._exit(0)
+        slot = self._next_slot(id, row, begun)
+        if self._page.note(slot, result):
+            self._words[COUNT] = slot + 1
+        else:
+            self._row_done_slowly(id, row, result, begun)
+
+    def _row_done_slowly(self, id: int, row: int, result: object, begun: int) -> None:
+        try:
+            parts = pickled_result(result, self._place)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            self.row_failed(id, row, error, begun)
+            return
+        self._send_row(messages.ROW_DONE, id, row, parts, begun)
+
+    def row_failed(self, id: int, row: int, error: BaseException, begun: int) -> None:
+        """Add the error of one row."""
+        parts = [messages.encode_failure(error)]
+        self._send_row(messages.ROW_FAILED, id, row, parts, begun)
+
+    def _send_row(
+        self, kind: int, id: int, row: int, parts: Sequence[Part], begun: int
+    ) -> None:
+        self.close_block()
+        micros = messages.micros(monotonic_ns() - begun)
+        self.send(kind, id, parts, row, micros)
+
+    def close_block(self) -> None:
+        """Move the results in the journal into a frame; the main thread alone does."""
+        count = self._words[COUNT]
+        if count:
+            with self._lock:
+                self._send_block(count)
+                self._words[COUNT] = 0
+
+    def _send_block(self, count: int) -> None:
+        block = self._block
+        micros = messages.micros(monotonic_ns() - block.begun)
+        parts = [self._page.packed(count)]
+        self.send(messages.BLOCK, block.id, parts, block.first, micros)
+
+    def flush_copy(self) -> None:
+        """Send everything from the watcher, while the main thread goes on.
+
+        Rows in the journal are sent as a copy: they stay there, and are sent
+        once more when the main thread comes to it. The pool knows them by number.
+        """
+        with self._lock:
+            count = self._page.ended()
+            if count:
+                self._send_block(count)
+            self._flush()
+
+    def flush_stream(self) -> None:
+        """Send what is in frames; any thread may, while no rows run."""
+        with self._lock:
+            self._flush()
+
+    def flush_if_due(self, now: int) -> None:
+        """Send what is there unless something was sent a moment ago."""
+        if now >= self.due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send everything; the main thread alone does."""
+        self.close_block()
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._reports:
+            self._add_report(self._reports.popleft())
+        self._send_outbox()
+        self.due = monotonic_ns() + SEND_AFTER
+
+    def _send_outbox(self) -> None:
+        unsent = self._page.unsent()
+        if len(unsent):
+            send_all(self._sock, unsent)
+            self._page.sent()
+
+    def _add_report(self, report: Part) -> None:
+        if self._page.append(report):
+            return
+        self._send_outbox()
+        if not self._page.append(report):
+            send_all(self._sock, report)
+            self._words[BASE] += len(report)

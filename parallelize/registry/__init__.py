@@ -1,0 +1,1 @@
+"""Which executor a word means, and the shared ones."""

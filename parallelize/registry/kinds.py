@@ -1,0 +1,208 @@
+"""The words for kinds of executors, and what makes an executor of one.
+
+What a user may give where an executor is wanted is one of these words, an executor of
+ours, or any other of PEP 3148; `adapt` makes the first out of the second and the third.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from parallelize.runtime import locks
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from collections.abc import Callable
+    from typing import Literal, TypeAlias
+
+    from parallelize.executors.base import Executor
+
+    Kind: TypeAlias = Literal[
+        "thread",
+        "threads",
+        "process",
+        "processes",
+        "interpreter",
+        "interpreters",
+        "serial",
+        "dask",
+        "ray",
+    ]
+    AnyExecutor: TypeAlias = concurrent.futures.Executor | Kind
+
+_new_lock = locks.reentrant("adopting")
+
+#: The engines of others: the word alone, or with the address of a cluster behind it.
+_ENGINES = ("dask", "ray")
+
+KINDS = {
+    "thread": "thread",
+    "threads": "thread",
+    "process": "process",
+    "processes": "process",
+    "interpreter": "interpreter",
+    "interpreters": "interpreter",
+    "serial": "serial",
+}
+
+
+# ------------------------------------------------------- what the user may name
+
+
+def adapt(executor: object, argument: str = "executor") -> Executor | str:
+    """Return an executor of ours, or the plain word for a kind.
+
+    Args:
+        executor: An executor of ours, any PEP 3148 executor, or a kind.
+        argument: How an error names what was given.
+
+    Raises:
+        TypeError: It is neither an executor nor a word.
+        ValueError: It is a word, but no kind.
+    """
+    if isinstance(executor, str):
+        return kind_named(executor, argument)
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+        msg = f"{argument} must be an executor or one of {words()}, not {executor!r}"
+        raise TypeError(msg)
+    return _ours(executor)
+
+
+def kind_named(word: str, argument: str) -> str:
+    """Return the plain word for a kind, or raise naming the argument.
+
+    An engine's word, with or without an address, is that itself.
+    """
+    kind = word if is_engine(word) else KINDS.get(word)
+    if kind is None:
+        msg = f"{argument} must be an executor or one of {words()}, not {word!r}"
+        raise ValueError(msg)
+    return kind
+
+
+def is_engine(word: str) -> bool:
+    """Whether a word stands for an engine of others, with or without an address."""
+    name, scheme, address = word.partition("://")
+    return name in _ENGINES and bool(scheme) == bool(address)
+
+
+def words() -> str:
+    """Return all of them, as an error lists them."""
+    addresses = (f"'{name}://host:port'" for name in _ENGINES)
+    return ", ".join([*map(repr, (*KINDS, *_ENGINES)), *addresses])
+
+
+# Guards _foreign. Reentrant, as making a wrapper may collect garbage, whose finalisers
+# may call decorated functions.
+_adopting = _new_lock()
+
+# The wrapper of each foreign executor that is in use, by the executor's id; as
+# long as there is a wrapper, it keeps its executor alive and so the id its own.
+_foreign: weakref.WeakValueDictionary[int, Executor] = weakref.WeakValueDictionary()
+
+
+def _ours(executor: Any) -> Executor:  # anything with a submit
+    from parallelize.executors.base import Executor
+
+    if isinstance(executor, Executor):
+        return executor
+    from parallelize.executors.foreign import ForeignExecutor
+
+    with _adopting:
+        wrapper = _foreign.get(id(executor))
+        if wrapper is None:
+            _foreign[id(executor)] = wrapper = ForeignExecutor(executor)
+        return wrapper
+
+
+def _forget_lock() -> None:
+    """In a forked child: a thread of the parent may have held it."""
+    global _adopting
+    _adopting = _new_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
+
+
+# ------------------------------------------------------------- making executors
+
+
+def make_executor(
+    kind: str,
+    max_workers: int | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+) -> Executor:
+    """Make a new executor of a kind; inside a worker process, not one of processes.
+
+    Inside an interpreter beside the main one all is serial: it may have no threads
+    that end with the program.
+    """
+    if is_engine(kind):
+        return _make_engine(kind, max_workers, initializer)
+    from parallelize.runtime.cpus import workers_from_environment
+
+    if kind == "serial" or inside_interpreter():
+        from parallelize.executors.serial import SerialExecutor
+
+        return SerialExecutor()
+    if kind == "process" and inside_worker():
+        from parallelize.executors.in_place import InPlaceExecutor
+
+        return InPlaceExecutor()
+    workers = workers_from_environment() if max_workers is None else max_workers
+    if kind == "thread":
+        from parallelize.executors.thread import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(workers, "parallelize", initializer, initargs)
+    if kind == "interpreter":
+        from parallelize.executors.interpreter import InterpreterPoolExecutor
+
+        return InterpreterPoolExecutor(workers, "parallelize", initializer, initargs)
+    from parallelize.executors.process import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(workers, None, initializer, initargs)
+
+
+def _make_engine(
+    kind: str, max_workers: int | None, initializer: Callable[..., object] | None
+) -> Executor:
+    if inside_worker():  # whose program has the cluster for itself
+        return make_executor("process")
+    if initializer is not None or (max_workers is not None and kind != "dask"):
+        argument = "max_workers" if initializer is None else "initializer"
+        msg = f"{argument} must not be given for {kind!r}, whose workers are there"
+        raise ValueError(msg)
+    if kind.startswith("dask"):
+        from parallelize.clusters.dask import DaskExecutor
+
+        if kind != "dask":
+            return DaskExecutor(kind)
+        from parallelize.runtime.cpus import workers_from_environment
+
+        workers = workers_from_environment() if max_workers is None else max_workers
+        return DaskExecutor(max_workers=workers)
+    from parallelize.clusters.ray import RayExecutor
+
+    return RayExecutor(kind if kind != "ray" else None)
+
+
+def inside_worker() -> bool:
+    """Whether this is a worker process, of ours or of another engine."""
+    return any(
+        module is not None and module.inside_worker()
+        for module in map(sys.modules.get, _WORKERS)
+    )
+
+
+_WORKERS = ("parallelize.process.worker.main", "parallelize.clusters.parcels")
+
+
+def inside_interpreter() -> bool:
+    """Whether this is an interpreter beside the main one, and a worker of ours."""
+    serving = sys.modules.get("parallelize.interpreters.inner")
+    return serving is not None and serving.inside_interpreter()

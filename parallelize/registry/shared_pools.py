@@ -1,0 +1,243 @@
+"""The shared pools: one of each kind, made on first use, ended with the program.
+
+A function holds a `Source`, which answers for each call anew which executor takes it:
+the pools behind it come and go (`shutdown`, `os.fork`), the function stays.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from parallelize.registry.kinds import make_executor
+
+# Here, not at first use: a fork while another thread imports it would leave the
+# child waiting for that import for ever.
+from parallelize.runtime import lifecycle, locks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parallelize.executors.base import Executor
+
+_new_lock = locks.reentrant("pools")
+
+
+class Source(ABC):
+    """Says, call by call, which executor takes the calls of a function."""
+
+    __slots__ = ("__weakref__",)
+
+    @abstractmethod
+    def executor(self) -> Executor:
+        """Return the executor for a call that is made now."""
+
+    def replacement(self, refused: Executor) -> Executor | None:
+        """Return another executor after one refused a call; None if it stands."""
+        return None
+
+    def open_executor(self) -> Executor:
+        """Return the executor for a map, which cannot change it once it has begun."""
+        executor = self.executor()
+        if not _is_closed(executor):
+            return executor
+        fresh = self.replacement(executor)
+        return executor if fresh is None else fresh
+
+
+class Global(Source):
+    """The global pool of a kind, whatever `use` says."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        self.kind: str = kind
+
+    def executor(self) -> Executor:
+        """Return the global pool, made now if there is none."""
+        pool = _pools.get(self.kind)
+        return _make_global(self.kind) if pool is None else pool
+
+    def replacement(self, refused: Executor) -> Executor | None:
+        """Return a fresh global pool if the old one was shut down meanwhile."""
+        with _lock:
+            if _pools.get(self.kind) is refused:
+                if not _is_closed(refused):
+                    return None
+                del _pools[self.kind]
+        return None if lifecycle.is_ending() else self.executor()
+
+
+class Given(Source):
+    """An executor that somebody else made and will shut down."""
+
+    __slots__ = ("_executor",)
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def executor(self) -> Executor:
+        """Return it."""
+        return self._executor
+
+
+class Own(Source):
+    """A pool for one function alone, made at its first call.
+
+    It ends with the global pools, or when the function is forgotten: an executor
+    that nobody holds finishes what it has and ends.
+
+    Args:
+        make: Makes it.
+    """
+
+    __slots__ = ("_executor", "_make_one")
+
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make_one = make
+        self._executor: Executor | None = None
+
+    def executor(self) -> Executor:
+        """Return the pool, made now if there is none."""
+        pool = self._executor
+        return self._make() if pool is None else pool
+
+    def replacement(self, refused: Executor) -> Executor | None:
+        """Return a fresh pool if the old one was shut down meanwhile."""
+        with _lock:
+            if self._executor is refused:
+                if not _is_closed(refused):
+                    return None
+                self._executor = None
+        return None if lifecycle.is_ending() else self.executor()
+
+    def take(self) -> Executor | None:
+        """Give the pool away, without making a new one; the caller holds the lock."""
+        executor, self._executor = self._executor, None
+        return executor
+
+    def _make(self) -> Executor:
+        lifecycle.refuse_when_ending()
+        _watch_forks()
+        with _lock:
+            if self._executor is None:
+                self._executor = self._make_one()
+                _own.add(self)
+            return self._executor
+
+
+# ------------------------------------------------------------- the global pools
+
+# Guards everything below that changes. It is reentrant because making a pool may
+# collect garbage, whose finalisers may call decorated functions.
+_lock = _new_lock()
+
+#: How often the pools were shut down: what was looked up for those before is stale.
+generation: int = 0
+
+_pools: dict[str, Executor] = {}
+_own: weakref.WeakSet[Own] = weakref.WeakSet()
+
+
+def _make_global(kind: str) -> Executor:
+    lifecycle.refuse_when_ending()
+    _watch_forks()
+    with _lock:
+        pool = _pools.get(kind)
+        if pool is None:
+            pool = _pools.setdefault(kind, make_executor(kind))
+        return pool
+
+
+def shutdown(wait: bool = True, *, cancel_futures: bool = False) -> None:
+    """Shut down the global pools, and the pools that functions have of their own.
+
+    Executors that you made yourself are yours to shut down. The next call of a
+    decorated function or a helper makes fresh pools; the environment is read
+    again then.
+
+    Args:
+        wait: Return when all that was submitted has run and the workers are gone.
+        cancel_futures: Cancel the calls that have not begun.
+
+    Example:
+        >>> import parallelize
+        >>> parallelize.shutdown()
+    """
+    global generation
+    with _lock:
+        pools = [*_pools.values(), *(own.take() for own in list(_own))]
+        _pools.clear()
+        generation += 1
+    closing = [pool for pool in pools if pool is not None]
+    for pool in closing:  # all are told before the first is waited for
+        pool.shutdown(wait=False, cancel_futures=cancel_futures)
+    if wait:
+        for pool in closing:
+            pool.shutdown(wait=True, cancel_futures=cancel_futures)
+
+
+def _is_closed(executor: Executor) -> bool:
+    return bool(getattr(executor, "_closed", False))
+
+
+#: A fork waits so many seconds for a pool that another thread is making.
+LONGEST_PAUSE = 5.0
+
+_watches_forks = False
+_of_parents: list[Executor | None] = []
+
+
+class _Pauses(threading.local):
+    """Whether this thread, which forks, got the lock; once for each registration."""
+
+    def __init__(self) -> None:
+        self.hold_lock: list[bool] = []
+
+
+_pauses = _Pauses()
+
+
+def _watch_forks() -> None:
+    """Have the pools forgotten in forked children; at exit they end by themselves."""
+    global _watches_forks
+    with _lock:
+        if _watches_forks or not hasattr(os, "register_at_fork"):
+            return
+        # What is registered last is called first. We have to come before `logging`,
+        # which takes its own lock for a fork: who makes a pool may want that one.
+        _register_at_fork()
+        import logging  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+        _register_at_fork()
+        _watches_forks = True
+
+
+def _register_at_fork() -> None:
+    os.register_at_fork(
+        before=_pause, after_in_parent=_resume, after_in_child=_forget_in_child
+    )
+
+
+def _pause() -> None:
+    # No fork while a thread makes a pool: what that thread imports would stay
+    # locked for ever in the child. But rather so than no fork at all.
+    _pauses.hold_lock.append(_lock.acquire(timeout=LONGEST_PAUSE))
+
+
+def _resume() -> None:
+    if _pauses.hold_lock and _pauses.hold_lock.pop():
+        _lock.release()
+
+
+def _forget_in_child() -> None:
+    global _lock
+    _lock = _new_lock()
+    _pauses.hold_lock.clear()
+    # They are kept, not collected: their finalisers would take locks of theirs.
+    _of_parents.extend(_pools.values())
+    _of_parents.extend(own.take() for own in list(_own))
+    _pools.clear()

@@ -1,0 +1,1 @@
+"""What stands under all else: locks, clocks, threads, the program's ends."""

@@ -1,0 +1,134 @@
+"""Deadlines in this process: one thread that sleeps until the nearest one.
+
+```
+ after(2.5, action) ──▶ heap of (time, action) ──▶ timer thread: sleep until the
+ deadline.cancel()  ──▶ marks it as void            nearest, call its action
+```
+
+The thread starts with the first deadline. Without deadlines it sleeps without
+end: it never wakes up just to look. Where no thread may be a daemon it ends then.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from parallelize.runtime import lifecycle, locks
+from parallelize.runtime.agenda import Agenda, Deadline
+from parallelize.runtime.clock import bounded, monotonic
+from parallelize.runtime.services import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("Deadline", "after")
+
+_new_lock = locks.reentrant("timer start")
+_new_timer_lock = locks.reentrant("timer")
+
+
+class _Timer(Agenda):
+    """The heap of deadlines and the thread that meets them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The condition's lock guards everything here; nothing is taken under it.
+        # It is reentrant as finalisers may cancel deadlines.
+        self._changed = locks.Condition(_new_timer_lock())
+        self._service: Service | None = None  # one that runs
+
+    def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
+        with self._changed:
+            deadline = self.at(monotonic() + seconds, action)
+            if self._service is None:
+                self._start(deadline)
+            elif self._heap[0][2] is deadline:
+                self._changed.notify()
+        return deadline
+
+    def one_is_void(self) -> None:
+        with self._changed:
+            super().one_is_void()
+            if not lifecycle.daemons:
+                self._changed.notify()
+
+    def _start(self, deadline: Deadline) -> None:
+        service = Service("parallelize-deadlines", self._run)
+        try:
+            service.start()
+        except BaseException:  # the system has no thread left, or Ctrl-C
+            deadline.cancel()
+            raise
+        self._service = service
+
+    def _run(self, service: Service) -> None:
+        try:
+            service.serve(self._turn)
+        finally:  # by SystemExit of an action: the next deadline starts another
+            with self._changed:
+                if self._service is service and service.is_here():
+                    self._service = None
+
+    def _turn(self) -> bool:
+        due = self._next()
+        if due is None:
+            return False
+        due.meet()
+        return True
+
+    def _next(self) -> Deadline | None:
+        """Wait for the next deadline; None where the thread is to end without any."""
+        with self._changed:
+            while True:
+                due = self.take_due(monotonic())
+                if due is not None:
+                    return due
+                when = self.nearest()
+                if when is None and not lifecycle.daemons:
+                    self._service = None  # the next deadline starts another
+                    return None
+                self._changed.wait(
+                    None if when is None else bounded(when - monotonic())
+                )
+
+
+_timer: _Timer | None = None
+_lock = _new_lock()  # guards _timer; a timer's own lock may be taken under it
+
+
+def after(seconds: float, action: Callable[[], object]) -> Deadline:
+    """Call ``action()`` in the timer's thread when the seconds are over.
+
+    The action should be short: other deadlines wait for it.
+
+    Raises:
+        RuntimeError: There is no timer's thread, and the system has none left. The
+            next call tries once more to start it.
+    """
+    return (_timer or _make()).after(seconds, action)
+
+
+def _make() -> _Timer:
+    global _timer
+    with _lock:
+        if _timer is None:
+            _watch_forks()
+            _timer = _Timer()
+        return _timer
+
+
+_watching = False
+
+
+def _watch_forks() -> None:
+    global _watching
+    if not _watching and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget)
+        _watching = True
+
+
+def _forget() -> None:
+    # The child has no timer thread, and the deadlines are of the parent's calls.
+    global _timer, _lock
+    _timer, _lock = None, _new_lock()

@@ -1,0 +1,1 @@
+"""How values and functions travel, and why one cannot."""

@@ -1,0 +1,155 @@
+"""What a script has registered with the standard library: dialects, codecs, types.
+
+Each becomes a patch (`main_patches`) that registers the same in a worker. Modules that
+the program has not loaded are not loaded for this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+from parallelize.serialize.changes import texts
+from parallelize.serialize.reducers import replica
+from parallelize.serialize.reducers.replica import NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Patch = tuple[str, str, object]
+
+
+class Call:
+    """Pickles as a call: to unpickle it makes it."""
+
+    def __init__(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self._args = fn, args, kwargs
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return replica.call, self._args
+
+
+def take(text: str, space: Mapping[str, Any]) -> Iterator[Patch]:
+    """What the script has registered.
+
+    Args:
+        text: The text of the script, which names what cannot be listed.
+        space: The names of the script.
+    """
+    yield from _in_codecs(text, space)
+    for name, listed in _LISTED.items():
+        module = sys.modules.get(name)
+        if module is None:
+            continue
+        with contextlib.suppress(Exception):  # a module of that name of the user's own
+            for registered in listed(module):
+                yield name, "", registered
+    yield from _in_builtins()
+
+
+def _in_codecs(text: str, space: Mapping[str, Any]) -> Iterator[Patch]:
+    import codecs
+
+    for name in texts.error_handlers(text):
+        try:
+            handler = codecs.lookup_error(name)
+        except LookupError:
+            continue  # a function registers it that was not called
+        yield "codecs", "", Call(codecs.register_error, name, handler)
+    for dotted in texts.codec_searches(text):
+        first, _, path = dotted.partition(".")
+        search = space.get(first)
+        for part in path.split(".") if path else ():
+            search = replica.attribute(search, part)
+        if callable(search):
+            yield "codecs", "", Call(codecs.register, search)
+
+
+def _in_copyreg(copyreg: Any) -> Iterator[Call]:
+    for cls, reduce in list(copyreg.dispatch_table.items()):
+        if is_of_script(cls) or is_of_script(reduce):
+            yield Call(copyreg.pickle, cls, reduce)
+
+
+def _in_logging(logging: Any) -> Iterator[Call]:
+    kind, factory = logging.getLoggerClass(), logging.getLogRecordFactory()
+    if is_of_script(kind):
+        yield Call(logging.setLoggerClass, kind)
+    if factory is not logging.LogRecord:
+        yield Call(logging.setLogRecordFactory, factory)
+
+
+def _in_csv(csv: Any) -> Iterator[Call]:
+    for name in csv.list_dialects():
+        dialect = csv.get_dialect(name)
+        about = {each: getattr(dialect, each) for each in _OF_DIALECTS}
+        if about != _PLAIN_DIALECTS.get(name):
+            yield Call(csv.register_dialect, name, **about)
+    if csv.field_size_limit() != _PLAIN_FIELD:
+        yield Call(csv.field_size_limit, csv.field_size_limit())
+
+
+_OF_DIALECTS = (
+    "delimiter",
+    "doublequote",
+    "escapechar",
+    "lineterminator",
+    "quotechar",
+    "quoting",
+    "skipinitialspace",
+    "strict",
+)
+_PLAIN_FIELD = 1 << 17
+_EXCEL = dict(
+    zip(_OF_DIALECTS, (",", True, None, "\r\n", '"', 0, False, False), strict=True)
+)
+_PLAIN_DIALECTS = {
+    "excel": _EXCEL,
+    "excel-tab": {**_EXCEL, "delimiter": "\t"},
+    "unix": {**_EXCEL, "lineterminator": "\n", "quoting": 1},
+}
+
+
+def _in_mimetypes(mimetypes: Any) -> Iterator[Call]:
+    if not mimetypes.inited:
+        return
+    files = [file for file in mimetypes.knownfiles if os.path.isfile(file)]
+    plain = mimetypes.MimeTypes(files)
+    for strict in (True, False):
+        known = plain.types_map[strict]
+        for extension, kind in mimetypes._db.types_map[strict].items():
+            if known.get(extension) != kind:
+                yield Call(mimetypes.add_type, kind, extension, strict)
+
+
+_LISTED: dict[str, Callable[[Any], Iterator[Call]]] = {
+    "copyreg": _in_copyreg,
+    "logging": _in_logging,
+    "csv": _in_csv,
+    "mimetypes": _in_mimetypes,
+}
+
+
+def _in_builtins() -> Iterator[Patch]:
+    """What the script, or `gettext.install`, has made a name for every module."""
+    import builtins
+
+    for name, value in list(vars(builtins).items()):
+        owner = replica.attribute(value, "__self__")
+        is_gettext = type(owner).__module__ == "gettext"
+        if is_of_script(value) or is_gettext:
+            yield "builtins", name, value
+
+
+def is_of_script(value: object) -> bool:
+    """Whether a value is a function, class or decorated function of the script."""
+    try:
+        is_definition = isinstance(value, (types.FunctionType, type))
+        if not is_definition and not replica.is_decorated(value):
+            return False
+        return getattr(value, "__module__", None) in NAMES
+    except Exception:  # noqa: BLE001 - metaclasses of the user's may raise anything
+        return False

@@ -1,0 +1,1 @@
+"""What workers have of the program's `__main__`."""

@@ -1,0 +1,1 @@
+"""What stands in a pickle for what cannot be pickled as it is."""

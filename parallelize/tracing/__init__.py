@@ -1,0 +1,1 @@
+"""The recorder that executors ask, and functions that note when they run."""

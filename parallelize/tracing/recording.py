@@ -1,0 +1,241 @@
+"""What is noted of each task while somebody traces the program.
+
+Executors ask one thing of this room, whether `active` is None; and it is, unless a
+`parallelize.trace` is open. (They look once: another thread may close it meanwhile.)
+Moments are nanoseconds of the monotonic clock, which
+all processes of a machine have in common; 0 stands for what has not happened.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parallelize.runtime import locks
+from parallelize.runtime.clock import monotonic_ns
+from parallelize.runtime.options import DEFAULTS
+from parallelize.tracing.labels import label_of
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from collections.abc import Callable, Sequence
+
+    from parallelize.runtime.options import CallOptions
+
+#: A recorder keeps so many tasks, and counts those beyond.
+MOST_RECORDS = 200_000
+
+
+class Lane(NamedTuple):
+    """A worker: what one row of the picture shows.
+
+    Attributes:
+        kind: The executor's: "process", "thread", "serial" or another.
+        number: The process id, or the thread's identifier.
+        name: What people call it.
+        place: Which of the coroutines that it runs at once, from 1 on; 0 if it runs
+            one task at a time.
+    """
+
+    kind: str
+    number: int
+    name: str
+    place: int = 0
+
+    @property
+    def label(self) -> str:
+        """What people call it, and the place."""
+        return f"{self.name}, coroutine {self.place}" if self.place else self.name
+
+    @property
+    def worker(self) -> Lane:
+        """The lane of the worker, whatever the place."""
+        return self._replace(place=0) if self.place else self
+
+
+class Record:
+    """The life of one task.
+
+    Attributes:
+        kind: Of which kind the executor is that runs it.
+        name: The function.
+        count: How many calls it is: more than one for rows of a map.
+        caller: The thread that submitted it.
+        submitted: When it was submitted.
+        pickled: When its arguments were pickled.
+        queued: When it stood in the queue, with all that it waits for.
+        sent: When it left the queue for a worker.
+        started: When the worker began it.
+        ended: When the worker had its result.
+        returned: When its future was done.
+        size: The bytes of its pickled arguments.
+        answer: The bytes of its pickled result.
+        lane: The worker.
+        outcome: "done", "failed", "cancelled"; empty while it is open.
+        attempt: How often it was begun before.
+        on_loop: Whether its worker runs others at the same time.
+    """
+
+    __slots__ = (
+        "answer",
+        "attempt",
+        "caller",
+        "count",
+        "ended",
+        "kind",
+        "lane",
+        "name",
+        "on_loop",
+        "outcome",
+        "pickled",
+        "queued",
+        "returned",
+        "sent",
+        "size",
+        "started",
+        "submitted",
+    )
+
+    def __init__(self, kind: str, name: str, count: int) -> None:
+        self.kind: str = kind
+        self.name: str = name
+        self.count: int = count
+        self.caller: str = threading.current_thread().name
+        self.submitted: int = monotonic_ns()
+        self.pickled: int = 0
+        self.queued: int = self.submitted
+        self.sent: int = 0
+        self.started: int = 0
+        self.ended: int = 0
+        self.returned: int = 0
+        self.size: int = 0
+        self.answer: int = 0
+        self.lane: Lane | None = None
+        self.outcome: str = ""
+        self.attempt: int = 0
+        self.on_loop: bool = False
+
+    def close(self, outcome: str) -> None:
+        """Note that its future is done; what was noted before stands."""
+        if not self.returned:
+            self.returned = monotonic_ns()
+            self.outcome = self.outcome or outcome
+
+    def future_done(self, future: concurrent.futures.Future[Any]) -> None:
+        """The same, as a callback of the future. It does not open the result."""
+        self.close("cancelled" if future.cancelled() else "done")
+
+    def again(self) -> Record:
+        """A record of a further attempt at it."""
+        record = Record(self.kind, self.name, self.count)
+        record.submitted, record.size = self.submitted, self.size
+        record.pickled, record.attempt = self.pickled, self.attempt + 1
+        record.on_loop = self.on_loop
+        return record
+
+
+class Recorder:
+    """Keeps the records of whoever traces."""
+
+    def __init__(self) -> None:
+        # Guards what is below; nothing is taken under it. A list would do alone but
+        # for its bound.
+        self._lock = locks.reentrant("records")()
+        self._sinks: list[Sink] = []
+
+    def add(self, sink: Sink) -> None:
+        """Give records to one more, from now on."""
+        with self._lock:
+            self._sinks.append(sink)
+
+    def remove(self, sink: Sink) -> bool:
+        """Give it no more; True if nobody is left."""
+        with self._lock:
+            self._sinks.remove(sink)
+            return not self._sinks
+
+    def new(
+        self, kind: str, fn: Callable[..., Any], options: CallOptions = DEFAULTS
+    ) -> Record:
+        """Begin the record of a task that is being submitted."""
+        name, count = label_of(fn, options)
+        return self.keep(Record(kind, name, count))
+
+    def keep(self, record: Record) -> Record:
+        """Give a record to all who trace."""
+        with self._lock:
+            for sink in self._sinks:
+                sink.take(record)
+        return record
+
+    def elsewhere(
+        self,
+        kind: str,
+        fn: Callable[..., Any],
+        future: concurrent.futures.Future[Any],
+        options: CallOptions,
+    ) -> None:
+        """Note when a call was submitted and when it was done, if no more is known."""
+        record = self.new(kind, fn, options)
+        future.add_done_callback(record.future_done)
+
+
+class Sink:
+    """What one trace has been given.
+
+    Attributes:
+        records: The first `MOST_RECORDS`.
+        dropped: How many came after them.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.dropped: int = 0
+
+    def take(self, record: Record) -> None:
+        """Keep a record, if there is room."""
+        if len(self.records) < MOST_RECORDS:
+            self.records.append(record)
+        else:
+            self.dropped += 1
+
+
+def untangle(records: Sequence[Record]) -> None:
+    """Let no task of a process end after the next has begun there.
+
+    When rows ended is known from when their last message came, a little later.
+    """
+    last: dict[Lane, Record] = {}
+    for record in sorted(records, key=lambda each: each.started):
+        lane = record.lane
+        if lane is None or not record.started or lane.kind != "process":
+            continue
+        if record.on_loop:  # others may well begin before it ends
+            continue
+        before = last.get(lane)
+        if before is not None and before.ended > record.started:
+            before.ended = record.started
+        last[lane] = record
+
+
+def find_places(records: Sequence[Record]) -> None:
+    """Give coroutines that ran on one worker at once a place each, the first free."""
+    free_at: dict[Lane, list[float]] = defaultdict(list)
+    for record in sorted(records, key=lambda each: each.started):
+        if not record.on_loop or record.lane is None or not record.started:
+            continue
+        places = free_at[record.lane.worker]
+        started = record.started
+        place = next((n for n, at in enumerate(places) if at <= started), len(places))
+        places[place : place + 1] = [record.ended or math.inf]
+        record.lane = record.lane._replace(place=place + 1)
+
+
+#: Who records just now; None nearly always.
+active: Recorder | None = None
+
+# Guards `active`, and what a first or last trace does besides; the recorder's own
+# lock is taken under it.
+lock: threading.RLock = locks.reentrant("tracing")()

@@ -1,0 +1,185 @@
+"""Functions that note when they run: what executors of this process run while traced.
+
+Each is made when its call is submitted, and stands for the function that it times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from parallelize.calls.coroutines import called
+from parallelize.calls.targets import AsyncTarget
+from parallelize.futures.future import Failure
+from parallelize.runtime.clock import monotonic_ns
+from parallelize.runtime.options import DEFAULTS
+from parallelize.tracing.labels import is_rows
+from parallelize.tracing.recording import Lane, Record
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from collections.abc import AsyncGenerator, Callable, Generator
+
+    from parallelize.runtime.options import CallOptions
+    from parallelize.threads.rows import RowsTask
+    from parallelize.tracing.recording import Recorder
+
+
+def call(
+    recorder: Recorder,
+    kind: str,
+    fn: Callable[..., Any],
+    future: concurrent.futures.Future[Any],
+    options: CallOptions = DEFAULTS,
+) -> Callable[..., Any]:
+    """Return a function, or one that runs rows of a map, as one that is timed."""
+    record = recorder.new(kind, fn, options)
+    future.add_done_callback(record.future_done)
+    return _Call(fn, record)
+
+
+def coroutine(
+    recorder: Recorder,
+    kind: str,
+    target: AsyncTarget,
+    future: concurrent.futures.Future[Any],
+    options: CallOptions,
+) -> AsyncTarget:
+    """The same for a coroutine function, which runs beside others on a loop."""
+    record = recorder.new(kind, target, options)
+    record.on_loop = True
+    future.add_done_callback(record.future_done)
+    return AsyncTarget(_Coroutine(target, record))
+
+
+def generator(
+    recorder: Recorder, kind: str, fn: Callable[..., Any], options: CallOptions
+) -> Callable[..., Any]:
+    """The same for a generator function whose reader runs it."""
+    return _Generator(fn, recorder.new(kind, fn, options))
+
+
+def _begin(record: Record) -> None:
+    thread = threading.current_thread()
+    record.lane = Lane(record.kind, thread.ident or 0, thread.name)
+    record.sent = record.started = monotonic_ns()
+
+
+class _Here(threading.local):
+    """What this thread runs just now."""
+
+    runs: Record | None = None
+
+
+_here = _Here()
+
+
+class _Call:
+    """A function that notes when it runs, in which thread.
+
+    Attributes:
+        traced_fn: The function itself.
+    """
+
+    __slots__ = ("_outer", "_record", "traced_fn")
+
+    def __init__(self, fn: Callable[..., Any], record: Record) -> None:
+        self.traced_fn: Callable[..., Any] = fn
+        self._record = record
+        # Rows that a thread gives back while it runs others of the same map.
+        self._outer = _here.runs if is_rows(fn) else None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        record = self._record
+        if is_rows(self.traced_fn):
+            self._count(*args)
+        outer, _here.runs = _here.runs, record
+        _begin(record)
+        try:
+            value = self.traced_fn(*args, **kwargs)
+        except BaseException:
+            record.outcome = "failed"
+            raise
+        else:
+            if type(value) is Failure:
+                record.outcome = "failed"
+            return value
+        finally:
+            record.ended = monotonic_ns()
+            _here.runs = outer
+
+    def _count(self, rows: RowsTask) -> None:
+        self._record.count = rows.count
+        if self._outer is not None:
+            self._outer.count -= rows.count
+            self._outer = None
+
+
+class _Coroutine:
+    """A coroutine function that does."""
+
+    def __init__(self, target: AsyncTarget, record: Record) -> None:
+        self._target = target
+        self._record = record
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        record = self._record
+        _begin(record)
+        try:
+            return await called(self._target.coroutine, args, kwargs)
+        except BaseException:
+            record.outcome = record.outcome or "failed"
+            raise
+        finally:
+            record.ended = monotonic_ns()
+
+
+class _Generator:
+    """A generator function that does, from its first step to its last."""
+
+    def __init__(self, fn: Callable[..., Any], record: Record) -> None:
+        self._fn = fn
+        self._record = record
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        source = self._fn(*args, **kwargs)
+        if hasattr(source, "__anext__"):
+            return self._run_async(source)
+        return self._run(source)
+
+    def _run(self, source: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        with self._noted():
+            yield from source
+
+    async def _run_async(
+        self, source: AsyncGenerator[Any, Any]
+    ) -> AsyncGenerator[Any, Any]:
+        with self._noted():
+            async with contextlib.aclosing(source):
+                async for item in source:
+                    yield item
+
+    def _noted(self) -> _Noted:
+        return _Noted(self._record)
+
+
+class _Noted:
+    """A block that is what a record is about.
+
+    It is a class, as `contextlib.contextmanager` sets attributes of errors.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def __enter__(self) -> None:
+        _begin(self._record)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        record = self._record
+        if kind is not None:
+            # If it is closed its reader has enough.
+            record.outcome = "done" if issubclass(kind, GeneratorExit) else "failed"
+        record.ended = monotonic_ns()
+        record.close("done")
