@@ -17,7 +17,7 @@ import weakref
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from parallelize.api.use import Where, executor_for
+from parallelize.api.use import Placement, executor_for
 from parallelize.process.memory.shared import Shared, share
 from parallelize.registry.kinds import adapt
 from parallelize.runtime.options import DEFAULTS
@@ -96,7 +96,7 @@ class ParallelizeBackend(_Base):
     def _default(self) -> Executor:
         if self._given is None:
             return executor_for("process")
-        return Where("process", executor=self._given).source().open_executor()
+        return Placement("process", executor=self._given).source().open_executor()
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **_: object) -> int:
         """Choose the executor for a call of ``Parallel``."""
@@ -171,7 +171,7 @@ def _of_size(jobs: int, shared: Executor) -> Executor:
     if shared._max_workers == jobs:
         return shared
     if jobs not in _sources:
-        _sources[jobs] = Where("process", max_workers=jobs).source()
+        _sources[jobs] = Placement("process", max_workers=jobs).source()
     return _sources[jobs].open_executor()
 
 

@@ -60,8 +60,13 @@ def _serially() -> Generator[None]:
     def executor(_: object) -> SerialExecutor:
         return serial
 
-    kinds = shared_pools.Global, shared_pools.Given, shared_pools.Own, choice.Redirected
-    names = [(each, "executor") for each in kinds] + [(choice.Where, "make")]
+    kinds = (
+        shared_pools.Global,
+        shared_pools.FixedSource,
+        shared_pools.PrivatePool,
+        choice.DefaultSource,
+    )
+    names = [(each, "executor") for each in kinds] + [(choice.Placement, "make")]
     with ExitStack() as undo:
         for owner, name in names:
             undo.callback(setattr, owner, name, getattr(owner, name))

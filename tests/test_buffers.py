@@ -377,7 +377,7 @@ def test_a_childs_view_stays_as_it_is(one_worker, size):
 
 @pytest.mark.parametrize("size", [50_000, MIB])
 def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
-    monkeypatch.setattr(segment_ledger, "KEEP_WARM", 0.05)
+    monkeypatch.setattr(segment_ledger, "TRIM_AFTER", 0.05)
     with ProcessPoolExecutor(1) as executor:
         for _ in range(2):
             result = executor.submit(tasks.identity, np.ones(size)).result()

@@ -26,7 +26,7 @@ from parallelize import (
 from parallelize.clusters import parcels
 from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
-from parallelize.clusters.parcels import LargeParcel, Parcel
+from parallelize.clusters.parcels import LargePayload, Payload
 from parallelize.futures.future import Failure
 from parallelize.mapping import iterator, start_map
 from parallelize.registry import kinds
@@ -62,7 +62,7 @@ class Engine(EngineExecutor):
             answer = run(order, *pickle.loads(pickle.dumps(seen, 5)))
             outcomes = answer.open()[0] if run is parcels.run_rows else ()
             if any(
-                type(each) is parcels.Failed and is_death(each) for each in outcomes
+                type(each) is parcels.FinalError and is_death(each) for each in outcomes
             ):
                 raise Death
             return answer
@@ -73,7 +73,7 @@ class Engine(EngineExecutor):
         error = done.exception()
         if error is not None:
             return error
-        return Remote(done) if type(done.result()) is LargeParcel else done.result()
+        return Remote(done) if type(done.result()) is LargePayload else done.result()
 
     def _started_teller(self, number):
         raise NotImplementedError
@@ -202,13 +202,13 @@ def test_parcels():
     parcel = parcels.pack(value)
     assert parcel.open() == value
     large = parcels.pack(bytes(LARGE))
-    assert type(large) is LargeParcel
+    assert type(large) is LargePayload
     assert len(large.data) < 200
     assert large.open() == bytes(LARGE)
-    assert type(parcels.pack(3)) is Parcel
+    assert type(parcels.pack(3)) is Payload
     for protocol in (4, 5):
         again = pickle.loads(pickle.dumps(large, protocol))
-        assert type(again) is LargeParcel
+        assert type(again) is LargePayload
         assert again.open() == bytes(LARGE)
 
 

@@ -411,7 +411,7 @@ def test_a_future_does_not_travel_by_itself():
 def test_disown():
     future, seen = running(), []
     future.add_done_callback(seen.append)
-    other = threading.Thread(target=future.disown)
+    other = threading.Thread(target=future.fail_in_forked_child)
     with future._guard:  # as by a thread that the child does not have
         other.start()
         other.join(20)

@@ -579,7 +579,7 @@ def test_readers_in_several_threads_lose_nothing(concurrent, chunksize):
 def test_a_reader_that_comes_late_gets_its_item_by_hand():
     """Two that end the tail for one block would make the iterator skip the block."""
 
-    class Core:
+    class Window:
         was_read = is_asynchronous = False
         blocks = iter([[1, 2, 3], [4, 5, 6]])
 
@@ -599,7 +599,7 @@ def test_a_reader_that_comes_late_gets_its_item_by_hand():
         def close(self):
             pass
 
-    reader = Reader(Core(), timeout=None, return_exceptions=False, progress=None)
+    reader = Reader(Window(), timeout=None, return_exceptions=False, progress=None)
     steps = reader.blocks()
     tail = next(steps)
     with pytest.raises(StopIteration):

@@ -737,7 +737,7 @@ def test_a_limited_function_that_waits_for_itself(way, limit, workers, shared_po
 
 def test_who_comes_too_late_for_a_call_hides_no_circle(make_pool, monkeypatch):
     """A thread may take a call out of the queue that another one has claimed."""
-    workers = roster.Crew.workers
+    workers = roster.Roster.workers
 
     class Late:
         def __init__(self, engine):
@@ -749,7 +749,7 @@ def test_who_comes_too_late_for_a_call_hides_no_circle(make_pool, monkeypatch):
         def waited_for(self):
             return []
 
-    monkeypatch.setattr(roster.Crew, "workers", lambda e: [Late(e), *workers(e)])
+    monkeypatch.setattr(roster.Roster, "workers", lambda e: [Late(e), *workers(e)])
     pool, limited = make_pool(2), CallOptions(limit=Limit(1))
 
     def fib(n):

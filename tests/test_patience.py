@@ -3,7 +3,7 @@
 import pytest
 
 from parallelize.process.wire import spin
-from parallelize.process.wire.spin import AWAKE, Patience
+from parallelize.process.wire.spin import SPIN_LIMIT, AdaptiveSpin
 
 
 class Clock:
@@ -31,33 +31,33 @@ def sees_at(clock, moment):
 def wait(patient, clock, seconds):
     """Wait for what comes after so long; return whether it was seen awake."""
     moment = clock.now + seconds
-    seen = patient.look(sees_at(clock, moment))
+    seen = patient.spin(sees_at(clock, moment))
     clock.now = max(clock.now, moment)
-    patient.came()
+    patient.done()
     return seen == "it"
 
 
 def test_what_comes_soon_is_seen_awake(clock):
-    patient = Patience()
-    assert all(wait(patient, clock, AWAKE / 2) for _ in range(5))
+    patient = AdaptiveSpin()
+    assert all(wait(patient, clock, SPIN_LIMIT / 2) for _ in range(5))
 
 
 def test_nobody_stays_awake_for_what_takes_long(clock):
-    patient = Patience()
+    patient = AdaptiveSpin()
     assert not wait(patient, clock, 1)
     before = clock.now
-    assert patient.look(lambda: pytest.fail("it was looked at")) is None
-    assert clock.now - before < AWAKE / 10
+    assert patient.spin(lambda: pytest.fail("it was looked at")) is None
+    assert clock.now - before < SPIN_LIMIT / 10
 
 
 def test_one_short_wait_tells_that_answers_come_soon_again(clock):
-    patient = Patience()
+    patient = AdaptiveSpin()
     wait(patient, clock, 1)
-    assert not wait(patient, clock, AWAKE / 2)  # slept through
-    assert wait(patient, clock, AWAKE / 2)
+    assert not wait(patient, clock, SPIN_LIMIT / 2)  # slept through
+    assert wait(patient, clock, SPIN_LIMIT / 2)
 
 
 def test_it_stays_awake_no_longer_than_that(clock):
     before = clock.now
-    assert Patience().look(lambda: None) is None
-    assert AWAKE < clock.now - before < 1.1 * AWAKE
+    assert AdaptiveSpin().spin(lambda: None) is None
+    assert SPIN_LIMIT < clock.now - before < 1.1 * SPIN_LIMIT

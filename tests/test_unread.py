@@ -361,7 +361,7 @@ def test_calls_whose_workers_the_program_stops(latch, reports):
 
 def test_a_disowned_future(reports):
     future = Future()
-    future.disown()
+    future.fail_in_forked_child()
     del future
     assert not reports()
 

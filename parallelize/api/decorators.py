@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from parallelize.api.function import ParallelFunction
 from parallelize.api.options import changed_options, changed_where
-from parallelize.api.use import Where
+from parallelize.api.use import Placement
 from parallelize.calls import preload
 from parallelize.calls.targets import (
     check_function,
@@ -75,7 +75,7 @@ __all__ = (
 class Decorator:
     """What a decorator with options returns: it takes the function."""
 
-    def __init__(self, where: Where, options: CallOptions) -> None:
+    def __init__(self, where: Placement, options: CallOptions) -> None:
         self._where = where
         self._options = options
 
@@ -593,7 +593,7 @@ def _decorator(
     **options: Any,  # those of CallOptions
 ) -> Decorator:
     where = changed_where(
-        Where(kind),
+        Placement(kind),
         max_workers=max_workers,
         executor=executor,
         initializer=initializer,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
-    from parallelize.api.use import Where
+    from parallelize.api.use import Placement
     from parallelize.futures.future import Future
     from parallelize.mapping import MapIterator
     from parallelize.registry.kinds import AnyExecutor
@@ -104,7 +104,9 @@ class ParallelFunction(Generic[P, R, W]):
     # _owner     the object or class that a bound method was looked up on
     # _attribute the name by which it was found there, if it differs
 
-    def __init__(self, fn: Callable[P, W], where: Where, options: CallOptions) -> None:
+    def __init__(
+        self, fn: Callable[P, W], where: Placement, options: CallOptions
+    ) -> None:
         functools.update_wrapper(self, fn, updated=())
         # It leads to the whole class of a method, which would be in every pickle of
         # this. The plain function has it, and is asked for it, see `_is_shown`.
@@ -499,7 +501,7 @@ class ParallelFunction(Generic[P, R, W]):
         )
         return self._variant(where, options)
 
-    def _variant(self, where: Where, options: CallOptions) -> Self:
+    def _variant(self, where: Placement, options: CallOptions) -> Self:
         copy = self._copy(_where=where, _options=options)
         if where is not self._where:
             copy._source = where.source()
@@ -744,7 +746,7 @@ def _found_or_blank(given: Any) -> Any:  # see `references.name_or_value`
 
 
 def _variant_of(
-    function: ParallelFunction[P, R, W], where: Where, options: CallOptions
+    function: ParallelFunction[P, R, W], where: Placement, options: CallOptions
 ) -> ParallelFunction[P, R, W]:
     return function._variant(where, options)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from parallelize.api.function import ParallelFunction, row_target
-from parallelize.api.use import Where
+from parallelize.api.use import Placement
 from parallelize.calls.targets import undecorated
 from parallelize.registry.kinds import adapt
 from parallelize.runtime.options import check_callable, check_workers
@@ -122,7 +122,7 @@ def thread_map(
         >>> list(thread_map(str.upper, ["a", "b"]))
         ['A', 'B']
     """
-    where = Where("thread", max_workers=check_workers(max_workers))
+    where = Placement("thread", max_workers=check_workers(max_workers))
     return _map(
         where,
         fn,
@@ -224,7 +224,7 @@ def process_map(
         >>> list(process_map(pow, [2, 3], [5, 2]))
         [32, 9]
     """
-    where = Where("process", max_workers=check_workers(max_workers))
+    where = Placement("process", max_workers=check_workers(max_workers))
     return _map(
         where,
         fn,
@@ -340,15 +340,15 @@ def parallel_map(
     )
 
 
-def _chosen(fn: Callable[..., Any], executor: object) -> Where | None:
+def _chosen(fn: Callable[..., Any], executor: object) -> Placement | None:
     """Where a `parallel_map` runs; None leaves it to what is decorated."""
     if executor is not None:
-        return Where("process", executor=adapt(executor))
-    return Where("process") if undecorated(fn) is None else None
+        return Placement("process", executor=adapt(executor))
+    return Placement("process") if undecorated(fn) is None else None
 
 
 def _map(
-    where: Where | None,
+    where: Placement | None,
     fn: Callable[..., Any],
     iterables: tuple[Iterable[Any] | AsyncIterable[Any], ...],
     **options: Any,  # those of a map, as the caller's signature has them
@@ -363,11 +363,11 @@ def _map(
     return start_map(executor, target, iterables, options=call_options, **options)
 
 
-def _executor(where: Where | None, fn: Callable[..., Any]) -> Executor:
+def _executor(where: Placement | None, fn: Callable[..., Any]) -> Executor:
     found = undecorated(fn) if where is None else None
     if found is not None:
         source: Source = found.function._source
         return source.open_executor()
-    where = where or Where("process")
+    where = where or Placement("process")
     # A pool of this map alone is held by the map, and ends with it.
     return where.make() if where.wants_own_pool() else where.source().open_executor()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from typing import Any
 
-from parallelize.api.use import Where
+from parallelize.api.use import Placement
 from parallelize.registry.kinds import adapt
 from parallelize.runtime.options import (
     CallOptions,
@@ -36,7 +36,7 @@ def _given(**keywords: Any) -> dict[str, Any]:  # keywords of every type
     return {k: v for k, v in keywords.items() if v is not UNCHANGED}
 
 
-def changed_where(where: Where, **keywords: Any) -> Where:
+def changed_where(where: Placement, **keywords: Any) -> Placement:
     """Check where calls are to run, as far as it was given, and change that."""
     given = _given(**keywords)
     if not given:
@@ -44,7 +44,7 @@ def changed_where(where: Where, **keywords: Any) -> Where:
     _check_where(given)
     own = given.keys() & {"max_workers", "initializer", "initargs"}
     if _is_executor(given.get("executor")):
-        where = Where(where.kind)
+        where = Placement(where.kind)
     elif own and _is_executor(where.executor):
         where = where._replace(executor=None)
     if given.get("initializer", ...) is None:
@@ -70,7 +70,7 @@ def _is_executor(executor: object) -> bool:
     return not (executor is None or isinstance(executor, str))
 
 
-def _check_whole(where: Where) -> None:
+def _check_whole(where: Placement) -> None:
     if where.initargs and where.initializer is None:
         msg = "initargs must be given together with an initializer, which takes them"
         raise ValueError(msg)

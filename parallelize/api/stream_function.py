@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
-    from parallelize.api.use import Where
+    from parallelize.api.use import Placement
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.runtime.options import CallOptions, Limit
     from parallelize.streams.stream import Stream
@@ -62,7 +62,9 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
     if not TYPE_CHECKING:
         del __annotations__  # noqa: F821 - they would pass for those of its functions
 
-    def __init__(self, fn: Callable[P, W], where: Where, options: CallOptions) -> None:
+    def __init__(
+        self, fn: Callable[P, W], where: Placement, options: CallOptions
+    ) -> None:
         _refuse_retries(options)
         super().__init__(fn, where, options)
         self._target = fn  # whatever it wraps
@@ -148,7 +150,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             copy._where, changed_options(copy._options, buffersize=buffersize)
         )
 
-    def _variant(self, where: Where, options: CallOptions) -> Self:
+    def _variant(self, where: Placement, options: CallOptions) -> Self:
         _refuse_retries(options)
         return super()._variant(where, options)
 

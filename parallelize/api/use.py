@@ -23,8 +23,14 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from parallelize.registry import shared_pools
-from parallelize.registry.kinds import KINDS, adapt, is_engine, make_executor, words
-from parallelize.registry.shared_pools import Given, Global, Own, Source
+from parallelize.registry.kinds import (
+    KINDS,
+    adapt,
+    is_engine,
+    make_executor,
+    valid_names,
+)
+from parallelize.registry.shared_pools import FixedSource, Global, PrivatePool, Source
 from parallelize.runtime import locks
 
 if TYPE_CHECKING:
@@ -46,7 +52,7 @@ T = TypeVar("T")
 # -------------------------------------------------------------- of one function
 
 
-class Redirected(Source):
+class DefaultSource(Source):
     """The global pool of a kind, unless `using`, `use` or the environment differ."""
 
     __slots__ = ("_default",)
@@ -70,7 +76,7 @@ class Redirected(Source):
         return self._default if choice is None else choice
 
 
-class Where(NamedTuple):
+class Placement(NamedTuple):
     """Where a function's calls run, as its decorator was told.
 
     Attributes:
@@ -90,12 +96,12 @@ class Where(NamedTuple):
     def source(self) -> Source:
         """Make what answers for a function that was told this."""
         if not (self.executor is None or isinstance(self.executor, str)):
-            return Given(self.executor)
+            return FixedSource(self.executor)
         if self.wants_own_pool():
-            return Own(self.make)
+            return PrivatePool(self.make)
         if self.executor is not None:
             return Global(self.executor)
-        return Redirected(self.kind)
+        return DefaultSource(self.kind)
 
     def word(self) -> str:
         """The kind of the executor, unless the program redirects the calls."""
@@ -118,12 +124,12 @@ class Where(NamedTuple):
         executor = self.executor
         if executor is not None and not isinstance(executor, str):
             executor = KINDS.get(executor.kind)
-        return Where, (self.kind, executor, *self[2:])
+        return Placement, (self.kind, executor, *self[2:])
 
 
 def executor_for(kind: str) -> Executor:
     """Return the executor for calls of a kind that were not given one."""
-    return Redirected(kind).executor()
+    return DefaultSource(kind).executor()
 
 
 # ------------------------------------------------- what the program has chosen
@@ -150,7 +156,7 @@ class _Environment:
         if word not in KINDS and not is_engine(word):
             msg = (
                 f"the environment variable {KIND_VARIABLE} must be one of "
-                f"{words()}, not {word!r}"
+                f"{valid_names()}, not {word!r}"
             )
             raise ValueError(msg)
         return Global(KINDS.get(word, word))
@@ -276,7 +282,7 @@ def _source(executor: AnyExecutor | str | None) -> Source | None:
     if executor is None:
         return None
     chosen = adapt(executor)
-    return Global(chosen) if isinstance(chosen, str) else Given(chosen)
+    return Global(chosen) if isinstance(chosen, str) else FixedSource(chosen)
 
 
 def _is_entered_next(caller: FrameType) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from parallelize.calls import dependencies
 from parallelize.futures.future import Failure, Future
-from parallelize.futures.limit_cycles import untangle
+from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.futures.peek import name_failure
 from parallelize.runtime.clock import perf_counter
 from parallelize.runtime.options import name_of
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Call",
-    "Column",
     "Rows",
+    "SingleColumn",
     "admit",
     "is_retried",
     "name_of",
@@ -101,7 +101,7 @@ def _admit_ready(call: Call) -> None:
     elif call.options.limit is not None:
         call.options.limit.admit(call)
         if call.waits_for:  # who has the place may wait for it already
-            untangle((call.future,))
+            break_limit_cycle((call.future,))
     else:
         call.start()
 
@@ -110,7 +110,7 @@ def _nothing_known() -> Sequence[Future[Any]]:
     return ()
 
 
-class Begun(NamedTuple):
+class SubmittedRows(NamedTuple):
     """Rows of calls that were handed over.
 
     Attributes:
@@ -122,7 +122,7 @@ class Begun(NamedTuple):
     futures: Callable[[], Sequence[Future[Any]]] = _nothing_known
 
 
-class Column(Sequence[tuple[Any]]):
+class SingleColumn(Sequence[tuple[Any]]):
     """Rows of one argument each, without a tuple for each.
 
     Attributes:
@@ -166,7 +166,7 @@ class Rows:
     Attributes:
         fn: The function.
         rows: The arguments of each call: a tuple of positional arguments. It is a
-            `Column` if each call has one.
+            `SingleColumn` if each call has one.
         options: How each call is to be run.
         deliver: Called as ``deliver(first, outcomes, seconds)`` with the index of
             the first row, a list of values (an `Outcome` where it must be opened)

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from parallelize.futures.future import Failure, Future, error_of
 from parallelize.runtime import locks
 from parallelize.serialize.reducers.placeholders import (
+    collect_futures,
     collecting,
-    filling_gaps,
-    leaving_gaps,
     reduce_future,
+    substitute_results,
 )
 
 if TYPE_CHECKING:
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 _new_lock = locks.reentrant("counting")
 
 __all__ = (
+    "collect_futures",
     "collecting",
     "filled",
-    "filling_gaps",
     "first_failure",
     "futures_in",
     "holds_futures",
-    "leaving_gaps",
     "may_hold",
     "reduce_future",
+    "substitute_results",
     "when_done",
 )
 

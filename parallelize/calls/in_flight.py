@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from parallelize.runtime import lifecycle, locks
 
 if TYPE_CHECKING:
-    from parallelize.calls.open_maps import LiveMaps
+    from parallelize.calls.open_maps import OpenMaps
     from parallelize.futures.future import Future
 
 _new_lock = locks.reentrant("gate")
 
 
-class Gate:
+class InFlight:
     """Lets futures in until it is closed, and knows which have not come out."""
 
-    def __init__(self, maps: LiveMaps) -> None:
+    def __init__(self, maps: OpenMaps) -> None:
         """Make a gate; at the end of the program ``maps`` are finished first."""
         self._maps = maps
         self._reset()
@@ -83,5 +83,5 @@ class Gate:
         strays = self._inside
         self._reset()
         for future in strays:
-            future.disown()
+            future.fail_in_forked_child()
         self._maps.forget()

@@ -28,7 +28,7 @@ class LiveMap(Protocol):
         """In a forked child: the calls are the parent's."""
 
 
-class LiveMaps:
+class OpenMaps:
     """The maps of one executor, held weakly."""
 
     # The dictionary is only touched by single operations, each of which is atomic

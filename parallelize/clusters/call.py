@@ -15,11 +15,11 @@ from parallelize.calls.call import Call, Rows, name_of
 from parallelize.clusters import parcels
 from parallelize.clusters.parcels import (
     LEAST_BUFFER,
-    Carried,
-    Failed,
-    Order,
+    EncodedError,
+    FinalError,
     Packed,
-    Parcel,
+    Payload,
+    RemoteCall,
 )
 from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
 from parallelize.futures.future import Failure, Future, Outcome, error_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from parallelize.clusters.executor import EngineExecutor
-    from parallelize.clusters.object_cache import Put
+    from parallelize.clusters.object_cache import RemoteObject
     from parallelize.runtime.options import CallOptions
     from parallelize.runtime.timer import Deadline
 
@@ -120,7 +120,9 @@ class EngineCall(Call):
         self.handle.executor = executor
         self.future: Future[Any] = self.handle
         self._packed: Packed | None = None
-        self._puts: list[Put] = []  # what must stay in the cluster for this call
+        self._puts: list[
+            RemoteObject
+        ] = []  # what must stay in the cluster for this call
         self._deadline: Deadline | None = None
 
     def name(self) -> str:
@@ -170,7 +172,7 @@ class EngineCall(Call):
         objects = [put.ref for put in self._puts]
         objects += [self._value_of(future) for future in packed.futures]
         data = packed.parcel.data
-        order = Order(
+        order = RemoteCall(
             self.name(),
             data if len(data) < LEAST_BUFFER else b"",
             buffers,
@@ -241,7 +243,7 @@ class EngineCall(Call):
             outcome: Outcome = _InCluster(self, answer.ref)
             self.handle.ref = answer.ref
             self.future.set_outcome(outcome, failed=False)
-        elif isinstance(answer, Parcel):
+        elif isinstance(answer, Payload):
             self.future.set_outcome(_Arrived(self, answer), failed=False)
             self.handle.ref = None
         else:
@@ -259,9 +261,9 @@ class EngineCall(Call):
 
     def _of_the_engine(self, answer: object) -> BaseException | None:
         """The error in a class of ours; None if the call was cancelled."""
-        if type(answer) is Failed:
+        if type(answer) is FinalError:
             return answer.carried.error()
-        if isinstance(answer, Carried):
+        if isinstance(answer, EncodedError):
             return answer.error()
         assert isinstance(answer, BaseException)
         # The engine drops what depends on a call that was stopped or cancelled.
@@ -279,7 +281,7 @@ class _Arrived(Outcome):
 
     succeeds: ClassVar[bool] = True
 
-    def __init__(self, call: EngineCall, parcel: Parcel) -> None:
+    def __init__(self, call: EngineCall, parcel: Payload) -> None:
         self._name = call.name()
         self._parcel = parcel
 
@@ -307,7 +309,7 @@ class _InCluster(Outcome):
         return _opened(parcel, call.name())
 
 
-def _opened(parcel: Parcel, name: str) -> tuple[Any, BaseException | None]:
+def _opened(parcel: Payload, name: str) -> tuple[Any, BaseException | None]:
     try:
         return parcel.open(), None
     except Exception as error:  # noqa: BLE001 - it belongs to the call
@@ -344,9 +346,9 @@ class RowsCall(EngineCall):
             self.rows.deliver(0, [Failure(error)] * len(self.rows.rows), 0.0)
 
     def _outcome(self, outcome: object) -> Any:
-        if type(outcome) is Failed:
+        if type(outcome) is FinalError:
             return Failure(outcome.carried.error())
-        return _Arrived(self, outcome) if isinstance(outcome, Parcel) else outcome
+        return _Arrived(self, outcome) if isinstance(outcome, Payload) else outcome
 
     def _may_split(self, error: BaseException) -> bool:
         """Whether each row may run alone, after one of them has killed its worker."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
-from parallelize.clusters.parcels import LargeParcel, Parcel
+from parallelize.clusters.parcels import LargePayload, Payload
 from parallelize.errors import MissingExtraError
 from parallelize.runtime import lifecycle
 from parallelize.runtime.options import check_workers
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from parallelize.clusters.call import EngineCall
     from parallelize.clusters.dask_local import Cluster
-    from parallelize.clusters.parcels import Order
+    from parallelize.clusters.parcels import RemoteCall
 
 __all__ = ("DaskExecutor",)
 
@@ -135,7 +135,7 @@ class DaskExecutor(EngineExecutor):
         self,
         call: EngineCall,
         run: Callable[..., Any],
-        order: Order,
+        order: RemoteCall,
         objects: Sequence[Any],
     ) -> Any:
         # Dask groups keys by what stands before the dash, and its dashboard shows it.
@@ -164,7 +164,7 @@ class DaskExecutor(EngineExecutor):
         with self._client.as_current():
             ended = distributed.wait([theirs])  # in this thread it can be awaited
         await ended
-        if theirs.status == "finished" and theirs.type is LargeParcel:
+        if theirs.status == "finished" and theirs.type is LargePayload:
             return Remote(theirs)
         # The client fetches what several ask for at once in one go.
         return await self._client.gather(theirs, asynchronous=True)
@@ -177,7 +177,7 @@ class DaskExecutor(EngineExecutor):
             self._client.subscribe_topic(topic, lambda event: self.begun(event[1]))
         return _Started(topic, number)
 
-    def _put(self, parcel: Parcel) -> Any:
+    def _put(self, parcel: Payload) -> Any:
         if self._client.scheduler.address.startswith("inproc://"):
             # It would be handed over as it is, and the caller may change it.
             buffers = [bytes(buffer) for buffer in parcel.buffers]
@@ -187,8 +187,8 @@ class DaskExecutor(EngineExecutor):
     def _is_there(self, ref: Any) -> bool:
         return bool(ref.status == "finished")
 
-    def _fetch(self, ref: Any) -> Parcel:
-        parcel: Parcel = ref.result()
+    def _fetch(self, ref: Any) -> Payload:
+        parcel: Payload = ref.result()
         return parcel
 
     def _running(self, refs: Sequence[Any]) -> list[bool]:

@@ -22,11 +22,11 @@ from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import Begun
-from parallelize.calls.in_flight import Gate
+from parallelize.calls.call import SubmittedRows
+from parallelize.calls.in_flight import InFlight
 from parallelize.clusters import parcels
 from parallelize.clusters.call import EngineCall, EngineFuture, RowsCall
-from parallelize.clusters.object_cache import Puts
+from parallelize.clusters.object_cache import ObjectCache
 from parallelize.executors.base import Executor
 from parallelize.futures.future import Failure, Future
 from parallelize.runtime import locks
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.calls.call import Rows
-    from parallelize.clusters.parcels import Order, Parcel
+    from parallelize.clusters.parcels import Payload, RemoteCall
     from parallelize.runtime.options import CallOptions
 
 _log = logging.getLogger("parallelize")
@@ -57,9 +57,9 @@ class EngineExecutor(Executor):
     def __init__(self) -> None:
         parcels.this_is_the_program()
         self._pid = os.getpid()
-        self._gate: Gate = _Gate(self)
+        self._gate: InFlight = _Gate(self)
         self._answers = _Answers()
-        self._puts = Puts(self._put, self._is_there)
+        self._puts = ObjectCache(self._put, self._is_there)
         # Calls with a timeout that have not ended, by the numbers of their tellers.
         # Touched by single operations only, each of which is atomic.
         self._timed: dict[int, EngineCall] = {}
@@ -76,7 +76,7 @@ class EngineExecutor(Executor):
         self,
         call: EngineCall,
         run: Callable[..., Any],
-        order: Order,
+        order: RemoteCall,
         objects: Sequence[Any],
     ) -> Any:
         """Have ``run(order, *objects)`` run; return the engine's reference.
@@ -90,7 +90,7 @@ class EngineExecutor(Executor):
         """What a worker calls so that ``self.begun(number)`` is called here."""
 
     @abstractmethod
-    def _put(self, parcel: Parcel) -> Any:
+    def _put(self, parcel: Payload) -> Any:
         """Put something into the cluster; return the engine's reference."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ class EngineExecutor(Executor):
         """Whether the cluster still has it, as far as is known."""
 
     @abstractmethod
-    def _fetch(self, ref: Any) -> Parcel:
+    def _fetch(self, ref: Any) -> Payload:
         """Return a result that has stayed in the cluster."""
 
     @abstractmethod
@@ -150,10 +150,10 @@ class EngineExecutor(Executor):
             call.refuse(error)
         return call
 
-    def _start_rows(self, rows: Rows) -> Begun:
+    def _start_rows(self, rows: Rows) -> SubmittedRows:
         call = self._made(RowsCall(self, rows), (rows.rows,), {})
         call.start()
-        return Begun(call.future.cancel, lambda: (call.future,))
+        return SubmittedRows(call.future.cancel, lambda: (call.future,))
 
     def _blames_a_row(self, error: BaseException) -> bool:
         from parallelize.errors.worker import ClusterLost, WorkerDied
@@ -271,7 +271,7 @@ def _settle(call: EngineCall, answer: object) -> None:
         call.fail(error)
 
 
-class _Gate(Gate):
+class _Gate(InFlight):
     """The gate of an engine, which looks whether that is still there."""
 
     def __init__(self, executor: EngineExecutor) -> None:

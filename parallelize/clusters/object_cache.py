@@ -15,7 +15,7 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from parallelize.clusters.parcels import LEAST_BUFFER, LargeParcel, Parcel, pack
+from parallelize.clusters.parcels import LEAST_BUFFER, LargePayload, Payload, pack
 from parallelize.runtime import locks
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KEPT_BYTES = 512 << 20
 
 
-class Put:
+class RemoteObject:
     """Something that is in the cluster, as long as this object lives.
 
     Attributes:
@@ -42,11 +42,11 @@ class Put:
         self.nbytes: int = nbytes
 
 
-class Puts:
+class ObjectCache:
     """Puts large things into a cluster, each once."""
 
     def __init__(
-        self, put: Callable[[Parcel], Any], is_there: Callable[[Any], bool]
+        self, put: Callable[[Payload], Any], is_there: Callable[[Any], bool]
     ) -> None:
         """Begin with nothing.
 
@@ -56,27 +56,27 @@ class Puts:
         """
         self._put = put
         self._is_there = is_there
-        self._known: weakref.WeakValueDictionary[bytes, Put] = (
+        self._known: weakref.WeakValueDictionary[bytes, RemoteObject] = (
             weakref.WeakValueDictionary()
         )
-        self._kept: OrderedDict[bytes, Put] = OrderedDict()
-        self._shared: dict[int, Put] = {}
+        self._kept: OrderedDict[bytes, RemoteObject] = OrderedDict()
+        self._shared: dict[int, RemoteObject] = {}
         # Guards all of them; nothing is taken under it. Reentrant as a handle may be
         # collected anywhere. Two threads may put the same thing at once: no harm.
         self._lock = locks.reentrant("puts")()
 
-    def buffer(self, buffer: Any) -> Put:
+    def buffer(self, buffer: Any) -> RemoteObject:
         """Put a large buffer."""
         digest = _digest(buffer)
         with self._lock:
             put = self._known.get(digest)
         if put is None or not self._is_there(put.ref):
             nbytes = memoryview(buffer).nbytes
-            put = Put(self._put(LargeParcel(b"", [buffer])), nbytes)
+            put = RemoteObject(self._put(LargePayload(b"", [buffer])), nbytes)
         self._keep(digest, put)
         return put
 
-    def _keep(self, digest: bytes, put: Put) -> None:
+    def _keep(self, digest: bytes, put: RemoteObject) -> None:
         with self._lock:
             self._known[digest] = self._kept[digest] = put
             self._kept.move_to_end(digest)
@@ -84,21 +84,21 @@ class Puts:
             while total > KEPT_BYTES:
                 total -= self._kept.popitem(last=False)[1].nbytes
 
-    def value(self, value: object) -> tuple[Any, Put | None]:
+    def value(self, value: object) -> tuple[Any, RemoteObject | None]:
         """What to hand over for a value: a small parcel, or where it was put."""
         parcel = pack(value)
         if parcel.nbytes < LEAST_BUFFER:
             return parcel, None
-        put = Put(self._put(parcel), parcel.nbytes)
+        put = RemoteObject(self._put(parcel), parcel.nbytes)
         return put.ref, put
 
-    def shared(self, handle: Shared[Any]) -> Put:
+    def shared(self, handle: Shared[Any]) -> RemoteObject:
         """Put a shared object."""
         with self._lock:
             put = self._shared.get(handle.id)
         if put is None or not self._is_there(put.ref):
             parcel = pack(handle.get())
-            put = Put(self._put(parcel), parcel.nbytes)
+            put = RemoteObject(self._put(parcel), parcel.nbytes)
             with self._lock:
                 self._shared[handle.id] = put
             handle.when_gone(self._forget_shared)

@@ -26,7 +26,10 @@ from parallelize.runtime import raised
 from parallelize.runtime.clock import perf_counter
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import by_value, origins
-from parallelize.serialize.reducers.placeholders import filling_gaps, leaving_gaps
+from parallelize.serialize.reducers.placeholders import (
+    collect_futures,
+    substitute_results,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,7 +61,7 @@ def inside_worker() -> bool:
 # ----------------------------------------------------------------------- a parcel
 
 
-class Parcel:
+class Payload:
     """A pickle, and the large buffers that were left out of it.
 
     Attributes:
@@ -92,7 +95,7 @@ class Parcel:
         return type(self), (self.data, [pickle.PickleBuffer(b) for b in self.buffers])
 
 
-class LargeParcel(Parcel):
+class LargePayload(Payload):
     """One so large that it stays where it is until somebody asks for it.
 
     The class tells: an engine knows of what type a result is before it has it.
@@ -101,8 +104,8 @@ class LargeParcel(Parcel):
     __slots__ = ()
 
 
-def pack(value: object) -> Parcel:
-    """Pickle a value; what `Parcel.buffers` holds is the value's own, no copy."""
+def pack(value: object) -> Payload:
+    """Pickle a value; what `Payload.buffers` holds is the value's own, no copy."""
     if pickling._is_long(value):
         value = pickling._Bytes(value)
     buffers: list[memoryview] = []
@@ -116,14 +119,14 @@ def pack(value: object) -> Parcel:
 
     data = pickling._pickled(value, by_value.dumps, keep_inside, buffers)
     if buffers or len(data) >= LEAST_BUFFER:
-        return LargeParcel(data, buffers)
-    return Parcel(data)
+        return LargePayload(data, buffers)
+    return Payload(data)
 
 
 # ----------------------------------------------------------------------- an error
 
 
-class Carried(Exception):
+class EncodedError(Exception):
     """An error of the called function, in bytes: what the engine sees of it.
 
     Attributes:
@@ -142,14 +145,14 @@ class Carried(Exception):
         return messages.decode_failure(self.encoded)
 
 
-class Failed(NamedTuple):
+class FinalError(NamedTuple):
     """An error as a value: one after which the engine must not try again.
 
     Attributes:
         carried: The error.
     """
 
-    carried: Carried
+    carried: EncodedError
 
 
 def encode_failure(error: BaseException) -> bytes:
@@ -165,7 +168,7 @@ def _to_bytes(value: object) -> bytes | None:
 # ---------------------------------------------------------------- what is to be run
 
 
-class Order(NamedTuple):
+class RemoteCall(NamedTuple):
     """A call on its way to a worker, but for the objects that the engine keeps.
 
     Attributes:
@@ -193,7 +196,7 @@ class Packed(NamedTuple):
         shares: The handles of shared objects among them.
     """
 
-    parcel: Parcel
+    parcel: Payload
     futures: Sequence[Future[Any]]
     shares: Sequence[Shared[Any]]
 
@@ -214,7 +217,7 @@ def pack_call(
     # A limit is kept on the program's side, and a timeout too.
     options = options._replace(limit=None, timeout=None)
     try:
-        with leaving_gaps() as futures, noting_shared() as shares:
+        with collect_futures() as futures, noting_shared() as shares:
             parcel = pack((_name_of(fn) or fn, args, kwargs, options))
     except Exception as error:
         name = name_of(fn, options)
@@ -237,8 +240,8 @@ def _summary(error: BaseException) -> str:
 # ------------------------------------------------------------------- in the worker
 
 
-def run_call(order: Order, *objects: Any) -> Parcel | Failed:
-    """Run one call; raises `Carried`, after which the engine may try again."""
+def run_call(order: RemoteCall, *objects: Any) -> Payload | FinalError:
+    """Run one call; raises `EncodedError`, after which the engine may try again."""
     _note_worker()
     final = False
     try:
@@ -254,22 +257,22 @@ def run_call(order: Order, *objects: Any) -> Parcel | Failed:
             raise
         del handles
         return _packed_result(value)
-    except Carried:
+    except EncodedError:
         raise
     except BaseException as error:  # noqa: BLE001 - it belongs to the call
-        carried = Carried(encode_failure(error))
+        carried = EncodedError(encode_failure(error))
     if final:
-        return Failed(carried)
+        return FinalError(carried)
     raise carried from None
 
 
-def run_rows(order: Order, *objects: Any) -> Parcel:
+def run_rows(order: RemoteCall, *objects: Any) -> Payload:
     """Run rows of calls; the parcel has a list of outcomes and how long they ran."""
     _note_worker()
     try:
         (fn, (rows,), _, options), handles = _opened(order, objects)
     except BaseException as error:  # noqa: BLE001 - it belongs to the call
-        raise Carried(encode_failure(error)) from None
+        raise EncodedError(encode_failure(error)) from None
     begun = perf_counter()
     outcomes = [_outcome(fn, row, options) for row in rows]
     del handles
@@ -281,7 +284,7 @@ def _note_worker() -> None:
     _has_run = True
 
 
-def _opened(order: Order, objects: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+def _opened(order: RemoteCall, objects: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     """Return function, arguments, and options; and the handles among them."""
     shares = order.buffers + len(order.shares)
     values = [_value(each) for each in objects[shares:]]
@@ -295,8 +298,8 @@ def _opened(order: Order, objects: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     if not data:
         data, *buffers = buffers
     try:
-        with filling_gaps(values):
-            fn, *rest = Parcel(data, buffers).open()
+        with substitute_results(values):
+            fn, *rest = Payload(data, buffers).open()
         if type(fn) is str:
             fn = pickling._find(fn)
     except Exception as error:
@@ -308,12 +311,12 @@ def _opened(order: Order, objects: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
 
 def _value(given: Any) -> Any:
     """The value of a future: what another call came to, or what was packed."""
-    if type(given) is Failed:
+    if type(given) is FinalError:
         raise given.carried
     return given.open()
 
 
-def _packed_result(value: object) -> Parcel:
+def _packed_result(value: object) -> Payload:
     try:
         return pack(value)
     except BaseException as error:
@@ -328,8 +331,8 @@ def _outcome(fn: Callable[..., Any], row: tuple[Any, ...], options: CallOptions)
     if type(value) in _SIMPLE:
         return value
     if type(value) is Failure:
-        return Failed(Carried(encode_failure(value.error)))
+        return FinalError(EncodedError(encode_failure(value.error)))
     try:
         return _packed_result(value)
     except BaseException as error:  # noqa: BLE001 - it belongs to the row
-        return Failed(Carried(encode_failure(error)))
+        return FinalError(EncodedError(encode_failure(error)))

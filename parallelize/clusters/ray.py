@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
-from parallelize.clusters.parcels import Carried, LargeParcel, Order, Parcel
+from parallelize.clusters.parcels import EncodedError, LargePayload, Payload, RemoteCall
 from parallelize.errors import MissingExtraError
 from parallelize.runtime.options import check_text
 
@@ -128,7 +128,7 @@ class RayExecutor(EngineExecutor):
         self,
         call: EngineCall,
         run: Callable[..., Any],
-        order: Order,
+        order: RemoteCall,
         objects: Sequence[Any],
     ) -> Any:
         self._connected()
@@ -136,7 +136,7 @@ class RayExecutor(EngineExecutor):
             num_returns=2,
             name=order.name,
             max_retries=call.options.retries,
-            retry_exceptions=[Carried],
+            retry_exceptions=[EncodedError],
             **self._takes,
         ).remote(run, order, *objects)
 
@@ -167,14 +167,14 @@ class RayExecutor(EngineExecutor):
 
         clock.news.remote().future().add_done_callback(came)
 
-    def _put(self, parcel: Parcel) -> Any:
+    def _put(self, parcel: Payload) -> Any:
         return self._connected().put(parcel)
 
     def _is_there(self, ref: Any) -> bool:
         return bool(self._ray.is_initialized())
 
-    def _fetch(self, ref: Any) -> Parcel:
-        parcel: Parcel = self._connected().get(ref)
+    def _fetch(self, ref: Any) -> Payload:
+        parcel: Payload = self._connected().get(ref)
         return parcel
 
     def _running(self, refs: Sequence[Any]) -> list[bool]:
@@ -211,10 +211,10 @@ class _LostError(Exception):
 # ----------------------------------------------------------------- in the workers
 
 
-def _run(run: Callable[..., Any], order: Order, *objects: Any) -> tuple[Any, Any]:
+def _run(run: Callable[..., Any], order: RemoteCall, *objects: Any) -> tuple[Any, Any]:
     """Run a call; a large result is only the second of the two."""
     value = run(order, *objects)
-    return (None if type(value) is LargeParcel else value), value
+    return (None if type(value) is LargePayload else value), value
 
 
 class _Started:
@@ -311,7 +311,7 @@ def _answer(ended: Any, value: Any) -> object:
     if error is not None:
         value.future()  # or Ray would print that nobody has looked at the error
         cause = getattr(error, "cause", None)
-        return cause if isinstance(cause, Carried) else error
+        return cause if isinstance(cause, EncodedError) else error
     head = ended.result()
     return Remote(value) if head is None else head
 

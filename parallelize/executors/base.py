@@ -17,15 +17,15 @@ from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, overload
 
 from parallelize.calls.call import (
-    Begun,
     Call,
     Rows,
+    SubmittedRows,
     admit,
     name_of,
     run_retrying,
     run_rows,
 )
-from parallelize.calls.open_maps import LiveMaps
+from parallelize.calls.open_maps import OpenMaps
 from parallelize.calls.targets import undecorated
 from parallelize.errors import TaskTimeout
 from parallelize.executors import entrance
@@ -254,7 +254,7 @@ class Executor(concurrent.futures.Executor, ABC):
     ) -> Call:
         """Take the snapshot of a call; raise RuntimeError after shutdown."""
 
-    def _start_rows(self, rows: Rows) -> Begun:
+    def _start_rows(self, rows: Rows) -> SubmittedRows:
         """Start rows of calls.
 
         The map calls it with neither a timeout nor a limit among the options,
@@ -270,7 +270,7 @@ class Executor(concurrent.futures.Executor, ABC):
                 rows.deliver(0, *_opened(done, len(rows.rows)))
 
         future.add_done_callback(deliver)
-        return Begun(future.cancel, lambda: (future,))
+        return SubmittedRows(future.cancel, lambda: (future,))
 
     def _loop_is_here(self) -> bool:
         """Whether this thread runs a loop of this executor."""
@@ -299,9 +299,9 @@ class Executor(concurrent.futures.Executor, ABC):
         return False
 
     @property
-    def _maps(self) -> LiveMaps:
+    def _maps(self) -> OpenMaps:
         """The maps and streams that run here; made by the first thread that asks."""
-        maps: LiveMaps = vars(self).setdefault("_live_maps", LiveMaps())
+        maps: OpenMaps = vars(self).setdefault("_live_maps", OpenMaps())
         return maps
 
     def _finish_maps(self, *, cancel: bool = False) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from parallelize.calls import dependencies
 from parallelize.calls.call import Call, is_retried, name_of
-from parallelize.calls.in_flight import Gate
+from parallelize.calls.in_flight import InFlight
 from parallelize.calls.references import plain_function
 from parallelize.errors import TaskTimeout
 from parallelize.executors.base import Executor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable
 
-    from parallelize.calls.call import Begun, Rows
+    from parallelize.calls.call import Rows, SubmittedRows
     from parallelize.runtime.options import CallOptions
 
 __all__ = ("Chained", "ForeignExecutor")
@@ -69,7 +69,7 @@ class ForeignExecutor(Executor):
         self._theirs = executor
         self._owned = owned
         self._max_workers = _workers_of(executor)
-        self._gate = Gate(self._maps)
+        self._gate = InFlight(self._maps)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; shut the other executor down if it is owned.
@@ -104,7 +104,7 @@ class ForeignExecutor(Executor):
         call.future.add_done_callback(self._gate.leave)
         return call
 
-    def _start_rows(self, rows: Rows) -> Begun:
+    def _start_rows(self, rows: Rows) -> SubmittedRows:
         rows.fn = plain_function(rows.fn)
         return super()._start_rows(rows)
 

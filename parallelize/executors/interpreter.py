@@ -19,12 +19,12 @@ import weakref
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import Begun, admit, name_of
+from parallelize.calls.call import SubmittedRows, admit, name_of
 from parallelize.errors import SerializationError
 from parallelize.executors.base import Executor
 from parallelize.executors.thread import ThreadPoolExecutor
 from parallelize.futures.future import Failure
-from parallelize.interpreters.handle import Host, Station
+from parallelize.interpreters.handle import InterpreterHandle, InterpreterThread
 from parallelize.interpreters.inner import CALL, ROWS
 from parallelize.process.wire import held, messages
 from parallelize.runtime import lifecycle, locks, raised
@@ -38,13 +38,13 @@ from parallelize.runtime.options import (
 )
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import reductions
-from parallelize.serialize.reducers.placeholders import leaving_gaps
+from parallelize.serialize.reducers.placeholders import collect_futures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.calls.call import Call, Rows
-    from parallelize.calls.open_maps import LiveMaps
+    from parallelize.calls.open_maps import OpenMaps
     from parallelize.futures.future import Future
     from parallelize.process.wire.frames import Part
     from parallelize.streams.channel import Channel
@@ -192,7 +192,7 @@ class InterpreterPoolExecutor(Executor):
 
     # Rows of a map.
 
-    def _start_rows(self, rows: Rows) -> Begun:
+    def _start_rows(self, rows: Rows) -> SubmittedRows:
         self._crew.register()
         try:
             with reductions.refusing(reductions.SAME_PROCESS):
@@ -215,16 +215,16 @@ class InterpreterPoolExecutor(Executor):
                 rows.deliver(0, [Failure(error)] * len(rows.rows), 0.0)
 
         future.add_done_callback(deliver)
-        return Begun(future.cancel, lambda: (future,))
+        return SubmittedRows(future.cancel, lambda: (future,))
 
-    def _start_one_by_one(self, rows: Rows) -> Begun:
+    def _start_one_by_one(self, rows: Rows) -> SubmittedRows:
         futures = [self._start_one(rows, at) for at in range(len(rows.rows))]
 
         def cancel() -> None:
             for future in futures:
                 future.cancel()
 
-        return Begun(cancel, lambda: futures)
+        return SubmittedRows(cancel, lambda: futures)
 
     def _start_one(self, rows: Rows, at: int) -> Future[Any]:
         call = self._prepare(rows.fn, rows.rows[at], {}, rows.options)
@@ -290,7 +290,7 @@ def _encoded_call(
     if type(fn) is MethodType:
         # By name a method is found on its class; the instance is an argument.
         fn, args = fn.__func__, (fn.__self__, *args)
-    with leaving_gaps() as futures, reductions.refusing(reductions.SAME_PROCESS):
+    with collect_futures() as futures, reductions.refusing(reductions.SAME_PROCESS):
         function = pickling.encode_function(fn)
         if futures:  # the function's bytes serve many calls, and can have no gap
             futures.clear()
@@ -350,7 +350,7 @@ def _leave_at_once() -> None:
 class _Stations(threading.local):
     """The station of each worker thread, which closes it when it ends."""
 
-    station: Station | None = None
+    station: InterpreterHandle | None = None
 
 
 class _Crew:
@@ -364,7 +364,7 @@ class _Crew:
     has_a_pool: ClassVar[bool] = True
 
     def __init__(
-        self, name: str, start: tuple[bytes, Sequence[bytes]] | None, maps: LiveMaps
+        self, name: str, start: tuple[bytes, Sequence[bytes]] | None, maps: OpenMaps
     ) -> None:
         self.pool: Callable[[], ThreadPoolExecutor | None] = lambda: None
         self._name = name
@@ -372,7 +372,7 @@ class _Crew:
         self._maps = maps
         self._here = _Stations()
         self._registered = False
-        self._hosts: set[Host] = set()
+        self._hosts: set[InterpreterThread] = set()
         self._abandoned = False  # the program ends: no interpreter may be made
         self._lock = _new_lock()  # guards these two; nothing is taken under it
 
@@ -407,11 +407,11 @@ class _Crew:
         if station is not None:
             station.close()
 
-    def _new_station(self) -> Station:
+    def _new_station(self) -> InterpreterHandle:
         _refuse_while_traced()
         if not lifecycle.is_ending():
             self.register()  # a fork has had it forgotten
-        station = Station(self._name)
+        station = InterpreterHandle(self._name)
         with self._lock:
             if self._abandoned:
                 lifecycle.refuse_when_ending()
@@ -421,7 +421,7 @@ class _Crew:
         station.await_start()
         return station
 
-    def _initialize(self, station: Station) -> None:
+    def _initialize(self, station: InterpreterHandle) -> None:
         self._here.station = station
         if self._start is not None:
             try:
@@ -431,7 +431,7 @@ class _Crew:
                 station.close()  # the error holds this frame
                 raise
 
-    def _station(self) -> Station:
+    def _station(self) -> InterpreterHandle:
         station = self._here.station
         if station is None or not station.host.is_alive():
             station = self._new_station()
@@ -508,7 +508,7 @@ class _Crew:
         self._hosts = set()
         self._maps.forget()
 
-    def _live(self) -> list[Host]:
+    def _live(self) -> list[InterpreterThread]:
         with self._lock:
             return list(self._hosts)
 

@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import preload
-from parallelize.calls.call import Begun, admit
+from parallelize.calls.call import SubmittedRows, admit
 from parallelize.executors.base import Executor
 from parallelize.process.start import launcher
 from parallelize.process.start.config import Settings
-from parallelize.process.start.early import EarlyServer
+from parallelize.process.start.early import Prestart
 from parallelize.runtime import blocking, lifecycle
 from parallelize.runtime.options import (
     check_callable,
@@ -120,7 +120,7 @@ class ProcessPoolExecutor(Executor):
     def _live_pool(self) -> Pool:
         pool = self._made
         if pool is None or pool.forgotten:  # in a forked child: it was the parent's
-            with EarlyServer(self._settings) as server:
+            with Prestart(self._settings) as server:
                 pool = self._new_pool(pool)
                 pool.adopt(server)
         return pool
@@ -178,7 +178,7 @@ class ProcessPoolExecutor(Executor):
         admit(task)
         return task.future
 
-    def _start_rows(self, rows: Rows) -> Begun:
+    def _start_rows(self, rows: Rows) -> SubmittedRows:
         tasks = self._live_pool().prepare_rows(rows)
         for task in tasks:
             admit(task)
@@ -187,7 +187,7 @@ class ProcessPoolExecutor(Executor):
             for task in tasks:
                 task.cancel()
 
-        return Begun(cancel)
+        return SubmittedRows(cancel)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls, and let the workers go when all have ended.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import dependencies
 from parallelize.calls.call import Call, admit, run_retrying
-from parallelize.calls.in_flight import Gate
+from parallelize.calls.in_flight import InFlight
 from parallelize.executors.base import Executor
 from parallelize.futures.future import Failure, Future, InvalidStateError
 from parallelize.futures.limit_cycles import begin_within, noting_waits
@@ -51,7 +51,7 @@ class SerialExecutor(Executor):
 
     def __init__(self) -> None:
         self._max_workers = 1
-        self._gate = Gate(self._maps)
+        self._gate = InFlight(self._maps)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls.

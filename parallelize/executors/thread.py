@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from parallelize.calls.call import Begun, Call, Rows
+    from parallelize.calls.call import Call, Rows, SubmittedRows
     from parallelize.futures.future import Future
     from parallelize.loops.pool import Loops
 
@@ -205,7 +205,7 @@ class ThreadPoolExecutor(Executor):
         )
         return Loops(settings, self._maps)
 
-    def _start_rows(self, rows: Rows) -> Begun:
+    def _start_rows(self, rows: Rows) -> SubmittedRows:
         return RowsRun(self._engine, rows).start()
 
     def _runs_here(self) -> bool:

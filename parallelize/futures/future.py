@@ -26,7 +26,7 @@ from concurrent.futures import (
 )
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
-from parallelize.futures.unretrieved import Unread
+from parallelize.futures.unretrieved import UnretrievedFailure
 from parallelize.runtime import locks
 from parallelize.runtime.blocking import call_in_turn, call_pending, here
 from parallelize.runtime.raised import is_a, traceback_of
@@ -201,7 +201,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _made_waiters: list[Any] | None = None  # objects of concurrent.futures.wait
     _callbacks: list[Callable[[Any], object]] | None = None
     _call: Killable | None = None  # what runs it, while it runs
-    _unread: Unread | None = None  # reports a failure that nobody looks at
+    _unread: UnretrievedFailure | None = None  # reports a failure that nobody looks at
     _needs: Sequence[Any] = ()  # futures that have to end before it can
     _place_in: tuple[Limit, Any] | None = None  # where its call waits for a place
     _awaits: Sequence[Sequence[Any]] = ()  # what its coroutine awaits; its loop's own
@@ -466,7 +466,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if exception is not None:
                 if is_a(exception, BaseException):  # not a class of them
                     self._traceback = traceback_of(exception)
-                self._unread = Unread(exception, self._called())
+                self._unread = UnretrievedFailure(exception, self._called())
             self._settle(FINISHED, "add_exception")
         self._invoke_callbacks()
 
@@ -496,7 +496,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 return False
             self._sealed = outcome
             if failed:
-                self._unread = Unread(outcome, self._called())
+                self._unread = UnretrievedFailure(outcome, self._called())
             self._settle(FINISHED, "add_exception" if failed else "add_result")
         self._invoke_callbacks()
         return True
@@ -515,7 +515,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if not self.cancel() and call is not None:
             call.abandoned()
 
-    def disown(self) -> None:
+    def fail_in_forked_child(self) -> None:
         """In a forked child: fail, as what would end the call is in the parent.
 
         No callback is called, as it may wait for a lock of the parent's threads.
@@ -583,7 +583,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def _looked_at(self) -> None:
         unread = self._unread
         if unread is not None:
-            unread.see()
+            unread.mark_retrieved()
             self._unread = None
 
     def _refuse(self) -> NoReturn:
@@ -644,7 +644,7 @@ class _Waiters(list[Any]):
     def append(self, waiter: Any) -> None:
         worker, future = here.worker, self._future()
         if worker is not None and future is not None:
-            worker.keep_away(waiter, future)
+            worker.note_foreign_wait(waiter, future)
         super().append(waiter)
 
     def remove(self, waiter: Any) -> None:

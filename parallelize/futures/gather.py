@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from parallelize.futures.future import Failure, Future, Outcome, error_of
 from parallelize.futures.peek import (
-    Settled,
+    ForwardedOutcome,
     called_of,
     has_failed,
     look_at,
@@ -181,7 +181,7 @@ class _Whole(Future[list[Any]]):
 
     def _fail_as(self, future: AnyFuture[Any]) -> None:
         called = called_of(future)
-        self.set_outcome(Settled(future), failed=True)
+        self.set_outcome(ForwardedOutcome(future), failed=True)
         if called is not None:
             name_failure(self, *called)
 

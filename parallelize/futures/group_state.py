@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import Future
-from parallelize.futures.peek import has_failed, stop, told_of
+from parallelize.futures.peek import has_failed, peek_error, stop
 from parallelize.futures.unretrieved import is_cancellation
 from parallelize.runtime import locks
 from parallelize.runtime.blocking import away
@@ -214,5 +214,5 @@ def _call_each(wakers: Sequence[Callable[[], object]]) -> None:
 
 def _was_stopped(future: AnyFuture) -> bool:
     """Whether a failed future is known to be one that somebody stopped."""
-    told = told_of(future)
+    told = peek_error(future)
     return isinstance(told, BaseException) and is_cancellation(told)

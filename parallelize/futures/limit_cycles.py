@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from parallelize.runtime.blocking import Action
     from parallelize.runtime.options import CallOptions
 
-__all__ = ("begin_within", "noted", "noting_waits", "untangle")
+__all__ = ("begin_within", "break_limit_cycle", "noted", "noting_waits")
 
 #: The future of the async call to which this context belongs; weak, as contexts are
 #: copied for whatever is started in them. It is set where a limit may be waited for.
@@ -43,7 +43,7 @@ _within: ContextVar[weakref.ref[Future[Any]] | None] = ContextVar(
 )
 
 
-def untangle(waited_for: Iterable[Future[Any]]) -> None:
+def break_limit_cycle(waited_for: Iterable[Future[Any]]) -> None:
     """Lend places in limits where a wait for these futures has closed a circle."""
     for future in _stuck(waited_for):
         place = future._place_in
@@ -93,7 +93,7 @@ def noting_waits(future: Future[Any]) -> Generator[None]:
             outer(futures)
         waited_for = list(futures)
         future._awaits = [waited_for]
-        untangle(waited_for)
+        break_limit_cycle(waited_for)
 
     here.makes_way = note
     here.pending.append(put_off)  # so that waits come by here
@@ -124,7 +124,7 @@ async def noted(
     waited_for = list(futures())
     outer._awaits = [*outer._awaits, waited_for]
     try:
-        untangle(waited_for)
+        break_limit_cycle(waited_for)
         await awaitable
     finally:
         outer._awaits = [each for each in outer._awaits if each is not waited_for]

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions
 
 __all__ = (
-    "Settled",
+    "ForwardedOutcome",
     "called_of",
     "has_failed",
     "look_at",
     "name_failure",
     "no_end",
+    "peek_error",
     "stop",
-    "told_of",
 )
 
 
@@ -39,7 +39,7 @@ def has_failed(future: concurrent.futures.Future[Any]) -> bool:
     return future._exception is not None if sealed is None else sealed.failed
 
 
-def told_of(future: concurrent.futures.Future[Any]) -> BaseException | str:
+def peek_error(future: concurrent.futures.Future[Any]) -> BaseException | str:
     """Tell of the failure of an ended future; opens nothing, and is no look at it."""
     if not isinstance(future, Future) or future.cancelled():
         error = error_of(future)
@@ -96,7 +96,7 @@ def no_end(error: BaseException, *ends: type[BaseException]) -> BaseException:
     return replaced
 
 
-class Settled(Outcome):
+class ForwardedOutcome(Outcome):
     """What a future came to that has ended, for somebody else to hand on.
 
     Who reads it looks at the future.
@@ -111,7 +111,7 @@ class Settled(Outcome):
         # What was handed on already is taken from where it came: chains of such may
         # be longer than Python's stack.
         sealed = future._sealed if isinstance(future, Future) else None
-        self._future = sealed._future if type(sealed) is Settled else future
+        self._future = sealed._future if type(sealed) is ForwardedOutcome else future
 
     @property
     def failed(self) -> bool:
@@ -137,4 +137,4 @@ class Settled(Outcome):
 
     def told(self) -> BaseException | str:
         """Tell of the future's failure."""
-        return told_of(self._future)
+        return peek_error(self._future)

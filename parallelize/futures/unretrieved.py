@@ -9,9 +9,8 @@
 Garbage is collected in any thread, under any locks, those of a log handler among them.
 So the finaliser only notes.
 
-Only a future that fails gets an `Unread`, so one that succeeds has no finaliser and
-pays nothing. Whoever reads the error, or answers for it from then on, lets go of the
-`Unread` as seen.
+Only a future that fails gets an `UnretrievedFailure`, so one that succeeds has no
+finaliser and pays nothing. Reading the error, or taking it over, marks it as retrieved.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     Called: TypeAlias = tuple[Callable[..., Any], CallOptions]
     Noted: TypeAlias = tuple[int, BaseException | Failed, Called | None]
 
-__all__ = ("Unread", "is_cancellation")
+__all__ = ("UnretrievedFailure", "is_cancellation")
 
 _log = logging.getLogger("parallelize")
 
@@ -49,7 +48,7 @@ _REPORT = "%s failed, and nobody looked at its future"
 
 #: Those that are neither seen nor reported. What a program still holds at its end is
 #: collected too late to be logged. Each step on this dict is one step of C code.
-_all: dict[int, weakref.ref[Unread]] = {}
+_all: dict[int, weakref.ref[UnretrievedFailure]] = {}
 _hooked = False  # twice would do no harm
 
 
@@ -60,7 +59,7 @@ _noted: deque[Noted] = deque()
 _asked_in = 0
 
 
-class Unread:
+class UnretrievedFailure:
     """Has a failure reported when it is collected, once, unless somebody has seen it.
 
     Attributes:
@@ -77,7 +76,7 @@ class Unread:
         if not _hooked:
             _report_at_the_end()
 
-    def see(self) -> None:
+    def mark_retrieved(self) -> None:
         """Note that somebody has the failure, so it is not to be reported."""
         self._failure = None
         _all.pop(id(self), None)
@@ -87,7 +86,7 @@ class Unread:
         failure = self._failure
         if failure is None:
             return False
-        self.see()
+        self.mark_retrieved()
         if self._process != os.getpid() or _ends_badly():
             return False
         _noted.append((self._process, failure, self.called))

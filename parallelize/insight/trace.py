@@ -81,7 +81,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
         """Note no more tasks, and write the file."""
         self._ended = monotonic_ns()
         _stop(self._sink)
-        recording.untangle(self._sink.records)
+        recording.break_limit_cycle(self._sink.records)
         recording.find_places(self._sink.records)
         if self._path is not None:
             self.to_json(self._path)

@@ -44,7 +44,7 @@ serve({requests}, {answers})
 """
 
 
-class Station:
+class InterpreterHandle:
     """One interpreter, for calls that come one at a time."""
 
     _closed = True  # until there is something to close
@@ -59,7 +59,7 @@ class Station:
             os.close(self._requests)
             raise
         self._closed = False
-        self.host: Host = Host(name, theirs, answers)
+        self.host: InterpreterThread = InterpreterThread(name, theirs, answers)
 
     def start(self) -> None:
         """Start the thread of the interpreter.
@@ -124,7 +124,7 @@ class Station:
         self.close()
 
 
-class Host:
+class InterpreterThread:
     """The thread in which an interpreter runs, from its start to its end.
 
     It is one of the system, as all waits for it are in the system.

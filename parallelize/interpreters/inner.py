@@ -15,7 +15,7 @@ from parallelize.runtime import raised
 from parallelize.runtime.clock import perf_counter
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import origins, reductions, replica
-from parallelize.serialize.reducers.placeholders import filling_gaps
+from parallelize.serialize.reducers.placeholders import substitute_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ def serve(requests: int, answers: int) -> None:
 def _call(fn: bytes, arguments: Sequence[Part], values: Sequence[Part]) -> Answer:
     try:
         function = pickling.decode_function(fn)
-        with filling_gaps(pickling.loads(values) if values else ()):
+        with substitute_results(pickling.loads(values) if values else ()):
             args, kwargs = pickling.loads(arguments)
         return True, _parts_of(function(*args, **kwargs))
     except BaseException as error:  # noqa: BLE001 - it belongs to the call

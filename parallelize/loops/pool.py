@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from parallelize.calls.open_maps import LiveMaps
+    from parallelize.calls.open_maps import OpenMaps
     from parallelize.calls.targets import AsyncTarget
     from parallelize.runtime.options import CallOptions
 
@@ -83,7 +83,7 @@ class _Loop(LoopThread):
 class Loops:
     """The loop threads of one pool, and the async calls on them."""
 
-    def __init__(self, settings: Settings, maps: LiveMaps) -> None:
+    def __init__(self, settings: Settings, maps: OpenMaps) -> None:
         self._settings = settings
         self._maps = maps
         self._names = itertools.count()
@@ -348,5 +348,5 @@ class Loops:
         self._reset()
         for call in calls:
             if not call.future.cancelled():
-                call.future.disown()
+                call.future.fail_in_forked_child()
         self._maps.forget()

@@ -16,17 +16,17 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import Column
+from parallelize.calls.call import SingleColumn
 from parallelize.futures.aio import running_loop
 from parallelize.futures.peek import no_end
 from parallelize.mapping.input import Input, Source, row_of
-from parallelize.mapping.window import Core, Life
+from parallelize.mapping.window import MapState, Window
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 
-    from parallelize.mapping.window import Plan
+    from parallelize.mapping.window import MapConfig
 
     Next = Callable[[], Awaitable[Any]]
 
@@ -84,7 +84,7 @@ class _Rows:
 
     def packed(self, rows: list[Any]) -> Sequence[tuple[Any, ...]]:
         """Put rows together as executors take them."""
-        return rows if self._star or len(self._nexts) > 1 else Column(rows)
+        return rows if self._star or len(self._nexts) > 1 else SingleColumn(rows)
 
     async def close(self) -> None:
         """Close the iterators that can be closed."""
@@ -113,7 +113,7 @@ class _Steps:
         raise StopAsyncIteration
 
 
-class AsyncCore(Core):
+class AsyncCore(Window):
     """The engine of a map whose input is asynchronous.
 
     What it adds is touched in the loop's thread alone.
@@ -124,7 +124,7 @@ class AsyncCore(Core):
     def __init__(
         self,
         iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
-        plan: Plan,
+        plan: MapConfig,
         *,
         star: bool,
     ) -> None:
@@ -156,7 +156,7 @@ class AsyncCore(Core):
             self._room.set()
 
     def _is_news(self) -> bool:
-        if self._life is Life.RUNNING and self._order.empty():
+        if self._life is MapState.RUNNING and self._order.empty():
             return self.source.state is not Input.OPEN
         return super()._is_news()
 
@@ -199,7 +199,7 @@ class AsyncCore(Core):
 
     async def _has_room(self, room: asyncio.Event) -> bool:
         """Wait for room in the window; False if no more is to be read."""
-        while self._life is Life.RUNNING and self.source.state is Input.OPEN:
+        while self._life is MapState.RUNNING and self.source.state is Input.OPEN:
             size = self._plan.sizes.next(None)
             ahead = self._ahead + len(self._read)
             if not ahead or ahead < self._plan.window(size) + self._asked:
@@ -211,7 +211,7 @@ class AsyncCore(Core):
     def _hand_over(self) -> None:
         """Start the calls of the rows that were read."""
         rows, self._read = self._read, []
-        if self._life is not Life.RUNNING:
+        if self._life is not MapState.RUNNING:
             return
         with self._reading:
             self._start(self._input.packed(rows))

@@ -97,7 +97,7 @@ class MeasuredSize:
         return int(min(self._most, self.TARGET / self._seconds))
 
 
-class FarSize(MeasuredSize):
+class RemoteChunkSize(MeasuredSize):
     """The same for the engines of others, to which a chunk costs milliseconds."""
 
     TARGET = 0.2

@@ -9,7 +9,7 @@ import sys
 from itertools import chain, count, cycle, islice, repeat
 from typing import TYPE_CHECKING, Any
 
-from parallelize.calls.call import Column
+from parallelize.calls.call import SingleColumn
 from parallelize.calls.dependencies import holds_futures, may_hold
 from parallelize.futures.peek import no_end
 
@@ -74,7 +74,7 @@ class Source:
     def draw(self, number: int) -> Sequence[tuple[Any, ...]]:
         """Read so many rows; fewer when the input ends or fails."""
         if self._range is not None:
-            return Column(self._cut(self._range, number))
+            return SingleColumn(self._cut(self._range, number))
         rows: list[Any] = []
         self._drawing = True
         try:
@@ -88,7 +88,7 @@ class Source:
             self._count(len(rows), number)
         finally:
             self._drawing = False
-        return Column(rows) if self._columns == 1 else rows
+        return SingleColumn(rows) if self._columns == 1 else rows
 
     def _cut(self, values: range, number: int) -> range:
         self._range = values[number:]
@@ -180,7 +180,7 @@ def _is_endless(iterable: Any) -> bool:
 def hold_futures(rows: Sequence[tuple[Any, ...]]) -> bool:
     """Whether there is a future of ours among the arguments of some row."""
     # One pass at C speed tells the usual case.
-    if isinstance(rows, Column):
+    if isinstance(rows, SingleColumn):
         return may_hold(rows.kinds()) and holds_futures(rows.values)
     kinds = set(map(type, chain.from_iterable(rows)))
     return may_hold(kinds) and holds_futures(list(chain.from_iterable(rows)))

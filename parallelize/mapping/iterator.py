@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from parallelize.calls.dependencies import futures_in
 from parallelize.calls.targets import AsyncTarget, undecorated
-from parallelize.mapping.chunk_size import FarSize, FixedSize, MeasuredSize, Sizes
+from parallelize.mapping.chunk_size import (
+    FixedSize,
+    MeasuredSize,
+    RemoteChunkSize,
+    Sizes,
+)
 from parallelize.mapping.input import Source
 from parallelize.mapping.reader import STEPS_ARE_WHOLE, Reader
-from parallelize.mapping.window import Core, Plan
+from parallelize.mapping.window import MapConfig, Window
 from parallelize.runtime.options import check_callable, check_count, check_wait
 
 if TYPE_CHECKING:
@@ -70,7 +75,7 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
 
     def __new__(
         cls,
-        core: Core,
+        core: Window,
         *,
         timeout: float | None,
         return_exceptions: bool,
@@ -229,19 +234,24 @@ def _looked_into(
 
 
 def _core(
-    iterables: Sequence[Iterable[Any] | AsyncIterable[Any]], plan: Plan, *, star: bool
-) -> Core:
+    iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+    plan: MapConfig,
+    *,
+    star: bool,
+) -> Window:
     # What can be read at all is the usual case, and asks for nothing more.
     if not any(hasattr(type(each), "__aiter__") for each in iterables):
-        return Core(Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan)
+        return Window(
+            Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan
+        )
     from parallelize.mapping.async_input import AsyncCore, is_asynchronous
 
     if any(map(is_asynchronous, iterables)):
         return AsyncCore(iterables, plan, star=star)
-    return Core(Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan)
+    return Window(Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan)
 
 
-def _begin(core: Core, executor: Executor) -> None:
+def _begin(core: Window, executor: Executor) -> None:
     executor._maps.add(core)
     if core.is_asynchronous:
         return  # its reader begins it
@@ -270,7 +280,7 @@ def _plan(
     buffersize: int | None,
     *,
     ordered: bool,
-) -> Plan:
+) -> MapConfig:
     kind, workers = executor.kind, max(1, executor._max_workers)
     # Processes keep a timeout for each row of a chunk; who else runs a chunk cannot.
     # Nor can all let rows go that are tried again and again, when the map is closed.
@@ -286,7 +296,7 @@ def _plan(
     least_ahead = 0 if lazy else ROWS_AHEAD * workers
     if loops:
         least_ahead = max(least_ahead, ASYNC_AHEAD)
-    return Plan(
+    return MapConfig(
         executor=executor,
         fn=fn,
         options=options,
@@ -310,8 +320,10 @@ def _sizes(
     kind: str, workers: int, chunksize: int | None, buffersize: int | None
 ) -> Sizes:
     if kind in _FAR and chunksize is None:
-        far = FarSize.MOST if buffersize is None else buffersize // (2 * workers)
-        return FarSize(workers, far)
+        far = (
+            RemoteChunkSize.MOST if buffersize is None else buffersize // (2 * workers)
+        )
+        return RemoteChunkSize(workers, far)
     if chunksize is not None:
         return FixedSize(min(chunksize, buffersize or chunksize))
     most = MeasuredSize.MOST if buffersize is None else buffersize // (2 * workers)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
-    from parallelize.calls.call import Begun
+    from parallelize.calls.call import SubmittedRows
 
     #: Outcomes of rows that follow each other. In an array all are values.
     Block = list[Any] | array[Any]
@@ -44,7 +44,7 @@ class Chunk:
         self.start: int = start
         self.rows: Sequence[tuple[Any, ...]] = rows
         self.failed: dict[int, tuple[Any, ...]] = {}
-        self.begun: Begun | None = None
+        self.begun: SubmittedRows | None = None
         self.given: int = 0  # rows handed to the reader
 
 

@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from parallelize.futures.future import Outcome
 from parallelize.futures.limit_cycles import noted
 from parallelize.futures.peek import no_end
-from parallelize.mapping.window import Core, Spent
+from parallelize.mapping.window import Spent, Window
 from parallelize.runtime import lifecycle
-from parallelize.runtime.blocking import Patient
+from parallelize.runtime.blocking import HelpingLock
 from parallelize.runtime.clock import monotonic
 
 if TYPE_CHECKING:
@@ -74,14 +74,14 @@ class Reader(Generic[T]):
 
     def __init__(
         self,
-        core: Core,
+        core: Window,
         *,
         timeout: float | None,
         return_exceptions: bool,
         progress: Progress | None,
     ) -> None:
         self.ready: Iterator[T] = iter(())
-        self._core: Core | Spent = core
+        self._core: Window | Spent = core
         self._deadline = None if timeout is None else monotonic() + timeout
         self._return_exceptions = return_exceptions
         self._progress = progress
@@ -95,7 +95,7 @@ class Reader(Generic[T]):
         # Held while a block is fetched, so that only one thread does, and waits. The
         # core's locks are taken under it, and the input is read. It is reentrant
         # for signal handlers, and an input that reads the very map it feeds.
-        self.turn: Patient = Patient()
+        self.turn: HelpingLock = HelpingLock()
         self._tail: Iterator[T] = map(self._ask, repeat(None))
         self._behind: deque[Any] = deque((self._tail,))
         if progress is not None:
@@ -367,8 +367,8 @@ def _close(progress: Progress, given: int) -> None:
     progress.close()
 
 
-async def _news(core: Core | Spent, seconds: float | None) -> None:
-    """Wait, without blocking the running loop, until `Core.wait` would return."""
+async def _news(core: Window | Spent, seconds: float | None) -> None:
+    """Wait, without blocking the running loop, until `Window.wait` would return."""
     from parallelize.futures.aio import resolve_from_thread, running_loop
 
     loop = running_loop("a map can be read by async for")

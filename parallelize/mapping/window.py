@@ -20,10 +20,10 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from parallelize.calls.call import Begun, Rows
+from parallelize.calls.call import Rows, SubmittedRows
 from parallelize.calls.targets import AsyncTarget
 from parallelize.futures.future import Outcome
-from parallelize.futures.peek import Settled
+from parallelize.futures.peek import ForwardedOutcome
 from parallelize.mapping.input import Input, Source, hold_futures
 from parallelize.mapping.order import AsCompleted, Chunk, InOrder, Order, Part
 from parallelize.runtime import locks
@@ -50,7 +50,7 @@ _log = logging.getLogger("parallelize")
 _NO_KINDS: frozenset[type] = frozenset()
 
 
-class Plan(NamedTuple):
+class MapConfig(NamedTuple):
     """How a map is to be run.
 
     Attributes:
@@ -80,7 +80,7 @@ class Plan(NamedTuple):
         return max(self.least_ahead, self.chunks_ahead * size)
 
 
-class Life(enum.Enum):
+class MapState(enum.Enum):
     """The life of a map."""
 
     RUNNING = "reads, starts, gives"
@@ -89,13 +89,13 @@ class Life(enum.Enum):
     FORKED = "it belongs to the parent process"
 
 
-class Core:
+class Window:
     """Everything of a map but the iterator that its reader holds."""
 
     #: Whether the input can be read in an event loop alone.
     is_asynchronous: ClassVar[bool] = False
 
-    def __init__(self, source: Source, plan: Plan) -> None:
+    def __init__(self, source: Source, plan: MapConfig) -> None:
         self.source = source
         self.was_read = False
         self.refused: Exception | None = None  # why the executor takes no more
@@ -103,7 +103,7 @@ class Core:
         # Each call has a copy of the context in which the map was made.
         self._context = copy_context()
         self._order: Order = InOrder() if plan.ordered else AsCompleted()
-        self._life = Life.RUNNING
+        self._life = MapState.RUNNING
         self._ahead = 0  # rows begun and not given to the reader
         self._begun = 0  # rows begun in all
         self._chunks: dict[Chunk, None] = {}  # begun, and not all of it has come
@@ -130,12 +130,12 @@ class Core:
             all_of_it: Do without a window.
         """
         with self._reading:
-            while self._life is Life.RUNNING and self.source.state is Input.OPEN:
+            while self._life is MapState.RUNNING and self.source.state is Input.OPEN:
                 size = self._plan.sizes.next(self.source.left)
                 if not all_of_it and self._window_is_full(size, asked):
                     break
                 self._start(self.source.draw(size))
-        if self._life is not Life.RUNNING:
+        if self._life is not MapState.RUNNING:
             self._close_source()
 
     def _window_is_full(self, size: int, asked: int) -> bool:
@@ -200,7 +200,7 @@ class Core:
         waker()
 
     def _is_news(self) -> bool:
-        if self._life is not Life.RUNNING or self._order.empty():
+        if self._life is not MapState.RUNNING or self._order.empty():
             return True
         return self._order.ready()
 
@@ -218,12 +218,12 @@ class Core:
         """Whether nothing is left to give; raises what the map ends with."""
         with self._arrived:
             life, empty = self._life, self._order.empty()
-        if life is Life.CANCELLED:
+        if life is MapState.CANCELLED:
             raise CancelledError
-        if life is Life.FORKED:
+        if life is MapState.FORKED:
             msg = "the map was made before os.fork(), it belongs to the parent process"
             raise RuntimeError(msg)
-        if life is Life.CLOSED:
+        if life is MapState.CLOSED:
             return True
         if not empty or self.source.state is Input.OPEN:
             return False
@@ -246,7 +246,9 @@ class Core:
         else:
             self._begin(rows, partial(self._start_chunk, rows))
 
-    def _begin(self, rows: Sequence[Row], start: Callable[[Chunk], Begun]) -> None:
+    def _begin(
+        self, rows: Sequence[Row], start: Callable[[Chunk], SubmittedRows]
+    ) -> None:
         if self.source.state is Input.FAILED and self.refused is not None:
             return  # a row before this one was refused
         with self._arrived:
@@ -268,21 +270,21 @@ class Core:
             self._keep(chunk, begun)
             del begun  # as in _start_one
 
-    def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> Begun:
+    def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> SubmittedRows:
         def deliver(first: int, outcomes: Sequence[Any], seconds: float) -> None:
             self._deliver(chunk, first, outcomes, seconds)
 
         plan = self._plan
         return plan.executor._start_rows(Rows(plan.fn, rows, plan.options, deliver))
 
-    def _start_one(self, row: Row, chunk: Chunk) -> Begun:
+    def _start_one(self, row: Row, chunk: Chunk) -> SubmittedRows:
         plan = self._plan
         future = plan.executor._entry(plan.fn, row, {}, plan.options)
         future.add_done_callback(
-            lambda done: self._deliver(chunk, 0, [Settled(done)], 0.0)
+            lambda done: self._deliver(chunk, 0, [ForwardedOutcome(done)], 0.0)
         )
         try:
-            return Begun(future.cancel, partial(_alone, future))
+            return SubmittedRows(future.cancel, partial(_alone, future))
         finally:
             del future  # an error of a call that ran in this thread leads here
 
@@ -293,7 +295,7 @@ class Core:
             self._chunks.pop(chunk, None)
             self._order.take_back(chunk)
 
-    def _keep(self, chunk: Chunk, begun: Begun) -> None:
+    def _keep(self, chunk: Chunk, begun: SubmittedRows) -> None:
         with self._arrived:
             if chunk in self._chunks:
                 chunk.begun = begun
@@ -314,7 +316,7 @@ class Core:
                 self._chunks.pop(chunk, None)
                 chunk.begun = None  # it holds the rows
                 chunk.rows = ()
-            if self._life in (Life.CLOSED, Life.FORKED):
+            if self._life in (MapState.CLOSED, MapState.FORKED):
                 return
             if seconds > 0:
                 self._plan.sizes.measured(count, seconds)
@@ -334,19 +336,19 @@ class Core:
 
     def close(self) -> None:
         """End the map: cancel what has not begun, let go of the input."""
-        self._end(Life.CLOSED)
+        self._end(MapState.CLOSED)
 
     async def closed(self) -> None:
         """Wait for what goes on after `close`, as far as that can be waited for."""
 
     def cancel(self) -> None:
         """End the map for the executor: the reader gets what has come already."""
-        self._end(Life.CANCELLED)
+        self._end(MapState.CANCELLED)
 
     def forget(self) -> None:
         """In a forked child: end without touching what is the parent's."""
         self._make_locks()
-        self._life = Life.FORKED
+        self._life = MapState.FORKED
         self._chunks.clear()
         self._wakers.clear()
 
@@ -363,7 +365,7 @@ class Core:
     @property
     def is_spent(self) -> bool:
         """Whether nothing runs and nothing is to begin; asked without any lock."""
-        if self._life is not Life.RUNNING:
+        if self._life is not MapState.RUNNING:
             return True
         return not self._chunks and self.source.state is not Input.OPEN
 
@@ -372,7 +374,7 @@ class Core:
         if self.was_read:
             self.close()
         elif self._plan.chunks_ahead is None or self.source.state is not Input.OPEN:
-            self._end(Life.CLOSED, cancel=False)
+            self._end(MapState.CLOSED, cancel=False)
         else:
             self.drain()
 
@@ -393,13 +395,13 @@ class Core:
         except Exception:  # noqa: BLE001 - nobody else is there to be told
             _log.exception("a map that nobody reads has failed")
 
-    def _end(self, life: Life, *, cancel: bool = True) -> None:
+    def _end(self, life: MapState, *, cancel: bool = True) -> None:
         with self._arrived:
-            if self._life is not Life.RUNNING:
+            if self._life is not MapState.RUNNING:
                 return
             self._life = life
             chunks, self._chunks = self._chunks, {}
-            if life is Life.CLOSED:
+            if life is MapState.CLOSED:
                 self._order = AsCompleted()  # empty: lets go of the outcomes
             wakers = self._tell()
         for waker in wakers:

@@ -66,7 +66,8 @@ def adapt(executor: object, argument: str = "executor") -> Executor | str:
     if isinstance(executor, str):
         return kind_named(executor, argument)
     if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
-        msg = f"{argument} must be an executor or one of {words()}, not {executor!r}"
+        names = valid_names()
+        msg = f"{argument} must be an executor or one of {names}, not {executor!r}"
         raise TypeError(msg)
     return _ours(executor)
 
@@ -78,7 +79,7 @@ def kind_named(word: str, argument: str) -> str:
     """
     kind = word if is_engine(word) else KINDS.get(word)
     if kind is None:
-        msg = f"{argument} must be an executor or one of {words()}, not {word!r}"
+        msg = f"{argument} must be an executor or one of {valid_names()}, not {word!r}"
         raise ValueError(msg)
     return kind
 
@@ -89,7 +90,7 @@ def is_engine(word: str) -> bool:
     return name in _ENGINES and bool(scheme) == bool(address)
 
 
-def words() -> str:
+def valid_names() -> str:
     """Return all of them, as an error lists them."""
     addresses = (f"'{name}://host:port'" for name in _ENGINES)
     return ", ".join([*map(repr, (*KINDS, *_ENGINES)), *addresses])

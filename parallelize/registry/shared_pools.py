@@ -71,7 +71,7 @@ class Global(Source):
         return None if lifecycle.is_ending() else self.executor()
 
 
-class Given(Source):
+class FixedSource(Source):
     """An executor that somebody else made and will shut down."""
 
     __slots__ = ("_executor",)
@@ -84,7 +84,7 @@ class Given(Source):
         return self._executor
 
 
-class Own(Source):
+class PrivatePool(Source):
     """A pool for one function alone, made at its first call.
 
     It ends with the global pools, or when the function is forgotten: an executor
@@ -139,7 +139,7 @@ _lock = _new_lock()
 generation: int = 0
 
 _pools: dict[str, Executor] = {}
-_own: weakref.WeakSet[Own] = weakref.WeakSet()
+_own: weakref.WeakSet[PrivatePool] = weakref.WeakSet()
 
 
 def _make_global(kind: str) -> Executor:

@@ -69,7 +69,7 @@ class Worker(Protocol):
         """Within the block the thread waits for its reader, who may be anybody."""
         ...
 
-    def keep_away(self, waiter: Any, future: Future[Any]) -> None:
+    def note_foreign_wait(self, waiter: Any, future: Future[Any]) -> None:
         """Note a waiter of the standard library, by which this thread waits."""
 
     def holds(self, limit: Limit) -> bool:
@@ -188,7 +188,7 @@ def held_back() -> AbstractContextManager[Any]:
     return nullcontext() if worker is None else worker.held_back()
 
 
-class Patient:
+class HelpingLock:
     """A lock of the library that may be held for long, by whoever waits under it."""
 
     __slots__ = ("_lock",)

@@ -155,7 +155,7 @@ class _Search:
 
 
 def _pickle_for_worker(value: object) -> object:
-    with placeholders.leaving_gaps():  # a future is no culprit
+    with placeholders.collect_futures():  # a future is no culprit
         return pickling.dumps(value, lambda _: b"")  # large buffers need no copy
 
 

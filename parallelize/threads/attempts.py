@@ -157,12 +157,12 @@ class _Attempt:
         """Let another thread of the pool have its place."""
         if self._worker is not None and not self._worker.strayed:
             self._is_away = True
-            self._worker.engine.leaves()
+            self._worker.engine.begin_managed_wait()
 
     def take_place_again(self) -> None:
         """Work in it once more, if it was given away."""
         if self._is_away and not self._worker.strayed:
-            self._worker.engine.returns()
+            self._worker.engine.end_managed_wait()
 
 
 class _Next(Task):

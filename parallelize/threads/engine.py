@@ -21,7 +21,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from parallelize.runtime import blocking, lifecycle, locks
-from parallelize.threads.roster import Crew
+from parallelize.threads.roster import Roster
 from parallelize.threads.rows import Watch
 from parallelize.threads.tasks import fail
 from parallelize.threads.workers import Worker
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.threads.tasks import Task
 
-    class LiveMaps(Protocol):
+    class OpenMaps(Protocol):
         """The maps that run in this pool."""
 
         def finish(self, *, unread_only: bool) -> None:
@@ -69,7 +69,7 @@ class State(enum.Enum):
     BROKEN = "the initializer failed"
 
 
-class Engine(Crew):
+class Engine(Roster):
     """The queue and the threads of a pool, from its first call to its end."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Engine(Crew):
         prefix: str,
         initializer: tuple[Callable[..., object] | None, tuple[Any, ...]],
         idle_timeout: float | None,
-        maps: LiveMaps,
+        maps: OpenMaps,
     ) -> None:
         super().__init__(max_workers, prefix, idle_timeout)
         self._initializer = initializer
@@ -156,7 +156,7 @@ class Engine(Crew):
                 task.queued = True
                 self._queue.appendleft(task)
             for _ in tasks:
-                self.relieve()
+                self.start_or_wake_one()
 
     def _let_in(self) -> None:
         if self.state is State.CLOSED:
@@ -297,5 +297,5 @@ class Engine(Crew):
         self._reset()
         self._crowded = True  # so that the one that lives on sees that it has strayed
         for task in strays:
-            task.disown()
+            task.fail_in_forked_child()
         self._maps.forget()

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import unended
-from parallelize.futures.limit_cycles import untangle
+from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.threads.tasks import Task
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from parallelize.threads.workers import Worker
 
 
-class Absence:
+class ManagedWait:
     """One wait of one worker.
 
     It begins in the worker's thread. It may end in another one, as a generator of
@@ -59,12 +59,12 @@ class Absence:
         for task in worker.stack():
             task.gives_back()
         worker.absences.append(self)
-        worker.engine.leaves()
+        worker.engine.begin_managed_wait()
         try:
             self._want(self._futures)
             # Whoever takes the free place looks for what is wanted before all else.
-            worker.engine.relieve()
-            untangle(worker.waited_for())
+            worker.engine.start_or_wake_one()
+            break_limit_cycle(worker.waited_for())
         except BaseException:
             self.end()
             raise
@@ -77,13 +77,13 @@ class Absence:
         worker.absences.remove(self)
         for engine, tasks in self._wanted:
             engine.want_no_more(tasks)
-        worker.engine.returns()
+        worker.engine.end_managed_wait()
 
     def add(self, future: Future[Any]) -> None:
         """Wait for one more."""
         self._futures.append(future)
         self._want((future,))
-        untangle(self._worker.waited_for())
+        break_limit_cycle(self._worker.waited_for())
 
     def drop(self, future: Future[Any]) -> None:
         """Wait for one less; for the last one the wait ends."""

@@ -66,7 +66,7 @@ class _Waking(NamedTuple):
     turn: int
 
 
-class Crew:
+class Roster:
     """The threads of a pool and the queue from which they take calls.
 
     Attributes:
@@ -106,7 +106,7 @@ class Crew:
 
     # Who takes a place.
 
-    def relieve(self) -> None:
+    def start_or_wake_one(self) -> None:
         """Have a free place taken, if there is work."""
         with self._lock:
             if self._active < self.max_workers:
@@ -185,12 +185,12 @@ class Crew:
 
     # Who waits.
 
-    def leaves(self) -> None:
+    def begin_managed_wait(self) -> None:
         """A worker is about to wait: its place is free."""
         with self._lock:
             self._active -= 1
 
-    def returns(self) -> None:
+    def end_managed_wait(self) -> None:
         """A worker has waited."""
         with self._lock:
             self._active += 1
@@ -202,7 +202,7 @@ class Crew:
         """Within the block one thread more may work: one is held back by a reader."""
         with self._lock:
             self.max_workers += 1
-            self.relieve()
+            self.start_or_wake_one()
         try:
             yield
         finally:

@@ -19,7 +19,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from parallelize.calls.call import Begun, Column, Rows, run_retrying
+from parallelize.calls.call import Rows, SingleColumn, SubmittedRows, run_retrying
 from parallelize.futures.future import Failure
 from parallelize.runtime import locks
 from parallelize.runtime.clock import perf_counter
@@ -56,10 +56,10 @@ class RowsRun:
         # Appended to by threads that run some of it; copied by who waits for it.
         self._tasks: list[RowsTask] = []
 
-    def start(self) -> Begun:
+    def start(self) -> SubmittedRows:
         """Put the rows into the queue."""
         self._engine.enqueue(self._task(0, len(self._rows.rows)))
-        return Begun(self.cancel, self.tasks)
+        return SubmittedRows(self.cancel, self.tasks)
 
     def cancel(self) -> None:
         """Let no row begin that has not begun."""
@@ -125,7 +125,7 @@ class RowsRun:
 
     def _how(self, here: Context) -> tuple[Callable[..., Any], Loop]:
         fn, options = self._rows.fn, self._rows.options
-        one = isinstance(self._rows.rows, Column)
+        one = isinstance(self._rows.rows, SingleColumn)
         if options.retries:
             retried = _retried_value if one else _retried_row
             return partial(retried, fn, options, self._goes_on), _values_apart
@@ -138,7 +138,11 @@ class RowsRun:
 
     def _values(self, first: int, end: int) -> Sequence[Any]:
         rows = self._rows.rows
-        return rows.values[first:end] if isinstance(rows, Column) else rows[first:end]
+        return (
+            rows.values[first:end]
+            if isinstance(rows, SingleColumn)
+            else rows[first:end]
+        )
 
     def share(self, first: int, end: int) -> None:
         """Put rows into the queue again, for as many threads as there are."""
@@ -172,10 +176,10 @@ class RowsTask(Task):
         self.count: int = end - first
         self.stop: list[None] = []
 
-    def disown(self) -> None:
+    def fail_in_forked_child(self) -> None:
         """In a forked child: run no further row, as they are the parent's."""
         self._run.cancel()
-        super().disown()
+        super().fail_in_forked_child()
 
     def in_queue(self) -> Iterator[Task]:
         """Of the rows that were handed over in one piece with these, what is queued."""

@@ -12,7 +12,7 @@ from parallelize.futures.future import unended
 from parallelize.runtime.blocking import here
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.lifecycle import daemons
-from parallelize.threads.managed_wait import Absence
+from parallelize.threads.managed_wait import ManagedWait
 from parallelize.threads.tasks import Task
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from parallelize.futures.future import Future
     from parallelize.runtime.options import Limit
-    from parallelize.threads.roster import Crew
+    from parallelize.threads.roster import Roster
 
 #: How many calls must still fit onto Python's stack for a call to be run on it: its
 #: end calls callbacks.
@@ -45,16 +45,16 @@ class Worker(threading.Thread):
             ``wake`` is released.
     """
 
-    def __init__(self, engine: Crew, name: str, first: Task | None) -> None:
+    def __init__(self, engine: Roster, name: str, first: Task | None) -> None:
         # From 3.14 on a thread may start in a copy of its maker's context and would
         # hold what is in it.
         context = {"context": Context()} if sys.version_info >= (3, 14) else {}
         super().__init__(name=name, daemon=daemons, **context)  # type: ignore[arg-type]
-        self.engine: Crew = engine
+        self.engine: Roster = engine
         self.running: Task | None = None
         self.since: float = monotonic()
         self.helping: list[Task] = []
-        self.absences: list[Absence] = []
+        self.absences: list[ManagedWait] = []
         self.first: Task | None = first
         self.strayed: bool = False
         self.wake: threading.Lock = threading.Lock()
@@ -149,21 +149,21 @@ class Worker(threading.Thread):
         calls = (task.limited for task in self.stack())
         return any(call is not None and call.options.limit is limit for call in calls)
 
-    def away(self, futures: Iterable[Future[Any]]) -> Absence:
+    def away(self, futures: Iterable[Future[Any]]) -> ManagedWait:
         """Within the block the thread waits for these; others have its place."""
-        return Absence(self, futures)
+        return ManagedWait(self, futures)
 
     def held_back(self) -> AbstractContextManager[None]:
         """Within the block the thread waits for its reader; others may work."""
         return self.engine.one_more()
 
-    def keep_away(self, waiter: Any, future: Future[Any]) -> None:
+    def note_foreign_wait(self, waiter: Any, future: Future[Any]) -> None:
         """Note a waiter of the standard library, by which this thread waits."""
-        absence: Absence | None = getattr(waiter, "parallelize_absence", None)
+        absence: ManagedWait | None = getattr(waiter, "parallelize_absence", None)
         if absence is not None:
             absence.add(future)
             return
-        absence = Absence(self, (future,))
+        absence = ManagedWait(self, (future,))
         absence.begin()
         waiter.parallelize_absence = absence
 

@@ -202,7 +202,7 @@ class Sink:
             self.dropped += 1
 
 
-def untangle(records: Sequence[Record]) -> None:
+def break_limit_cycle(records: Sequence[Record]) -> None:
     """Let no task of a process end after the next has begun there.
 
     When rows ended is known from when their last message came, a little later.

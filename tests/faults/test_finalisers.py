@@ -163,7 +163,7 @@ def test_a_map_that_was_read_leaves_no_work(monkeypatch):
             assert list(results) == list(range(20))
             del results
     gc.collect()
-    assert not [action for action in left if "Core" in repr(action)]
+    assert not [action for action in left if "Window" in repr(action)]
 
 
 class Bar:

@@ -397,7 +397,7 @@ ex.shutdown()
 
 def test_journal_is_copied_while_a_result_of_another_type_is_noted() -> None:
     """The kind of a value is there before the value is."""
-    page = pages.Page(file := pages.make_page_file())
+    page = pages.Journal(file := pages.make_page_file())
     page.choose_mark()
     values = page.open_group(int, 0, 8)
     assert values is not None

@@ -22,7 +22,7 @@ from harness import Run, run
 from parallelize.process.parent.tasks.rows import _results
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import Frame, FrameReader
-from parallelize.process.wire.journal import Page, close_page_file, make_page_file
+from parallelize.process.wire.journal import Journal, close_page_file, make_page_file
 from parallelize.process.worker.rows import Rows
 from parallelize.process.worker.sender import Sender
 from parallelize.serialize import pickling
@@ -250,10 +250,10 @@ def test_a_copy_of_the_worker_writes_nothing(counted: Callable[..., Run]) -> Non
 # ------------------------------------- the worker's threads, without a process
 
 
-def _page() -> Page:
+def _page() -> Journal:
     file = make_page_file()
     try:
-        return Page(file)
+        return Journal(file)
     finally:
         close_page_file(file)
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from parallelize.process.parent.tasks.queue import COROUTINES
-from parallelize.process.parent.worker_handle import Verdict
+from parallelize.process.parent.worker_handle import KillRequest
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
 from parallelize.runtime.agenda import Agenda
 from parallelize.runtime.clock import monotonic
@@ -149,7 +149,7 @@ class Deadlines(Agenda):
                 late.__cause__ = RemoteTraceback(f"{_AT_DEADLINE}\n{seen[0]}")
             return late
 
-        verdict = Verdict(task, due, error, again)
+        verdict = KillRequest(task, due, error, again)
         self._look(worker, seen, lambda: self._judge(worker, verdict, timeout, seen))
 
     def _look(
@@ -176,7 +176,7 @@ class Deadlines(Agenda):
         worker.show(answered)
 
     def _judge(
-        self, worker: Worker, verdict: Verdict, timeout: float, seen: list[str]
+        self, worker: Worker, verdict: KillRequest, timeout: float, seen: list[str]
     ) -> None:
         task = verdict.task
         if worker.tasks.get(task.id) is not task or not verdict.due():
@@ -194,8 +194,8 @@ class Deadlines(Agenda):
             )
         self._kill_for(worker, verdict)
 
-    def _kill_for(self, worker: Worker, verdict: Verdict) -> None:
-        if not worker.kill_for(verdict):
+    def _kill_for(self, worker: Worker, verdict: KillRequest) -> None:
+        if not worker.kill_running(verdict):
             self.after(_GIVING_BACK, verdict.again)
 
     def kill_call(self, task: CallTask, error: Callable[[], BaseException]) -> None:
@@ -213,11 +213,11 @@ class Deadlines(Agenda):
                     and self._may_run(task)
                 )
 
-            self._kill_for(worker, Verdict(task, due, error, again))
+            self._kill_for(worker, KillRequest(task, due, error, again))
             return
         if not task.given_up:
             self._pool.give_up(task, error())
-        worker.ask_back()
+        worker.reclaim()
         # It may be on the point of beginning: look again.
         self.after(_GIVING_BACK, again)
 

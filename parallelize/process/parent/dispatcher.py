@@ -24,7 +24,7 @@ from parallelize.process.start.launcher import EXITED, HALTED, KILL, REFUSED, ST
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import MOST_PARTS, DoesNotFitError, ProtocolError
 from parallelize.process.wire.journal import TASK
-from parallelize.process.wire.spin import AWAKE, Patience
+from parallelize.process.wire.spin import SPIN_LIMIT, AdaptiveSpin
 from parallelize.process.worker import kinship
 from parallelize.runtime import command, native, raised
 from parallelize.runtime.clock import bounded, monotonic
@@ -85,7 +85,7 @@ class Dispatcher:
         self._bell.setblocking(False)
         self._ring.setblocking(False)
         self._rung = False
-        self._wait = Patience()
+        self._wait = AdaptiveSpin()
         self.deadlines: Deadlines = Deadlines(pool, self._woken_elsewhere)
         self._known: set[int] = set()  # ids of workers in the selector
         self._writing: set[int] = set()  # ids of those waited for to take more
@@ -143,7 +143,7 @@ class Dispatcher:
 
     def _turn(self) -> bool:
         """Do what there is to do, when there is something; False at the end."""
-        if self._has_failed or self._pool.may_end():
+        if self._has_failed or self._pool.try_finish():
             return False
         for key, mask in self._events():
             key.data(mask)
@@ -170,17 +170,19 @@ class Dispatcher:
         """Wait for something to happen, at first awake if that is likely to help."""
         seconds = self._seconds_left()
         events = None
-        if seconds is None or seconds > AWAKE:
-            events = self._wait.look(lambda: self._selector.select(0))
+        if seconds is None or seconds > SPIN_LIMIT:
+            events = self._wait.spin(lambda: self._selector.select(0))
         if events is None:
             events = self._selector.select(seconds)
-        self._wait.came()
+        self._wait.done()
         return events
 
     def _seconds_left(self) -> float | None:
         """Seconds until something is due; None if nothing is."""
         with self._pool.lock:
-            moments = [at for w in self._pool.workers.values() if (at := w.silent_at())]
+            moments = [
+                at for w in self._pool.workers.values() if (at := w.reclaim_due())
+            ]
             if (nearest := self.deadlines.nearest()) is not None:
                 moments.append(nearest)
         return bounded(min(moments) - monotonic()) if moments else None
@@ -190,9 +192,9 @@ class Dispatcher:
         with self._pool.lock:
             self.deadlines.do_what_is_due(now)
             for worker in self._pool.workers.values():
-                silent_at = worker.silent_at()
-                if silent_at is not None and silent_at <= now:
-                    worker.ask_back()
+                reclaim_due = worker.reclaim_due()
+                if reclaim_due is not None and reclaim_due <= now:
+                    worker.reclaim()
         self._pool.settle()
 
     def _bell_rang(self, _: int) -> None:
@@ -200,8 +202,8 @@ class Dispatcher:
             self._rung = False
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(64)
-            self._pool.tell_of_segments()
-            self._pool.tell_of_streams()
+            self._pool.flush_segment_notices()
+            self._pool.flush_stream_credit()
             self._register()
             self._pool.feed_idle()  # what Ctrl-C has kept somebody from doing
 
@@ -274,10 +276,10 @@ class Dispatcher:
         except BlockingIOError:
             return []
         except DoesNotFitError as error:
-            worker.blame(worker.tasks.get(error.id), error)
+            worker.fail_oversized(worker.tasks.get(error.id), error)
             return None
         except ProtocolError as error:
-            self._nonsense(worker, error)
+            self._on_protocol_error(worker, error)
             return None
         except OSError:
             return None
@@ -302,7 +304,7 @@ class Dispatcher:
         """A worker's socket is closed: it has ended, or is of no use."""
         self._unregister(worker.sock)
         if not worker.supervised:
-            self._bury(worker, None)
+            self._on_worker_exit(worker, None)
         elif worker.stage is not Stage.LEAVING:
             worker.signal(KILL)
 
@@ -319,7 +321,7 @@ class Dispatcher:
         """Take what a worker sent and give it more; return what has ended."""
         pool = self._pool
         with pool.lock:
-            worker.heard()
+            worker.note_activity()
             ends = self._sort(worker, frames)
             if ends:
                 pool.starter.succeeded()
@@ -340,14 +342,14 @@ class Dispatcher:
                     self._rows_ended(worker, task)
                     rows_ended = True
             except ProtocolError as error:
-                self._nonsense(worker, error)
+                self._on_protocol_error(worker, error)
             except Exception as error:  # noqa: BLE001 - the others must not pay for it
                 with contextlib.suppress(Exception):
                     _log.exception("the end of %s failed", task.name())
                 task.abort(error)
         return rows_ended
 
-    def _nonsense(self, worker: Worker, error: ProtocolError) -> None:
+    def _on_protocol_error(self, worker: Worker, error: ProtocolError) -> None:
         """A task wrote to its worker's socket: that worker is of no use."""
         with contextlib.suppress(Exception):
             _log.info("worker %s is killed, it sent nonsense: %s", worker.pid, error)
@@ -360,7 +362,7 @@ class Dispatcher:
             try:
                 task = self._task_of(worker, frame)
             except ProtocolError as error:
-                self._nonsense(worker, error)
+                self._on_protocol_error(worker, error)
                 break
             if task is not None:
                 ends.append((task, frame))
@@ -370,7 +372,7 @@ class Dispatcher:
         """The task that a frame ends (rows of); None if it is about none."""
         kind, task = frame.kind, worker.tasks.get(frame.id)
         if task is None or not frame.parts:
-            self._about_none(worker, frame)
+            self._on_status_frame(worker, frame)
             return None
         if kind in _CALL_ENDS and not task.is_rows:
             self._pool.queue.learn(task.key, frame.micros / 1e6, 1)
@@ -382,10 +384,10 @@ class Dispatcher:
             return self._pool.coroutines.told(worker, task, frame)
         if kind in _STREAMED and task.is_stream:
             return task
-        self._about_none(worker, frame)
+        self._on_status_frame(worker, frame)
         return None
 
-    def _about_none(self, worker: Worker, frame: Frame) -> None:
+    def _on_status_frame(self, worker: Worker, frame: Frame) -> None:
         least, most = _PARTS.get(frame.kind, (1, 0))
         if not least <= len(frame.parts) <= most:
             msg = f"a frame of kind {frame.kind} with {len(frame.parts)} parts"
@@ -412,9 +414,9 @@ class Dispatcher:
         """If a worker has nothing to do, ask the fullest one to give some back."""
         if worker.tasks or len(self._pool.queue):
             return
-        others = [w for w in self._pool.workers.values() if w.silent_at() is not None]
+        others = [w for w in self._pool.workers.values() if w.reclaim_due() is not None]
         if others:
-            max(others, key=lambda each: each.load).ask_back()
+            max(others, key=lambda each: each.load).reclaim()
 
     def _answer(self, worker: Worker, _: int) -> None:
         """A worker gives back what it has not begun, or speaks of segments."""
@@ -432,7 +434,7 @@ class Dispatcher:
         except BlockingIOError:
             return
         except ProtocolError as error:
-            self._nonsense(worker, error)
+            self._on_protocol_error(worker, error)
         except OSError:  # it has ended
             pass
         self._unregister(worker.control)
@@ -453,7 +455,7 @@ class Dispatcher:
             return
         with self._pool.lock:
             worker.adopt(frame)
-            self._pool.tell_of_segments()
+            self._pool.flush_segment_notices()
 
     def _answer_question(self, worker: Worker, question: int) -> None:
         """Give a worker what multiprocessing needs there, see `kinship`."""
@@ -470,7 +472,7 @@ class Dispatcher:
             _log.exception("a worker cannot have what multiprocessing needs")
         with self._pool.lock:
             worker.tell(messages.ANSWER, question, lent=tracker, parts=parts)
-            self._pool.pay_later(worker)
+            self._pool.flush_control_later(worker)
 
     def _take_answers(self, worker: Worker) -> None:
         while worker.answers:
@@ -487,12 +489,12 @@ class Dispatcher:
             returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]
             for task in returned:
                 worker.release(task)
-                worker.gave_back(task)
+                worker.note_reclaimed(task)
                 worker.begun -= task.size
             split = worker.tasks.get(rows_id)
             if isinstance(split, RowsTask):
                 worker.begun -= pool.split_off(split, rows)
-            pool.hand_on(returned)
+            pool.requeue(returned)
             pool.feed_idle()
             if worker.tasks:
                 # Nothing more for one that is busy: it has just given back what it
@@ -532,10 +534,10 @@ class Dispatcher:
             with self._pool.lock:
                 worker.halted()
         elif event.kind == EXITED:
-            self._bury(worker, event.value)
+            self._on_worker_exit(worker, event.value)
         elif event.kind == REFUSED:
             worker.reason = OSError(event.value, os.strerror(event.value))
-            self._bury(worker, None)
+            self._on_worker_exit(worker, None)
 
     def _server_lost(self, launcher: Launcher) -> None:
         """The server was killed: the next worker gets a new one."""
@@ -556,11 +558,11 @@ class Dispatcher:
                 )
                 why = f"the process that was to start it, {program}, has ended"
                 worker.reason = ChildProcessError(why)
-                self._bury(worker, None)
+                self._on_worker_exit(worker, None)
 
     # The end of a worker.
 
-    def _bury(self, worker: Worker, status: int | None) -> None:
+    def _on_worker_exit(self, worker: Worker, status: int | None) -> None:
         """A worker has ended: settle what it ran, hand on what it had not begun."""
         pool = self._pool
         for sock in (worker.sock, worker.control):
@@ -620,14 +622,16 @@ class Dispatcher:
             else:
                 rest.append(task)
         with self._pool.lock:
-            self._pool.hand_on(rest)
+            self._pool.requeue(rest)
         return blamed
 
     def _settle_running(self, worker: Worker, task: Task, status: int | None) -> bool:
         if isinstance(task, RowsTask):
             task.recover(*worker.page.journal())
             row = worker.page.running()
-            return task.condemn(row, worker.error_for(task.call_at(row), status))
+            return task.fail_running_row(
+                row, worker.error_for(task.call_at(row), status)
+            )
         error = worker.error_for(task, status)
         if task.may_retry(error):
             self._pool.retry(task)
@@ -664,7 +668,7 @@ def _without_reports(worker: Worker, frames: list[Frame]) -> list[Frame]:
 
 
 def _given_back_in(frame: Frame) -> tuple[int, int, Sequence[int]]:
-    if frame.kind != messages.GIVEN_BACK or len(frame.parts) != 1:
+    if frame.kind != messages.RECLAIMED or len(frame.parts) != 1:
         msg = f"a frame of kind {frame.kind} over the control socket"
         raise ProtocolError(msg)
     return messages.decode_given_back(frame.parts[0])

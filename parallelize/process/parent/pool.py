@@ -25,7 +25,7 @@ from parallelize.calls.targets import AsyncTarget
 from parallelize.process.parent import segment_ledger
 from parallelize.process.parent.dispatcher import Dispatcher
 from parallelize.process.parent.starter import Starter
-from parallelize.process.parent.tasks.batch import Bundle
+from parallelize.process.parent.tasks.batch import CallBatch
 from parallelize.process.parent.tasks.call import CallTask, Task
 from parallelize.process.parent.tasks.coroutine import Coroutines, CoroutineTask
 from parallelize.process.parent.tasks.queue import COROUTINES, TaskQueue
@@ -45,13 +45,13 @@ if TYPE_CHECKING:
     from parallelize.process.memory.segments import Placed
     from parallelize.process.parent.tasks.coroutine import Take
     from parallelize.process.start.config import Settings
-    from parallelize.process.start.early import EarlyServer
+    from parallelize.process.start.early import Prestart
     from parallelize.process.wire.frames import Part
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
 
-    class LiveMaps(Protocol):
+    class OpenMaps(Protocol):
         """The maps that run in this pool."""
 
         def finish(self, *, unread_only: bool) -> None: ...
@@ -67,10 +67,10 @@ _new_preparing = locks.reentrant("preparing")
 ABANDON_GRACE = 0.5
 
 #: Fewer calls than this are sent one by one.
-LEAST_BUNDLED = 4
+LEAST_BATCHED = 4
 
 #: Seconds until what a worker's full control socket did not take is tried again.
-PAY_AFTER = 0.005
+CONTROL_RETRY = 0.005
 
 #: Seconds that a worker has to end when it is let go, before it is killed.
 LEAVE_GRACE = 3.0
@@ -105,7 +105,7 @@ class Pool:
     rows_task: type[RowsTask] = RowsTask
     stream_task: type[StreamTask] = StreamTask
 
-    def __init__(self, settings: Settings, maps: LiveMaps) -> None:
+    def __init__(self, settings: Settings, maps: OpenMaps) -> None:
         self.settings: Settings = settings
         self._maps = maps
         bounds = settings.max_tasks_per_child, settings.max_memory_per_child
@@ -126,19 +126,21 @@ class Pool:
         self.places: int = settings.max_workers
         self._moved: deque[StreamTask] = deque()  # whose readers have come further
         self._endings: deque[Callable[[], object]] = deque()  # see `settle`
-        self.lending: segment_ledger.Lending = segment_ledger.Lending(self._ring)
+        self.lending: segment_ledger.SegmentLedger = segment_ledger.SegmentLedger(
+            self._ring
+        )
         self.starter: Starter = Starter(settings, self.lending)
         self._dispatcher: Dispatcher | None = None
         self.broken: str | None = None  # how its initializer failed, if that ended it
         self._cools = False  # whether that is due at some moment
         self._last_id = 0
 
-    def adopt(self, server: EarlyServer) -> None:
+    def adopt(self, server: Prestart) -> None:
         """Have the workers come from a server that boots already, the first now."""
         if server.launcher is not None and locks.held(self.lock, self._adopt, server):
             self._start_early()
 
-    def _adopt(self, server: EarlyServer) -> bool:
+    def _adopt(self, server: Prestart) -> bool:
         if self.state is not State.FRESH or self.starter.launcher is not None:
             return False  # another thread was faster
         lifecycle.register(self)
@@ -265,7 +267,7 @@ class Pool:
                     self.held.discard(task)
                 self.queue.add(task)
                 if self.lending.collected:  # before it is sent: it may need the room
-                    self.tell_of_segments()
+                    self.flush_segment_notices()
                 if self.idle or len(self.workers) < self.places:
                     self.feed_idle()
                 elif self.queue.coroutines:
@@ -287,11 +289,11 @@ class Pool:
                 task.attempts += 1
             self._last_id += 1
             task.id = self._last_id
-            self.hand_on([task])
+            self.requeue([task])
             self.feed_idle()
         self.settle()
 
-    def hand_on(self, tasks: Iterable[Task]) -> None:
+    def requeue(self, tasks: Iterable[Task]) -> None:
         """Put tasks that did not begin in front of the queue; the caller has the lock.
 
         In a pool that is being stopped they fail: nothing begins there any more.
@@ -302,7 +304,7 @@ class Pool:
         from parallelize.errors import TaskKilled
 
         for task in tasks:
-            self.end_later(partial(task.abort, TaskKilled(task.name())))
+            self.defer(partial(task.abort, TaskKilled(task.name())))
 
     def has_any(self, futures: Iterable[Future[Any]]) -> bool:
         """Whether one of these is the future of a call that this pool has."""
@@ -317,7 +319,7 @@ class Pool:
 
     # What futures are told.
 
-    def end_later(self, ending: Callable[[], object]) -> None:
+    def defer(self, ending: Callable[[], object]) -> None:
         """Have something ended when the lock is free; the caller holds it.
 
         A future's callbacks are the user's: they may wait for another thread that
@@ -373,14 +375,14 @@ class Pool:
         placed = self.lending.place(buffers, copied=copied)
         if self.lending.has_news:
             with self.lock:
-                self.tell_of_segments()
+                self.flush_segment_notices()
         return placed
 
-    def tell_of_segments(self) -> None:
+    def flush_segment_notices(self) -> None:
         """Tell workers what became of segments; the caller holds the lock."""
         self.lending.tell(self.workers)
         if self.lending.warm:
-            self._cool_later()
+            self._schedule_trim()
 
     # Streams.
 
@@ -389,34 +391,34 @@ class Pool:
         self._moved.append(task)
         self._ring()
 
-    def tell_of_streams(self) -> None:
+    def flush_stream_credit(self) -> None:
         """Tell workers how their readers stand; the caller holds the lock."""
         while self._moved:
             task = self._moved.popleft()
             task.looked_at()
             if task.worker is not None:
-                self.tell_of(task, task.worker)
+                self.send_credit(task, task.worker)
 
-    def tell_of(self, task: StreamTask, worker: Worker) -> None:
+    def send_credit(self, task: StreamTask, worker: Worker) -> None:
         """Tell a worker how its reader stands; the caller holds the lock."""
         task.tell(worker)
-        task.settle_place()
-        self.pay_later(worker)
+        task.update_slot()
+        self.flush_control_later(worker)
 
-    def pay_later(self, worker: Worker) -> None:
+    def flush_control_later(self, worker: Worker) -> None:
         """Send what a worker's control socket did not take, when it takes more."""
-        if worker.owes:
-            self.at(PAY_AFTER, partial(self._pay, worker))
+        if worker.has_control_backlog:
+            self.at(CONTROL_RETRY, partial(self._flush_control, worker))
 
     def _ring(self) -> None:
         if self._dispatcher is not None:
             self._dispatcher.ring()
 
-    def _pay(self, worker: Worker) -> None:
+    def _flush_control(self, worker: Worker) -> None:
         """Send what a worker's control socket could not take, when it can."""
-        worker.pay()
-        if worker.owes and worker.stage is not Stage.GONE:
-            self.at(PAY_AFTER, partial(self._pay, worker))
+        worker.flush_control()
+        if worker.has_control_backlog and worker.stage is not Stage.GONE:
+            self.at(CONTROL_RETRY, partial(self._flush_control, worker))
 
     # Handing tasks to workers; the caller holds the lock.
 
@@ -435,14 +437,14 @@ class Pool:
             return
         taken: list[Task] = []
         try:
-            self._give(worker, taken)
+            self._dispatch(worker, taken)
         except BaseException:
             self._undo(worker, taken)
             raise
         if not worker.tasks:
-            self._rest(worker)
+            self._on_idle(worker)
 
-    def _give(self, worker: Worker, taken: list[Task]) -> None:
+    def _dispatch(self, worker: Worker, taken: list[Task]) -> None:
         """Take tasks from the queue, noting each first, and send them."""
         buffers: list[Part] = []
         bounded, tasks = self._bounded, worker.tasks
@@ -455,8 +457,8 @@ class Pool:
                 break
             if bounded:
                 self._cut_to(task, self._room(worker))
-            elif isinstance(task, CallTask) and task.is_bundled:
-                task = self._bundled(task, worker, taken)
+            elif isinstance(task, CallTask) and task.is_batched:
+                task = self._batched(task, worker, taken)
             if task.begin():
                 buffers += worker.give(task)
                 if task.options.timeout is not None:
@@ -467,8 +469,8 @@ class Pool:
             worker.write(buffers)
             if worker.stuck:
                 self.wake()
-            if worker.owes:
-                self.at(PAY_AFTER, partial(self._pay, worker))
+            if worker.has_control_backlog:
+                self.at(CONTROL_RETRY, partial(self._flush_control, worker))
             self._watch_silence(worker)
 
     def _undo(self, worker: Worker, taken: list[Task]) -> None:
@@ -482,27 +484,27 @@ class Pool:
             given = [t for t in worker.tasks.values() if t in taken or _holds(t, taken)]
             for task in given:
                 worker.release(task)
-                worker.gave_back(task)
+                worker.note_reclaimed(task)
                 worker.begun -= task.size
             worker.main.forget()
             waiting = set(map(id, self.queue))
-            self.hand_on([task for task in taken if id(task) not in waiting])
+            self.requeue([task for task in taken if id(task) not in waiting])
         self.repair()
 
     def repair(self) -> None:
         """Note workers as idle that are, and have the dispatcher go on."""
         for worker in self.workers.values():
             if worker.stage is Stage.SERVING and not worker.tasks:
-                self._rest(worker)
+                self._on_idle(worker)
         self.wake()
 
-    def _bundled(self, first: CallTask, worker: Worker, taken: list[Task]) -> Task:
+    def _batched(self, first: CallTask, worker: Worker, taken: list[Task]) -> Task:
         """The call, with those behind it that can go along."""
-        calls = self.queue.take_likes_of(first, worker.load, taken)
-        if len(calls) < LEAST_BUNDLED:
+        calls = self.queue.take_batch(first, worker.load, taken)
+        if len(calls) < LEAST_BATCHED:
             self.queue.put_back(calls[1:])
             return first
-        bundle = Bundle(self, calls)
+        bundle = CallBatch(self, calls)
         self._last_id += 1
         bundle.id, bundle.cost = self._last_id, first.cost * len(calls)
         return bundle
@@ -531,13 +533,13 @@ class Pool:
         self._last_id += 1
         tail.id = self._last_id
         if tail.options.limit is None or self.state is State.STOPPING:
-            self.hand_on([tail])
+            self.requeue([tail])
         else:  # it would run beside the rest: that counts
             self._hold(tail)
-            self.end_later(partial(tail.options.limit.admit, tail))
+            self.defer(partial(tail.options.limit.admit, tail))
         return tail.size
 
-    def _rest(self, worker: Worker) -> None:
+    def _on_idle(self, worker: Worker) -> None:
         """A worker has nothing to do: let it go or keep it."""
         if self._room(worker) <= 0 or self._are_too_many():
             self.let_go(worker)
@@ -545,20 +547,20 @@ class Pool:
             self.idle.append(worker)
             self._watch_idleness(worker)
             if self.lending.warm:
-                self._cool_later()
+                self._schedule_trim()
 
-    def _cool_later(self) -> None:
+    def _schedule_trim(self) -> None:
         """Let go of memory that is kept warm if there are no calls for a while."""
         if not self._cools:
             self._cools = True
-            self.at(segment_ledger.KEEP_WARM, partial(self._cool, self._last_id))
+            self.at(segment_ledger.TRIM_AFTER, partial(self._trim, self._last_id))
 
-    def _cool(self, last_id: int) -> None:
+    def _trim(self, last_id: int) -> None:
         self._cools = False
         if self._last_id == last_id:
-            self.lending.cool(self.workers)
+            self.lending.trim_idle_memory(self.workers)
         else:
-            self._cool_later()
+            self._schedule_trim()
 
     def let_go_of_surplus(self) -> None:
         """Let idle workers go that had the places of others; the caller locks."""
@@ -628,7 +630,7 @@ class Pool:
         """Fail everything that waits, because no worker can be started."""
         for task in self.queue.drain():
             error = _broken_error(reason, task.name())
-            self.end_later(partial(task.abort, error))
+            self.defer(partial(task.abort, error))
         if not self.workers:
             self.starter.drop_server()
             self.wake()
@@ -659,7 +661,7 @@ class Pool:
         dispatcher = self._dispatcher
         if dispatcher is None or dispatcher.is_here():  # then it looks by itself
             return
-        if worker.silent_at() is not None:
+        if worker.reclaim_due() is not None:
             self.wake()
 
     # Stopping calls.
@@ -683,14 +685,14 @@ class Pool:
     def give_up(self, task: CallTask, error: BaseException) -> None:
         """Fail a call that does not run, so that it never does; the caller locks."""
         task.given_up = True
-        self.end_later(partial(task.abort, error))
+        self.defer(partial(task.abort, error))
 
     def reclaim(self, task: RowsTask) -> None:
         """Get back the rows of a cancelled task that have not begun."""
         with self.lock:
             for worker in self.workers.values():
                 if any(task.shares_rows_with(each) for each in worker.tasks.values()):
-                    worker.ask_back()
+                    worker.reclaim()
 
     # Ending.
 
@@ -754,7 +756,7 @@ class Pool:
                 self.at(ABANDON_GRACE, worker.kill)
         self.shutdown(wait=True, cancel_futures=True)
 
-    def may_end(self) -> bool:
+    def try_finish(self) -> bool:
         """Whether the pool is closed and all is done; lets the workers go."""
         with self.lock:
             if self.state not in _ENDING or len(self.queue) or self.held:
@@ -826,11 +828,11 @@ def _broken_error(reason: str, task: str = "the call") -> WorkerStartError:
 
 def _holds(task: Task, taken: list[Task]) -> bool:
     """Whether a task is made of some that were taken."""
-    return isinstance(task, Bundle) and task.is_of(taken)
+    return isinstance(task, CallBatch) and task.is_of(taken)
 
 
 def _fail_in_child(task: Task) -> None:
     if isinstance(task, CallTask):
-        task.future.disown()
-    elif isinstance(task, Bundle):
-        task.disown()
+        task.future.fail_in_forked_child()
+    elif isinstance(task, CallBatch):
+        task.fail_in_forked_child()

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 #: Seconds without a call after which memory is not kept warm any more.
-KEEP_WARM = 10.0
+TRIM_AFTER = 10.0
 
 
-class Lending:
+class SegmentLedger:
     """What the workers of one pool can read of it, and it of them.
 
     Attributes:
@@ -51,15 +51,15 @@ class Lending:
         self.warm = True
         return self.segments.place(buffers, copied=copied)
 
-    def cool(self, workers: Mapping[int, Worker]) -> None:
+    def trim_idle_memory(self, workers: Mapping[int, Worker]) -> None:
         """Let go of memory that carries nothing; the caller holds the pool's lock."""
         self.warm = False
         self.segments.trim()
         self.tell(workers)
         for worker in workers.values():
-            worker.cool()
+            worker.trim_idle_memory()
 
-    def view_gone(self, worker_id: int, release: Release) -> None:
+    def on_view_released(self, worker_id: int, release: Release) -> None:
         """The last view of a result was collected."""
         self.warm = True
         self.collected.append((worker_id, release))
@@ -67,7 +67,7 @@ class Lending:
         if release.large or len(self.collected) >= RELEASES_AT_ONCE:
             self._ring()
 
-    def share_gone(self, worker_id: int, id: int) -> None:
+    def on_share_released(self, worker_id: int, id: int) -> None:
         """A handle was collected that a worker has."""
         self._unshared.append((worker_id, id))
         self._ring()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from parallelize.process.memory.shared import Shared
-    from parallelize.process.parent.segment_ledger import Lending
+    from parallelize.process.parent.segment_ledger import SegmentLedger
     from parallelize.process.start.config import Settings
     from parallelize.process.wire.frames import Part
     from parallelize.process.worker.kinship import Names
@@ -56,7 +56,7 @@ class Starter:
         lost_launchers: Those that are of no use any more; the dispatcher closes them.
     """
 
-    def __init__(self, settings: Settings, lending: Lending) -> None:
+    def __init__(self, settings: Settings, lending: SegmentLedger) -> None:
         self.launcher: launch.Launcher | None = None
         self.lost_launchers: list[launch.Launcher] = []
         self._settings = settings

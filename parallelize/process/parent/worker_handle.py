@@ -28,7 +28,7 @@ from parallelize.process.wire.frames import (
     ProtocolError,
     pack,
 )
-from parallelize.process.wire.journal import Page, close_page_file, make_page_file
+from parallelize.process.wire.journal import Journal, close_page_file, make_page_file
 from parallelize.process.worker.signals import SHOW
 from parallelize.runtime import native
 from parallelize.runtime.clock import monotonic
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from parallelize.process.memory.segments import Segment
     from parallelize.process.memory.shared import Shared
-    from parallelize.process.parent.segment_ledger import Lending
+    from parallelize.process.parent.segment_ledger import SegmentLedger
     from parallelize.process.parent.tasks.call import Task
     from parallelize.process.start.launcher import Launcher
     from parallelize.process.wire.frames import DoesNotFitError, Frame, Part
@@ -80,7 +80,7 @@ class Stage(enum.Enum):
     GONE = "its process has ended"
 
 
-class Verdict(NamedTuple):
+class KillRequest(NamedTuple):
     """Why a worker is to be killed, once it stands still.
 
     Attributes:
@@ -116,7 +116,7 @@ class Worker:
         id: int,
         launcher: Launcher,
         more_fds: Sequence[int],
-        lending: Lending,
+        lending: SegmentLedger,
         copied: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
         self.id: int = id
@@ -132,8 +132,8 @@ class Worker:
         self.idle_since: float = 0.0
         self.main: Knowledge = Knowledge(copied)
         self._launcher: Launcher | None = launcher
-        self._verdict: Verdict | None = None
-        self._doomed = False
+        self._verdict: KillRequest | None = None
+        self._killed_by_pool = False
         self._asked = False
         self._last_news = 0.0
         self._weighed_at = 0.0
@@ -142,10 +142,10 @@ class Worker:
         self._segments = lending.segments
         self._told: set[int] = set()  # ids of segments of ours that it has
         self._lent: collections.Counter[int] = collections.Counter()  # and may read
-        self._results = Received(partial(lending.view_gone, id))
+        self._results = Received(partial(lending.on_view_released, id))
         self._unmapped: dict[int, Exception] = {}
         # What the control socket did not take: frames, some with a descriptor.
-        self._owed: deque[tuple[bytes, Lent | None]] = deque()
+        self._control_backlog: deque[tuple[bytes, Lent | None]] = deque()
         self._shares: set[int] = set()  # ids of handles whose memory it has
         self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
         self._questions: dict[int, Callable[[str], object]] = {}
@@ -160,7 +160,7 @@ class Worker:
             self.control, control = _pair(ours, theirs)
             page_file = make_page_file()
             theirs.callback(close_page_file, page_file)
-            self.page: Page = Page(page_file)
+            self.page: Journal = Journal(page_file)
             ours.callback(self.page.close)
             launcher.start(self.id, sock, control, page_file, more_fds)
             self._close_ours = ours.pop_all()
@@ -211,7 +211,7 @@ class Worker:
         if segment.id not in self._told:
             frame = b"".join(pack(messages.ADOPT, segment.id))
             try:
-                self._pay()
+                self._flush_control()
                 socket.send_fds(self.control, [frame], [segment.fd])
             except OSError:  # its control socket is full, or it has died
                 return False
@@ -220,7 +220,7 @@ class Worker:
         self._lent[segment.id] += 1
         return True
 
-    def gave_back(self, task: Task) -> None:
+    def note_reclaimed(self, task: Task) -> None:
         """Note that it has not begun a task, and so not looked at its buffers."""
         if task.placed is not None:
             self.released(task.placed.segment.id, reusable=True)
@@ -253,7 +253,7 @@ class Worker:
         else:
             self.released(frame.id, reusable=bool(frame.extra))
 
-    def cool(self) -> None:
+    def trim_idle_memory(self) -> None:
         """Have it give up segments that carry nothing."""
         if len(self._results):
             self.tell(messages.FORGET, messages.UNUSED)
@@ -278,7 +278,7 @@ class Worker:
         for shared in shares:
             if shared.id not in self._shares and shared.descriptor() >= 0:
                 self._shares.add(shared.id)
-                shared.when_gone(partial(self._lending.share_gone, self.id))
+                shared.when_gone(partial(self._lending.on_share_released, self.id))
                 self.tell(messages.ADOPT, shared.id, 1, shared)
 
     def forget_share(self, id: int) -> None:
@@ -303,27 +303,27 @@ class Worker:
             lent: What the descriptor is of that goes with it; kept until then.
             parts: Short ones.
         """
-        self._owed.append((b"".join(pack(kind, id, parts, extra)), lent))
-        self.pay()
+        self._control_backlog.append((b"".join(pack(kind, id, parts, extra)), lent))
+        self.flush_control()
 
-    def pay(self) -> None:
+    def flush_control(self) -> None:
         """Send what is owed, as far as the control socket takes it."""
         with contextlib.suppress(OSError):  # it is full; or the worker has died
-            self._pay()
+            self._flush_control()
 
-    def _pay(self) -> None:
-        while self._owed:
-            frame, lent = self._owed[0]
+    def _flush_control(self) -> None:
+        while self._control_backlog:
+            frame, lent = self._control_backlog[0]
             if lent is None:
                 self.control.send(frame)  # so short that it goes whole or not at all
             else:
                 socket.send_fds(self.control, [frame], [lent.descriptor()])
-            self._owed.popleft()
+            self._control_backlog.popleft()
 
     @property
-    def owes(self) -> bool:
+    def has_control_backlog(self) -> bool:
         """Whether there is something that its control socket did not take."""
-        return bool(self._owed)
+        return bool(self._control_backlog)
 
     # Writing.
 
@@ -356,12 +356,12 @@ class Worker:
 
     # Getting work back.
 
-    def heard(self) -> None:
+    def note_activity(self) -> None:
         """Note that it sent something."""
         self._last_news = monotonic()
         self._asked = False
 
-    def silent_at(self) -> float | None:
+    def reclaim_due(self) -> float | None:
         """When to ask it to give back what it has not begun; None: not at all."""
         if self._asked or self.stage is not Stage.SERVING or not self._divisible():
             return None
@@ -385,12 +385,12 @@ class Worker:
         self._last_news = monotonic()
         self._asked = False
 
-    def ask_back(self) -> None:
+    def reclaim(self) -> None:
         """Ask it to give back what it has not begun, and to send what it has."""
         if self._asked:
             return
         self._asked = True
-        self.tell(messages.GIVE_BACK, 0)
+        self.tell(messages.RECLAIM, 0)
 
     # Where it is.
 
@@ -426,7 +426,7 @@ class Worker:
 
     def kill(self, number: int = KILL) -> None:
         """End it by a signal; nothing happens if it has ended."""
-        self._doomed = True
+        self._killed_by_pool = True
         self.signal(number)
 
     def signal(self, number: int) -> None:
@@ -454,7 +454,7 @@ class Worker:
         finally:
             os.close(opened)
 
-    def kill_for(self, verdict: Verdict) -> bool:
+    def kill_running(self, verdict: KillRequest) -> bool:
         """Kill it because of the task that it runs, which gets the verdict's error.
 
         It is halted first: it may go on to another task at this very moment, and
@@ -485,17 +485,17 @@ class Worker:
         self.signal(RESUME)
         verdict.again()
 
-    def blame(self, task: Task | None, error: DoesNotFitError) -> None:
+    def fail_oversized(self, task: Task | None, error: DoesNotFitError) -> None:
         """Kill it: it sends what there is no memory for, the result of this task."""
         if task is not None:
             text = f"the result of {task.name()} does not fit into memory: {error}"
-            self._verdict = Verdict(task, bool, lambda: MemoryError(text), bool)
+            self._verdict = KillRequest(task, bool, lambda: MemoryError(text), bool)
         self.kill()
 
     @property
     def was_killed(self) -> bool:
         """Whether its pool killed it."""
-        return self._doomed
+        return self._killed_by_pool
 
     def orphan(self) -> bool:
         """Note that its server is gone; True if so already its end was missed."""
@@ -521,7 +521,7 @@ class Worker:
             name = f"worker {self.pid} died while it ran {task.name()}"
             return ParallelizeError(f"{name} ({error})")
         code = exit_code(status)
-        return WorkerDied(task.name(), self.pid, code, self._doomed, self.fault)
+        return WorkerDied(task.name(), self.pid, code, self._killed_by_pool, self.fault)
 
     def last_frames(self) -> list[Frame]:
         """After its end: the frames that are still in its socket and its page."""
@@ -537,7 +537,7 @@ class Worker:
         """Close our ends, and keep nothing that it was to be sent."""
         self.stage = Stage.GONE
         self._writer.drop()
-        self._owed.clear()
+        self._control_backlog.clear()
         self._verdict = None
         self._questions.clear()
         for id in [*self._lent.elements()]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DESCRIPTORS = 16
 
 
-class EarlyServer:
+class Prestart:
     """Owns a server until a pool adopts it; one that none adopts is closed.
 
     Args:
@@ -86,4 +86,4 @@ def _look_for_room() -> None:
             os.close(fd)
 
 
-__all__ = ("EarlyServer",)
+__all__ = ("Prestart",)

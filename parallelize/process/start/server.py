@@ -216,7 +216,7 @@ class Server:
                 self._reap()
             if self._sock.fileno() in ready and not self._obey():
                 break
-        self._see_off()
+        self._drain()
 
     def _obey(self) -> bool:
         """Do what the pool asks; False if it is gone."""
@@ -310,7 +310,7 @@ class Server:
         with contextlib.suppress(OSError):  # the pool is gone: poll will say so
             self._sock.sendall(MESSAGE.pack(op, id, value))
 
-    def _see_off(self) -> None:
+    def _drain(self) -> None:
         """Wait a moment for the workers to leave, kill the rest."""
         deadline = monotonic() + ORPHAN_GRACE
         poll = native.poll()

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from parallelize.process.start import launcher
 from parallelize.process.start.server import EXITED, HALTED, MESSAGE, STARTED
-from parallelize.process.wire.journal import Page
+from parallelize.process.wire.journal import Journal
 from parallelize.runtime import command, native
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Beginning:
             sockets = [socket.fromshare(each) for each in (tasks, control)]
             for sock in sockets:
                 sock.setblocking(True)
-            worker.serve(*sockets, Page(page))
+            worker.serve(*sockets, Journal(page))
         raise SystemExit
 
     def _bootstrap(self, parent_sentinel: int) -> NoReturn:

@@ -83,7 +83,7 @@ _RAW = {_INT: b"q", _FLOAT: b"d"}
 RAW = frozenset(_RAW.values())
 
 
-class Page:
+class Journal:
     """One worker's page; `words` are its counters."""
 
     def __init__(self, file: int | str) -> None:

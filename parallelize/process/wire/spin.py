@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Seconds for which it is worth staying awake: as long as a call takes on a virtual
 #: machine where everybody has to be woken; who sleeps a little too early pays for both.
-AWAKE = 0.0002
+SPIN_LIMIT = 0.0002
 
 #: Seconds that being woken may take, which count for who has slept.
 WAKING = 0.0002
@@ -34,7 +34,7 @@ WAKING = 0.0002
 give_way: Callable[[], object] = getattr(os, "sched_yield", lambda: None)
 
 
-class Eye:
+class Readiness:
     """Sees whether a socket has something to be read."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -44,40 +44,40 @@ class Eye:
         if self._poll is not None:
             self._poll.register(sock, native.POLLIN)
 
-    def sees(self) -> bool:
+    def poll(self) -> bool:
         """Whether there is something now."""
         if self._poll is not None:
             return bool(self._poll.poll(0))
         return bool(native.select([self._sock], [], [], 0)[0])
 
 
-class Patience:
+class AdaptiveSpin:
     """Whether to stay awake for what comes next; it belongs to one thread."""
 
     def __init__(self) -> None:
         self._began = 0.0  # the wait
         self._stays = True
 
-    def look(self, sees: Callable[[], T]) -> T | None:
+    def spin(self, poll: Callable[[], T]) -> T | None:
         """Begin to wait: look for a moment, if that is likely to help.
 
         Args:
-            sees: Looks, and returns something true if it has come.
+            poll: Returns something true once there is what is waited for.
 
         Returns:
-            What has come; None if one has to sleep for it.
+            What `poll` returned; None if the thread has to block for it.
         """
         now = self._began = perf_counter()
-        until = now + AWAKE if self._stays else now
+        until = now + SPIN_LIMIT if self._stays else now
         while now < until:
-            if seen := sees():
+            if seen := poll():
                 return seen
             give_way()
             now = perf_counter()
         return None
 
-    def came(self) -> float:
+    def done(self) -> float:
         """Note that the wait is over; return how many seconds it took."""
         seconds = perf_counter() - self._began
-        self._stays = seconds <= AWAKE + WAKING
+        self._stays = seconds <= SPIN_LIMIT + WAKING
         return seconds

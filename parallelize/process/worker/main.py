@@ -35,8 +35,8 @@ from parallelize.process.wire.frames import (
     PoolGoneError,
     ProtocolError,
 )
-from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK, Page
-from parallelize.process.wire.spin import Eye, Patience
+from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK, Journal
+from parallelize.process.wire.spin import AdaptiveSpin, Readiness
 from parallelize.process.worker import folder, last_words, reports
 from parallelize.process.worker.blas_threads import cap_threads
 from parallelize.process.worker.kinship import Kinship
@@ -89,14 +89,14 @@ def main(task_fd: int, control_fd: int, page_fd: int, *more_fds: int) -> NoRetur
         inheritance.received.extend(more_fds)
         tasks = native.socket_at(task_fd)
         control = native.socket_at(control_fd)
-        page = Page(page_fd)
+        page = Journal(page_fd)
         os.close(page_fd)
         serve(tasks, control, page)
     except BaseException:  # noqa: BLE001 - nobody else is there to say it
         last_words.end(_NAME)
 
 
-def serve(tasks: socket.socket, control: socket.socket, page: Page) -> NoReturn:
+def serve(tasks: socket.socket, control: socket.socket, page: Journal) -> NoReturn:
     """Be a worker on these sockets, until the pool lets it go."""
     global _inside
     _inside = True
@@ -114,7 +114,9 @@ def _ignore(*_: object) -> None:
 class Worker:
     """One worker process."""
 
-    def __init__(self, sock: socket.socket, control: socket.socket, page: Page) -> None:
+    def __init__(
+        self, sock: socket.socket, control: socket.socket, page: Journal
+    ) -> None:
         self._sock = sock
         self._control = control
         self._words = page.words
@@ -123,8 +125,8 @@ class Worker:
         # run, else the watcher. Nothing is locked under it.
         self._reading = _new_lock()
         self._trouble: ProtocolError | None = None  # what the watcher met there
-        self._eye = Eye(sock)
-        self._patience = Patience()
+        self._eye = Readiness(sock)
+        self._patience = AdaptiveSpin()
         self._tasks: deque[Frame] = deque()
         # Guards the order of what is added to _tasks: the watcher puts definitions back
         # that stood among the tasks that it gave back. Nothing is locked under it.
@@ -205,12 +207,12 @@ class Worker:
         with self._reading:
             if self._trouble is not None:
                 raise self._trouble
-            self._patience.look(self._eye.sees)
+            self._patience.spin(self._eye.poll)
             try:
                 frames = self._reader.read(self._sock)
             except ConnectionError:
                 frames = None  # the pool was killed while there was more to be read
-            if self._patience.came() > folder.SOON or folder.is_due():
+            if self._patience.done() > folder.SOON or folder.is_due():
                 folder.hold()
         with self._adding:
             self._tasks.extend(frames or ())
@@ -322,7 +324,7 @@ class Worker:
         if not values:
             args, kwargs = pickling.loads(arguments)
             return args, kwargs
-        with placeholders.filling_gaps(pickling.loads(values)):
+        with placeholders.substitute_results(pickling.loads(values)):
             args, kwargs = pickling.loads(arguments)
         return args, kwargs
 
@@ -384,7 +386,7 @@ class Worker:
                     self._hear(frame, reader)
 
     def _hear(self, frame: Frame, reader: FdReader) -> None:
-        if frame.kind == messages.GIVE_BACK:
+        if frame.kind == messages.RECLAIM:
             self._give_back()
         elif frame.kind in (messages.CREDIT, messages.CLOSE):
             self._credit.hear(frame)
@@ -407,7 +409,7 @@ class Worker:
             outlet.flush_for_pool()
         self._sender.flush_copy()
         answer = messages.encode_given_back(*rows, returned)
-        self._exchange.tell(messages.GIVEN_BACK, 0, [answer])
+        self._exchange.tell(messages.RECLAIMED, 0, [answer])
 
     def _take_back(self) -> list[int]:
         """Take all tasks that have not begun, but leave what defines names."""
@@ -440,7 +442,7 @@ class Worker:
             return  # it waits for tasks itself: it runs nothing
         try:
             while (
-                self._eye.sees()
+                self._eye.poll()
                 and (frames := self._reader.read(self._sock)) is not None
             ):
                 self._tasks.extend(frames)

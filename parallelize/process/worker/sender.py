@@ -1,6 +1,6 @@
 """The worker's stream to its pool: results, by way of the shared page.
 
-Whatever a task does, what it came to is in the `Page` before the next task
+Whatever a task does, what it came to is in the `Journal` before the next task
 begins; it is sent when there is nothing to run, or after a millisecond.
 """
 
@@ -12,7 +12,7 @@ from collections import deque
 from parallelize.process.memory.segments import Placed
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import PoolGoneError, pack, send_all
-from parallelize.process.wire.journal import BASE, COUNT, FIRST, JOURNAL_SIZE, Page
+from parallelize.process.wire.journal import BASE, COUNT, FIRST, JOURNAL_SIZE, Journal
 from parallelize.runtime import locks, native, raised
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.runtime.locks import depth
@@ -95,7 +95,7 @@ class Sender:
         due: When the outbox is to be sent, in nanoseconds of the monotonic clock.
     """
 
-    def __init__(self, sock: socket.socket, page: Page, place: Place) -> None:
+    def __init__(self, sock: socket.socket, page: Journal, place: Place) -> None:
         self.due: int = 0
         self._place = place  # where large buffers of results go
         self._sock = sock
@@ -163,7 +163,7 @@ class Sender:
     def open_group(
         self, kind: type, id: int, row: int, size: int, begun: int
     ) -> tuple[memoryview[Any], int, int] | None:
-        """Make the journal ready for a group of rows, see `Page.open_group`.
+        """Make the journal ready for a group of rows, see `Journal.open_group`.
 
         Returns:
             Where the results are to be put, in which slot that of the first row,

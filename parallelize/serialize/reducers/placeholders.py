@@ -1,8 +1,8 @@
 """Gaps in pickled arguments: where a future stood, its value is put in later.
 
-The side that pickles opens `leaving_gaps`; every future met while pickling
+The side that pickles opens `collect_futures`; every future met while pickling
 leaves a numbered gap and is collected. The side that unpickles opens
-`filling_gaps` with the values. Both are notes of the running thread, so nothing
+`substitute_results` with the values. Both are notes of the running thread, so nothing
 needs a pickler of its own. A worker loads this file and not the futures.
 """
 
@@ -42,7 +42,7 @@ class _Gaps(threading.local):
 _gaps = _Gaps()
 
 
-class leaving_gaps:  # noqa: N801 - reads as a function in a with statement
+class collect_futures:  # noqa: N801 - reads as a function in a with statement
     """Within the block, a future that is pickled leaves a gap and is collected."""
 
     __slots__ = ("_outer",)
@@ -56,7 +56,7 @@ class leaving_gaps:  # noqa: N801 - reads as a function in a with statement
         _gaps.futures = self._outer
 
 
-class filling_gaps:  # noqa: N801 - reads as a function in a with statement
+class substitute_results:  # noqa: N801 - reads as a function in a with statement
     """Within the block, what is unpickled gets ``values`` in place of its gaps."""
 
     __slots__ = ("_outer", "_values")

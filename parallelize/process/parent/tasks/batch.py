@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from parallelize.serialize.main.picture import Needs
 
 
-class Bundle(RowsTask):
+class CallBatch(RowsTask):
     """Calls as rows: row ``n`` is the call ``n`` behind the first."""
 
     key: bytes
@@ -58,7 +58,9 @@ class Bundle(RowsTask):
         return bool(self._calls)
 
     def _part(self, start: int, stop: int) -> RowsTask:
-        return Bundle(self.pool, self._calls[self._first + start : self._first + stop])
+        return CallBatch(
+            self.pool, self._calls[self._first + start : self._first + stop]
+        )
 
     def _deliver(self, first: int, outcomes: Sequence[Any], seconds: float) -> None:
         calls = self._calls[first : first + len(outcomes)]
@@ -84,10 +86,10 @@ class Bundle(RowsTask):
     def futures(self) -> Sequence[Future[Any]]:
         return [call.future for call in self._calls]
 
-    def disown(self) -> None:
+    def fail_in_forked_child(self) -> None:
         """In a forked child: the calls are the parent's."""
         for call in self._calls:
-            call.future.disown()
+            call.future.fail_in_forked_child()
 
 
 def _end(future: Future[Any], outcome: Any) -> None:
@@ -100,4 +102,4 @@ def _end(future: Future[Any], outcome: Any) -> None:
         future.set_outcome(outcome, failed=failed)
 
 
-__all__ = ("Bundle",)
+__all__ = ("CallBatch",)

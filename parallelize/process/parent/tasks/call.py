@@ -25,14 +25,14 @@ from parallelize.runtime.locks import is_interrupt
 from parallelize.serialize import pickling
 from parallelize.serialize.main.picture import noting
 from parallelize.serialize.reducers import reductions
-from parallelize.serialize.reducers.placeholders import leaving_gaps
+from parallelize.serialize.reducers.placeholders import collect_futures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.process.memory.shared import Shared
     from parallelize.process.parent.pool import Pool
-    from parallelize.process.parent.tasks.batch import Bundle
+    from parallelize.process.parent.tasks.batch import CallBatch
     from parallelize.process.parent.worker_handle import Worker
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
@@ -196,7 +196,7 @@ class CallTask(Task):
     shares: Sequence[Shared[Any]] = ()
     given_up: bool = False
     simple: tuple[Any, ...] | None = None
-    bundle: Bundle | None = None
+    bundle: CallBatch | None = None
     _values: Sequence[Part] = ()
 
     def __init__(
@@ -243,7 +243,7 @@ class CallTask(Task):
     def _encode_all(
         self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        with leaving_gaps() as futures, noting_shared() as shares, noting() as noted:
+        with collect_futures() as futures, noting_shared() as shares, noting() as noted:
             self.key = pickling.encode_function(fn)
             sent = args
             if futures:  # the function's bytes serve many calls, and can have no gap
@@ -311,7 +311,7 @@ class CallTask(Task):
         future._call = self
         return True
 
-    def travels_with(self, other: CallTask) -> bool:
+    def batchable_with(self, other: CallTask) -> bool:
         """Whether it may be sent in one bundle with another call."""
         mine, its = self.simple, other.simple
         return (
@@ -324,7 +324,7 @@ class CallTask(Task):
         )
 
     @property
-    def is_bundled(self) -> bool:
+    def is_batched(self) -> bool:
         """Whether it may be sent in a bundle at all."""
         limits = self.options
         return bool(self.simple) and limits.timeout is None and not limits.retries

@@ -96,7 +96,7 @@ class CoroutineTask(CallTask):
         return _Future()
 
     @property
-    def is_bundled(self) -> bool:
+    def is_batched(self) -> bool:
         return False
 
     def begin(self) -> bool:
@@ -230,7 +230,7 @@ class Coroutines:
             task.verdict = error
             self._tell(worker, id)
         else:
-            self._pool.end_later(partial(task.abort, error))  # which tells the worker
+            self._pool.defer(partial(task.abort, error))  # which tells the worker
         self._watch_deafness(worker, task, id)
 
     def cancel(self, task: CoroutineTask) -> None:

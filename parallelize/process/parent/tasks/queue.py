@@ -113,7 +113,7 @@ class TaskQueue:
         except IndexError:  # a signal handler in this thread has drained the lane
             return None
 
-    def take_likes_of(
+    def take_batch(
         self, first: CallTask, load: float, noted: list[Task]
     ) -> list[CallTask]:
         """Take the calls behind one that may travel with it, as many as a worker runs.
@@ -129,7 +129,7 @@ class TaskQueue:
         most = min(MOST_AHEAD, int((FILL - load) / first.cost))
         while lane and len(taken) < most:
             task = lane[0]
-            if task.is_rows or not first.travels_with(cast("CallTask", task)):
+            if task.is_rows or not first.batchable_with(cast("CallTask", task)):
                 break
             noted.append(task)
             taken.append(cast("CallTask", lane.popleft()))

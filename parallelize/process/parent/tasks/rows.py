@@ -8,9 +8,9 @@ from itertools import chain
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import Column, name_of
+from parallelize.calls.call import SingleColumn, name_of
 from parallelize.futures.future import Failure, Future
-from parallelize.futures.peek import Settled
+from parallelize.futures.peek import ForwardedOutcome
 from parallelize.process.memory.shared import noting_shared
 from parallelize.process.parent.tasks.call import (
     PickledFailure,
@@ -25,7 +25,7 @@ from parallelize.process.wire.journal import RAW
 from parallelize.runtime.locks import is_interrupt
 from parallelize.serialize import pickling
 from parallelize.serialize.main.picture import noting
-from parallelize.serialize.reducers.placeholders import leaving_gaps
+from parallelize.serialize.reducers.placeholders import collect_futures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +148,7 @@ class RowsTask(Task):
         if fresh and first <= self.done:
             self._ended(fresh, seconds)
 
-    def condemn(self, row: int, error: BaseException) -> bool:
+    def fail_running_row(self, row: int, error: BaseException) -> bool:
         """Fail the row that was running when the worker died, if it had not ended.
 
         A row beyond the next is `NO_ROW`: the function itself was being unpickled,
@@ -226,7 +226,7 @@ class RowsTask(Task):
 
 
 def _results(frame: Frame) -> Sequence[Any]:
-    """What `Page.packed` made of results."""
+    """What `Journal.packed` made of results."""
     packed = memoryview(frame.parts[0])
     letter = bytes(packed[:1])
     try:
@@ -264,7 +264,7 @@ def _encoded(pool: Pool, source: Rows) -> list[Task]:
     if isinstance(fn, MethodType):
         fn = pickling.bound(fn)
     try:
-        with leaving_gaps() as futures:
+        with collect_futures() as futures:
             key = pickling.encode_function(fn)
     except Exception as error:
         name = name_of(source.fn, source.options)
@@ -281,7 +281,7 @@ def _flattened(
     rows: Sequence[tuple[Any, ...]],
 ) -> tuple[Sequence[Any], set[type], int]:
     """The arguments one after the other, their types, and how many a row has."""
-    if isinstance(rows, Column):
+    if isinstance(rows, SingleColumn):
         return rows.values, rows.kinds(), 1
     flat = list(chain.from_iterable(rows))
     return flat, set(map(type, flat)), len(rows[0])
@@ -324,7 +324,7 @@ def _end_run(
 def _small(row: tuple[Any, ...]) -> bytes | None:
     """The row as one pickle; None if it cannot be pickled, has buffers or futures."""
     try:
-        with leaving_gaps() as futures:
+        with collect_futures() as futures:
             parts = pickling.dumps(row)
     except BaseException as error:
         if is_interrupt(error):
@@ -339,7 +339,7 @@ def _single(pool: Pool, source: Rows, row: tuple[Any, ...], index: int) -> CallT
     task = pool.call_task(pool, source.fn, row, {}, source.options)
 
     def deliver(future: Future[Any]) -> None:
-        source.deliver(index, [Settled(future)], 0.0)
+        source.deliver(index, [ForwardedOutcome(future)], 0.0)
 
     task.future.add_done_callback(deliver)
     return task

@@ -183,19 +183,19 @@ class StreamTask(CallTask):
     def _settle(self) -> None:
         with self.pool.lock:
             if self.worker is not None:
-                self.pool.tell_of(self, self.worker)
+                self.pool.send_credit(self, self.worker)
             self.pool.feed_idle()
 
-    def settle_place(self) -> None:
+    def update_slot(self) -> None:
         """Have a place more in the pool while the worker waits for the reader."""
-        is_held = (
+        is_stalled = (
             self.worker is not None
             and self._arrived >= self._allowed
             and self._channel.life is Life.FLOWING
         )
-        if is_held != self._is_held:
-            self._is_held = is_held
-            self.pool.places += 1 if is_held else -1
+        if is_stalled != self._is_held:
+            self._is_held = is_stalled
+            self.pool.places += 1 if is_stalled else -1
 
     def _over(self) -> None:
         self._channel.moved = bool  # nothing is to be told any more

@@ -130,7 +130,7 @@ class TracedCall(_Noted):
     timed: int = messages.TRACED
 
     @property
-    def is_bundled(self) -> bool:
+    def is_batched(self) -> bool:
         """It is timed by itself, so it goes by itself."""
         return False
 
@@ -220,9 +220,9 @@ class TracedRows(RowsTask):
             record.lane = _lane(self._on)
         record.close(outcome)
 
-    def condemn(self, row: int, error: BaseException) -> bool:
+    def fail_running_row(self, row: int, error: BaseException) -> bool:
         self._known().outcome = "failed"
-        return super().condemn(row, error)
+        return super().fail_running_row(row, error)
 
     def abort(self, error: BaseException) -> None:
         self._end("failed")
