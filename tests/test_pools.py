@@ -68,8 +68,8 @@ def test_fifty_threads_at_once_make_one_pool(monkeypatch):
     made = []
     make = shared_pools.make_executor
 
-    def make_slowly(*args):
-        made.append(make(*args))
+    def make_slowly(*args, **kwargs):
+        made.append(make(*args, **kwargs))
         threading.Event().wait(0.02)
         return made[-1]
 

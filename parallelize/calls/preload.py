@@ -32,6 +32,8 @@ _COROUTINES = {"thread": ("loops.pool", "runtime.timer")}
 _BY_VALUE = (
     "cloudpickle",
     "parallelize.serialize.main.encoding",
+    "parallelize.serialize.main.executors",
+    "parallelize.serialize.changes.sums",
     "parallelize.serialize.main.watch",
     "parallelize.serialize.reducers.by_value",
 )

@@ -13,7 +13,7 @@ from parallelize.calls.call import SubmittedRows, admit
 from parallelize.executors.base import Executor
 from parallelize.process.start import launcher
 from parallelize.process.start.config import Settings
-from parallelize.process.start.early import Prestart
+from parallelize.process.start.early import Prestart, prestart
 from parallelize.runtime import blocking, lifecycle
 from parallelize.runtime.options import (
     check_callable,
@@ -108,6 +108,8 @@ class ProcessPoolExecutor(Executor):
         )
         preload.load(self.kind)
         self._made: Pool | None = None
+        #: A server that boots already; `make_executor` sets it.
+        self._early: Prestart | None = None
         # By the pool before it: the one that the first of several threads has made.
         # Single operations only, as a lock might be held for ever in a forked child.
         self._successors: dict[Pool | None, Pool] = {}
@@ -120,10 +122,23 @@ class ProcessPoolExecutor(Executor):
     def _live_pool(self) -> Pool:
         pool = self._made
         if pool is None or pool.forgotten:  # in a forked child: it was the parent's
-            with Prestart(self._settings) as server:
+            with self._take_early() or prestart(self._settings) as server:
                 pool = self._new_pool(pool)
                 pool.adopt(server)
         return pool
+
+    def _take_early(self) -> Prestart | None:
+        early, self._early = self._early, None
+        if early is not None and early.method != self._settings.method:
+            early.finish()
+            return None
+        return early
+
+    def _drop_early(self) -> None:
+        """Close the server that was started for a first call which never came."""
+        early, self._early = self._early, None
+        if early is not None:
+            early.finish()
 
     def _new_pool(self, before: Pool | None) -> Pool:
         """Load the engine, and make a pool unless another thread was faster."""
@@ -197,6 +212,7 @@ class ProcessPoolExecutor(Executor):
             cancel_futures: Cancel the calls that have not begun.
         """
         self._finish_maps(cancel=cancel_futures)
+        self._drop_early()
         with blocking.away():
             self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
@@ -216,6 +232,7 @@ class ProcessPoolExecutor(Executor):
 
     def _abandon(self) -> None:
         self._finish_maps(cancel=True)
+        self._drop_early()
         self._pool.abandon()
 
     def terminate_workers(self) -> None:

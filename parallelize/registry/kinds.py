@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     from parallelize.executors.base import Executor
+    from parallelize.process.start.early import Prestart
 
     Kind: TypeAlias = Literal[
         "thread",
@@ -137,11 +138,19 @@ def make_executor(
     max_workers: int | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
+    early: Prestart | None = None,
 ) -> Executor:
     """Make a new executor of a kind; inside a worker process, not one of processes.
 
     Inside an interpreter beside the main one all is serial: it may have no threads
     that end with the program.
+
+    Args:
+        kind: The kind.
+        max_workers: As for the executor itself.
+        initializer: Likewise.
+        initargs: Likewise.
+        early: What `prestart` has returned for this kind.
     """
     if is_engine(kind):
         return _make_engine(kind, max_workers, initializer)
@@ -166,7 +175,18 @@ def make_executor(
         return InterpreterPoolExecutor(workers, "parallelize", initializer, initargs)
     from parallelize.executors.process import ProcessPoolExecutor
 
-    return ProcessPoolExecutor(workers, None, initializer, initargs)
+    executor = ProcessPoolExecutor(workers, None, initializer, initargs)
+    executor._early = early
+    return executor
+
+
+def prestart(kind: str) -> Prestart | None:
+    """Start what workers of a kind come from, before the executor is loaded."""
+    if kind != "process" or inside_worker() or inside_interpreter():
+        return None
+    from parallelize.process.start.early import prestart_default
+
+    return prestart_default()
 
 
 def _make_engine(

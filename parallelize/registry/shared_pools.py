@@ -12,7 +12,7 @@ import weakref
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from parallelize.registry.kinds import make_executor
+from parallelize.registry.kinds import make_executor, prestart
 
 # Here, not at first use: a fork while another thread imports it would leave the
 # child waiting for that import for ever.
@@ -144,12 +144,22 @@ _own: weakref.WeakSet[PrivatePool] = weakref.WeakSet()
 
 def _make_global(kind: str) -> Executor:
     lifecycle.refuse_when_ending()
-    _watch_forks()
     with _lock:
         pool = _pools.get(kind)
         if pool is None:
-            pool = _pools.setdefault(kind, make_executor(kind))
+            pool = _pools.setdefault(kind, _make_shared(kind))
         return pool
+
+
+def _make_shared(kind: str) -> Executor:
+    early = prestart(kind)  # first of all: it boots while the rest is loaded
+    try:
+        _watch_forks()
+        return make_executor(kind, early=early)
+    except BaseException:
+        if early is not None:
+            early.finish()
+        raise
 
 
 def shutdown(wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -4,8 +4,9 @@ The first call of a pool needs an interpreter to fork workers from and the pool'
 modules. Each takes some ten milliseconds, and neither needs the other:
 
 ```
- program  first call ── spawn ──▶ load the pool ── START ──▶
- server                   └─────▶ boot, load the worker ────▶ fork
+ program  first call ── spawn ──▶ load executor and pool ── START ──▶ encode the call
+ server                   └─────▶ boot, load the worker ─────▶ fork
+ worker                                                          └──▶ begin to serve
 ```
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from parallelize.process.start import launcher
@@ -32,9 +34,7 @@ class Prestart:
     """Owns a server until a pool adopts it; one that none adopts is closed.
 
     Args:
-        settings: How the pool is to be. Where workers are copies of the program,
-            or nothing is to start if the initializer cannot be pickled, there will
-            be no server early.
+        method: How workers are started; None starts no server.
 
     Attributes:
         launcher: The hold on it; None if there is none, or it was adopted.
@@ -43,14 +43,15 @@ class Prestart:
         RuntimeError: The interpreter is ending; nothing new may start.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, method: str | None) -> None:
+        self.method: str | None = method
         self.launcher: launcher.Launcher | None = None
         lifecycle.register(self)
-        if settings.method != "fork" and settings.initializer is None:
-            # The pool tries once more, and then the call is told what is wrong.
+        if method is not None:
+            # The pool tries again, and what fails there is an error of the call.
             with contextlib.suppress(Exception):
                 _look_for_room()
-                self.launcher = launcher.launcher(settings.method)
+                self.launcher = launcher.launcher(method)
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +73,26 @@ class Prestart:
         self.launcher = None
 
 
+def prestart(settings: Settings) -> Prestart:
+    """Start the server of a pool.
+
+    There is none where workers are copies of the program, nor before it is known
+    that the initializer can be pickled.
+    """
+    is_possible = settings.method != "fork" and settings.initializer is None
+    return Prestart(settings.method if is_possible else None)
+
+
+def prestart_default() -> Prestart:
+    """Start the server of a pool that is made without arguments.
+
+    There is none if the program may have asked multiprocessing for another method.
+    """
+    method = launcher.possible(launcher.METHODS[0])
+    is_settled = "multiprocessing" not in sys.modules
+    return Prestart(method if is_settled and method != "fork" else None)
+
+
 def _look_for_room() -> None:
     """Raise OSError if there are too few descriptors for a pool.
 
@@ -86,4 +107,4 @@ def _look_for_room() -> None:
             os.close(fd)
 
 
-__all__ = ("Prestart",)
+__all__ = ("Prestart", "prestart", "prestart_default")

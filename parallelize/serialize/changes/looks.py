@@ -3,7 +3,7 @@
 Most values of a script are functions, classes, modules and constants: what these are
 made of is looked at, object by object, by identity. Lists and dictionaries of constants
 are compared with a copy, arrays and what else can be pickled by a checksum
-(`main_sums`). For all else there is no look: it is pickled again for each call.
+(`sums`). For all else there is no look: it is pickled again for each call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import weakref
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize.serialize.changes import sums as main_sums
 from parallelize.serialize.reducers.replica import NAMES, has_default_reduce
 
 if TYPE_CHECKING:
@@ -187,7 +186,9 @@ class _Looker:
         """Note what the pickle of a value comes to; False if that does not tell all."""
         if isinstance(value, (types.FunctionType, type)):
             return False  # it goes by value
-        found = main_sums.of_pickle(value, self.look_at)
+        from parallelize.serialize.changes import sums
+
+        found = sums.of_pickle(value, self.look_at)
         if found is not None:
             self.looks.sums.append(found)
         return found is not None
@@ -227,7 +228,9 @@ class _Looker:
         return self._apart(value, _items if kind is dict else list)
 
     def _array(self, value: Any) -> bool:
-        found = main_sums.of_array(value)
+        from parallelize.serialize.changes import sums
+
+        found = sums.of_array(value)
         if found is not None:
             self.looks.sums.append(found)
         return found is not None

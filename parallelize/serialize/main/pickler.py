@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from parallelize.serialize.changes import imported as main_imported
 from parallelize.serialize.changes.looks import contents
 from parallelize.serialize.changes.units import Pickled
-from parallelize.serialize.main import executors, parameters
+from parallelize.serialize.main import parameters
 from parallelize.serialize.main import reducers as main_reducers
 from parallelize.serialize.reducers import by_value, origins, placeholders, replica
 from parallelize.serialize.reducers.replica import NAMES, find, meaning_of, registered
@@ -280,12 +280,12 @@ class Forward(_Pickler):
         self, space: dict[str, Any], defined: frozenset[str] = frozenset()
     ) -> None:
         _send_main_by_value()
-        self.space = space
-        self.defined = defined
-        self.named = _named(space)
+        self.space: dict[str, Any] = space
+        self.defined: frozenset[str] = defined
+        self.named: dict[int, str] = _named(space)
         self.wanted: dict[str, None] = {}
         self.referred: dict[str, None] = {}
-        self.looks_around = False
+        self.looks_around: bool = False
         self.modules: int | None = None
         self.parameters: Mapping[int, tuple[str, int]] | None = None
         self.class_spaces: dict[int, dict[str, Any]] = {}
@@ -502,11 +502,13 @@ class Definitions(Forward):
         is_refused: Whether what a name means is refused as a whole.
     """
 
-    is_refused = False
+    is_refused: bool = False
 
     def _object(self, obj: Any) -> Any:
         if isinstance(obj, types.ModuleType):
             return NotImplemented
+        from parallelize.serialize.main import executors
+
         fresh = main_reducers.fresh(obj) or executors.fresh(obj)
         if fresh is not None:
             return fresh
@@ -543,7 +545,7 @@ class _Simple(Forward):
         Beyond: There is something else.
     """
 
-    is_refused = False
+    is_refused: bool = False
 
     def _object(self, obj: Any) -> Any:
         if isinstance(obj, types.ModuleType):
