@@ -1,1 +1,1 @@
-"""What goes between the processes of a pool."""
+"""What the processes of a pool exchange: frames, messages and the shared page."""

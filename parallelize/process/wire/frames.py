@@ -1,11 +1,11 @@
-"""Frames on a stream socket: a header that no pickle is needed to read, then parts.
+"""Frames on a stream socket: a header that is read without pickle, then parts.
 
 ```
  kind u16 │ parts u16 │ extra u32 │ micros u32 │ id u64 │ length u64 … │ part …
 ```
 
-Both ends are ours, but a worker runs other people's code: what a header says is
-checked before anything is allocated, and nothing here unpickles.
+Both ends run this library, but a worker also runs arbitrary user code: headers are
+checked before anything is allocated, and nothing is unpickled here.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ _HEAD_OF_ONE = struct.Struct("<HHIIQQ")  # with the length of the only part
 _HEADS = [struct.Struct(f"<HHIIQ{count}Q") for count in range(9)]
 _LENGTHS = [struct.Struct(f"<{count}Q") for count in range(9)]
 
-#: How much is read from a socket at once.
+#: Bytes read from a socket at once.
 READ_SIZE = 1 << 18
 
-#: Longer frames are received straight into their place, bit by bit.
+#: Longer frames are received piecewise, directly into their own buffer.
 LEAST_DIRECT = 1 << 14
 
-#: Limits of a sane frame; anything beyond is a broken peer.
+#: Limits of a valid frame; a peer that exceeds them is broken.
 MOST_PARTS = 1 << 12
 MOST_BYTES = 1 << 46
 
-#: So many short buffers are joined: to copy them costs less than a longer list.
+#: Up to this many short buffers are joined: copying them is cheaper than a long list.
 MOST_JOINED = 1 << 12
 
-#: The most buffers that one sendmsg takes (IOV_MAX is 1024 on every system of ours).
+#: Maximum number of buffers for one sendmsg (IOV_MAX is 1024 on all supported systems).
 _MOST_BUFFERS = 512
 
 
-#: How much is read at once where descriptors come along, and how many of these.
+#: Bytes and descriptors read at once from a socket that carries descriptors.
 _CONTROL_SIZE = 1 << 12
 _MOST_FDS = 64
 
 
 class ProtocolError(Exception):
-    """The peer sent something that is no frame."""
+    """The peer sent something that is not a valid frame."""
 
 
 class PoolGoneError(ConnectionError):
-    """There is no pool any more at the other end of a worker's socket."""
+    """The pool at the other end of a worker's socket is gone."""
 
 
 def send_all(sock: socket.socket, data: Part) -> None:
-    """Send bytes to the pool; raise PoolGoneError if it is not there."""
+    """Send bytes to the pool; raise PoolGoneError if it is gone."""
     try:
         sock.sendall(data)
     except ConnectionError as error:
@@ -67,11 +67,11 @@ def send_all(sock: socket.socket, data: Part) -> None:
 
 
 class NoDescriptorError(ProtocolError):
-    """A frame has lost its descriptor: this process may have no more of them."""
+    """The descriptor of a frame was lost: this process has reached its limit."""
 
 
 class DoesNotFitError(ProtocolError):
-    """There is no memory for a frame; of whose task it is, is known."""
+    """There is not enough memory for a frame; the id of its task is known."""
 
     def __init__(self, kind: int, id: int, size: int) -> None:
         super().__init__(f"a frame of {size} bytes does not fit into memory")
@@ -80,7 +80,7 @@ class DoesNotFitError(ProtocolError):
 
 
 class Frame:
-    """One message: what it is, a number, how long it ran, whose it is, its parts."""
+    """One message; the module `messages` says what its fields mean for each kind."""
 
     __slots__ = ("extra", "id", "kind", "micros", "parts")
 
@@ -94,14 +94,14 @@ class Frame:
         self.parts: Sequence[Part] = parts
 
     def changed(self, kind: int, parts: Sequence[Part]) -> Frame:
-        """Return the same of another kind, with other parts."""
+        """Return a copy of this frame with another kind and other parts."""
         return Frame(kind, self.extra, self.micros, self.id, parts)
 
 
 def pack(
     kind: int, id: int, parts: Sequence[Part] = (), extra: int = 0, micros: int = 0
 ) -> list[Part]:
-    """Return a frame as buffers to be written one after the other."""
+    """Return a frame as buffers that are written one after the other."""
     count = len(parts)
     sizes = [each.nbytes if type(each) is memoryview else len(each) for each in parts]
     layout = _HEADS[count] if count < len(_HEADS) else struct.Struct(f"<HHIIQ{count}Q")
@@ -123,8 +123,8 @@ class FrameReader:
     """Cuts a stream of bytes into frames, however they arrive."""
 
     def __init__(self) -> None:
-        self._rest = b""  # the beginning of a frame
-        self._large: _LargeFrame | None = None  # a frame that is being received
+        self._rest = b""  # the beginning of an incomplete frame
+        self._large: _LargeFrame | None = None  # the frame that is being received
         self.received: int = 0  # bytes of the stream so far
 
     def read(self, sock: socket.socket) -> list[Frame] | None:
@@ -132,7 +132,7 @@ class FrameReader:
 
         Raises:
             BlockingIOError: There is nothing to read now.
-            ProtocolError: What came is no frame.
+            ProtocolError: The data is not a valid frame.
         """
         if self._large is not None:
             count = self._large.receive(sock)
@@ -187,9 +187,9 @@ class FrameReader:
         return frames
 
     def _cut_short_ones(self, data: bytes, frames: list[Frame]) -> int:
-        """Cut off frames of one part, as far as they follow each other whole.
+        """Cut off the complete frames of one part at the beginning of the data.
 
-        Nearly all answers are such.
+        Nearly all answers are such frames.
 
         Returns:
             Where the rest begins.
@@ -216,13 +216,13 @@ class FdReader(FrameReader):
 
     def read(self, sock: socket.socket) -> list[Frame] | None:
         """Read once from the socket; None at the end of the stream."""
-        if sys.platform == "win32":  # cannot pass any
+        if sys.platform == "win32":  # cannot pass descriptors
             return super().read(sock)
         import socket
 
         data, fds, _, _ = socket.recv_fds(sock, _CONTROL_SIZE, _MOST_FDS)
-        # What comes in one read belongs together: a descriptor that got lost must not
-        # be mistaken for the next one.
+        # The descriptors of one read belong to its frames: drop those left from earlier
+        # reads, so that after a lost descriptor none is taken for another frame's.
         self.close()
         for fd in fds:
             os.set_inheritable(fd, False)
@@ -230,20 +230,20 @@ class FdReader(FrameReader):
         return self.feed(data) if data else None
 
     def fd(self) -> int:
-        """The descriptor that came with the frame; raise NoDescriptorError if none."""
+        """Return the frame's descriptor; raise NoDescriptorError if it was lost."""
         if not self._fds:
             msg = "no descriptor is left for shared memory"
             raise NoDescriptorError(msg)
         return self._fds.popleft()
 
     def close(self) -> None:
-        """Close what nobody has asked for."""
+        """Close the descriptors that were not taken."""
         while self._fds:
             os.close(self._fds.popleft())
 
 
 class _LargeFrame:
-    """A frame that is received straight into its place, without further copies."""
+    """A frame that is received directly into its buffer, without further copies."""
 
     def __init__(self, head: tuple[int, int, int, int], lengths: Sequence[int]) -> None:
         if sum(lengths) > MOST_BYTES:
@@ -285,21 +285,21 @@ def _are_short(buffers: Sequence[Part]) -> bool:
 
 
 class FrameWriter:
-    """Writes frames to a socket that does not block; keeps what does not fit yet.
+    """Writes frames to a non-blocking socket; keeps what does not fit yet.
 
-    A signal handler may raise between any two steps of Python: what has been sent is
-    noted in the very step of C that sends, so that nothing is sent twice.
+    A signal handler may raise between any two bytecode instructions: the number of
+    bytes sent is recorded by the same C call that sends, so nothing is sent twice.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._waiting: deque[tuple[int, Part]] = deque()  # where each begins
-        self._queued = 0  # bytes of the stream that were handed over
-        self._sent: list[int] = [0]  # their sum is how many have been sent
-        self._last: tuple[int, Part] | None = None  # what was handed over last
+        self._waiting: deque[tuple[int, Part]] = deque()  # each with its position
+        self._queued = 0  # bytes of the stream that were added
+        self._sent: list[int] = [0]  # their sum is the number of bytes sent
+        self._last: tuple[int, Part] | None = None  # the buffer that was added last
 
     def add(self, buffers: Sequence[Part]) -> None:
-        """Have buffers written by the next `flush`."""
+        """Queue buffers for the next `flush`."""
         if len(buffers) > 1 and len(buffers) <= MOST_JOINED and _are_short(buffers):
             buffers = [b"".join(buffers)]
         placed, at = [], self._queued
@@ -311,7 +311,7 @@ class FrameWriter:
         self._queued = at
 
     def has_last(self) -> bool:
-        """Whether the stream has what was added last, by a call that was cut short."""
+        """Return whether an `add` that was interrupted has queued its buffers."""
         last = self._last
         if last is None or not self._waiting or self._waiting[-1] is not last:
             return False
@@ -319,7 +319,7 @@ class FrameWriter:
         return True
 
     def flush(self) -> bool:
-        """Write what waits, as far as it fits; return True if nothing is left.
+        """Write the queued buffers as far as they fit; return True if none is left.
 
         Raises:
             OSError: The peer is gone (BrokenPipeError, ConnectionResetError).
@@ -332,11 +332,11 @@ class FrameWriter:
         return True
 
     def drop(self) -> None:
-        """Write nothing of what waits: the peer is gone."""
+        """Discard the queued buffers: the peer is gone."""
         self._waiting.clear()
 
     def _forget_sent(self) -> bool:
-        """Drop what has been sent; True if there is more."""
+        """Drop the buffers that have been sent; return True if there are more."""
         self._sent[:] = (sum(self._sent),)
         waiting, sent = self._waiting, self._sent[0]
         while waiting and waiting[0][0] + _size(waiting[0][1]) <= sent:
@@ -344,8 +344,8 @@ class FrameWriter:
         return bool(waiting)
 
     def _next(self) -> list[Part]:
-        """The buffers to be sent now, from where the last ones ended."""
-        most = 1 if sys.platform == "win32" else _MOST_BUFFERS  # it has no sendmsg
+        """Return the buffers to send now, from where the last send ended."""
+        most = 1 if sys.platform == "win32" else _MOST_BUFFERS  # Windows has no sendmsg
         buffers = [buffer for _, buffer in islice(self._waiting, most)]
         behind = self._sent[0] - self._waiting[0][0]
         if behind:

@@ -1,15 +1,15 @@
-"""Futures that stand elsewhere than in containers, on their way to a worker.
+"""Sending a worker the futures that objects, partials and closures hold.
 
 A future among the arguments of a call, or in a container there, is replaced by its
-value (`dependencies`). One that an attribute of an object, a partial or a closure holds
-stays a future: in threads it is the caller's own, and to another process a copy of it
-travels, when it has ended. So ``self.future.result()`` works alike in both.
+value (`dependencies`). One that is held by an attribute of an object, a partial or a
+closure stays a future: a thread uses the caller's own future, another process gets a
+copy once the future is done. So ``self.future.result()`` works alike in both.
 
 ```
- future ── ends ──▶ carrier, a future of an Ended ── pickled ──▶ Arrived, in the worker
+ future ── done ──▶ carrier, a future of an Ended ── pickled ──▶ Arrived, in the worker
 ```
 
-A worker loads this file when the first of them arrives.
+A worker imports this module when the first such future arrives.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ __all__ = ("Arrived", "by_argument", "call", "call_coroutine", "waited_for")
 def waited_for(
     found: Found, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Sequence[Future[Any]]:
-    """Return what a call waits for, and what gives the values for its gaps.
+    """Return the futures that a call waits for and that fill its placeholders.
 
     Args:
-        found: The futures that have left the gaps.
-        args: The arguments, without the object of a method, which is none.
-        kwargs: Those by keyword.
+        found: The futures that were replaced by placeholders.
+        args: The positional arguments, without the object of a method: it is not an
+            argument.
+        kwargs: The keyword arguments.
     """
     direct = set(map(id, futures_in(args, kwargs)))
     return [
@@ -51,18 +52,18 @@ def waited_for(
 
 
 def by_argument(fn: Callable[..., Any]) -> bytes:
-    """Return what is called for a function that travels as the first argument."""
+    """Return the encoded function that calls its first argument."""
     stand_in = AsyncTarget(call_coroutine) if isinstance(fn, AsyncTarget) else call
     return pickling.encode_function(stand_in)
 
 
 def call(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call a function that has travelled as an argument, as it holds a future."""
+    """Call a function that was sent as an argument because it holds a future."""
     return fn(*args, **kwargs)
 
 
 def call_coroutine(fn: AsyncTarget, /, *args: Any, **kwargs: Any) -> Any:
-    """The same for a coroutine function."""
+    """Call a coroutine function that was sent as an argument."""
     return fn.coroutine(*args, **kwargs)
 
 
@@ -74,7 +75,7 @@ def _carrier(future: Future[Any]) -> Future[Any]:
 
 
 class _Ended:
-    """A future that has ended, to be pickled as what will be a future again."""
+    """A finished future, which is unpickled as an `Arrived`."""
 
     def __init__(self, future: Future[Any]) -> None:
         self._future = future
@@ -91,7 +92,7 @@ class _Ended:
 
 
 class Arrived(Future[Any]):
-    """The copy of a future that ended elsewhere; it may travel on, and back."""
+    """The copy of a future that finished in another process; it can be sent again."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (
@@ -110,7 +111,7 @@ def _with_value(value: Any) -> Arrived:
 def _with_error(encoded: bytes) -> Arrived:
     future = Arrived()
     future.set_exception(decode_failure(encoded))
-    look_at(future)  # it is for the program to report
+    look_at(future)  # the parent process reports it if it is never retrieved
     return future
 
 

@@ -1,9 +1,9 @@
 """Locks, queues and shared values of multiprocessing among an initializer's arguments.
 
-These may be pickled only while a child is being started, because descriptors
-have to go along. So the pool shows multiprocessing a child that is being
-started while it pickles the arguments, keeps the descriptors that are named,
-and sends them to each worker together with its sockets.
+They can only be pickled while a child process is being started, because their
+descriptors have to be passed to it. So the pool presents itself to multiprocessing as
+a child that is being started while it pickles the arguments, keeps copies of the
+descriptors, and sends them to each worker together with its sockets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from parallelize.process.wire.frames import Part
 
-#: In a worker: the descriptors that came with it.
+#: In a worker: the descriptors that it was given at its start.
 received: list[int] = []
 
 
@@ -34,7 +34,7 @@ class Descriptor:
         self._index = index
 
     def detach(self) -> int:
-        """Return the descriptor in the worker."""
+        """Return a copy of the descriptor, in the worker."""
         return os.dup(received[self._index])
 
 
@@ -44,10 +44,10 @@ class Inheritance:
     def __init__(self) -> None:
         self.fds: list[int] = []
 
-    # What multiprocessing expects of a child that is being started.
+    # The interface that multiprocessing expects of a child that is being started.
 
     def duplicate_for_child(self, fd: int) -> int:
-        """Keep a copy of a descriptor; return what stands for it."""
+        """Keep a copy of a descriptor; return its index."""
         self.fds.append(os.dup(fd))
         return len(self.fds) - 1
 
@@ -55,7 +55,7 @@ class Inheritance:
 
     def dumps(self, value: object) -> Sequence[Part]:
         """Pickle a value that may hold objects of multiprocessing."""
-        # Loaded only by those who have something of multiprocessing to pass.
+        # Import it only if the value holds something of multiprocessing.
         context: Any = sys.modules.get("multiprocessing.context")
         if context is None:
             with (

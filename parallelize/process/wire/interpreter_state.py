@@ -1,11 +1,12 @@
-"""Settings of the interpreter that a script makes at its top, for its workers.
+"""Interpreter settings that a script makes at its top, passed on to its workers.
 
-A worker of the standard library has them because it runs the script, or is a copy of
-the program. Here the program sends what is cheap to read and to set, as it is when a
-worker starts: limits, the garbage collector, the default timeout of sockets, the
-locale, the decimal contexts (that of the thread that made the pool's first call, and
-that of new threads), numbers for classes in `copyreg`, and levels of `logging`. Modules
-that the program has not loaded are not loaded for this, on either side.
+A worker of the standard library has them because it runs the script, or is a fork of
+the parent. Here the parent sends the settings that are cheap to read and to set, with
+their values at the start of the worker: limits, the garbage collector, the default
+timeout of sockets, the locale, the decimal contexts (that of the thread that made the
+pool's first call, and that of new threads), extension codes of `copyreg`, and levels of
+`logging`. Modules that the parent has not imported are not imported for this, on either
+side.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     State = dict[str, Any]
 
-#: What a decimal context has in a program that changes none.
+#: The values of a decimal context that has not been changed.
 _PLAIN_DECIMAL = (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0)
 
 _PLAIN_LEVELS = frozenset(
@@ -33,8 +34,8 @@ def take(decimal_context: object = None) -> State:
     """Read the settings of this interpreter.
 
     Args:
-        decimal_context: What `own_decimal_context` has returned in the thread of the
-            pool's first call.
+        decimal_context: What `own_decimal_context` returned in the thread that made
+            the pool's first call.
     """
     state: State = {
         "recursion": sys.getrecursionlimit(),
@@ -52,11 +53,11 @@ def take(decimal_context: object = None) -> State:
 
 
 def own_decimal_context() -> object:
-    """The decimal context of this thread, if it is not the usual one."""
+    """Return the decimal context of this thread; None if it is unchanged."""
     decimal = sys.modules.get("decimal")
     try:
         return None if decimal is None else _decimal_context(decimal)
-    except AttributeError:  # another thread has loaded it half
+    except AttributeError:  # another thread is still importing the module
         return None
 
 
@@ -80,7 +81,7 @@ def _read_socket(socket: Any) -> object:
 
 
 def _read_default_context(decimal: Any) -> object:
-    """What the decimal context of a new thread has, in the order of its arguments."""
+    """Return the values of `decimal.DefaultContext`, which new threads start with."""
     context = decimal.DefaultContext
     about = (
         context.prec,
@@ -94,12 +95,12 @@ def _read_default_context(decimal: Any) -> object:
 
 
 def _read_extensions(copyreg: Any) -> object:
-    """The numbers that stand for classes in pickles: arguments may have them."""
+    """Return the extension codes of classes: pickled arguments may contain them."""
     return list(copyreg._extension_registry.items()) or None
 
 
 def _read_locale(locale: Any) -> object:
-    """The locale, where it is not that with which Python starts."""
+    """Return the locale; None if it is the one with which Python starts."""
     try:
         categories = {locale.setlocale(c) for c in (locale.LC_NUMERIC, locale.LC_TIME)}
         categories.add(locale.setlocale(locale.LC_COLLATE))
@@ -109,7 +110,7 @@ def _read_locale(locale: Any) -> object:
 
 
 def _read_logging(logging: Any) -> object:
-    """The names of levels that the program has added, and whether errors are shown."""
+    """Return the added level names and `raiseExceptions`, if any is not the default."""
     names = getattr(logging, "_levelToName", {})
     added = {
         level: name
@@ -130,11 +131,11 @@ _READERS: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
 
 
 def apply(state: State) -> None:
-    """In a worker: make the settings those of the program."""
+    """In a worker: apply the settings of the parent process."""
     for name, value in state.items():
         try:
             _WRITERS[name](value)
-        except Exception:  # noqa: BLE001, S112 - it is too much for this process
+        except Exception:  # noqa: BLE001, S112 - this process may not allow the value
             continue
 
 

@@ -1,34 +1,34 @@
-"""The page that a worker and its pool share: what runs now, and what is not sent yet.
+"""The page that a worker shares with its pool: what is running and what is unsent.
 
-The worker writes, the pool reads: usually only after the worker has died. So a
-death at any moment condemns exactly the call that was running, and loses no
-result of those before it.
+The worker writes, the pool reads, usually only after the worker has died. So when a
+worker dies at any point, exactly the running call fails, and no result of the calls
+before it is lost.
 
 ```
  0      task      id of the task that is running, or ran last
- 8      row       the row of it, for a task of many rows
+ 8      row       its row, for a task of many rows
  16     begun     when it began, in nanoseconds of the monotonic clock
  24     base      position in the stream at which the outbox begins
  32     end       bytes of the outbox that are written and not yet sent
  40     first     row of the first journal entry
  48     count     rows in the journal, without those of the open group
  56     limit     where the slots of the open group end; 0 if none is open
- 64     mark      what stands in a slot of the open group whose row has not ended
+ 64     mark      content of the open group's slots whose rows have not finished
  128    outbox    the next bytes of the stream to the pool
  …      kinds     the journal: results of the rows that are in no frame yet,
  …      values    one byte for the type and eight for the value
 ```
 
-The order of writes makes each step visible only when it is whole: first the
+The order of writes makes each step visible only when it is complete: first the
 data, then the counter. When the outbox has been sent, ``end`` becomes 0 before
-``base`` moves on; the pool knows how many bytes it received, so what it takes
+``base`` advances; the pool knows how many bytes it received, so what it takes
 from the outbox begins where the socket left off.
 
-Rows that are short run in groups, for counting each would cost more than
-running it. The slots of a group are filled with the mark and their kinds are
-written before its first row begins; then the worker does nothing for a row but
-put its result into its slot. So the first slot that still holds the mark is
-that of the row which is running, and its number need not be noted:
+Short rows run in groups, because counting each would cost more than running it. The
+slots of a group are filled with the mark and their kinds are written before its first
+row begins; then all that the worker does for a row is to store its result in the
+row's slot. So the first slot that still holds the mark belongs to the running row,
+and the number of that row need not be recorded:
 
 ```
  slots   0 ············· count ··············· limit
@@ -36,8 +36,8 @@ that of the row which is running, and its number need not be noted:
                             ended    └─ this row is running
 ```
 
-The mark is a random number of 64 bits. A result that is that very number, by
-chance, would count as missing if the worker died within the same group.
+The mark is a random 64-bit number. A result that happens to equal it counts as
+missing if the worker dies within the same group.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from parallelize.process.wire.frames import Part
 
 TASK, ROW, BEGUN, BASE, END, FIRST, COUNT, LIMIT, MARK = range(9)
-NO_ROW = (1 << 64) - 1  # the task is there, none of its rows has begun
+NO_ROW = (1 << 64) - 1  # the task has arrived, none of its rows has begun
 _OUTBOX_AT = 128
 OUTBOX_SIZE = 96 << 10
 JOURNAL_SIZE = 8192
@@ -64,10 +64,10 @@ _KINDS_AT = _OUTBOX_AT + OUTBOX_SIZE
 _VALUES_AT = _KINDS_AT + JOURNAL_SIZE
 SIZE = _VALUES_AT + 8 * JOURNAL_SIZE
 
-#: The types of which the journal keeps values.
+#: The types whose values the journal can hold.
 JOURNALED = frozenset((int, float, bool, type(None)))
 
-# How the journal keeps a value of each type: code, and how it is read back.
+# How the journal holds a value of each type: its code, and how it is read back.
 _NONE, _BOOL, _INT, _FLOAT = range(1, 5)
 _READ: dict[int, Callable[[bytes], Any]] = {
     _NONE: lambda _: None,
@@ -76,18 +76,18 @@ _READ: dict[int, Callable[[bytes], Any]] = {
     _FLOAT: lambda raw: struct.unpack("=d", raw)[0],
 }
 
-# The kinds whose values travel as they stand in the journal, and their letters in
-# `struct`, which say so in front of them.
+# The kinds whose values are sent as they are in the journal, and their codes in
+# `struct`, which are sent before them.
 _RAW = {_INT: b"q", _FLOAT: b"d"}
-#: Those letters: where one of them is, eight bytes for each value follow.
+#: Those codes: one of them is followed by eight bytes for each value.
 RAW = frozenset(_RAW.values())
 
 
 class Journal:
-    """One worker's page; `words` are its counters."""
+    """The page of one worker; `words` are its counters."""
 
     def __init__(self, file: int | str) -> None:
-        """Map the page of `make_page_file`."""
+        """Map the page that `make_page_file` has made."""
         self._map = _mapped(file)
         self._view = memoryview(self._map)
         self.words: memoryview[int] = self._view[:_OUTBOX_AT].cast("Q")
@@ -125,24 +125,24 @@ class Journal:
         }
 
     def detach(self) -> None:
-        """In a copy of the worker: let nothing more be put into the journal.
+        """In a forked copy of the worker: make the journal read-only.
 
-        Putting a result into a slot raises ValueError from here on.
+        Storing a result in a slot raises ValueError from here on.
         """
         self._ints.release()
         self._floats.release()
 
     def open_group(self, kind: type, slot: int, size: int) -> memoryview[Any] | None:
-        """Make slots ready for a group of rows whose results are of one type.
+        """Prepare slots for a group of rows whose results are of one type.
 
         Args:
             kind: The type.
             slot: The slot of the first row: all before it are counted.
-            size: How many rows; there must be room for them.
+            size: Number of rows; there must be room for them.
 
         Returns:
-            Where each result is to be put when its row ends; None if the journal
-            has no such groups.
+            The view in which each result is stored when its row ends; None if the
+            journal has no groups for this type.
         """
         if kind not in self._slots:
             return None
@@ -154,17 +154,19 @@ class Journal:
         return view
 
     def close_group(self, slot: int) -> None:
-        """Count the rows of the group that have ended, those up to ``slot``."""
-        # In this order: between the two, what follows is marked, or there is nothing.
+        """Count the rows of the group that have ended, those before ``slot``."""
+        # In this order: between the two writes, the slots from here to the limit, if
+        # there are any, hold the mark.
         self.words[COUNT] = slot
         self.words[LIMIT] = 0
 
     def note(self, slot: int, value: object) -> bool:
-        """Keep a row's result in the journal; False if it is not of a kind for it.
+        """Store a row's result in the journal; return False if its type cannot be.
 
-        The caller counts it by writing ``COUNT`` when this is done.
+        The caller counts it by writing ``COUNT`` afterwards.
         """
-        # The kind first: who copies the journal just now might count the value.
+        # The kind first: a thread that copies the journal meanwhile might count the
+        # value.
         kind = type(value)
         if kind is int or kind is bool:
             self._kinds[slot] = _INT if kind is int else _BOOL
@@ -182,7 +184,7 @@ class Journal:
         return True
 
     def packed(self, count: int) -> bytes:
-        """The first results of the journal as bytes, see `unpacked`."""
+        """Encode the first results of the journal: raw after a code, or pickled."""
         kinds = bytes(self._kinds[:count])
         letter = _RAW.get(kinds[0])
         if letter is not None and kinds.count(kinds[:1]) == count:
@@ -190,7 +192,7 @@ class Journal:
         return pickle.dumps(self._results(count), 5)
 
     def append(self, data: Part) -> bool:
-        """Put a whole frame into the outbox; False if there is no room."""
+        """Put a whole frame into the outbox; return False if there is no room."""
         end = self.words[END]
         after = end + len(data)
         if after > OUTBOX_SIZE:
@@ -200,7 +202,7 @@ class Journal:
         return True
 
     def unsent(self) -> memoryview:
-        """What is in the outbox."""
+        """Return the bytes in the outbox."""
         return self._outbox[: self.words[END]]
 
     def sent(self) -> None:
@@ -212,18 +214,18 @@ class Journal:
     # The pool's side, when the worker is dead.
 
     def remainder(self, received: int) -> bytes:
-        """The end of the stream that never reached the socket."""
+        """Return the end of the stream, which never reached the socket."""
         base, end = self.words[BASE], self.words[END]
         if not base <= received <= base + end:
-            return b""  # it died while it sent a frame too large for the outbox
+            return b""  # it died while sending a frame too large for the outbox
         return bytes(self._outbox[received - base : end])
 
     def journal(self) -> tuple[int, list[Any]]:
-        """The first row of the journal and the results from there on."""
+        """Return the number of the first row in the journal, and the results."""
         return self.words[FIRST], self._results(self.ended())
 
     def running(self) -> int:
-        """The row that is running, or ran last; `NO_ROW` if none has begun."""
+        """Return the row that is running or ran last; `NO_ROW` if none has begun."""
         limit = self.words[LIMIT]
         if not limit:
             return self.words[ROW]
@@ -232,11 +234,11 @@ class Journal:
     # Either side.
 
     def ended(self) -> int:
-        """How many rows are in the journal, with those of the open group.
+        """Return the number of finished rows, including those of the open group.
 
-        It may be a few less than there are when the worker goes on meanwhile.
+        It may be a few too low if the worker is running meanwhile.
         """
-        # A task may have written where it had no business.
+        # A task may have overwritten the counters: keep them within bounds.
         count = min(self.words[COUNT], JOURNAL_SIZE)
         limit = min(self.words[LIMIT], JOURNAL_SIZE)
         if limit <= count:
@@ -251,20 +253,20 @@ class Journal:
         results: list[Any] = []
         for slot, kind in enumerate(bytes(self._kinds[:count])):
             read = _READ.get(kind)
-            if read is None:  # the task wrote where it had no business
+            if read is None:  # the task has overwritten the page
                 break
             results.append(read(values[8 * slot : 8 * slot + 8]))
         return results
 
 
 def make_page_file() -> int | str:
-    """Make the memory of a page; return the descriptor by which it is reached.
+    """Make the memory of a page; return its descriptor.
 
-    It has no name anywhere. Windows cannot pass descriptors: there it is a name
-    that nobody can guess, of memory that goes with its last user.
+    The memory has no name. Windows cannot pass descriptors: there, an unguessable name
+    is returned, of memory that is freed with its last user.
 
     Raises:
-        OSError: No descriptor or no memory is to be had.
+        OSError: No descriptor or no memory is available.
     """
     if sys.platform == "win32":
         return f"parallelize-{os.urandom(16).hex()}"
@@ -303,9 +305,9 @@ def _nameless_file() -> int:
 
 
 def _reserve(fd: int) -> None:
-    """Give the file its size, and its memory now: a full system says so here.
+    """Give the file its size and allocate its memory: a shortage is reported here.
 
-    Touching memory that is not there would end the process by a signal.
+    Accessing memory that is not available would end the process by a signal.
     """
     os.ftruncate(fd, SIZE)
     if hasattr(os, "posix_fallocate"):

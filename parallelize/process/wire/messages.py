@@ -1,16 +1,16 @@
-"""The messages between a pool and its workers, and how an error is put into one.
+"""The messages between a pool and its workers, and how errors are encoded in them.
 
 | to the worker | parts                                     | answer                |
 |---------------|-------------------------------------------|-----------------------|
 | START         | settings (pickled dict)                   | READY or START_FAILED |
 | CALL          | function, arguments, buffers …, values …  | DONE or FAILED        |
-| DEFINE        | units of `__main__`, see `replica`        | none                  |
+| DEFINE        | units of `__main__`, see `serialize.main` | none                  |
 | ROWS          | function, rows                            | BLOCK, ROW_DONE,      |
 |               |                                           | ROW_FAILED, in order  |
 | STREAM        | as CALL                                   | ITEMS, ITEM ..., then |
 |               |                                           | DONE or FAILED        |
 | CREDIT, CLOSE | (over the control socket)                 |                       |
-| GIVE_BACK     | (over the control socket)                 | GIVEN_BACK, likewise  |
+| RECLAIM       | (over the control socket)                 | RECLAIMED, likewise   |
 | COROUTINE     | as CALL                                   | ASYNC_BEGUN, and then |
 |               |                                           | DONE, FAILED or       |
 |               |                                           | ASYNC_CANCELLED       |
@@ -18,54 +18,51 @@
 | SHOW          | (over the control socket)                 | SHOWN, likewise       |
 |               |                                           | FAULT, likewise       |
 
-REPORT comes from a worker at any time: a log record or a warning (``extra`` says
-which), see `worker.reports`.
+A worker may send REPORT at any time: a log record or a warning (``extra`` says which),
+see `worker.reports`.
 
-Either side tells the other over the control socket of the segments by which it
-sends large buffers (see `segments`); ``id`` is then that of a segment:
+Each side notifies the other over the control socket about the segments in which it
+sends large buffers (see `segments`); ``id`` is then the id of the segment:
 
 | ADOPT    | a new segment; its descriptor comes along                          |
-| FORGET   | the segment is given up; from the pool, with the id `UNUSED`:       |
-|          | the worker is to give up those of its own that carry nothing       |
-|          | (``extra`` is 1 in both where it is memory of `shared` instead)     |
-| RELEASED | nobody has views of the segment's message any more; ``extra`` is 1 |
-|          | if it may be used again                                            |
+| FORGET   | the segment is given up; from the pool, with the id `UNUSED`: the  |
+|          | worker must give up the segments of its own that carry nothing     |
+|          | (``extra`` is 1 in ADOPT and FORGET for memory of `shared`)        |
+| RELEASED | all views of a message in the segment are gone; ``extra`` is 1 if  |
+|          | the segment may be used again                                      |
 
-While a trace is recorded CALL and ROWS are answered with BEGAN first, whose ``extra``
-is when it began: see `moment`.
+While a trace is recorded, BEGAN is sent first in answer to CALL and ROWS; its
+``extra`` is the time at which the task began: see `moment`.
 
-SHOWN has one part: where the worker's threads are, as text. Its ``id`` is that of
-the question.
+SHOWN has one part, text: the stacks of the worker's threads. Its ``id`` is that of
+the request.
 
-FAULT has one part: the traceback of the error by which the worker ends, as text.
+FAULT has one part, text: the traceback of the error that ends the worker.
 
-ASK and ANSWER go over the control socket, too, from the worker and back to it; ``id``
-is what for, see `kinship`. The answer has one part, or a descriptor comes along.
+ASK (from the worker) and ANSWER (to it) also use the control socket; ``id`` says what
+is requested, see `kinship`. The answer has one part, or a descriptor comes along.
 
-GIVEN_BACK has one part, of numbers of 64 bits: the id of the task of rows that
-is running (0: none is), how many of its rows are given up, then the ids of the
-tasks that are given back.
+RECLAIMED has one part, 64-bit numbers: the id of the running task of rows (0: none
+is running), the number of its rows that are given up, then the ids of the tasks that
+are given back.
 
-To the kind of CALL, COROUTINE, STREAM, DONE, ROW_DONE and ITEM `BIG` is added if their
+`BIG` is added to the kind of CALL, COROUTINE, STREAM, DONE, ROW_DONE and ITEM if their
 buffers are in a segment: the last part of the arguments or of the result then says
 where.
 
-A stream runs a generator. ``micros`` of STREAM and ``extra`` of CREDIT say how many
-items (more) the pool takes; CLOSE that it wants none, so that the generator is closed.
-ITEMS has one part that is a list of numbers, if ``extra`` is 1; else each part is an
-item, pickled. ``micros`` is 1 in it if items come so fast that the worker may keep some
-for a moment, without sending them. ITEM is one item with its buffers.
+A stream runs a generator. ``micros`` of STREAM and ``extra`` of CREDIT are the number
+of (additional) items that the pool accepts; CLOSE says that it accepts no more, so the
+generator is closed. ITEMS has one part, a list of numbers, if ``extra`` is 1; otherwise
+each part is a pickled item. Its ``micros`` is 1 if items come so fast that the worker
+may hold some back for a moment. ITEM is one item with its buffers.
 
-To the kind of CALL, STREAM, DONE, ROW_DONE and ITEM `BIG` is added if their buffers
-are in a segment: the last part of the arguments or of the result then says where.
-
-``id`` names the task. ``extra`` is, in CALL and STREAM, how many of the buffers belong
-to the arguments; in ROWS, the number of arguments of each row (0: each row is
-pickled on its own); in DONE, 1 if the result is of a type that unpickles without
-harm; in ASYNC_BEGUN, when; in BLOCK, the number of its first row; in ROW_DONE and
-ROW_FAILED, the number of the row. ``micros`` is how long it ran;
-in CALL and ROWS it says what the pool wants to know besides: `TIMED` and `TRACED`;
-in COROUTINE whether it wants to hear at once that it has begun.
+``id`` is the id of the task. ``extra`` is, in CALL and STREAM, the number of buffers
+that belong to the arguments; in ROWS, the number of arguments of each row (0: each row
+is pickled on its own); in DONE, 1 if the result is of a type that is safe to unpickle;
+in ASYNC_BEGUN, the time; in BLOCK, the number of its first row; in ROW_DONE and
+ROW_FAILED, the number of the row. ``micros`` is the duration of the run; in CALL and
+ROWS it holds the flags `TIMED` and `TRACED`; in COROUTINE it says whether the pool
+wants to be notified at once when the coroutine begins.
 """
 
 from __future__ import annotations
@@ -90,7 +87,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 BIG = 1 << 8
-REPORT = 1 << 9  # above BIG: one look tells that there is either among frames
+REPORT = 1 << 9  # above BIG: one comparison finds either of them among frames
 
 #: No segment has this id.
 UNUSED = 0
@@ -107,7 +104,7 @@ CREDIT = 9
 CLOSE = 10
 DEFINE = 32
 
-ASYNC = 1 << 6  # this bit is set in the kinds to a worker that are about coroutines
+ASYNC = 1 << 6  # set in the kinds sent to a worker that concern coroutines
 COROUTINE = ASYNC + 1
 CANCEL = ASYNC + 2
 
@@ -127,47 +124,47 @@ ROW_FAILED = 17
 RECLAIMED = 18
 ITEMS = 19
 ITEM = 20
-ITEM_FAILED = 21  # the pool's own note: the buffers of an ITEM are out of reach
+ITEM_FAILED = 21  # made by the pool itself: the buffers of an ITEM cannot be reached
 SHOWN = 51
 FAULT = 54
 BEGAN = 52
 ASK = 56
 
-# What the pool wants to know of a task, in `micros` of its frame: how long each row
-# runs, and when it began.
+# What the pool wants to know about a task, as flags in `micros` of its frame: how long
+# each row runs, and when the task began.
 TIMED, TRACED = 1, 2
 
-_NUMBER_SIZE = 8  # bytes of each number in GIVEN_BACK
+_NUMBER_SIZE = 8  # bytes of each number in RECLAIMED
 
 _LONGEST = (1 << 32) - 1
 
 
 def micros(nanoseconds: int) -> int:
-    """How long a run took, as it fits into a frame."""
+    """Return the duration of a run in microseconds, capped to fit into a frame."""
     return min(nanoseconds // 1000, _LONGEST)
 
 
 def moment(nanoseconds: int) -> int:
-    """A moment of the monotonic clock, which all processes have in common, as it fits.
+    """Return a time of the monotonic clock, truncated to fit into a frame.
 
-    `moment_near` turns it back.
+    All processes have this clock in common. `moment_near` decodes the value.
     """
     return nanoseconds // 1000 & _LONGEST
 
 
 def moment_near(encoded: int, now: int) -> int:
-    """The moment in nanoseconds, the last one before ``now`` that it may be."""
+    """Decode `moment`: return the latest such time before ``now``, in nanoseconds."""
     micros = now // 1000
     return (micros - ((micros - encoded) & _LONGEST)) * 1000
 
 
 def encode_given_back(rows_id: int, rows: int, ids: Sequence[int]) -> bytes:
-    """Put what a worker gives back into bytes."""
+    """Encode what a worker gives back, as the part of RECLAIMED."""
     return struct.pack(f"={len(ids) + 2}Q", rows_id, rows, *ids)
 
 
 def decode_given_back(encoded: Part) -> tuple[int, int, Sequence[int]]:
-    """Return what `encode_given_back` was told; raise ProtocolError for nonsense."""
+    """Decode what `encode_given_back` made; raise ProtocolError if it is malformed."""
     count, rest = divmod(len(encoded), _NUMBER_SIZE)
     if rest or count < 2:
         msg = f"what is given back takes {len(encoded)} bytes"
@@ -179,16 +176,16 @@ def decode_given_back(encoded: Part) -> tuple[int, int, Sequence[int]]:
 def encode_failure(
     error: BaseException, pickle_back: PickleBack | None = None
 ) -> bytes:
-    """Put an error into bytes: as a pickle where that works, always as text.
+    """Encode an error as bytes: as a pickle where possible, and always as text.
 
-    Nothing is raised here, whatever the code of the error does.
+    This never raises, whatever the error's own code does.
 
     Args:
-        error: It.
-        pickle_back: Pickles what is to travel; None if there is no way. By default
-            as workers of a pool of ours do.
+        error: The error.
+        pickle_back: Pickles a value that is sent back, or returns None if it cannot.
+            The default pickles as the workers of a process pool do.
     """
-    raised.drop_frame(error)  # ours
+    raised.drop_frame(error)  # the frame of this library
     text = raised.full_text_of(error)
     name, message = raised.full_name_of_class(type(error)), raised.text_of(error)
     to_bytes = pickle_back or _to_bytes
@@ -219,7 +216,7 @@ def _why_not(error: BaseException) -> str:
 
 
 def _pickled(error: BaseException, to_bytes: PickleBack = _to_bytes) -> bytes | None:
-    """Pickle an error, if it can be built again from its pickle."""
+    """Pickle an error; return None if it cannot be rebuilt from its pickle."""
     for form in (error, _Rebuilt(error)):
         pickled = _attempt(lambda form=form: to_bytes(form))  # type: ignore[misc]
         if pickled is not None and type(_unpickled(pickled)) is type(error):
@@ -228,22 +225,22 @@ def _pickled(error: BaseException, to_bytes: PickleBack = _to_bytes) -> bytes | 
 
 
 class _Rebuilt:
-    """An error that travels although its class refuses what unpickling sets."""
+    """Pickles an error whose class rejects the state that unpickling sets."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        error: Any = self._error  # it has what pickle asks for
+        error: Any = self._error  # every object has the methods that pickle calls
         made: tuple[Any, ...] = error.__reduce_ex__(5)
         if type(error).__setstate__ is not BaseException.__setstate__:
-            return made  # its class has a way of its own
+            return made  # the class sets its state itself
         make, args, *state = made
         return _rebuilt, (make, _rebuildable(args), *state)
 
 
 def _rebuildable(value: Any) -> Any:
-    """The same for what an error has in it: groups have their errors in a sequence."""
+    """Wrap the errors inside an error's arguments: groups hold theirs in a sequence."""
     if issubclass(type(value), BaseException):
         return _Rebuilt(value)
     if type(value) in (list, tuple):
@@ -260,7 +257,7 @@ def _rebuilt(
 
 
 def decode_failure(encoded: bytes) -> BaseException:
-    """Return the error that `encode_failure` put into bytes, in its own class."""
+    """Return the error that `encode_failure` encoded, in its own class if possible."""
     from parallelize.errors import RemoteError, RemoteTraceback
 
     try:
@@ -277,7 +274,7 @@ def decode_failure(encoded: bytes) -> BaseException:
 
 
 def kind_of_failure(encoded: bytes) -> type[BaseException] | None:
-    """The class of an error that is a `RemoteError` here, if it is known here."""
+    """Return the class of an error decoded as a `RemoteError`, if it is known here."""
     try:
         *_, kind = pickle.loads(encoded)
         found = None if kind is None else pickling.loads([kind])
@@ -287,7 +284,7 @@ def kind_of_failure(encoded: bytes) -> type[BaseException] | None:
 
 
 def text_of_failure(encoded: bytes) -> str:
-    """The traceback in what `encode_failure` made; nothing of the user's code runs."""
+    """Return the traceback in an encoded failure without running any user code."""
     try:
         text = _Plain(io.BytesIO(encoded)).load()[3]
     except Exception:  # noqa: BLE001 - a task wrote to the worker's socket
@@ -296,7 +293,7 @@ def text_of_failure(encoded: bytes) -> str:
 
 
 class _Plain(pickle.Unpickler):
-    """Reads plain values alone."""
+    """Unpickles plain values only."""
 
     def find_class(self, module: str, name: str, /) -> NoReturn:
         msg = f"{module}.{name} stands where plain values are expected"

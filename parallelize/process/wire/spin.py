@@ -1,11 +1,11 @@
-"""Waiting a moment awake before going to sleep.
+"""Adaptive spinning: poll briefly before blocking.
 
-To be woken costs tens of microseconds, much more than a short call takes. So who
-expects an answer at once looks for it some times first. It gives way to whoever
-else wants the processor, and it does not look for long: an idle pool sleeps.
+Waking a blocked thread costs tens of microseconds, much more than a short call takes.
+So a thread that expects an answer at once polls for it a few times first. It yields
+the CPU to other threads meanwhile, and it does not poll for long: an idle pool blocks.
 
-Whether it pays is seen from the wait before: where answers come within a moment, the
-next one mostly does, too, and where work takes longer nobody stays awake for it.
+The duration of the previous wait decides whether to spin: where one answer came almost
+at once, the next one mostly does too, and where work takes longer no thread spins.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-#: Seconds for which it is worth staying awake: as long as a call takes on a virtual
-#: machine where everybody has to be woken; who sleeps a little too early pays for both.
+#: Seconds for which spinning is worthwhile: as long as a call takes on a virtual
+#: machine where each thread has to be woken. A thread that blocks a little too early
+#: pays for both the spinning and the wake-up.
 SPIN_LIMIT = 0.0002
 
-#: Seconds that being woken may take, which count for who has slept.
+#: Seconds that a wake-up may take; a thread that has blocked is allowed these on top.
 WAKING = 0.0002
 
-# Windows has no such call.
+# Windows has no sched_yield.
 give_way: Callable[[], object] = getattr(os, "sched_yield", lambda: None)
 
 
 class Readiness:
-    """Sees whether a socket has something to be read."""
+    """Checks whether a socket is readable."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -45,27 +46,27 @@ class Readiness:
             self._poll.register(sock, native.POLLIN)
 
     def poll(self) -> bool:
-        """Whether there is something now."""
+        """Return whether the socket is readable now."""
         if self._poll is not None:
             return bool(self._poll.poll(0))
         return bool(native.select([self._sock], [], [], 0)[0])
 
 
 class AdaptiveSpin:
-    """Whether to stay awake for what comes next; it belongs to one thread."""
+    """Decides whether to spin before the next wait; it belongs to one thread."""
 
     def __init__(self) -> None:
         self._began = 0.0  # the wait
         self._stays = True
 
     def spin(self, poll: Callable[[], T]) -> T | None:
-        """Begin to wait: look for a moment, if that is likely to help.
+        """Begin a wait: poll for a moment, if that is likely to help.
 
         Args:
-            poll: Returns something true once there is what is waited for.
+            poll: Returns a true value once the wait is over.
 
         Returns:
-            What `poll` returned; None if the thread has to block for it.
+            What `poll` returned; None if the thread has to block.
         """
         now = self._began = perf_counter()
         until = now + SPIN_LIMIT if self._stays else now
@@ -77,7 +78,7 @@ class AdaptiveSpin:
         return None
 
     def done(self) -> float:
-        """Note that the wait is over; return how many seconds it took."""
+        """Record that the wait is over; return its duration in seconds."""
         seconds = perf_counter() - self._began
         self._stays = seconds <= SPIN_LIMIT + WAKING
         return seconds
