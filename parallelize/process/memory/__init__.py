@@ -1,1 +1,1 @@
-"""Memory that the processes of a pool share."""
+"""Memory shared by the processes of a pool."""

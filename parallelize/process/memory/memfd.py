@@ -1,7 +1,7 @@
-"""Memory that processes share by passing a descriptor, and that has no name.
+"""Anonymous memory that processes share by passing a descriptor.
 
-Nothing is left of it when its last user has gone, however that came about, and
-the limits that containers set on /dev/shm do not concern it.
+The system frees it when its last user is gone, however that user ended, and the limits
+that containers set on /dev/shm do not apply to it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import os
 
 
 def nameless_memory(size: int) -> int:
-    """Return the descriptor of so many bytes of new memory, all zero.
+    """Return the descriptor of ``size`` bytes of new, zeroed memory.
 
-    The memory is there when this returns. To touch what the system turns out not
-    to have would end the process by a signal.
+    The memory is allocated when this returns. If it were not, accessing it when the
+    system has run out would end the process by a signal.
 
     Raises:
-        OSError: No descriptor or no memory is to be had.
+        OSError: No descriptor or no memory is available.
     """
     fd = _nameless_file()
     try:

@@ -1,24 +1,23 @@
-"""Large buffers travel through memory that both processes have mapped.
+"""Large buffers are sent through memory that both processes have mapped.
 
-This is the end of who sends them; `views` is the other one.
+This module is the sender's side; `views` is the receiver's.
 
 ```
- the one who sends                       the one who receives
+ sender                                  receiver
  array ── one copy ──▶ segment ═════════ the same pages: views of them
                           ▲                   │ the last view is collected
                           └──── RELEASED ─────┘
 ```
 
-A large message has a segment to itself; smaller ones stand one behind the other in
-one that they share, on pages of their own, until it is full. The receiver has the
-buffers for itself: it may write to the views, as the sender only keeps what it may
-want to send once more if it says that these are to be copied. When the last view is
-collected, and the messages are done with, the segment carries others. Recycled
-memory is warm, and mapped at both ends: to copy into it costs a fraction of what
-copying into new pages does.
+A large message has a segment to itself; smaller ones share one, where they follow each
+other on pages of their own until it is full. The receiver owns the buffers and may
+write to the views: a sender that may have to send them again requests that the receiver
+copies them. When the last view is collected and the messages are finished with, the
+segment is reused. Recycled memory is warm, and mapped on both sides: copying into it
+costs a fraction of copying into new pages.
 
-The descriptor of a segment goes ahead, over the control socket; the message
-itself says where in the segment its buffers are.
+The descriptor of a segment is sent ahead, over the control socket; the message itself
+says where in the segment its buffers are.
 """
 
 from __future__ import annotations
@@ -41,54 +40,55 @@ if TYPE_CHECKING:
 
 _new_lock = locks.reentrant("segments", native.RLock)
 
-#: Messages with buffers of so many bytes in all use a segment. What is smaller
-#: goes through the socket quickly enough.
+#: Messages whose buffers have at least this many bytes in total use a segment. Smaller
+#: ones go through the socket quickly enough.
 LEAST = 1 << 15
 
-#: From so many bytes on a message has a segment of its own.
+#: Messages of at least this many bytes have a segment of their own.
 LEAST_ALONE = 1 << 20
 
-#: Bytes of a segment that smaller ones share.
+#: Size in bytes of a segment that smaller messages share.
 SHARED_SIZE = 4 << 20
 
-#: Bytes of segments without a message that one sender keeps for the next.
+#: Bytes of unused segments that one sender keeps for its next messages.
 MOST_KEPT = 512 << 20
 
-#: How many segments one sender has at the most: each is a descriptor.
+#: Maximum number of segments of one sender: each takes a descriptor.
 MOST_SEGMENTS = 64
 
 _ALIGNMENT = 64
 
-# Maps the pages all at once and not one by one when they are first touched.
+# Maps all pages at once instead of one by one at the first access.
 _POPULATE = getattr(mmap, "MAP_POPULATE", 0)
 
 _NUMBER = struct.Struct("=Q")
 
 
 class Placed(bytes):
-    """Where the buffers of a message are, as it is written into the message.
+    """The location of a message's buffers, encoded as the last part of the message.
 
     Attributes:
-        segment: Where they are.
-        places: And where in it.
+        segment: The segment that holds them.
+        places: Their places in it.
     """
 
     segment: Segment
     places: Sequence[Place]
 
     def buffers(self) -> list[memoryview]:
-        """The buffers themselves, to be sent in another way."""
+        """Return the buffers themselves, to send them in another way."""
         return [self.segment.content(*place) for place in self.places]
 
 
 class Segment:
-    """A segment as its sender has it; its `Segments` guard it.
+    """A segment on its sender's side; guarded by the lock of its `Segments`.
 
     Attributes:
-        holders: How many need what is in it: the tasks that are to be sent, who
-            has views of it, and for as long as it takes more messages one more.
-        filled: Up to where smaller messages stand in it.
-        reusable: False once the receiver has been forked: its copy has the views, too.
+        holders: Number of users of its content: the tasks that are still to be sent,
+            the receivers that have views of it, and one more while it is open for
+            further messages.
+        filled: Where the smaller messages in it end.
+        reusable: False once a receiver has forked: the child has the views, too.
     """
 
     def __init__(self, id: int, size: int) -> None:
@@ -106,7 +106,7 @@ class Segment:
         self._view = memoryview(self._map)
 
     def fill(self, start: int, buffers: Sequence[memoryview]) -> list[Place]:
-        """Copy buffers into it, from ``start`` on; return where they are."""
+        """Copy buffers into the segment, from ``start`` on; return their places."""
         places: list[Place] = []
         for buffer in buffers:
             end = start + buffer.nbytes
@@ -116,56 +116,56 @@ class Segment:
         return places
 
     def content(self, start: int, length: int) -> memoryview:
-        """A buffer in it."""
+        """Return a buffer in the segment."""
         return self._view[start : start + length]
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Release the memory."""
         os.close(self.fd)
-        del self._view, self._map  # it is unmapped when nobody reads it any more
+        del self._view, self._map  # unmapped once nothing refers to it any more
 
 
 class Segments:
-    """The segments of one sender: made when needed, used again and again.
+    """The segments of one sender: made on demand and reused.
 
     Attributes:
-        most: How many there may be.
-        most_kept: Bytes of them that are kept without a message.
+        most: Maximum number of segments.
+        most_kept: Maximum number of bytes in unused segments.
     """
 
     def __init__(
         self, closed: Callable[[int], object], most: int = MOST_SEGMENTS
     ) -> None:
-        """Begin with none.
+        """Start without any segments.
 
         Args:
             closed: Called with the id of each segment that is given up, so that
-                its receivers can be told.
-            most: How many there may be.
+                its receivers can be notified.
+            most: Maximum number of segments.
         """
         self._closed = closed
         self.most: int = most
         self.most_kept: int = MOST_KEPT
         self._ids = count(1)
         # Guards the segments and their holders; nothing is locked under it.
-        # Reentrant because a garbage collection may call in at any place.
+        # Reentrant because finalizers may call in during a garbage collection.
         self._lock = _new_lock()
         self._all: dict[int, Segment] = {}
-        self._free: list[Segment] = []  # the one used last stands last
+        self._free: list[Segment] = []  # most recently used last
         self._open: Segment | None = None  # takes smaller messages
 
     def place(
         self, buffers: Sequence[memoryview], *, copied: bool = False
     ) -> Placed | None:
-        """Copy buffers into a segment, which has one holder more then.
+        """Copy buffers into a segment, whose number of holders is incremented.
 
         Args:
             buffers: Contiguous, of single bytes.
-            copied: Whether the receiver is to copy them once more, so that what is
-                in the segment can be sent again.
+            copied: Whether the receiver has to copy them, so that the content of the
+                segment can be sent again.
 
         Returns:
-            None if they are too small for that, or no memory is to be had.
+            None if they are too small for a segment, or no memory is available.
         """
         total = sum(each.nbytes + _ALIGNMENT for each in buffers)
         if total < LEAST or sys.platform == "win32":  # cannot pass descriptors
@@ -194,7 +194,8 @@ class Segments:
             if segment is None:
                 return None
         start = segment.filled
-        # A page that the receiver has written to may become its own by a fork.
+        # Pages are not shared by messages: a page that the receiver has written to may
+        # become private to it by a fork.
         segment.filled = -(-(start + size) // mmap.PAGESIZE) * mmap.PAGESIZE
         segment.holders += 1
         return segment, start
@@ -229,16 +230,16 @@ class Segments:
         return segment
 
     def hold(self, segment: Segment) -> None:
-        """Note that there is one holder more."""
+        """Increment the number of holders."""
         with self._lock:
             segment.holders += 1
 
     def let_go(self, segment: Segment, *, reusable: bool = True) -> None:
-        """Note that there is one holder less; after the last it is free.
+        """Decrement the number of holders; without any, the segment is free.
 
         Args:
-            segment: One of these.
-            reusable: Whether nobody at all has views of what is in it.
+            segment: One of these segments.
+            reusable: False if a forked child may still have views of its content.
         """
         with self._lock:
             segment.holders -= 1
@@ -255,14 +256,14 @@ class Segments:
                 self._give_up(self._free.pop(0))
 
     def _begin_anew(self, segment: Segment) -> None:
-        """No message is left in the open segment: fill it from the start."""
+        """Fill the open segment, which holds no message, from its start again."""
         segment.filled = 0
         if not segment.reusable:
             self._open = None
             segment.holders = 0
 
     def trim(self) -> None:
-        """Give up what carries nothing just now."""
+        """Give up the segments that carry no message."""
         with self._lock:
             if self._open is not None and self._open.holders == 1:
                 self._close_open()
@@ -270,7 +271,7 @@ class Segments:
                 self._give_up(self._free.pop())
 
     def find(self, id: int) -> Segment | None:
-        """The segment of this id, if it carries a message."""
+        """Return the segment with this id; None if it carries no message."""
         segment = self._all.get(id)
         return segment if segment is not None and segment.holders else None
 
@@ -288,31 +289,31 @@ class Segments:
             segment.close()
 
     def forget(self) -> None:
-        """In a forked child: the same, whoever held the lock."""
+        """In a forked child: give up all segments, even if the lock was held."""
         self._lock = _new_lock()
         self.close()
 
 
 def mapping(fd: int, size: int) -> mmap.mmap:
-    """Map the memory, for whoever sends or receives."""
+    """Map the memory of a segment, on either side."""
     if size > SHARED_SIZE or not _POPULATE:
         return mmap.mmap(fd, size)
     return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | _POPULATE)
 
 
 def _rounded(size: int) -> int:
-    """A little more than asked for, so that what is nearly as large fits, too."""
+    """Round a size up, so that later messages of nearly the same size fit, too."""
     if size == SHARED_SIZE:
         return size
     step = max(1 << (size.bit_length() - 4), mmap.PAGESIZE)
     return -(-size // step) * step
 
 
-# -- How places are written ----------------------------------------------------------
+# -- How places are encoded ----------------------------------------------------------
 
 
 def encode_places(id: int, places: Sequence[Place], *, copied: bool) -> bytes:
-    """Say where buffers are: the segment, whether to copy, then place by place."""
+    """Encode the segment's id, whether to copy, and each buffer's place."""
     numbers = [id, int(copied), *(number for place in places for number in place)]
     return struct.pack(f"={len(numbers)}Q", *numbers)
 
@@ -320,7 +321,7 @@ def encode_places(id: int, places: Sequence[Place], *, copied: bool) -> bytes:
 def decode_places(
     encoded: bytes | bytearray | memoryview,
 ) -> tuple[int, list[Place], bool]:
-    """Return what `encode_places` was told; raise ProtocolError for nonsense."""
+    """Decode what `encode_places` made; raise ProtocolError if it is malformed."""
     number, rest = divmod(len(encoded), _NUMBER.size)
     if rest or number % 2 or not number:
         msg = f"the places of buffers take {len(encoded)} bytes"

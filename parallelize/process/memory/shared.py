@@ -1,15 +1,15 @@
-"""Put once, read by every worker: what is large and stays as it is.
+"""Objects that are put into shared memory once and read by every worker.
 
 ```
- share(array) ──▶ memory without a name ◀══ mapped, read-only ══ worker 1, 2, …
+ share(array) ──▶ anonymous memory ◀══ mapped, read-only ═══════ worker 1, 2, …
       │                                             ▲
       ▼                                             │
    Shared ── as an argument: its number ──▶ Shared ─┘ get()
 ```
 
-The buffers of the object (numpy arrays, above all) are in the system's memory
-once, however many processes read them. A handle travels as a number; the memory's
-descriptor goes to each worker ahead of the first call that has the handle.
+The buffers of the object (above all numpy arrays) are in the system's memory once,
+however many processes read them. A handle is sent as a number; the descriptor of the
+memory is sent to each worker ahead of the first call that has the handle.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Any, Generic, Self, TypeVar
 
     T = TypeVar("T")
-else:  # typing takes about as long to load as all else that a worker needs
+else:  # importing typing takes about as long as all other imports of a worker
     Generic, T = {None: object}, None
 
 _ALIGNMENT = 64
@@ -43,33 +43,32 @@ _NUMBER = 8  # bytes of each number at the head of the memory
 class Shared(Generic[T]):
     """A handle on an object that was put into shared memory by `share`.
 
-    It is given to calls as an argument, and is worth `get()` there: in a process
-    the object is made, once in each worker, on top of the shared memory, so that
-    its arrays are views of it. In a thread it is the object itself.
+    Pass it to calls as an argument and call `get()` there. Each process, including the
+    one that called `share`, builds the object once, on top of the shared memory, so
+    that its arrays are views of that memory. Calls in threads share the object of
+    their process. The object that was passed to `share` is not kept.
 
-    The memory is given back when the handle and everything that was got from it
-    are gone. In the program `get()` gives the shared object, too; what was given to
-    `share` is not kept.
+    The memory is freed when the handle and everything obtained from it are gone.
     """
 
     if not TYPE_CHECKING:
         __class_getitem__ = classmethod(GenericAlias)
 
     def __init__(self, id: int, memory: _Memory) -> None:
-        """Made by `share`."""
+        """Called by `share`."""
         self.id: int = id
         self._memory: _Memory | None = memory
         self._value: Any = _NOT_MADE  # of type T, once it is made
         self._at_end: list[Callable[[int], object]] = []
 
     def get(self) -> T:
-        """Return the object. Its arrays are read-only, and say so on writing.
+        """Return the object. Its arrays are read-only; writing to them raises.
 
-        Other calls in the same process get the same object: leave it as it is.
+        Other calls in the same process get the same object, so do not modify it.
 
         Raises:
-            OSError: The memory did not arrive in this worker, which has no descriptor
-                left for it, or cannot be mapped.
+            OSError: The memory did not arrive because this worker has no descriptor
+                left for it, or it cannot be mapped.
         """
         if self._value is _NOT_MADE:
             self._value = self._made()
@@ -87,18 +86,18 @@ class Shared(Generic[T]):
 
     @property
     def nbytes(self) -> int:
-        """How many bytes the shared memory takes."""
+        """Size of the shared memory in bytes."""
         return 0 if self._memory is None else self._memory.size
 
     def descriptor(self) -> int:
-        """By which other processes reach the memory."""
+        """Return the descriptor by which other processes map the memory."""
         if self._memory is None:
             msg = "the shared memory has not arrived yet"
             raise RuntimeError(msg)
         return self._memory.fd
 
     def when_gone(self, tell: Callable[[int], object]) -> None:
-        """Call ``tell(id)`` when the handle is collected: at any moment."""
+        """Call ``tell(id)`` when the handle is collected, in whatever thread."""
         self._at_end.append(tell)
 
     def __reduce__(self) -> tuple[Callable[..., Shared[Any]], tuple[Any, ...]]:
@@ -138,21 +137,21 @@ _NOT_MADE = object()
 def share(obj: T) -> Shared[T]:
     """Put an object into shared memory, once, for all workers to read.
 
-    For a large array (or a frame, a model, a dict of arrays) that many calls need:
-    as an ordinary argument each call would copy it.
+    Use it for a large array (or a data frame, a model, a dict of arrays) that many
+    calls need: as an ordinary argument it would be copied for each call.
 
     Args:
-        obj: Anything that can be pickled. What pickle protocol 5 hands out as
-            buffers, as numpy, pandas and pyarrow do, is shared; the small rest is
-            unpickled once in each process.
+        obj: Any object that can be pickled. The buffers that it passes out of band
+            (pickle protocol 5), as numpy, pandas and pyarrow do, are shared; the small
+            rest is unpickled once in each process.
 
     Returns:
-        A handle, to be given to calls as an argument; they call its ``get()``.
+        A handle to pass to calls as an argument; they call its ``get()``.
 
     Raises:
         SerializationError: The object cannot be pickled.
-        MemoryError: There is not so much memory.
-        OSError: There is no descriptor left: each handle takes one.
+        MemoryError: There is not enough memory.
+        OSError: No descriptor is left: each handle takes one.
 
     Example:
         >>> from parallelize import processed, share
@@ -182,9 +181,9 @@ def _pickled(obj: object) -> Sequence[Any]:
 
 
 class _Memory:
-    """Memory with the parts of a pickle, headed by where each begins and its length.
+    """Memory with the parts of a pickle, after a table of their starts and lengths.
 
-    It takes one descriptor, and is mapped when its parts are asked for.
+    It takes one descriptor, and is mapped when its parts are requested.
     """
 
     def __init__(self, fd: int) -> None:
@@ -193,7 +192,7 @@ class _Memory:
 
     @classmethod
     def holding(cls, parts: Sequence[Any]) -> _Memory:
-        """New memory with these parts."""
+        """Allocate memory and copy these parts into it."""
         places = _places([memoryview(part).nbytes for part in parts])
         try:
             memory = cls(nameless_memory(max(sum(places[-1]), 1)))
@@ -212,7 +211,7 @@ class _Memory:
         return memory
 
     def parts(self) -> list[memoryview]:
-        """The parts, read-only, where they are."""
+        """Return read-only views of the parts."""
         view = _mapped(self.fd, self.size)
         (count,) = struct.unpack_from("=Q", view)
         numbers = struct.unpack_from(f"={2 * count}Q", view, _NUMBER)
@@ -220,7 +219,7 @@ class _Memory:
         return [view[start : start + length] for start, length in places]
 
     def made(self) -> Any:
-        """Make the object upon the parts."""
+        """Build the object on top of the parts."""
         return pickling.loads(self.parts())
 
     _close = staticmethod(os.close)  # `os` may be gone at exit
@@ -230,8 +229,8 @@ class _Memory:
 
 
 def _mapped(fd: int, size: int) -> memoryview:
-    """Map memory for reading, without a further descriptor."""
-    if sys.version_info >= (3, 13):  # before, a mapping has one of its own
+    """Map memory for reading, without another descriptor."""
+    if sys.version_info >= (3, 13):  # older mappings have a descriptor of their own
         pages = mmap.mmap(fd, size, access=mmap.ACCESS_READ, trackfd=False)
         return memoryview(pages)
     import ctypes
@@ -249,7 +248,7 @@ def _mapped(fd: int, size: int) -> memoryview:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     array = (ctypes.c_ubyte * size).from_address(address)
-    # Not at exit: there may be views.
+    # Not at exit: there may still be views.
     weakref.finalize(array, libc.munmap, address, size).atexit = False
     return memoryview(array).cast("B").toreadonly()
 
@@ -267,7 +266,7 @@ def _no_descriptor() -> str:
 
 
 class _Elsewhere(_Memory):
-    """Nothing here: another engine has brought the object."""
+    """No memory of this module: another engine provides the object."""
 
     def __init__(self, make: Callable[[], Any], size: int) -> None:
         self.made = make  # type: ignore[method-assign]
@@ -279,7 +278,7 @@ class _Elsewhere(_Memory):
 
 
 class _Copies(_Memory):
-    """The parts themselves, where no descriptor can be passed on."""
+    """The parts themselves, on systems where descriptors cannot be passed."""
 
     def __init__(self, parts: Sequence[Any]) -> None:
         self._parts: list[memoryview] = [memoryview(bytes(part)) for part in parts]
@@ -287,7 +286,7 @@ class _Copies(_Memory):
         self.size: int = sum(part.nbytes for part in self._parts)
 
     def content(self) -> list[bytes]:
-        """The parts, to be pickled."""
+        """Return copies of the parts, for pickling."""
         return [bytes(part) for part in self._parts]
 
     def parts(self) -> list[memoryview]:
@@ -298,7 +297,7 @@ class _Copies(_Memory):
 
 
 def _places(lengths: list[int]) -> list[tuple[int, int]]:
-    """Where parts of these lengths go, behind the head."""
+    """Return the places of parts of these lengths, after the table at the start."""
     places: list[tuple[int, int]] = []
     end = _NUMBER * (1 + 2 * len(lengths))
     for length in lengths:
@@ -308,30 +307,30 @@ def _places(lengths: list[int]) -> list[tuple[int, int]]:
     return places
 
 
-# -- On their way --------------------------------------------------------------------
+# -- Handles being sent --------------------------------------------------------------
 
 
 class _Notes(threading.local):
-    shared: list[Shared[Any]] | None = None  # those met while pickling
+    shared: list[Shared[Any]] | None = None  # the handles found while pickling
 
 
 _notes = _Notes()
 
-#: Handles by their numbers: of this process, and what it was sent as a worker.
+#: Handles by their numbers: those made in this process, and those sent to this worker.
 _known: weakref.WeakValueDictionary[int, Shared[Any]] = weakref.WeakValueDictionary()
 _received: dict[int, Shared[Any]] = {}
 _failed: dict[int, Exception] = {}
 _expecting = False  # whether this is a worker
 _inherited: frozenset[int] = (
     frozenset()
-)  # what it has from the program, as a fork of it
+)  # those that a forked worker inherited from its parent
 
 # Its lock guards `_received` in a worker; nothing is locked under it.
 _arrived = native.Condition(locks.reentrant("shares", native.RLock)())
 
 
 class noting_shared:  # noqa: N801 - reads as a function in a with statement
-    """Within the block handles may be pickled, and are noted."""
+    """Within the block, handles can be pickled and are recorded in a list."""
 
     __slots__ = ("_outer",)
 
@@ -346,13 +345,13 @@ class noting_shared:  # noqa: N801 - reads as a function in a with statement
 
 
 def _note(handles: Sequence[Shared[Any]]) -> None:
-    """Note handles in what is pickled now, which were pickled before."""
+    """Record handles that the current pickle holds in parts pickled earlier."""
     if _notes.shared is not None:
         _notes.shared += handles
 
 
 def _join_picture() -> None:
-    """Let the script have handles among its globals."""
+    """Support handles among the globals of the script."""
     from parallelize.serialize.main.picture import world
 
     world.noting_handles = noting_shared
@@ -360,7 +359,7 @@ def _join_picture() -> None:
 
 
 def _handle_of(id: int) -> Shared[Any]:
-    """Find a handle, or begin one whose memory is still on the way."""
+    """Find a handle, or create one whose memory has not arrived yet."""
     known = _known.get(id)
     if known is not None:
         return known
@@ -388,15 +387,15 @@ def _awaited(id: int) -> Shared[Any]:
 
 
 def stand_in(id: int, make: Callable[[], T], nbytes: int) -> Shared[T]:
-    """Where the object comes by another way: a handle that makes it when asked.
+    """Return a handle on an object that is provided in another way.
 
-    It is found by its number as long as it lives. In the program, which has the
-    object already, this is the handle of the program.
+    It is found by its number as long as it lives. In the process that called `share`,
+    this is the original handle.
 
     Args:
-        id: The number by which the handle travels.
+        id: The number by which the handle is sent.
         make: Makes the object.
-        nbytes: How large it is.
+        nbytes: The size of the object.
     """
     known = _known.get(id)
     if known is not None:
@@ -407,7 +406,7 @@ def stand_in(id: int, make: Callable[[], T], nbytes: int) -> Shared[T]:
 
 
 def expect() -> None:
-    """In a worker: handles come whose memory is still on the way."""
+    """In a worker: allow handles whose memory has not arrived yet."""
     global _expecting, _inherited
     _expecting, _inherited = True, frozenset(_known)
 
@@ -420,10 +419,10 @@ def adopt_none(id: int, why: Exception) -> None:
 
 
 def adopt(id: int, fd: int) -> None:
-    """In a worker: take the memory of a handle.
+    """In a worker: take ownership of the memory of a handle.
 
     Raises:
-        OSError: It cannot be mapped.
+        OSError: Its size cannot be read.
     """
     memory = _Memory(fd)
     with _arrived:
@@ -432,7 +431,7 @@ def adopt(id: int, fd: int) -> None:
 
 
 def forget(id: int) -> None:
-    """In a worker: the program has no such handle any more."""
+    """In a worker: drop a handle that the parent process no longer has."""
     with _arrived:
         _received.pop(id, None)
         _failed.pop(id, None)

@@ -1,12 +1,12 @@
-"""The receiver's end of `segments`: views of the buffers of messages.
+"""The receiver's side of `segments`: views of the buffers of messages.
 
-Messages to several workers may stand in one segment. A worker therefore maps it in
-such a way that what it writes is its own, and drops what it has written there before
-it looks at a message: a task that writes past the end of an array harms nobody else's.
+A segment may hold messages to several workers. A worker therefore maps it
+copy-on-write, and drops what it has written to the place of a message before it reads
+the message: a task that writes past the end of an array cannot damage other messages.
 
-A process that forks would share its views with the child, both ways. So before a
-fork they are made its own: the same pages at the same addresses, of which the first
-to write to one gets a copy. Such a segment is not used again.
+After a fork, parent and child would see each other's writes to the views. So before a
+fork the views are made private: the same pages at the same addresses, but
+copy-on-write. Such a segment is not reused.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Release:
     """The views of one message are gone.
 
     Attributes:
-        id: The segment in which it was.
-        reusable: False if a forked child may have the views still.
-        large: Whether much memory waits for this to be told.
+        id: The id of the segment in which the message was.
+        reusable: False if a forked child may still have the views.
+        large: Whether much memory cannot be reused until the sender is notified.
     """
 
     __slots__ = ("id", "large", "reusable")
@@ -51,45 +51,45 @@ class Release:
         self.large: bool = large
 
 
-#: So many small releases are told at once; the sender has other pages meanwhile.
+#: This many small releases are sent together; the sender has other pages meanwhile.
 RELEASES_AT_ONCE = 16
 
 
 class Releases:
-    """What has to be told to a sender; told by whoever has the time."""
+    """Releases that have not been sent to the sender of the segments yet."""
 
     def __init__(self) -> None:
         self._waiting: deque[Release] = deque()
         self._large = False
 
     def add(self, release: Release) -> None:
-        """Note one, at any moment, in any thread."""
+        """Add a release. Thread-safe and lock-free; callable from finalizers."""
         self._waiting.append(release)
         if release.large:
             self._large = True
 
     @property
     def are_urgent(self) -> bool:
-        """Whether the sender should get to know now."""
+        """Whether the sender should be notified now."""
         return self._large or len(self._waiting) >= RELEASES_AT_ONCE
 
     def take(self) -> list[Release]:
-        """Those that were noted, once."""
+        """Remove and return the releases that were added."""
         self._large = False
         taken: list[Release] = []
-        with contextlib.suppress(IndexError):  # also when another thread takes some
+        with contextlib.suppress(IndexError):  # another thread may take some, too
             while True:
                 taken.append(self._waiting.popleft())
         return taken
 
 
 class Received:
-    """The segments of one sender, at the receiver's end.
+    """The segments of one sender, on the receiver's side.
 
     Args:
         released: Called with a `Release` when the last view of a message is
-            collected: at any moment, in any thread.
-        with_others: Whether there are others who read the same segments.
+            collected: at any time, in any thread.
+        with_others: Whether other processes read the same segments.
     """
 
     def __init__(
@@ -106,15 +106,15 @@ class Received:
         return len(self._mapped)
 
     def add(self, id: int, fd: int) -> None:
-        """Map a segment; the descriptor is ours from now on.
+        """Map a segment and take ownership of its descriptor.
 
         Raises:
-            MemoryError: The system lets no more be mapped.
+            MemoryError: The system does not allow more mappings.
         """
         self._mapped[id] = _Mapped(fd, with_others=self._with_others)
 
     def drop(self, id: int) -> None:
-        """The sender has given the segment up; views stay as they are."""
+        """Drop a segment that the sender has given up; its views stay valid."""
         self._mapped.pop(id, None)
 
     def views(
@@ -125,7 +125,7 @@ class Received:
         Args:
             id: The segment.
             places: Where the buffers are in it.
-            copied: Whether they are to be copied, so that the segment keeps them.
+            copied: Whether to copy them, so that the segment's content is kept.
 
         Raises:
             ProtocolError: There is no such segment, or a place is not within it.
@@ -143,7 +143,7 @@ class Received:
         return [*map(bytearray, views)] if copied else [*views]
 
     def close(self) -> None:
-        """Drop all of them."""
+        """Drop all segments."""
         self._mapped.clear()
 
 
@@ -152,9 +152,9 @@ class _Mapped:
 
     def __init__(self, fd: int, *, with_others: bool) -> None:
         self.fd = fd
-        self.forked = False  # what is sent later does not show any more
+        self.forked = False  # if True, messages sent later are not visible here
         size = os.fstat(fd).st_size
-        # Elsewhere what was written could not be dropped.
+        # Other systems cannot drop what was written (see `refresh`).
         self.private: bool = (
             with_others and size == SHARED_SIZE and sys.platform == "linux"
         )
@@ -168,11 +168,11 @@ class _Mapped:
             raise MemoryError(msg) from error
 
     def anew(self) -> _Mapped:
-        """The same segment, mapped once more."""
+        """Map the same segment again."""
         return _Mapped(os.dup(self.fd), with_others=self.private)
 
     def refresh(self, start: int, end: int) -> None:
-        """Forget what was written here to the place of a message, so that it shows."""
+        """Drop local writes to the place of a message, so that it becomes visible."""
         if self.private:
             self.pages.madvise(mmap.MADV_DONTNEED, start, end - start)
 
@@ -183,7 +183,7 @@ class _Mapped:
 
 
 class _Lease:
-    """The views of one message; each of them keeps this object."""
+    """The views of one message; each of them keeps this object alive."""
 
     def __init__(
         self,
@@ -195,19 +195,19 @@ class _Lease:
         self._mapped = mapped
         self._released = released
         self._reusable = True
-        with _forking:  # a fork waits, and sees it
+        with _forking:  # a fork in another thread waits, and then finds it
             _live_leases().add(self)
 
     def view(self, start: int, length: int) -> memoryview:
         import ctypes
 
-        # Whatever is made of the view holds this array, and so the lease.
+        # Everything derived from the view refers to this array, and so to the lease.
         array = (ctypes.c_ubyte * length).from_buffer(self._mapped.pages, start)
         array.lease = self  # type: ignore[attr-defined]
         return memoryview(array).cast("B")
 
     def keep_from_child(self) -> None:
-        """Map the same pages at the same place once more, for this process alone."""
+        """Map the same pages again at the same address, private to this process."""
         import ctypes
 
         self._reusable = False
@@ -232,8 +232,8 @@ class _Lease:
 
 _live: weakref.WeakSet[_Lease] | None = None
 
-# Held while a lease is noted, and by who forks, until the fork is done. The hooks
-# and finalisers run under it; nothing else is locked then.
+# Held while a lease is registered, and by a thread that forks until the fork is done.
+# Fork hooks and finalizers run under it; nothing else is locked meanwhile.
 _forking = _new_lock()
 
 
@@ -252,7 +252,7 @@ def _live_leases() -> weakref.WeakSet[_Lease]:
 def _before_fork() -> None:
     _forking.acquire()
     for lease in list(_live or ()):
-        with contextlib.suppress(Exception):  # the fork takes place all the same
+        with contextlib.suppress(Exception):  # the fork takes place anyway
             lease.keep_from_child()
 
 
