@@ -1,1 +1,1 @@
-"""The program's side: the pool, its dispatcher, its hold on workers."""
+"""The parent process's side: the pool, its dispatcher and its worker handles."""

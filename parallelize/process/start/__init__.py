@@ -1,1 +1,1 @@
-"""How workers start: the launcher, the server it asks."""
+"""How workers start: the launcher, and the server that forks them."""

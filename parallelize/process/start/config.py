@@ -1,4 +1,4 @@
-"""How a pool of processes is to be, in one value that is known before the pool is."""
+"""The settings of a process pool, in one value that exists before the pool."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Settings(NamedTuple):
-    """How a pool is to be; checked by whoever makes it."""
+    """The settings of a pool; its creator has checked them."""
 
     max_workers: int
     method: str

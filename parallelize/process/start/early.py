@@ -1,11 +1,11 @@
-"""A server that boots while the program still loads the rest of the engine.
+"""A server that boots while the parent process still imports the rest of the engine.
 
-The first call of a pool needs an interpreter to fork workers from and the pool's
-modules. Each takes some ten milliseconds, and neither needs the other:
+The first call of a pool needs an interpreter to fork workers from, and the pool's
+modules. Each takes about ten milliseconds, and neither depends on the other:
 
 ```
- program  first call ── spawn ──▶ load executor and pool ── START ──▶ encode the call
- server                   └─────▶ boot, load the worker ─────▶ fork
+ parent   first call ── spawn ──▶ import executor, pool ── START ──▶ encode the call
+ server                   └─────▶ boot, import the worker ───▶ fork
  worker                                                          └──▶ begin to serve
 ```
 """
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from parallelize.process.start.config import Settings
 
 
-#: What a pool needs of them to have one worker, and a little more.
+#: File descriptors that a pool needs for one worker, with a few to spare.
 DESCRIPTORS = 16
 
 
 class Prestart:
-    """Owns a server until a pool adopts it; one that none adopts is closed.
+    """Owns a server until a pool adopts it; closes it if no pool does.
 
     Args:
-        method: How workers are started; None starts no server.
+        method: The start method of the workers; None starts no server.
 
     Attributes:
-        launcher: The hold on it; None if there is none, or it was adopted.
+        launcher: The handle on the server; None if there is none or it was adopted.
 
     Raises:
         RuntimeError: The interpreter is ending; nothing new may start.
@@ -48,7 +48,7 @@ class Prestart:
         self.launcher: launcher.Launcher | None = None
         lifecycle.register(self)
         if method is not None:
-            # The pool tries again, and what fails there is an error of the call.
+            # The pool tries again; if that fails, too, the call reports the error.
             with contextlib.suppress(Exception):
                 _look_for_room()
                 self.launcher = launcher.launcher(method)
@@ -60,7 +60,7 @@ class Prestart:
         self.finish()
 
     def finish(self) -> None:
-        """Let the server go."""
+        """Release the server."""
         if self.launcher is not None:
             self.launcher.close()
 
@@ -74,10 +74,10 @@ class Prestart:
 
 
 def prestart(settings: Settings) -> Prestart:
-    """Start the server of a pool.
+    """Start the server of a pool with these settings.
 
-    There is none where workers are copies of the program, nor before it is known
-    that the initializer can be pickled.
+    None is started if workers are forks of this process, or if there is an
+    initializer: it may turn out that it cannot be pickled.
     """
     is_possible = settings.method != "fork" and settings.initializer is None
     return Prestart(settings.method if is_possible else None)
@@ -86,7 +86,7 @@ def prestart(settings: Settings) -> Prestart:
 def prestart_default() -> Prestart:
     """Start the server of a pool that is made without arguments.
 
-    There is none if the program may have asked multiprocessing for another method.
+    None is started if another start method may have been set in multiprocessing.
     """
     method = launcher.possible(launcher.METHODS[0])
     is_settled = "multiprocessing" not in sys.modules
@@ -96,7 +96,8 @@ def prestart_default() -> Prestart:
 def _look_for_room() -> None:
     """Raise OSError if there are too few descriptors for a pool.
 
-    An interpreter that starts under the same limit would fail, and print why.
+    Otherwise the server's interpreter, which has the same limit, would fail to start
+    and print an error.
     """
     spare = [os.open(os.devnull, os.O_RDONLY)]
     try:

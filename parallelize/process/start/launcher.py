@@ -1,4 +1,4 @@
-"""The pool's hold on the server that starts its workers: see `server`."""
+"""The pool's handle on the server that starts its workers: see `server`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     Inherited = tuple[Callable[..., object], tuple[object, ...]]
 
-#: The start methods; the first is taken unless one is asked for.
+#: The start methods; the first is the default.
 METHODS = ("spawn",) if sys.platform == "win32" else ("forkserver", "spawn", "fork")
 
-# Signals by what they are for; Windows has neither of the two names.
+# Signals named by their purpose; Windows has neither SIGKILL nor SIGCONT.
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 RESUME = getattr(signal, "SIGCONT", 0)
 
-#: Seconds that the server has to leave when it is let go, before it is killed.
+#: Seconds that the server has to exit when it is released, before it is killed.
 _GRACE = 2.0
 
 _SERVER_FD = 3
@@ -48,17 +48,17 @@ class Event(NamedTuple):
 
 
 def possible(method: str) -> str:
-    """The method itself, or "fork" where a program is frozen and can be forked."""
+    """Return the method, or "fork" if this program is frozen and must be forked."""
     if sys.platform == "win32" or not command.is_frozen():
         return method
     return method if command.executable() is not None else "fork"
 
 
 def launcher(method: str, inherited: Inherited | None = None) -> Launcher:
-    """Return what starts workers by this method on this system.
+    """Return a launcher that starts workers by this method on this system.
 
     Raises:
-        SystemExit: This process was to be a worker itself, see `command`.
+        SystemExit: This process was started to be a worker itself, see `command`.
         OSError: The server cannot be started.
     """
     command.refuse_second_run()
@@ -70,12 +70,12 @@ def launcher(method: str, inherited: Inherited | None = None) -> Launcher:
 
 
 class Launcher:
-    """Starts a server, and through it workers.
+    """Starts a server, and workers through it.
 
     Args:
         method: One of `METHODS`.
-        inherited: The initializer and its arguments, for workers that are copies
-            of this process; they need not be pickled then.
+        inherited: The initializer and its arguments, for workers that are forks of
+            this process; they need not be pickled then.
 
     Raises:
         OSError: The server cannot be started.
@@ -97,7 +97,7 @@ class Launcher:
         self._rest = b""
 
     def fileno(self) -> int:
-        """The descriptor to wait on for events."""
+        """Return the descriptor to wait on for events."""
         return self._sock.fileno()
 
     def start(
@@ -117,14 +117,14 @@ class Launcher:
         self._sock.send(MESSAGE.pack(SIGNAL, id, number))
 
     def halt(self, id: int) -> None:
-        """Stop a worker where it is; an event HALTED follows."""
+        """Suspend a worker; the event HALTED follows."""
         self._sock.send(MESSAGE.pack(HALT, id, 0))
 
     def events(self) -> list[Event] | None:
-        """What has happened since; None if the server is gone.
+        """Return the events since the last call; None if the server is gone.
 
         Raises:
-            BlockingIOError: Nothing has.
+            BlockingIOError: There are none.
         """
         data = self._sock.recv(MESSAGE.size * 256)
         if not data:
@@ -137,13 +137,13 @@ class Launcher:
         ]
 
     def close(self) -> None:
-        """Let the server go; returns when it has ended."""
-        if self._sock.fileno() < 0:  # that was done before
+        """Release the server; return when it has ended."""
+        if self._sock.fileno() < 0:  # closed before
             return
         if not self._left_within(_GRACE):
             os.kill(self._pid, KILL)
         self._sock.close()
-        with contextlib.suppress(ChildProcessError):  # others wait for all children
+        with contextlib.suppress(ChildProcessError):  # other code has reaped it
             os.waitpid(self._pid, 0)
 
     def _left_within(self, seconds: float) -> bool:
@@ -151,20 +151,20 @@ class Launcher:
             self._sock.shutdown(socket.SHUT_WR)
             self._sock.settimeout(seconds)
             while self._sock.recv(MESSAGE.size * 256):
-                pass  # what it still tells of workers is of no interest now
+                pass  # its remaining reports on workers do not matter any more
         except TimeoutError:
             return False
-        except OSError:  # it has gone already
+        except OSError:  # the server is already gone
             return True
         return True
 
     def forget(self) -> None:
-        """In a forked child: close our copy; server and workers are the parent's."""
+        """In a forked child: close its socket; server and workers are the parent's."""
         self._sock.close()
 
 
 def _above_streams(sock: socket.socket) -> socket.socket:
-    """Move a socket off the numbers of standard streams, which a program may close."""
+    """Move a socket off the standard streams' numbers, which a script may close."""
     if sock.fileno() > 2 or sys.platform == "win32":
         return sock
     with sock:
@@ -178,12 +178,12 @@ def _dup_above_streams(fd: int) -> int:
 
 
 def _preloaded(method: str) -> tuple[str, ...]:
-    """The modules that the program has told multiprocessing to preload."""
+    """Return the modules set by `multiprocessing.set_forkserver_preload`."""
     forkserver = sys.modules.get("multiprocessing.forkserver")
     if method != "forkserver" or forkserver is None:
         return ()
     told = getattr(getattr(forkserver, "_forkserver", None), "_preload_modules", None)
-    # `__main__` is what it has without being told; a worker never runs the script.
+    # `__main__` is its default; a worker never runs the script.
     return tuple(name for name in told or () if name != "__main__")
 
 
@@ -217,11 +217,11 @@ def _spawn(theirs: socket.socket, method: str) -> int:
 def _fork(
     ours: socket.socket, theirs: socket.socket, inherited: Inherited | None
 ) -> int:
-    """Fork the program; the child is the server, its pid is returned.
+    """Fork this process; the child becomes the server, and its pid is returned.
 
-    What is raised here leaves no child behind. From Python 3.15 on `os.fork` itself
-    may raise when the child is there already: its warning of threads, where warnings
-    are errors. Who the child is, nobody but the child can tell then.
+    If this raises, no child is left behind. From Python 3.15 on `os.fork` itself may
+    raise after the child has been created: where warnings are errors, its warning about
+    threads. In that case the parent learns the pid only from the child.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # None, or closed
@@ -239,7 +239,7 @@ def _fork(
                         sock.close()
                     _serve(theirs, inherited)
         except BaseException:
-            if os.getpid() != program:  # the program's way out is not the child's
+            if os.getpid() != program:  # the child must not unwind the parent's stack
                 os._exit(1)
             _end_child(told)
             raise
@@ -255,8 +255,8 @@ def _serve(theirs: socket.socket, inherited: Inherited | None) -> NoReturn:
 
 
 def _end_child(told: socket.socket) -> None:
-    """End the child, if there is one: of that ``told`` tells, or ends."""
-    told.settimeout(_GRACE)  # what a fork has copied half-way may hold the child up
+    """Kill the child, if there is one: it sends its pid, otherwise the stream ends."""
+    told.settimeout(_GRACE)  # a lock that was held during the fork may block the child
     with contextlib.suppress(OSError):
         pid = int(told.recv(32) or 0)
         if pid:

@@ -1,4 +1,4 @@
-"""The small clean process that workers are forked from, and that watches over them.
+"""The small clean process that forks the workers and supervises them.
 
 ```
  pool ══ START id + descriptors ════▶ server ── fork ──▶ worker id
@@ -9,15 +9,15 @@
       ◀═ EXITED id, status ══════════   │
 ```
 
-It has one thread and nothing of the program in it, so that forking it is safe
-and quick. It is the parent of the workers: it alone knows whether a process id
-is still theirs, so it alone sends them signals. When the pool's end of its
-socket closes (the program has closed the pool, or is gone in whatever way),
-workers that do not leave by themselves are killed, and it ends.
+It has a single thread and none of the parent's modules, so that forking it is safe and
+fast. It is the parent of the workers: only it knows whether a process id still belongs
+to a worker, so only it sends them signals. When the pool's end of its socket closes
+(the pool was closed, or its process has ended in whatever way), it kills the workers
+that do not exit by themselves, and ends.
 
-With the start method "spawn" a worker is a fresh interpreter that the server
-starts; with "fork" the server is not a fresh interpreter but a fork of the
-program, made once.
+With the start method "spawn" a worker is a fresh interpreter that the server starts;
+with "fork" the server is not a fresh interpreter but a fork of the parent process, made
+once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
-#: op, worker's id, and a pid, signal or status.
+#: The operation, the worker's id, and a pid, signal, status or errno.
 MESSAGE = struct.Struct("<IiQ")
 START, SIGNAL, HALT, STARTED, HALTED, EXITED, REFUSED = range(1, 8)
 
@@ -45,12 +45,12 @@ START, SIGNAL, HALT, STARTED, HALTED, EXITED, REFUSED = range(1, 8)
 #: those of the initializer's arguments.
 DESCRIPTORS = 250
 
-#: Modules that the user's modules mostly import. No worker waits for them, but those
-#: that start later find them loaded: after so many milliseconds in which nothing came.
+#: Modules that most user modules import. The server imports them after it has been idle
+#: for `LEISURE` milliseconds: no worker waits for them, and later ones have them.
 COMMON = ("typing",)
 LEISURE = 50
 
-#: Seconds that workers have to leave when the pool is gone, before they are killed.
+#: Seconds that workers have to exit when the pool is gone, before they are killed.
 ORPHAN_GRACE = 0.8
 
 
@@ -60,48 +60,48 @@ def main(
     """Serve the pool at the other end of ``fd`` until it closes.
 
     Args:
-        fd: A socket.
-        method: How workers are started.
-        preload: Modules that workers are to have from the start.
-        path: Where these are found.
+        fd: The descriptor of a socket.
+        method: The start method of the workers.
+        preload: Modules to import before the first worker starts.
+        path: The `sys.path` for these imports.
     """
     try:
         signal.set_wakeup_fd(-1)
         for number in _handled_signals():
             native.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the program may block some
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the parent may block some
         os.set_inheritable(fd, False)
         if method == "fork":
             _read_nothing()
         else:
             _close_inherited()
         _open_streams()
-        # Ctrl-C reaches the whole process group, but is the program's affair. A
-        # handler that does nothing is not inherited by programs that tasks run.
+        # Ctrl-C reaches the whole process group, but the parent process handles it. An
+        # empty handler, unlike SIG_IGN, is not inherited by programs that tasks run.
         native.signal(signal.SIGINT, _ignore)
         _enable_faulthandler()
         if preload:
             _load(preload, path)
         launch = _exec_worker if method == "spawn" else _be_worker
-        if method == "forkserver":  # so that no worker has to, not even the first
+        if method == "forkserver":  # so that no worker has to import them
             _load(["parallelize.process.worker.main", "importlib.util"], sys.path)
-        # A copy of the program may start threads, too, when it collects garbage.
+        # A fork of the parent may start threads, too, in finalizers.
         may_have_threads = bool(preload) or method == "fork"
         fork = _fork_unwarned if may_have_threads else native.fork
         server = Server(native.socket_at(fd), launch, fork)
         server.run()
-    except BaseException:  # noqa: BLE001 - nobody else is there to say it
+    except BaseException:  # noqa: BLE001 - no other code would report it
         _end_by_error()
     os._exit(0)
 
 
 def _end_by_error() -> NoReturn:
-    """Say on standard error which error it is by which this process ends."""
+    """Write the current error to standard error and end this process."""
     try:
         from parallelize.process.worker import last_words
 
         last_words.end("the server of the workers of parallelize")
-    finally:  # it cannot even be loaded
+    finally:  # even the import may fail
         os._exit(1)
 
 
@@ -114,11 +114,11 @@ def _handled_signals() -> list[int]:
 
 
 def _close_inherited() -> None:
-    """Close what came through exec: a service's listening socket, for one.
+    """Close the descriptors inherited through exec, such as a listening socket.
 
-    What this interpreter has opened itself is not inheritable (PEP 446).
+    Those that this interpreter has opened itself are not inheritable (PEP 446).
     """
-    with contextlib.suppress(OSError):  # no such folder
+    with contextlib.suppress(OSError):  # no such directory
         for name in os.listdir("/dev/fd"):
             with contextlib.suppress(OSError):  # the descriptor of listdir itself
                 if int(name) > 2 and os.get_inheritable(int(name)):
@@ -126,17 +126,17 @@ def _close_inherited() -> None:
 
 
 def _read_nothing() -> None:
-    """Keep copies of the program off its standard input."""
+    """Redirect standard input to /dev/null: it belongs to the parent process."""
     fd = os.open(os.devnull, os.O_RDONLY)
     if fd != 0:
         os.dup2(fd, 0)
         os.close(fd)
-    # For the rest of the process.
+    # It stays open until the process ends.
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _open_streams() -> None:
-    """Let nothing of ours take the place of an output that the program has closed."""
+    """Open closed standard outputs, so that no later descriptor takes their numbers."""
     for fd in (1, 2):
         try:
             os.fstat(fd)
@@ -148,7 +148,7 @@ def _open_streams() -> None:
 
 
 def _load(names: Sequence[str], path: Sequence[str]) -> None:
-    """Import modules before there is a worker; one that fails, fails there, too."""
+    """Import modules for later workers; a failing import is left to them to report."""
     import importlib
 
     before, sys.path[:] = sys.path[:], path
@@ -159,9 +159,9 @@ def _load(names: Sequence[str], path: Sequence[str]) -> None:
 
 
 def _fork_unwarned() -> int:
-    """Fork; nobody is warned here of threads that a preloaded module has started.
+    """Fork without a warning about threads: a preloaded module may have started some.
 
-    Where warnings are errors, Python 3.15 raises that one, beside the child.
+    Where warnings are errors, Python 3.15 raises it although the child was created.
     """
     import warnings
 
@@ -171,7 +171,7 @@ def _fork_unwarned() -> int:
 
 
 def _ignore(*_: object) -> None:
-    """Let a signal pass."""
+    """Handle a signal by doing nothing."""
 
 
 def _enable_faulthandler() -> None:
@@ -182,7 +182,7 @@ def _enable_faulthandler() -> None:
 
 
 class Server:
-    """Forks workers, tells of their ends, and kills them when asked to."""
+    """Forks workers, reports their exits, and signals them on request."""
 
     def __init__(
         self,
@@ -194,15 +194,15 @@ class Server:
         self._launch = launch
         self._os_fork = fork
         self._workers: dict[int, int] = {}  # pid -> id, of those not reaped
-        self._halted: set[int] = set()  # pids of those that a signal has stopped
-        self._bell, self._ring = native.socket_pair()  # rung by SIGCHLD
+        self._halted: set[int] = set()  # pids of those stopped by a signal
+        self._bell, self._ring = native.socket_pair()  # written to on SIGCHLD
         self._bell.setblocking(False)
         self._ring.setblocking(False)
         native.signal(signal.SIGCHLD, _ignore)
         signal.set_wakeup_fd(self._ring.fileno(), warn_on_full_buffer=False)
 
     def run(self) -> None:
-        """Serve until the pool closes its end, then see the workers off."""
+        """Serve until the pool closes its end, then end the workers."""
         poll = native.poll()
         poll.register(self._sock, native.POLLIN)
         poll.register(self._bell, native.POLLIN)
@@ -219,7 +219,7 @@ class Server:
         self._drain()
 
     def _obey(self) -> bool:
-        """Do what the pool asks; False if it is gone."""
+        """Carry out one request of the pool; return False if the pool is gone."""
         try:
             data, fds, _, _ = socket.recv_fds(self._sock, MESSAGE.size, DESCRIPTORS)
             for fd in fds:
@@ -252,7 +252,7 @@ class Server:
             self._tell(STARTED, id, pid)
 
     def _become(self, fds: list[int]) -> None:
-        """In the child: drop what is the server's, then be a worker."""
+        """In the child: drop the server's resources, then run the worker."""
         try:
             signal.set_wakeup_fd(-1)
             native.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -260,7 +260,7 @@ class Server:
                 sock.close()
             _reseed()
             self._launch(fds)
-        except BaseException:  # noqa: BLE001 - nobody else is there to say it
+        except BaseException:  # noqa: BLE001 - no other code would report it
             _end_by_error()
         os._exit(1)
 
@@ -278,7 +278,7 @@ class Server:
 
     def _note(self, pid: int, status: int) -> None:
         id = self._workers.get(pid)
-        if id is None:  # a child that the program had before it was forked
+        if id is None:  # not a worker: a child that a preloaded module has started
             return
         if os.WIFSTOPPED(status):
             self._halted.add(pid)
@@ -296,7 +296,7 @@ class Server:
             os.kill(pid, number)
 
     def _halt(self, id: int) -> None:
-        """Stop a worker where it is; HALTED follows when it stands still."""
+        """Suspend a worker; HALTED follows when it has stopped."""
         pid = self._pid_of(id)
         if pid in self._halted:
             self._tell(HALTED, id, 0)
@@ -307,11 +307,11 @@ class Server:
         return next((pid for pid, each in self._workers.items() if each == id), None)
 
     def _tell(self, op: int, id: int, value: int) -> None:
-        with contextlib.suppress(OSError):  # the pool is gone: poll will say so
+        with contextlib.suppress(OSError):  # the pool is gone: poll will report it
             self._sock.sendall(MESSAGE.pack(op, id, value))
 
     def _drain(self) -> None:
-        """Wait a moment for the workers to leave, kill the rest."""
+        """Wait for the workers to exit, up to `ORPHAN_GRACE`; kill the rest."""
         deadline = monotonic() + ORPHAN_GRACE
         poll = native.poll()
         poll.register(self._bell, native.POLLIN)
@@ -324,27 +324,27 @@ class Server:
 
 
 def _reseed() -> None:
-    """Seed numpy's global generator from the system, if this is a copy that has it.
+    """Seed numpy's global generator from the system, if this fork has one.
 
-    Else all workers would draw the same numbers, which is never meant. `random` does
-    so itself after each fork; generators that are objects are the user's own affair.
+    Otherwise all workers would draw the same numbers, which is never intended. `random`
+    reseeds itself after each fork; generator objects are left to the user.
     """
     numpy: Any = sys.modules.get("numpy.random")
     if numpy is None:
         return
-    with contextlib.suppress(Exception):  # half loaded, or of another version
+    with contextlib.suppress(Exception):  # partly imported, or of another version
         generator = numpy.mtrand._rand._bit_generator
         if not generator.lock.acquire(blocking=False):
-            return  # another thread of the program drew a number when that was copied
+            return  # a thread of the parent was drawing a number during the fork
         generator.lock.release()
         if type(generator) is numpy.MT19937:
             numpy.seed()
-        else:  # the user's choice, which cannot be seeded again
+        else:  # chosen by the user: it cannot be reseeded, so replace it
             numpy.set_bit_generator(type(generator)())
 
 
 def _be_worker(fds: list[int]) -> None:
-    """Be the worker: this child is a copy of the clean server."""
+    """Run the worker in this fork of the server."""
     import atexit
 
     from parallelize.process.worker import main as worker
@@ -354,10 +354,10 @@ def _be_worker(fds: list[int]) -> None:
 
 
 def _exec_worker(fds: list[int]) -> None:
-    """Be the worker as a fresh interpreter."""
+    """Replace this process by a fresh interpreter that runs the worker."""
     from parallelize.runtime import command
 
-    native.signal(signal.SIGINT, signal.SIG_IGN)  # until it has a handler
+    native.signal(signal.SIGINT, signal.SIG_IGN)  # until the worker sets its handler
     for fd in fds:
         os.set_inheritable(fd, True)
     code = f"from parallelize.process.worker.main import main; main{tuple(fds)}"

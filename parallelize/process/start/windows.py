@@ -1,10 +1,11 @@
-"""Starting workers on Windows, which cannot fork nor pass descriptors.
+"""Starting workers on Windows, which can neither fork nor pass descriptors.
 
-Each worker is a fresh interpreter. Its sockets are shared with it by the means
-of Windows, told over its standard input, which it alone reads. A thread for each
-worker waits for its end. The module is also the worker's beginning: see `main`.
+Each worker is a fresh interpreter. It is given its sockets by `socket.share`, whose
+data it reads from its standard input, and only it can read that. A thread for each
+worker waits for the process to end. This module is also the worker's entry point: see
+`main`.
 
-It is built by the documentation and has not been run on Windows.
+It follows Windows' documentation and has not been run on Windows.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-_LEAST_STATUS = 256  # os.waitstatus_to_exitcode takes the code times 256 here
+_LEAST_STATUS = 256  # on Windows os.waitstatus_to_exitcode expects the code times 256
 
 
 class Launcher(launcher.Launcher):
-    """Starts workers itself, and reports their ends as a server does."""
+    """Starts workers itself, and reports their exits as a server does."""
 
     def __init__(self) -> None:
         self._sock, self._events = native.socket_pair()
@@ -48,30 +49,30 @@ class Launcher(launcher.Launcher):
         page: int | str,
         more_fds: Sequence[int],
     ) -> None:
-        """Start a worker that gets copies of the sockets, and the page."""
+        """Start a worker that gets copies of the sockets and the name of the page."""
         is_python = command.executable() is not None
         child, pipe = _python() if is_python else _program_again()
         self._children[id] = child
         shared: list[Any] = [_shared(sock, child.pid) for sock in (tasks, control)]
         beginning = Beginning([*shared, page])
-        with contextlib.suppress(OSError), pipe:  # it has ended: the thread will tell
+        with contextlib.suppress(OSError), pipe:  # if it has ended, the thread says so
             if not is_python:
-                pickle.dump({}, pipe)  # nothing that multiprocessing is to prepare
+                pickle.dump({}, pipe)  # multiprocessing has nothing to prepare
             pickle.dump(beginning, pipe)
         self._tell(STARTED, id, child.pid)
         threading.Thread(target=self._watch, args=(id, child), daemon=True).start()
 
     def kill(self, id: int, number: int = signal.SIGTERM) -> None:
-        """End a worker; there are no other signals here."""
+        """End a worker; Windows has no other signals."""
         if number != launcher.RESUME and id in self._children:
             self._children[id].kill()
 
     def halt(self, id: int) -> None:
-        """Processes cannot be halted here: say that it is, and be quick."""
+        """Report the worker as halted at once: Windows cannot halt a process."""
         self._tell(HALTED, id, 0)
 
     def close(self) -> None:
-        """Let go; every worker has ended, or will when its sockets close."""
+        """Close; each worker has ended, or will when its sockets close."""
         self._sock.close()
         self._events.close()
 
@@ -86,9 +87,9 @@ class Launcher(launcher.Launcher):
 
 
 def _python() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
-    """Start a Python; return it and the pipe that it reads."""
+    """Start a Python process; return it and the pipe that it reads."""
     code = "from parallelize.process.start.windows import main; main()"
-    child = subprocess.Popen(  # noqa: S603 - this Python, with our own code
+    child = subprocess.Popen(  # noqa: S603 - this Python, with this library's code
         command.python(code), stdin=subprocess.PIPE, env=command.environment()
     )
     assert child.stdin is not None
@@ -96,7 +97,7 @@ def _python() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
 
 
 def _program_again() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
-    """Start a frozen program; what answers is `multiprocessing.freeze_support`."""
+    """Start a frozen program again, which has to call `freeze_support`."""
     if sys.platform != "win32":
         msg = "where there is fork, a frozen program is forked"
         raise OSError(msg)
@@ -104,24 +105,24 @@ def _program_again() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     import msvcrt
     from multiprocessing import spawn
 
-    theirs, ours = _winapi.CreatePipe(None, 0)  # it takes its end from this process
+    theirs, ours = _winapi.CreatePipe(None, 0)  # the child duplicates its end itself
     pipe = os.fdopen(msvcrt.open_osfhandle(ours, 0), "wb")
     line = spawn.get_command_line(parent_pid=os.getpid(), pipe_handle=theirs)
     return subprocess.Popen(line, env=command.environment()), pipe  # noqa: S603
 
 
 class Beginning:
-    """What a worker is sent first; it has what multiprocessing asks of a process.
+    """The first object sent to a worker; it has the interface of a `Process`.
 
     Args:
-        shared: What its sockets become of, and the name of its page.
+        shared: The data of `socket.share` for its sockets, and the name of its page.
     """
 
     def __init__(self, shared: list[Any]) -> None:
         self._shared = shared
 
     def begin(self) -> NoReturn:
-        """Be the worker."""
+        """Run the worker."""
         os.environ.pop(command.MARK, None)
         if sys.platform == "win32":
             from parallelize.process.worker import main as worker
@@ -134,7 +135,7 @@ class Beginning:
         raise SystemExit
 
     def _bootstrap(self, parent_sentinel: int) -> NoReturn:
-        """Be the worker, in a program that `freeze_support` has made one."""
+        """Run the worker, in a frozen program; called by `freeze_support`."""
         self.begin()
 
 
@@ -146,7 +147,7 @@ def _shared(sock: socket.socket, pid: int) -> bytes:
 
 
 def main() -> NoReturn:
-    """Be the worker that standard input tells of."""
+    """Run the worker whose `Beginning` is read from standard input."""
     beginning: Beginning = pickle.load(sys.stdin.buffer)
-    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the end
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - open until the end
     beginning.begin()

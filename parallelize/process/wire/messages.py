@@ -4,7 +4,7 @@
 |---------------|-------------------------------------------|-----------------------|
 | START         | settings (pickled dict)                   | READY or START_FAILED |
 | CALL          | function, arguments, buffers …, values …  | DONE or FAILED        |
-| DEFINE        | units of `__main__`, see `serialize.main` | none                  |
+| DEFINE        | units of `__main__`, see `replica`        | none                  |
 | ROWS          | function, rows                            | BLOCK, ROW_DONE,      |
 |               |                                           | ROW_FAILED, in order  |
 | STREAM        | as CALL                                   | ITEMS, ITEM ..., then |

@@ -1,1 +1,1 @@
-"""The worker's side: what it runs, and what it says."""
+"""The worker's side: running tasks and sending their outcomes."""

@@ -1,1 +1,1 @@
-"""What waits for a worker or runs in one, by kinds."""
+"""The kinds of tasks that wait for a worker or run in one."""
