@@ -26,6 +26,7 @@ from parallelize import (
     use,
 )
 from parallelize.api import use as choice
+from parallelize.process.start.early import Prestart
 from parallelize.registry import kinds, shared_pools
 
 
@@ -94,6 +95,40 @@ def test_nothing_is_made_before_a_call():
     assert threaded(tasks.double) and processed(tasks.double, max_workers=2)
     assert not shared_pools._pools
     assert not [own for own in shared_pools._own if own._executor is not None]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no server")
+def test_a_shared_pool_whose_first_call_never_comes_leaves_no_process(monkeypatch):
+    monkeypatch.setattr(shared_pools, "prestart", lambda kind: Prestart("forkserver"))
+    assert list(processed(tasks.double).map([])) == []
+    pool = shared_pools._pools["process"]
+    server = pool._early
+    assert server.launcher is not None  # it boots for the call that was to come
+    parallelize.shutdown()
+    assert pool._early is None
+    with pytest.raises(ChildProcessError):  # it has ended, and was waited for
+        os.waitpid(server.launcher._pid, os.WNOHANG)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no server")
+def test_the_server_that_boots_early_is_that_of_the_first_call():
+    executor = kinds.make_executor("process", 1, early=Prestart("forkserver"))
+    server = executor._early.launcher
+    with executor:
+        assert executor.submit(tasks.double, 2).result() == 4
+        assert executor._pool.starter.launcher is server
+        assert executor._early is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no server")
+def test_one_of_another_method_is_closed():
+    early = Prestart("spawn")
+    executor = kinds.make_executor("process", 1, early=early)
+    with executor:
+        assert executor.submit(tasks.double, 2).result() == 4
+        assert executor._pool.starter.launcher is not early.launcher
+    with pytest.raises(ChildProcessError):
+        os.waitpid(early.launcher._pid, os.WNOHANG)
 
 
 def test_functions_and_helpers_share_the_pool_of_their_kind():
