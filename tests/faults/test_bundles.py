@@ -85,7 +85,7 @@ def test_they_are_sent_together(bundled) -> None:  # type: ignore[no-untyped-def
             print([f.result() for f in fs] == [expected(n) for n in range(50)])
         """
     )
-    assert done.lines == ["{'Bundle'} True", "True"]
+    assert done.lines == ["{'CallBatch'} True", "True"]
 
 
 def test_one_dies(bundled) -> None:  # type: ignore[no-untyped-def]

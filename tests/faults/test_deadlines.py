@@ -234,7 +234,7 @@ def test_worker_is_at_the_next_call_when_the_blow_falls(form: str, counted) -> N
             halt(self, id)
         Launcher.halt = late
         from parallelize.process.parent.worker_handle import Worker
-        Worker.ask_back = lambda self: None  # else nothing waits at the worker
+        Worker.reclaim = lambda self: None  # else nothing waits at the worker
 
         def task(i):
             note(i)

@@ -415,8 +415,8 @@ def test_dies_between_finishing_and_sending(counted) -> None:
         "me._sock.sendall(b''.join(pack(messages.DONE, me._words[0], [b'?'])))",
         "me._sock.sendall(b'\\x0d\\0\\1\\0' + bytes(16) + (1 << 45).to_bytes(8, 'little'))",
         "me._control.sendall(b'\\xff' * 64)",
-        "me._control.sendall(b''.join(pack(messages.GIVEN_BACK, 0, [b'?'])))",
-        "me._control.sendall(b''.join(pack(messages.GIVEN_BACK, 0, [])))",
+        "me._control.sendall(b''.join(pack(messages.RECLAIMED, 0, [b'?'])))",
+        "me._control.sendall(b''.join(pack(messages.RECLAIMED, 0, [])))",
     ],
     ids=[
         "no frame",
