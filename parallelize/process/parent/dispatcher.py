@@ -553,11 +553,6 @@ class Dispatcher:
         for worker in workers:
             if worker.orphan():
                 worker.reason = _without_server(pool.settings.method)
-                program = (
-                    command.executable() if pool.settings.method != "fork" else "a fork"
-                )
-                why = f"the process that was to start it, {program}, has ended"
-                worker.reason = ChildProcessError(why)
                 self._on_worker_exit(worker, None)
 
     # The end of a worker.
