@@ -1,7 +1,7 @@
-"""Keeps the threads of numeric libraries within what a worker's share of CPUs is.
+"""Limits the threads of numeric libraries to a worker's share of the CPUs.
 
-Each of these libraries starts as many threads as the machine has CPUs. In as many
-workers that makes the square of it, and all of them slower.
+Each of these libraries starts as many threads as the machine has CPUs. With as many
+workers, their number is the square of that, and all of them get slower.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 
-#: What the libraries read when they are loaded.
+#: The environment variables that the libraries read when they are loaded.
 _VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -21,15 +21,15 @@ _VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 
-#: Who sets this one means all of them: most libraries fall back on it.
+#: If the user has set this one, it applies to all: most libraries fall back on it.
 _GENERAL = "OMP_NUM_THREADS"
 
 
 def cap_threads(number: int) -> None:
-    """Let numeric libraries start so many threads in this process.
+    """Limit numeric libraries to this number of threads each, in this process.
 
-    What the user has set stands. Libraries that are loaded are told through
-    threadpoolctl, if the program has loaded that, too.
+    Variables that the user has set are kept. Libraries that are already loaded are
+    limited through threadpoolctl, if that is imported, too.
     """
     if _GENERAL in os.environ:
         return
@@ -37,5 +37,5 @@ def cap_threads(number: int) -> None:
         os.environ.setdefault(variable, str(number))
     threadpoolctl = sys.modules.get("threadpoolctl")
     if threadpoolctl is not None:
-        with contextlib.suppress(Exception):  # a library that it does not understand
+        with contextlib.suppress(Exception):  # a library that it does not support
             threadpoolctl.threadpool_limits(limits=number)

@@ -1,10 +1,10 @@
-"""What tools have put into the way in which multiprocessing starts processes.
+"""Support for tools that hook into how multiprocessing starts processes.
 
-A tool that is to see every process of a program, as coverage does, replaces
-``BaseProcess._bootstrap``, in which a child of multiprocessing runs all that it does,
-and adds to what a child that is no copy unpickles first, so that it is replaced there,
-too. A worker then runs in that, as such a child does; without a tool nothing of this is
-loaded.
+A tool that has to see every process of a program, such as coverage, replaces
+``BaseProcess._bootstrap``, in which a child of multiprocessing runs everything. It also
+adds to the data that a spawned child unpickles first, so that the method is replaced
+there, too. A worker then runs inside that method, as such a child does. Without such a
+tool nothing of multiprocessing is imported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PROCESS = "multiprocessing.process"
 
-#: What multiprocessing itself has a child unpickle; it differs between Pythons.
+#: What multiprocessing itself sends a child to unpickle; it differs between Pythons.
 _OWN = frozenset(
     (
         "authkey",
@@ -39,7 +39,7 @@ _OWN = frozenset(
 
 
 def replaced() -> bytes | None:
-    """In the program: what a worker is to unpickle first; None if no tool is there."""
+    """In the parent: return what a worker unpickles first; None without such a tool."""
     if not _is_replaced():
         return None
     spawn = sys.modules.get("multiprocessing.spawn")
@@ -62,11 +62,11 @@ def _is_of_multiprocessing(fn: Any) -> bool:
 
 
 def run(unpickled_first: bytes, live: Callable[[], int]) -> int:
-    """In a worker: run ``live`` as the work of a process of multiprocessing.
+    """In a worker: run ``live`` as the `run` method of a multiprocessing process.
 
     Args:
-        unpickled_first: What `replaced` gave.
-        live: Does all that the worker does; returns its exit code.
+        unpickled_first: What `replaced` returned.
+        live: Runs the worker until it ends; returns its exit code.
 
     Returns:
         The exit code.
@@ -77,15 +77,15 @@ def run(unpickled_first: bytes, live: Callable[[], int]) -> int:
     errors: list[BaseException] = []
 
     class Worker(module.BaseProcess):  # type: ignore[misc]
-        _start_method = None  # the worker's own children are started as by default
+        _start_method = None  # the worker's own children use the default start method
 
         def run(self) -> None:
             try:
                 codes.append(live())
-            except BaseException as error:  # noqa: BLE001 - it would be printed here
+            except BaseException as error:  # noqa: BLE001 - `_bootstrap` would print it
                 errors.append(error)
 
     Worker()._bootstrap()
     for error in errors:
         raise error
-    return codes[0] if codes else 1  # it has printed what is wrong
+    return codes[0] if codes else 1  # `_bootstrap` has printed the error

@@ -1,8 +1,9 @@
-"""The current folder of a worker, which may be deleted while the worker lives.
+"""The current directory of a worker, which may be deleted while the worker lives.
 
-Workers are shared by all calls of a program, and start where that is at its first call:
-maybe in a folder that is soon gone. In one that is gone `os.getcwd` fails and no file
-can be opened by a relative path. So a worker goes to where the program is now.
+Workers are shared by all calls of a process, and start in its current directory at the
+first call, which may soon be deleted. In a deleted directory `os.getcwd` fails and no
+file can be opened by a relative path. So the worker then changes to the directory in
+which the parent process is now.
 """
 
 from __future__ import annotations
@@ -16,43 +17,43 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Seconds that a worker has to wait for its next task before it looks: nothing deletes
-#: a folder in less, and then goes on to a call.
+#: A worker that waited longer than this number of seconds for its next task checks its
+#: directory: deleting a directory and then making a call takes at least as long.
 SOON = 0.00002
 
-#: Seconds after which it looks in any case: on a busy machine it may have stood still
-#: itself, and so have waited for nothing.
+#: Seconds after which it checks in any case: on a busy machine the worker may have been
+#: suspended itself, and so not have waited at all.
 LATE = 0.001
 
-# The program's process id, and its folder when the worker started.
+# The parent's process id, and its directory when the worker started.
 _program = 0
 _first: str | None = None
 _looked_at = 0.0
 
 
 def begin(program: int, first: str | None) -> None:
-    """In a worker: go to the program's folder.
+    """In a worker: change to the parent's current directory.
 
     Args:
-        program: Its process id.
-        first: Its folder; None if that is gone.
+        program: The parent's process id.
+        first: Its current directory; None if that has been deleted.
     """
     global _program, _first
     _program, _first = program, first
     if first is not None:
-        # Gone, or not to be entered: stay where the server was started.
+        # If it is deleted or not accessible, stay where the server was started.
         with contextlib.suppress(OSError):
             os.chdir(first)
     hold()
 
 
 def is_due() -> bool:
-    """Whether it was looked at long ago."""
+    """Return whether the last check was more than `LATE` seconds ago."""
     return perf_counter() - _looked_at > LATE
 
 
 def hold() -> None:
-    """If the folder is gone, go to one that is there."""
+    """If the current directory is deleted, change to one that exists."""
     global _looked_at
     _looked_at = perf_counter()
     try:
@@ -65,7 +66,7 @@ def hold() -> None:
 
 
 def _others() -> Iterator[str]:
-    """Where the program is, if the system says so; what was around; the root."""
+    """Yield the parent's directory, if known; then the ancestors of the first one."""
     with contextlib.suppress(OSError):
         yield os.readlink(f"/proc/{_program}/cwd")
     around = _first or os.sep

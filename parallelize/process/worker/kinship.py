@@ -1,17 +1,17 @@
-"""What multiprocessing in a worker has from the program, as in its own children.
+"""Makes a worker a child of the parent process for multiprocessing, too.
 
 ```
- worker: multiprocessing is loaded,                  program
+ worker: multiprocessing is imported,                parent process
          a segment or semaphore is named
-              │ ══════════════ ASK ══════════════════▶ dispatcher: loads it, too,
+              │ ══════════════ ASK ══════════════════▶ dispatcher: imports it, too,
               ▼                                        starts the resource tracker
          key, resource tracker ◀══ ANSWER, fd ════════
 ```
 
-The resource tracker removes what is named and was left behind when all that use it have
-ended. A worker with one of its own would have removed at its end what belongs to the
-program. But no tracker is started, and nothing of multiprocessing loaded, before a task
-or the program needs it.
+The resource tracker removes named resources that are left behind when all processes
+that use it have ended. A worker with a tracker of its own would remove, at its end,
+resources that belong to the parent process. But no tracker is started, and nothing of
+multiprocessing imported, before a task or the parent process needs it.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from typing import Any
 
-    #: A worker's name, its number, the key if multiprocessing is loaded in the program,
-    #: its parent's name and process id.
+    #: A worker's name, its identity, the key if multiprocessing is imported in the
+    #: parent process, and the parent's name and process id.
     Names = tuple[str, tuple[int, ...], bytes | None, str, int]
 
 
-#: What a worker may ask for.
+#: What a worker may request.
 KEY, TRACKER = 1, 2
 
-#: Seconds that it waits for an answer, before it does without.
+#: Seconds that it waits for an answer before it goes on without one.
 _PATIENCE = 20.0
 
 _PROCESS, _TRACKER = "multiprocessing.process", "multiprocessing.resource_tracker"
 
 
 class Kinship:
-    """In a worker: makes multiprocessing that of a child, as soon as it is loaded.
+    """In a worker: sets multiprocessing up as in a child, once it is imported.
 
     Args:
-        ask: Sends a question, `KEY` or `TRACKER`, to the pool.
+        ask: Sends a request, `KEY` or `TRACKER`, to the pool.
     """
 
     def __init__(self, ask: Callable[[int], object]) -> None:
@@ -59,28 +59,28 @@ class Kinship:
         self._answers: dict[int, int | bytes | None] = {}
 
     def begin(self, names: Names, control_fd: int, *, is_copy: bool) -> None:
-        """Say how the worker is to be known.
+        """Set how multiprocessing sees this worker and its parent.
 
         Args:
-            names: What the pool says.
-            control_fd: A descriptor that is closed at the other end when that ends.
-            is_copy: Whether the worker is a fork of the program.
+            names: The names that the pool has sent.
+            control_fd: A descriptor that becomes readable when the parent ends.
+            is_copy: Whether the worker is a fork of the parent process.
         """
         self._names = names
         self._control_fd = control_fd
         self._is_copy = is_copy
         when_loaded(_PROCESS, self._name_process)
         when_loaded(_TRACKER, self._share_tracker)
-        if names[2] is not None:  # so the program uses it: names are shown in logs
+        if names[2] is not None:  # the parent uses it, and logs show the process name
             importlib.import_module(_PROCESS)
 
     def hear(self, question: int, answer: int | bytes | None) -> None:
-        """Take an answer: a key, or a descriptor; None if there is none."""
+        """Deliver an answer: a key or a descriptor; None if there is none."""
         with self._changed:
             self._answers[question] = answer
             self._changed.notify_all()
 
-    def _asked(self, question: int) -> Any:  # what comes for that question
+    def _asked(self, question: int) -> Any:  # a key or a descriptor, by the question
         if os.getpid() != self._pid:  # a process that a task has forked
             return None
         self._ask(question)
@@ -98,9 +98,9 @@ class Kinship:
 
     def _share_tracker(self, module: Any) -> None:
         tracker = module._resource_tracker
-        if self._is_copy:  # another thread of the program may have held it
+        if self._is_copy:  # another thread may have held it during the fork
             tracker._lock._at_fork_reinit()
-        # Guards that a descriptor is asked for once; the pool is asked under it.
+        # Ensures that the descriptor is requested once; held during the request.
         asking = locks.reentrant("tracker", native.RLock)()
 
         def sharing(run: Callable[..., object]) -> Callable[..., object]:
@@ -113,7 +113,7 @@ class Kinship:
 
             return with_tracker
 
-        # The second has come with later Pythons; the first is the module's, too.
+        # Newer Pythons have the second, too; the first is also a module function.
         for name in ("ensure_running", "_ensure_running_and_write"):
             if hasattr(tracker, name):
                 setattr(tracker, name, sharing(getattr(tracker, name)))
@@ -121,17 +121,17 @@ class Kinship:
 
 
 def key() -> bytes:
-    """In the program: by which its children and managers know each other."""
+    """In the parent: return the key that authenticates its children and managers."""
     from multiprocessing import process
 
     return bytes(process.current_process().authkey)
 
 
 class Tracker:
-    """In the program: its resource tracker, which is started if need be."""
+    """In the parent: its resource tracker, which is started when needed."""
 
     def descriptor(self) -> int:
-        """By which resources are named to it."""
+        """Return the descriptor through which resources are registered."""
         from multiprocessing import resource_tracker
 
         fd: Any = resource_tracker.getfd()
@@ -139,7 +139,7 @@ class Tracker:
 
 
 def when_loaded(name: str, action: Callable[[Any], object]) -> None:
-    """Call ``action`` with a module: now, or as soon as it is loaded."""
+    """Call ``action`` with a module: now, or as soon as it is imported."""
     module = sys.modules.get(name)
     if module is not None:
         action(module)
@@ -148,7 +148,7 @@ def when_loaded(name: str, action: Callable[[Any], object]) -> None:
 
 
 class _Finder:
-    """Finds one module as the others do, and has something done when it is loaded."""
+    """Finds one module with the other finders, and calls back once it is loaded."""
 
     def __init__(self, name: str, action: Callable[[Any], object]) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""What a worker, or the server, says of an error by which it ends."""
+"""How a worker or the server reports the error that ends it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-#: Of a longer text its end is given to the pool.
+#: Maximum length of the text for the pool; only the end of a longer one is sent.
 MOST = 1 << 14
 
 
 def write(who: str) -> str:
-    """Write to standard error that a process ends by the error that is handled now.
+    """Write to standard error that the current exception ends this process.
 
-    It is written to the descriptor, as whatever the user has put into `sys.stderr`
-    may be what has failed.
+    This writes to the descriptor: a replaced `sys.stderr` may be what has failed.
 
     Args:
-        who: What the process is.
+        who: A description of the process.
 
     Returns:
         The traceback.
@@ -46,6 +45,6 @@ def _text() -> str:
 
 
 def end(who: str) -> NoReturn:
-    """Write that, and end the process."""
+    """Write to standard error that the current exception ends this process; exit."""
     write(who)
     os._exit(1)

@@ -1,6 +1,7 @@
-"""The worker's log records, on their way to the caller's handlers.
+"""Sending the worker's log records to the caller's handlers.
 
-It is loaded when the worker's own code has loaded `logging`, see `reports`.
+This module is imported once other code in the worker has imported `logging`, see
+`reports`.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ if TYPE_CHECKING:
     from parallelize.process.wire.frames import Part
     from parallelize.process.worker.reports import Report
 
-#: Values of these types are the same on either side, and cannot do harm there.
+#: Values of these types are the same on both sides, and safe to unpickle.
 _SIMPLE = (int, float, str, bool, type(None))
 
-#: Records whose values take more bytes than this travel as text.
+#: Records whose values take more bytes than this are sent as text.
 MOST_BYTES = 1 << 20
 
-#: What a process is called that nobody has given a name.
+#: The default name of a process.
 _NAMELESS = "MainProcess"
 
 
 def begin(settings: Mapping[str, Any], report: Report) -> None:
-    """Make this worker's loggers as the caller's, with one handler for all."""
+    """Set up this worker's loggers like the caller's, with one handler for all."""
     _drop_handlers()
     root = logging.getLogger()
     root.addHandler(_Handler(settings["name"], report))
@@ -42,7 +43,7 @@ def begin(settings: Mapping[str, Any], report: Report) -> None:
 
 
 def _drop_handlers() -> None:
-    """Take away the handlers that a copy of the program has: they are the caller's."""
+    """Remove the handlers that a forked worker has inherited from its parent."""
     for logger in (logging.root, *logging.root.manager.loggerDict.copy().values()):
         if isinstance(logger, logging.Logger):
             logger.handlers.clear()
@@ -58,13 +59,13 @@ class _Handler(logging.Handler):
         self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send the record; in a process that a task has forked, show it there."""
+        """Send the record; in a process that a task has forked, print it there."""
         try:
             if record.processName == _NAMELESS:
                 record.processName = self._worker
             if self._report(RECORD, encoded(record)):
                 return
-        except Exception:  # noqa: BLE001 - as logging has it
+        except Exception:  # noqa: BLE001 - as in logging's own handlers
             self.handleError(record)
         else:
             if logging.lastResort and record.levelno >= logging.lastResort.level:
@@ -72,9 +73,9 @@ class _Handler(logging.Handler):
 
 
 def encoded(record: logging.LogRecord) -> list[Part]:
-    """Put a record into parts: plain values, then the others if they can travel.
+    """Encode a record as parts: the plain values, then the others if they can be sent.
 
-    Without the others it is the record with its text already made.
+    The plain values alone are a record whose text is already formatted.
     """
     values = dict(vars(record))
     error = values.pop("exc_info", None)
@@ -113,11 +114,11 @@ def _is_simple(value: object) -> bool:
 
 
 def _travelling(values: dict[str, Any]) -> Sequence[Part]:
-    """The values as a part: all that can be pickled, unless they are huge."""
+    """Encode the values that can be pickled as one part, unless they are huge."""
     data = _pickled(values)
     if data is None:
         able = {name for name in values if _pickled(values[name]) is not None}
-        if not {"msg", "args"} <= able:  # neither says much without the other
+        if not {"msg", "args"} <= able:  # they are useless without each other
             able -= {"msg", "args"}
         data = _pickled({name: values[name] for name in able})
     return () if data is None or len(data) > MOST_BYTES else (data,)
@@ -126,5 +127,5 @@ def _travelling(values: dict[str, Any]) -> Sequence[Part]:
 def _pickled(value: object) -> bytes | None:
     try:
         return pickle.dumps(value, 5)
-    except Exception:  # noqa: BLE001 - whatever it is, it stays behind
+    except Exception:  # noqa: BLE001 - a value that cannot be pickled is not sent
         return None

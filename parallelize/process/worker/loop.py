@@ -1,13 +1,13 @@
-"""The worker's loop: coroutines, many at once, in a thread beside the main thread.
+"""The worker's event loop, which runs coroutines concurrently in a thread of its own.
 
 ```
  pool ══ COROUTINE, CANCEL ══▶ main thread ── post ──▶ loop thread: a task for each
       ◀═ ASYNC_BEGUN, DONE, FAILED, ASYNC_CANCELLED, CANCEL_HEARD ══╝
 ```
 
-While coroutines run the pool gives this worker nothing else, so the main thread only
-reads. That a coroutine has begun is in the shared page before it takes its first
-step: when the worker dies, those that had begun are known.
+While coroutines run the pool sends this worker no other tasks, so the main thread only
+reads. The start of a coroutine is recorded in the shared page before its first step:
+when the worker dies, the pool knows which coroutines had begun.
 """
 
 from __future__ import annotations
@@ -57,36 +57,36 @@ class WorkerLoop:
             words: The counters of the shared page.
             sender: The stream to the pool.
             exchange: Passes large buffers.
-            unpack: Gives the function of a frame and its arguments.
-            end_if_it_fails: Does something whose errors end the worker.
+            unpack: Returns the function of a frame and its arguments.
+            end_if_it_fails: Runs a step; an error in it ends the worker.
         """
         self._guarded = end_if_it_fails
         self._words = words
         self._sender = sender
         self._exchange = exchange
         self._unpack = unpack
-        # What the main thread's calls find: the script's decimal context, for one.
+        # The context of the main thread's calls, with the script's decimal context.
         self._context = copy_context()
-        # The loop thread's alone.
+        # Used by the loop's thread only.
         self._tasks: dict[int, asyncio.Task[Answer]] = {}
-        self._cancelled: set[int] = set()  # of those that were cancelled before
+        self._cancelled: set[int] = set()  # ids of the tasks already cancelled
         self._is_flushing = False
         self._thread = LoopThread("parallelize-loop", native.thread, native.RLock)
         self._thread.prepares(failed=self._failed)
         self._thread.start()
 
     def _failed(self, error: BaseException) -> None:
-        """There is no loop: the worker ends, and others get its coroutines."""
+        """End the worker, as it has no loop; other workers get its coroutines."""
 
         def tell() -> None:
             raise error
 
         self._guarded(tell)
 
-    # The main thread's.
+    # Called by the main thread.
 
     def take(self, frame: Frame) -> None:
-        """Do what a frame says, in the loop's thread."""
+        """Start or cancel a coroutine, in the loop's thread."""
         if frame.kind == messages.CANCEL:
             step = partial(self._cancel, frame.id)
         else:
@@ -94,11 +94,11 @@ class WorkerLoop:
         self._thread.post(partial(self._guarded, step))
 
     def close(self) -> None:
-        """End the loop: cancel what is left, finish async generators."""
+        """End the loop: cancel the remaining tasks, finish async generators."""
         self._thread.stop()
         self._thread.join()
 
-    # The loop thread's.
+    # Called by the loop's thread.
 
     def _begin(self, frame: Frame) -> None:
         id = frame.id
@@ -106,7 +106,7 @@ class WorkerLoop:
         self._send(messages.ASYNC_BEGUN, id, [b""], messages.moment(begun))
         self._words[ROW] = 0
         self._words[TASK] = id
-        if frame.micros:  # the pool measures its time from here on
+        if frame.micros:  # the pool measures the deadline from here on
             self._flush_soon()
         context = self._context.copy()
         task = self._thread.loop.create_task(self._run(frame), context=context)
@@ -119,7 +119,7 @@ class WorkerLoop:
         self._send(messages.CANCEL_HEARD, id, [b""])
         self._flush_soon()
         task = self._tasks.get(id)
-        # Only once: what it does at its end may wait, too.
+        # Only once: its cleanup may await, too.
         if task is not None and id not in self._cancelled:
             self._cancelled.add(id)
             task.cancel()
@@ -138,7 +138,7 @@ class WorkerLoop:
 
     async def _result_of(self, frame: Frame) -> Any:
         target, args, kwargs = self._unpack(frame)
-        fn: AsyncTarget | Any = target  # as nothing else is sent as a coroutine
+        fn: AsyncTarget | Any = target  # nothing else is sent as a coroutine
         return await called(fn.coroutine, tuple(args), kwargs)
 
     def _ended(self, id: int, begun: int, task: asyncio.Task[Answer]) -> None:
@@ -155,15 +155,15 @@ class WorkerLoop:
     def _send(
         self, kind: int, id: int, parts: Sequence[Part], extra: int = 0, micros: int = 0
     ) -> None:
-        # What runs here goes on for a moment when the pool has gone.
+        # Tasks continue for a moment after the pool is gone.
         with contextlib.suppress(PoolGoneError):
             self._sender.send(kind, id, parts, extra, micros)
 
     def _flush_soon(self) -> None:
-        """Send what is there when the loop has done what is due now."""
+        """Flush once the callbacks that are due now have run."""
         if not self._is_flushing:
             self._is_flushing = True
-            # The thread has let go of its loop when the last coroutines are cancelled.
+            # The thread has no loop any more when the last coroutines are cancelled.
             asyncio.get_running_loop().call_soon(self._guarded, self._flush)
 
     def _flush(self) -> None:

@@ -2,17 +2,17 @@
 
 ```
             task socket                          control socket
- pool ══════ frames ═════▶ main thread   pool ══ GIVE_BACK ══▶ watcher thread
-      ◀═════ frames ══════     │               ◀═ GIVEN_BACK ══     │
+ pool ══════ frames ═════▶ main thread   pool ═══ RECLAIM ═══▶ watcher thread
+      ◀═════ frames ══════     │              ◀══ RECLAIMED ══      │
                                ▼                                    │
                      tasks: deque, taken from                       │
                      the left by the main thread, ◀── the right ────┘
 ```
 
-The main thread alone runs tasks, but for coroutines: these it hands to a loop in a
-thread of its own, see `loop`, while it waits for more. The watcher sleeps on
-the control socket: it returns what has not begun when the pool asks for it, and when
-the parent is gone (only the parent holds the other end) it ends the process.
+Only the main thread runs tasks, except for coroutines: it passes these to an event loop
+in a thread of its own, see `loop`, while it waits for more. The watcher blocks on the
+control socket: it gives back the tasks that have not begun when the pool asks for
+them, and ends the process when the parent is gone (only the parent has the other end).
 """
 
 from __future__ import annotations
@@ -61,28 +61,28 @@ if TYPE_CHECKING:
 
 _new_lock = locks.plain("reading", native.Lock)
 
-#: Seconds a worker goes on with what it runs when its parent is gone.
+#: Seconds for which a worker keeps running its task when its parent is gone.
 ORPHAN_GRACE = 0.5
 
-#: Nanoseconds that a worker may take to load the function of a call, with the modules
-#: that this needs, before the time of the call begins in any case.
+#: Nanoseconds for loading the function of a call and its modules; after that the
+#: deadline of the call counts in any case.
 LOADING = 30_000_000_000
 
 _NAME = "a worker of parallelize"
 
 _inside = False
 
-#: The initializer and its arguments, where the worker is a copy of the program.
+#: The initializer and its arguments, in workers that are forks of the parent process.
 inherited: tuple[Callable[..., object], tuple[Any, ...]] | None = None
 
 
 def inside_worker() -> bool:
-    """Whether this process is a worker of a process pool."""
+    """Return whether this process is a worker of a process pool."""
     return _inside
 
 
 def main(task_fd: int, control_fd: int, page_fd: int, *more_fds: int) -> NoReturn:
-    """Be a worker on these descriptors, until the pool lets it go."""
+    """Run a worker on these descriptors until the pool releases it."""
     try:
         for fd in (task_fd, control_fd, *more_fds):
             os.set_inheritable(fd, False)
@@ -92,15 +92,15 @@ def main(task_fd: int, control_fd: int, page_fd: int, *more_fds: int) -> NoRetur
         page = Journal(page_fd)
         os.close(page_fd)
         serve(tasks, control, page)
-    except BaseException:  # noqa: BLE001 - nobody else is there to say it
+    except BaseException:  # noqa: BLE001 - no other code would report it
         last_words.end(_NAME)
 
 
 def serve(tasks: socket.socket, control: socket.socket, page: Journal) -> NoReturn:
-    """Be a worker on these sockets, until the pool lets it go."""
+    """Run a worker on these sockets until the pool releases it."""
     global _inside
     _inside = True
-    native.signal(signal.SIGINT, _ignore)  # Ctrl-C is the program's affair
+    native.signal(signal.SIGINT, _ignore)  # the parent process handles Ctrl-C
     show_at_signal()
     worker = Worker(tasks, control, page)
     worker.end_if_it_fails(lambda: os._exit(worker.run()))
@@ -108,7 +108,7 @@ def serve(tasks: socket.socket, control: socket.socket, page: Journal) -> NoRetu
 
 
 def _ignore(*_: object) -> None:
-    """Let a signal pass."""
+    """Handle a signal by doing nothing."""
 
 
 class Worker:
@@ -121,15 +121,15 @@ class Worker:
         self._control = control
         self._words = page.words
         self._reader = FrameReader()
-        # Held by who reads the task socket: the main thread when it has nothing to
-        # run, else the watcher. Nothing is locked under it.
+        # Held by the thread that reads the task socket: the main thread when it has
+        # nothing to run, otherwise the watcher. Nothing is locked under it.
         self._reading = _new_lock()
-        self._trouble: ProtocolError | None = None  # what the watcher met there
+        self._trouble: ProtocolError | None = None  # raised there in the watcher
         self._eye = Readiness(sock)
         self._patience = AdaptiveSpin()
         self._tasks: deque[Frame] = deque()
-        # Guards the order of what is added to _tasks: the watcher puts definitions back
-        # that stood among the tasks that it gave back. Nothing is locked under it.
+        # Guards the order in which _tasks is extended: the watcher puts back the
+        # definitions that it has found between tasks. Nothing is locked under it.
         self._adding = locks.plain("adding", native.Lock)()
         self._run: Rows | None = None  # the rows that are running
         self._outlet: Outlet | None = None  # of the generator that is running
@@ -140,15 +140,15 @@ class Worker:
         self._loop: WorkerLoop | None = None  # from the first coroutine on
 
     def end_if_it_fails(self, step: Callable[[], object]) -> None:
-        """Do something outside of calls; an error of it ends the worker.
+        """Run a step that belongs to no call; an error in it ends the worker.
 
-        It says why, unless it is that the pool has gone.
+        The worker reports the error, unless the pool is gone.
         """
         try:
             step()
         except PoolGoneError:
             os._exit(1)
-        except BaseException:  # noqa: BLE001 - the pool is told
+        except BaseException:  # noqa: BLE001 - it is sent to the pool
             text = last_words.write(_NAME).encode(errors="replace")
             with contextlib.suppress(Exception):  # its sockets may be what has failed
                 self._exchange.tell(messages.FAULT, 0, [text])
@@ -181,7 +181,7 @@ class Worker:
         try:
             self._exchange.at_most(settings["segments"], settings["kept"])
             reports.begin(settings["reports"], self._sender.report)
-            # Before the initializer, which may wait for what the pool answers.
+            # Before the initializer, which may wait for an answer of the pool.
             native.Thread(lambda: self.end_if_it_fails(self._watch)).start()
             names, is_copy = settings["names"], settings["copy"]
             self._kinship.begin(names, self._control.fileno(), is_copy=is_copy)
@@ -190,7 +190,7 @@ class Worker:
             failure = messages.encode_failure(error)
             self._sender.send(messages.START_FAILED, 0, [failure])
             self._sender.flush()
-            _leave()  # what the initializer has put into queues gets there
+            _leave()  # this flushes what the initializer has put into queues
             return False
         self._sender.send(messages.READY, 0, [])
         self._sender.flush()
@@ -203,7 +203,7 @@ class Worker:
         return self._tasks.popleft()
 
     def _read(self) -> bool:
-        """Wait for tasks and take them; False if the pool sends no more."""
+        """Wait for tasks and queue them; return False if the pool sends no more."""
         with self._reading:
             if self._trouble is not None:
                 raise self._trouble
@@ -211,7 +211,7 @@ class Worker:
             try:
                 frames = self._reader.read(self._sock)
             except ConnectionError:
-                frames = None  # the pool was killed while there was more to be read
+                frames = None  # the pool was killed while more data was unread
             if self._patience.done() > folder.SOON or folder.is_due():
                 folder.hold()
         with self._adding:
@@ -225,7 +225,7 @@ class Worker:
             self._refuse(error)
 
     def _refuse(self, error: DoesNotFitError) -> None:
-        """Answer a task that is too large, and leave: its bytes are in the stream."""
+        """Fail a task that is too large, and end: its bytes are still in the stream."""
         self._words[ROW] = NO_ROW
         self._words[TASK] = error.id
         if error.kind in (messages.CALL, messages.COROUTINE):
@@ -257,7 +257,7 @@ class Worker:
                 self._call(frame)
 
     def _coroutine(self, frame: Frame) -> None:
-        """Begin a coroutine, or cancel one."""
+        """Start or cancel a coroutine."""
         if self._loop is None:
             from parallelize.process.worker.loop import WorkerLoop
 
@@ -289,7 +289,7 @@ class Worker:
             self._exchange.tell_if_urgent()
 
     def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part], int]:
-        """Run one call; return kind and parts of its answer, and 1 if it is simple."""
+        """Run a call; return the answer: kind, parts, and 1 if the result is simple."""
         try:
             fn, args, kwargs = self._unpacked(frame)
             result = fn(*args, **kwargs)
@@ -303,15 +303,15 @@ class Worker:
     def _unpacked(
         self, frame: Frame
     ) -> tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]:
-        """The function of a call and its arguments."""
+        """Unpickle the function of a call and its arguments."""
         arguments = self._arguments_of(frame)
         fn = pickling.decode_function(bytes(frame.parts[0]))
-        if frame.micros or frame.kind & messages.STREAM:  # its time begins
+        if frame.micros or frame.kind & messages.STREAM:  # its time counts from here
             self._words[BEGUN] = monotonic_ns()
         return fn, *self._unpickled(frame, arguments)
 
     def _arguments_of(self, frame: Frame) -> Sequence[Part]:
-        """The pickle of the arguments, and their buffers."""
+        """Return the pickle of the arguments and their buffers."""
         arguments = frame.parts[1 : 1 + frame.extra]
         if frame.kind & messages.BIG:
             arguments = [arguments[0], *self._exchange.views(arguments[1])]
@@ -355,7 +355,7 @@ class Worker:
             fn, args, kwargs = self._unpacked(frame)
             if not outlet.is_closed:
                 source = fn(*args, **kwargs)
-                del args, kwargs  # they are the generator's
+                del args, kwargs  # only the generator holds them from here on
                 pump(source, outlet)
             return messages.DONE, pickle.dumps(None)
         except BaseException as error:  # noqa: BLE001 - it belongs to the stream
@@ -381,7 +381,7 @@ class Worker:
             if frames is None:
                 _end_as_orphan()
             for frame in frames:
-                # If the pool has gone the next look at the socket tells so.
+                # If the pool is gone, the next read from the socket shows it.
                 with contextlib.suppress(PoolGoneError):
                     self._hear(frame, reader)
 
@@ -398,7 +398,7 @@ class Worker:
             self._exchange.hear(frame, reader)
 
     def _give_back(self) -> None:
-        """Return every task that has not begun, newest first, and send results."""
+        """Send the results so far, and give back all tasks that have not begun."""
         self._take_in()
         with self._adding:
             returned = self._take_back()
@@ -412,7 +412,7 @@ class Worker:
         self._exchange.tell(messages.RECLAIMED, 0, [answer])
 
     def _take_back(self) -> list[int]:
-        """Take all tasks that have not begun, but leave what defines names."""
+        """Remove the tasks that have not begun, keep definitions; return their ids."""
         returned, definitions = [], []
         while True:
             try:
@@ -427,7 +427,7 @@ class Worker:
         return returned
 
     def _show(self, question: int) -> None:
-        """Tell where the threads of this process are."""
+        """Send the stacks of this process's threads."""
         from parallelize.runtime import stacks
 
         try:
@@ -437,9 +437,9 @@ class Worker:
         self._exchange.tell(messages.SHOWN, question, [text])
 
     def _take_in(self) -> None:
-        """Read what has arrived while the main thread runs something long."""
+        """Read the tasks that have arrived while the main thread runs a long one."""
         if not self._reading.acquire(blocking=False):
-            return  # it waits for tasks itself: it runs nothing
+            return  # the main thread is reading: it runs nothing
         try:
             while (
                 self._eye.poll()
@@ -448,13 +448,13 @@ class Worker:
                 self._tasks.extend(frames)
         except ProtocolError as error:
             self._trouble = error
-        except OSError:  # the main thread will meet that, too
+        except OSError:  # the main thread will get it, too
             pass
         finally:
             self._reading.release()
 
     def _watch_for_fork(self) -> None:
-        """Let a copy of this process, forked by a task, never reach the pool."""
+        """Make sure that a process forked by a task never writes to the pool."""
         if not hasattr(os, "register_at_fork"):
             return
 
@@ -469,7 +469,7 @@ class Worker:
 
 
 def _settle_in(settings: dict[str, Any]) -> None:
-    """Make the process what the pool wants it to be, then run the initializer."""
+    """Set the process up as the pool requires, then run the initializer."""
     sys.path[:] = settings["path"]
     sys.__dict__.setdefault("argv", [])[:] = settings["argv"]
     cap_threads(settings["threads"])
@@ -489,7 +489,7 @@ def _settle_in(settings: dict[str, Any]) -> None:
     except BaseException:
         import logging
 
-        # Where, and in the words, that the standard library has for it.
+        # The same logger and message as in the standard library.
         log = logging.getLogger("concurrent.futures")
         log.critical("Exception in initializer:", exc_info=True)
         raise
@@ -505,7 +505,7 @@ def _initialize(encoded: Sequence[bytes] | None) -> None:
 
 
 def _answer_in(frame: Frame, reader: FdReader) -> int | bytes | None:
-    """What the pool says: bytes, or a descriptor; None if it has none."""
+    """Return the pool's answer: bytes or a descriptor; None if there is neither."""
     if frame.parts:
         return bytes(frame.parts[0])
     try:
@@ -515,7 +515,7 @@ def _answer_in(frame: Frame, reader: FdReader) -> int | bytes | None:
 
 
 def _leave() -> int:
-    """End as an interpreter does: threads, exit functions, open streams."""
+    """Shut down as an interpreter does: threads, exit functions, open streams."""
     import atexit
 
     for step in (
@@ -527,14 +527,14 @@ def _leave() -> int:
     ):
         try:
             step()
-        except BaseException:  # noqa: BLE001, S112 - nobody is left to hear of it
+        except BaseException:  # noqa: BLE001, S112 - there is no way left to report it
             continue
     return 0
 
 
 def _flush(name: str) -> None:
     stream = getattr(sys, name)
-    if stream is not None:  # a call may have taken it away
+    if stream is not None:  # a call may have removed it
         stream.flush()
 
 
@@ -545,6 +545,6 @@ def _leave_multiprocessing() -> None:
 
 
 def _end_as_orphan() -> NoReturn:
-    """End when the parent has gone, after a grace for what is running."""
+    """End because the parent is gone, after a grace period for the running task."""
     native.sleep(ORPHAN_GRACE)
     os._exit(1)

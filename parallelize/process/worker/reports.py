@@ -1,4 +1,4 @@
-"""What a worker tells besides its results: log records, and warnings.
+"""What a worker sends besides its results: log records and warnings.
 
 ```
  logging.info(…) ─▶ handler of the root ─┐                ┌─▶ the caller's loggers
@@ -6,11 +6,11 @@
  warnings.warn(…) ─▶ showwarning ────────┘  (task socket) └─▶ the caller's filters
 ```
 
-They travel in the stream of the results, so that a call's records are there before
-its result is, and none is lost that was in the stream when the worker ended.
+They are sent in the stream of the results, so that a call's records arrive before its
+result, and none that was in the stream is lost when the worker ends.
 
-`logging` takes longer to load than all that a worker needs. So nothing of it is
-touched here before the worker's own code has loaded it: `Watch` tells when.
+Importing `logging` takes longer than importing all that a worker needs. So it is not
+imported here, but set up once other code in the worker has imported it, see `Watch`.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     Report = Callable[[int, Sequence[Part]], bool]
     Filter = tuple[str, Any, type[Warning], Any, int]
 
-#: What a report is, as its frame says.
+#: The kinds of reports, as in ``extra`` of the frame.
 RECORD, WARNING = 0, 1
 
 _DEEPEST = 100
 
 
 def begin(settings: Mapping[str, Any], report: Report) -> None:
-    """Have records and warnings reported from now on.
+    """Report records and warnings from now on.
 
     Args:
-        settings: What the pool's program has set, see `process.parent.logs`.
-        report: Sends one: its kind and its parts. It returns False if this process
-            is a copy of the worker, which may not send.
+        settings: The settings of the parent process, see `process.parent.logs`.
+        report: Sends a report: its kind and its parts. Returns False in a process
+            forked from the worker, which must not send.
     """
     watch = Watch()
     _begin_warnings(settings["filters"], report, watch)
@@ -60,19 +60,18 @@ def begin(settings: Mapping[str, Any], report: Report) -> None:
 
 
 def _begin_warnings(encoded: Sequence[Any], report: Report, watch: Watch) -> None:
-    # Those that every interpreter begins with are known without the module, which
-    # not every worker loads.
+    # The default filters are set without the module, which not every worker imports.
     if "warnings" not in sys.modules and _are_from_the_start(encoded):
         watch.when_loaded("warnings", lambda: _show_at_home(report))
         return
     import warnings
 
-    warnings.resetwarnings()  # it makes known, too, that the filters have changed
+    warnings.resetwarnings()  # this also announces that the filters have changed
     known = [each for each in map(_filter_in, encoded) if each is not None]
     _filters().extend(known)
     for place, each in enumerate(encoded):
         home = each[2][0]
-        if home not in sys.modules:  # to load it for this alone would take long
+        if home not in sys.modules:  # importing it just for this would take long
             watch.when_loaded(home, partial(_insert, each, encoded[place + 1 :]))
     _show_at_home(report)
 
@@ -92,19 +91,19 @@ def _are_from_the_start(encoded: Sequence[Any]) -> bool:
 
 
 def encode_filter(each: Filter) -> tuple[Any, ...]:
-    """Put a filter into plain values: it is not to load what it is about."""
+    """Encode a filter as plain values: decoding imports nothing."""
     action, message, category, module, line = each
     named = category.__module__, category.__qualname__
     return action, _plain(message), named, _plain(module), line
 
 
 def _plain(pattern: Any) -> Any:
-    """A pattern's text and flags; what is none (a text, or None) as it is."""
+    """Return a pattern's text and flags; a text or None is returned unchanged."""
     return (pattern.pattern, pattern.flags) if hasattr(pattern, "flags") else pattern
 
 
 def _insert(encoded: Any, below: Sequence[Any]) -> None:
-    """Put in a filter, as the class of warnings that it is about is loaded now."""
+    """Insert a filter above those below it; its warning class is imported now."""
     found = _filter_in(encoded)
     if found is not None:
         later = [each for each in map(_filter_in, below) if each is not None]
@@ -114,7 +113,7 @@ def _insert(encoded: Any, below: Sequence[Any]) -> None:
 
 
 def _filter_in(encoded: Any) -> Filter | None:
-    """The filter; None while its class of warnings is not loaded."""
+    """Decode a filter; return None if its warning class is not imported."""
     action, message, (home, name), module, line = encoded
     category: Any = sys.modules.get(home)
     for each in name.split("."):
@@ -160,12 +159,12 @@ def _encoded_warning(
     plain = pickle.dumps((str(message), known.__name__, *where), 5)
     try:
         return [plain, pickle.dumps((message, category), 5)]
-    except Exception:  # noqa: BLE001 - whatever: its text travels
+    except Exception:  # noqa: BLE001 - it cannot be pickled: its text is sent
         return [plain]
 
 
 def _module_at(filename: str, lineno: int) -> str | None:
-    """The module of the running line that a warning is about."""
+    """Return the module whose running line a warning is attributed to."""
     frame = sys._getframe(1)
     for _ in range(_DEEPEST):
         if frame.f_lineno == lineno and frame.f_code.co_filename == filename:
@@ -177,17 +176,17 @@ def _module_at(filename: str, lineno: int) -> str | None:
     return None
 
 
-# ----------------------------------------------------------- when a module is loaded
+# ---------------------------------------------------------- when a module is imported
 
 
 class Watch:
-    """Tells when a module has been loaded: a finder of modules that finds none."""
+    """Notices the import of modules, as a module finder that wraps their loaders."""
 
     def __init__(self) -> None:
         self._actions: dict[str, list[Callable[[], object]]] = {}
 
     def when_loaded(self, name: str, action: Callable[[], object]) -> None:
-        """Call ``action()`` when the module has been loaded, now if it is there."""
+        """Call ``action()`` once the module is imported; at once if it already is."""
         if name in sys.modules:
             action()
             return
@@ -201,7 +200,7 @@ class Watch:
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """Return what the other finders have found, with our loader round theirs."""
+        """Return the spec that the other finders find, with a wrapped loader."""
         actions = self._actions.pop(name, None)
         if actions is None:
             return None
@@ -211,12 +210,12 @@ class Watch:
                 if spec.loader is not None:
                     spec.loader = _Loader(spec.loader, actions)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
                 return spec
-        self._actions[name] = actions  # it may be found some other time
+        self._actions[name] = actions  # it may be found later
         return None
 
 
 class _Loader:
-    """Loads a module as another does, and then calls back."""
+    """Loads a module with another loader, and then calls back."""
 
     def __init__(self, loader: Any, actions: Sequence[Callable[[], object]]) -> None:
         self._loader = loader
@@ -227,7 +226,7 @@ class _Loader:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        if module.__spec__ is not None:  # nobody is to see that we were here
+        if module.__spec__ is not None:  # leave no trace of this loader
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         self._loader.exec_module(module)

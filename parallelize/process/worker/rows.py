@@ -1,18 +1,17 @@
 """Runs many calls of one function in a worker, row after row.
 
-The main thread takes rows from an iterator over a list; the watcher, when rows
-are to be given back, takes all that are left there. Each is one step of C code,
-which the other cannot divide.
+The main thread takes rows from an iterator over a list; to give rows back, the watcher
+takes all that are left in it. Each does so in a single C call, which is atomic.
 
-Whatever a row comes to is in the shared page before the next row begins. Rows run
-in one of two ways:
+The outcome of each row is in the shared page before the next row begins. Rows run in
+one of two ways:
 
-* in groups, as many as take about `CLOCK_EVERY`, where a row costs little more
-  than the call itself, see `journal`. This needs results of one type, of those that
-  the journal holds as eight bytes; the type of the latest result is expected.
-  A result of another type ends the group, and so does an error.
-* one by one, where each row must be seen to begin because the pool watches how
-  long it runs, and where results are of other types, or change type all the time.
+* in groups of rows that take about `CLOCK_EVERY` together, where a row costs little
+  more than the call itself, see `journal`. This needs results of a single type that
+  the journal holds as eight bytes; the type of the latest result is expected. A result
+  of another type ends the group, and so does an error.
+* one by one, if the start of each row has to be recorded because rows have a deadline,
+  and if results are of other types, or often change their type.
 """
 
 from __future__ import annotations
@@ -38,17 +37,17 @@ if TYPE_CHECKING:
         tuple[int, Any, BaseException | None],
     ]
 
-#: Nanoseconds that rows may take between two looks at the clock.
+#: Nanoseconds that rows may take between two readings of the clock.
 CLOCK_EVERY = 100_000
 
-#: Nanoseconds that results of rows wait for more, beyond what all results do. Each
-#: message takes the processors from the workers for a moment.
+#: Nanoseconds for which results of rows are held back in addition to `SEND_AFTER`: each
+#: message takes CPU time from the workers.
 WAIT_FOR_MORE = 4_000_000
 
-#: The most rows between two looks at the clock.
+#: Maximum number of rows between two readings of the clock.
 MOST_UNSEEN = 2048
 
-#: After so many groups that ended before so many rows, rows go one by one.
+#: After `MOST_SHORT` groups of fewer than `SHORT` rows, rows run one by one.
 MOST_SHORT = 3
 SHORT = 8
 
@@ -69,8 +68,8 @@ class Rows:
         self._words = words
         self._sender = sender
         self._rows: Iterator[Any] = iter(())
-        self._row = 0  # the number of the next
-        self._begun = 0  # when the clock was read last
+        self._row = 0  # the number of the next row
+        self._begun = 0  # the last reading of the clock
 
     def run(self) -> None:
         self._words[ROW] = NO_ROW
@@ -82,7 +81,7 @@ class Rows:
         except BaseException as error:  # noqa: BLE001 - it belongs to every row
             self._fail_all(error)
             return
-        # The watcher may give rows up from here on.
+        # The watcher may give rows back from here on.
         self._rows = iter(self._list())
         self._begun = monotonic_ns()
         if self._arity > 1:
@@ -93,10 +92,10 @@ class Rows:
         self._sender.close_block()
 
     def _list(self) -> Sequence[Any]:
-        """The rows: tuples, or what they have one of.
+        """Return the rows: tuples, or their only element.
 
-        It must be a list or a range: whose iterator gives all that is left in one
-        step, without running any Python code between two rows.
+        This must be a list or a range: their iterators yield all remaining items in a
+        single C call, without running Python code between two rows.
         """
         if self._arity <= 1:
             return self._flat
@@ -104,7 +103,7 @@ class Rows:
         return list(zip(*columns, strict=True))
 
     def give_up(self) -> int:
-        """Give up the rows that have not begun; return how many (from the end)."""
+        """Drop the rows that have not begun; return their number (from the end)."""
         return len(list(self._rows))
 
     def _run(
@@ -115,7 +114,7 @@ class Rows:
         self._run_singly(fn, rows)
 
     def _run_in_groups(self, fn: Callable[..., Any], run_group: Group) -> None:
-        """Run rows in groups until there are no more, or singly is better."""
+        """Run rows in groups until there are no more, or single rows are better."""
         sender, words, id = self._sender, self._words, self.id
         kind: type = int
         stride, short = 1, 0
@@ -124,7 +123,7 @@ class Rows:
             stride = self._look_at_clock(stride)
             words[ROW] = row
             group = sender.open_group(kind, id, row, stride, self._begun)
-            if group is None:  # for results of this type there are no groups
+            if group is None:  # there are no groups for results of this type
                 return
             values, slot, size = group
             rows = islice(self._rows, size)
@@ -132,7 +131,7 @@ class Rows:
             sender.close_group(end)
             self._row += end - slot
             if error is not None or result is not _NOTHING:
-                words[ROW] = self._row  # to pickle it may end the process
+                words[ROW] = self._row  # pickling the outcome may end the process
             if error is not None:
                 sender.row_failed(id, self._row, error, self._begun)
             elif result is not _NOTHING:
@@ -150,8 +149,8 @@ class Rows:
     ) -> None:
         """Run rows one by one.
 
-        The clock is read every so many rows, as many as run in `CLOCK_EVERY`;
-        where calls have a deadline, before every row.
+        The clock is read after as many rows as take about `CLOCK_EVERY`; if calls have
+        a deadline, before each row.
         """
         words, sender, id = self._words, self._sender, self.id
         check, stride = 0, 1
@@ -168,7 +167,7 @@ class Rows:
                 sender.row_done(id, row, result, self._begun)
 
     def _look_at_clock(self, stride: int) -> int:
-        """Note that a row begins now; return how many to run until the next look."""
+        """Record that a row begins now; return after how many rows to do so again."""
         now = monotonic_ns()
         took = now - self._begun
         if now >= self._sender.due + WAIT_FOR_MORE:
@@ -187,10 +186,10 @@ class Rows:
             self._sender.send(messages.ROW_FAILED, self.id, failure, row)
 
 
-# A group of rows: the code that runs for every one of them, in two versions since
-# unpacking arguments would cost more than all else. They return the slot that they
-# came to, and what has ended the group there if the rows did not: a result that is
-# not for this group, or an error.
+# The code that runs for every row of a group, in two versions, because unpacking
+# arguments would cost more than everything else. They return the slot that they reached
+# and what ended the group there, unless it is complete: a result that does not fit into
+# this group, or an error.
 
 
 def _run_values(
@@ -238,7 +237,7 @@ def _run_tuples(
 
 
 def _unpickling(fn: Callable[..., Any]) -> Callable[[bytes], Any]:
-    """The function of arguments that are pickled, each row on its own."""
+    """Return a function of pickled arguments, where each row is pickled on its own."""
 
     def unpickled(data: bytes) -> Any:
         return fn(*pickling.loads([data]))

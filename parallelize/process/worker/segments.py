@@ -1,7 +1,7 @@
-"""The worker's part in passing large buffers: what it was sent, what it sends.
+"""The worker's part in passing large buffers, as their receiver and their sender.
 
-The watcher thread hears the control socket; the main thread waits for a segment
-that is still on its way there, and tells of what it has done with. While coroutines
+The watcher thread reads the control socket; the main thread waits for segments that
+have not arrived there yet, and notifies the pool of released ones. While coroutines
 run, the thread of their loop does so, too.
 """
 
@@ -33,7 +33,8 @@ class Exchange:
         self._control = control
         # Held while writing to the control socket. Nothing is locked under it.
         self._telling = locks.reentrant("control", native.RLock)()
-        # Views are collected, and segments given up, at any moment: only noted then.
+        # Views may be collected, and segments given up, at any time: these are only
+        # recorded then, and sent later.
         self._released = Releases()
         self._closed: deque[int] = deque()
         self._received = Received(self._released.add, with_others=True)
@@ -51,33 +52,33 @@ class Exchange:
         with self._telling:
             send_all(self._control, b"".join(pack(kind, id, parts, extra)))
 
-    # The main thread's.
+    # Called by the main thread.
 
     def views(self, encoded: Part) -> list[memoryview | bytearray]:
-        """The buffers of a message; waits for its segment, which is on the way."""
+        """Return the buffers of a message; wait until their segment has arrived."""
         id, places, copied = decode_places(encoded)
         with self._news:
             self._news.wait_for(lambda: id in self._received or id in self._failed)
             if id in self._failed:
-                # May another have more luck.
+                # Release it as not reusable, so that the pool gives the segment up.
                 self._released.add(Release(id, reusable=False, large=True))
                 raise self._failed.pop(id)
             return self._received.views(id, places, copied=copied)
 
     def place(self, buffers: Sequence[memoryview]) -> Placed | None:
-        """Put buffers of a result into a segment; None if there is none for them."""
+        """Put buffers of a result into a segment; return None if there is none."""
         placed = self._segments.place(buffers)
         if placed is None:
             return None
         try:
             self._introduce(placed)
-        except OSError:  # the pool takes no descriptor just now
+        except OSError:  # the descriptor cannot be sent now
             self._segments.let_go(placed.segment)
             return None
         return placed
 
     def _tell_closed(self) -> None:
-        with contextlib.suppress(IndexError):  # the other thread may take some
+        with contextlib.suppress(IndexError):  # another thread may take some, too
             while self._closed:
                 id = self._closed.popleft()
                 self._sent.discard(id)
@@ -96,7 +97,7 @@ class Exchange:
         self._sent.add(segment.id)
 
     def tell_released(self) -> None:
-        """Tell the pool of what has been collected since."""
+        """Notify the pool of the messages whose views are gone."""
         told = [
             b"".join(pack(messages.RELEASED, each.id, extra=int(each.reusable)))
             for each in self._released.take()
@@ -106,14 +107,14 @@ class Exchange:
                 send_all(self._control, b"".join(told))
 
     def tell_if_urgent(self) -> None:
-        """Tell it of that now, before the next call, if it may need the memory."""
+        """Notify the pool before the next call if it may need the memory."""
         if self._released.are_urgent:
             self.tell_released()
 
-    # The watcher's.
+    # Called by the watcher.
 
     def hear(self, frame: Frame, reader: FdReader) -> None:
-        """Take what the pool says of segments."""
+        """Apply a frame of the pool about segments or shared objects."""
         if frame.kind == messages.RELEASED:
             segment = self._segments.find(frame.id)
             if segment is not None:
@@ -140,7 +141,7 @@ class Exchange:
         self._news.notify_all()
 
     def at_most(self, segments: int, kept: int) -> None:
-        """Use no more segments than that, and keep no more bytes of free ones."""
+        """Limit the number of segments, and the bytes kept in unused ones."""
         self._segments.most = segments
         self._segments.most_kept = kept
 
@@ -151,5 +152,5 @@ def _take_shared(frame: Frame, reader: FdReader) -> None:
         return
     try:
         shared.adopt(frame.id, reader.fd())
-    except (OSError, ValueError, NoDescriptorError) as error:  # who asks for it gets it
+    except (OSError, ValueError, NoDescriptorError) as error:  # `Shared.get` raises it
         shared.adopt_none(frame.id, error)

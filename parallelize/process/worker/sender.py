@@ -1,7 +1,7 @@
-"""The worker's stream to its pool: results, by way of the shared page.
+"""The worker's stream to its pool: results are sent by way of the shared page.
 
-Whatever a task does, what it came to is in the `Journal` before the next task
-begins; it is sent when there is nothing to run, or after a millisecond.
+The outcome of each task is in the `Journal` before the next task begins. It is sent
+when there is nothing to run, or after a millisecond.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 _new_lock = locks.reentrant("sender", native.RLock)
 
-#: Results are sent at the latest so many nanoseconds after they are there, if
-#: another task ends; the watcher sends them when the pool asks.
+#: Nanoseconds for which results are held back: the end of a task after that sends them.
+#: While a longer task runs, the watcher sends them when the pool asks.
 SEND_AFTER = 1_000_000
 
 
 def pickled_result(result: object, place: Place) -> list[Part]:
-    """Pickle a result; raise what says of which type it was."""
+    """Pickle a result; if that fails, raise an error that names its type."""
     try:
         return pickling.dumps_back(result, place)
     except BaseException as error:
@@ -43,7 +43,7 @@ def pickled_result(result: object, place: Place) -> list[Part]:
 
 
 def pickled_item(item: object, place: Place) -> list[Part]:
-    """The same for an item of a stream."""
+    """Pickle an item of a stream; if that fails, raise an error that names its type."""
     try:
         return pickling.dumps_back(item, place)
     except BaseException as error:
@@ -78,13 +78,13 @@ _ITEM = "an item of the stream"
 
 
 class _Block:
-    """Whose results the journal holds."""
+    """The task of rows whose results the journal holds."""
 
     __slots__ = ("begun", "first", "id")
 
     def __init__(self, id: int, first: int, begun: int) -> None:
         self.id: int = id
-        self.first: int = first  # row of the first of them
+        self.first: int = first  # the row of the first result
         self.begun: int = begun  # when that row began
 
 
@@ -92,12 +92,12 @@ class Sender:
     """Owns the stream to the pool: the page's outbox and journal, and the socket.
 
     Attributes:
-        due: When the outbox is to be sent, in nanoseconds of the monotonic clock.
+        due: When the outbox has to be sent, in nanoseconds of the monotonic clock.
     """
 
     def __init__(self, sock: socket.socket, page: Journal, place: Place) -> None:
         self.due: int = 0
-        self._place = place  # where large buffers of results go
+        self._place = place  # puts large buffers of results into segments
         self._sock = sock
         self._page = page
         self._words = page.words
@@ -106,12 +106,12 @@ class Sender:
         self._forked = False
         self._reports: deque[Part] = deque()  # frames that are not in the stream yet
         # Guards the stream (outbox and socket) between the main thread and the
-        # watcher. The journal is the main thread's: the watcher only copies, and
-        # its count is set back under the lock. Nothing is locked under it.
+        # watcher. The journal belongs to the main thread: the watcher only copies it,
+        # and its count is reset under the lock. Nothing is locked under it.
         self._lock = _new_lock()
 
     def forked(self) -> None:
-        """Note that this process is a copy made by a task: it may not send."""
+        """Record that this process was forked by a task: it must not send."""
         self._forked = True
         self._lock = _new_lock()
         self._page.detach()
@@ -136,38 +136,38 @@ class Sender:
                 self._words[BASE] += memoryview(buffer).nbytes
 
     def tell_begun(self, id: int, begun: int) -> None:
-        """Tell when a task began, before anything else of it."""
+        """Send when a task began, before any other frame of it."""
         self.send(messages.BEGAN, id, (), messages.moment(begun))
 
     def report(self, kind: int, parts: Sequence[Part]) -> bool:
         """Send a log record or a warning now, from any thread.
 
         Returns:
-            False in a copy of the worker that a task has forked.
+            False in a process that a task has forked.
         """
         if self._forked:
             return False
         self._reports.append(b"".join(pack(messages.REPORT, 0, parts, kind)))
-        # A finaliser or a signal handler may have come between the steps of who
-        # sends just now: then that one sends this, too, before long.
+        # In a finalizer or a signal handler, this thread may already be sending: then
+        # the interrupted code sends this report, too.
         if not depth(self._lock):
             try:
                 with self._lock:
                     self._flush()
-            except PoolGoneError:  # nobody is there to read it
+            except PoolGoneError:  # there is no reader any more
                 return True
         return True
 
-    # Rows; the main thread alone runs them.
+    # Rows; only the main thread runs them.
 
     def open_group(
         self, kind: type, id: int, row: int, size: int, begun: int
     ) -> tuple[memoryview[Any], int, int] | None:
-        """Make the journal ready for a group of rows, see `Journal.open_group`.
+        """Prepare the journal for a group of rows, see `Journal.open_group`.
 
         Returns:
-            Where the results are to be put, in which slot that of the first row,
-            and how many rows there is room for.
+            The view in which results are stored, the slot of the first row, and the
+            number of rows for which there is room.
         """
         slot = self._next_slot(id, row, begun)
         size = min(size, JOURNAL_SIZE - slot)
@@ -175,7 +175,7 @@ class Sender:
         return None if values is None else (values, slot, size)
 
     def close_group(self, slot: int) -> None:
-        """Count the rows of the group that have ended, those up to ``slot``."""
+        """Count the rows of the group that have ended, those before ``slot``."""
         if self._forked:
             os._exit(0)
         self._page.close_group(slot)
@@ -220,7 +220,7 @@ class Sender:
         self.send(kind, id, parts, row, micros)
 
     def close_block(self) -> None:
-        """Move the results in the journal into a frame; the main thread alone does."""
+        """Move the results in the journal into a frame; only for the main thread."""
         count = self._words[COUNT]
         if count:
             with self._lock:
@@ -234,10 +234,10 @@ class Sender:
         self.send(messages.BLOCK, block.id, parts, block.first, micros)
 
     def flush_copy(self) -> None:
-        """Send everything from the watcher, while the main thread goes on.
+        """Send everything from the watcher while the main thread continues.
 
-        Rows in the journal are sent as a copy: they stay there, and are sent
-        once more when the main thread comes to it. The pool knows them by number.
+        Rows in the journal are sent as a copy: they stay there, and the main thread
+        sends them again later. The pool recognizes them by their numbers.
         """
         with self._lock:
             count = self._page.ended()
@@ -246,17 +246,17 @@ class Sender:
             self._flush()
 
     def flush_stream(self) -> None:
-        """Send what is in frames; any thread may, while no rows run."""
+        """Send the frames; callable from any thread while no rows run."""
         with self._lock:
             self._flush()
 
     def flush_if_due(self, now: int) -> None:
-        """Send what is there unless something was sent a moment ago."""
+        """Send everything unless something was sent less than `SEND_AFTER` ago."""
         if now >= self.due:
             self.flush()
 
     def flush(self) -> None:
-        """Send everything; the main thread alone does."""
+        """Send everything; only for the main thread."""
         self.close_block()
         with self._lock:
             self._flush()

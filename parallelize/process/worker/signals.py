@@ -1,7 +1,7 @@
-"""The signal at which a worker shows where it is, when it can do nothing else.
+"""The signal that makes a worker print its stacks when it cannot answer otherwise.
 
-The watcher of a worker tells where its main thread is, unless C code holds the
-interpreter. The signal is answered even then, without Python, on standard error.
+A worker's watcher thread reports the stacks, unless C code holds the interpreter. The
+signal is handled even then: without Python code, on standard error.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import signal
 
-#: Who has no handler for this signal is not harmed by it. Windows has none such.
+#: A signal that is ignored by a process without a handler. Windows has none.
 SHOW: int | None = getattr(signal, "SIGURG", None)
 
 
 def show_at_signal() -> None:
-    """From now on write the stacks of this process to its standard error when told."""
+    """Write the stacks of this process to its standard error at the signal `SHOW`."""
     import faulthandler
 
     if SHOW is not None:

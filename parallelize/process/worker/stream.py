@@ -1,16 +1,16 @@
-"""The worker's side of a stream: items leave as the pool has room for them.
+"""The worker's side of a stream: items are sent as the pool has room for them.
 
 ```
  main thread                                   watcher thread
  generator ─▶ Outlet.put ─▶ batch ─▶ ITEMS     control socket ─▶ CREDIT, CLOSE ─▶ Credit
                  ▲   └ at once, if they come slowly                               │
-                 └────────────── so many more, or no more at all ◀────────────────┘
+                 └────────────── this many more, or none ◀────────────────────────┘
 ```
 
-Items that come fast travel together: a frame a millisecond. Those that come slowly go
-at once. If they come fast and then stop, the last ones wait in the batch: the pool
-knows that there may be some (``micros`` of the frame before), and asks for them as it
-asks for what a silent worker has not begun.
+Items that come fast are sent in batches, one frame per millisecond. Items that come
+slowly are sent at once. If they come fast and then stop, the last ones stay in the
+batch: the pool knows that there may be some (``micros`` of the previous frame), and
+requests them in the way in which it reclaims tasks from a worker that sends nothing.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 _new_lock = locks.plain("outlet", native.Lock)
 
-#: Nanoseconds between two items that come so fast that they are worth a batch.
+#: Items that follow each other within this number of nanoseconds are batched.
 FAST = 100_000
 
-#: A batch has at most so many items, and bytes of those that are pickled already.
+#: Limits of a batch: the number of items, and the bytes of those already pickled.
 MOST_ITEMS = 1000
 MOST_BYTES = 1 << 15
 
@@ -47,21 +47,21 @@ _PLAIN = frozenset((int, float, bool, type(None)))
 
 
 class Credit:
-    """How many items the pool takes of each stream that it has given to this worker.
+    """How many items the pool accepts of each stream that runs in this worker.
 
-    It may speak of a stream before that has begun, or when it has just ended.
+    Messages about a stream may arrive before it has begun, or just after its end.
     """
 
     def __init__(self) -> None:
-        # Guards all of it, between the watcher, which hears the pool, and the main
-        # thread, which waits here. Nothing is locked under it.
+        # Guards everything here, between the watcher, which receives credit, and the
+        # main thread, which waits for it. Nothing is locked under it.
         self._changed = native.Condition(locks.plain("credit", native.Lock)())
         self._given: dict[int, int] = {}  # by the id of the stream
         self._closed: set[int] = set()
         self._wakers: list[tuple[Callable[[], bool], Callable[[], object]]] = []
 
     def hear(self, frame: Frame) -> None:
-        """Take what the pool says of a stream."""
+        """Apply a CREDIT or CLOSE frame from the pool."""
         with self._changed:
             if frame.kind == messages.CLOSE:
                 self._closed.add(frame.id)
@@ -74,7 +74,7 @@ class Credit:
             waker()
 
     def forget_all_but(self, id: int) -> None:
-        """A stream begins: those before it have ended."""
+        """Drop the state of earlier streams, which have ended: a new one begins."""
         with self._changed:
             given = self._given.get(id, 0)
             self._given = {id: given} if given else {}
@@ -82,16 +82,16 @@ class Credit:
             self._wakers.clear()
 
     def take(self, id: int) -> int:
-        """How many items more the pool takes than it was asked before."""
+        """Return the credit that has arrived since the last call."""
         with self._changed:
             return self._given.pop(id, 0)
 
     def is_closed(self, id: int) -> bool:
-        """Whether the pool wants no more items."""
+        """Return whether the pool accepts no more items."""
         return id in self._closed
 
     def wait(self, id: int) -> None:
-        """Wait until the pool takes more items, or wants none."""
+        """Wait until the pool accepts more items, or closes the stream."""
         with self._changed:
             self._changed.wait_for(lambda: self._has_news(id))
 
@@ -99,11 +99,11 @@ class Credit:
         return id in self._given or id in self._closed
 
     def when_news(self, id: int, waker: Callable[[], object]) -> None:
-        """Call ``waker()`` once when `wait` would return."""
+        """Call ``waker()`` once, as soon as `wait` would return."""
         self._when(lambda: self._has_news(id), waker)
 
     def when_closed(self, id: int, waker: Callable[[], object]) -> None:
-        """Call ``waker()`` once when the pool wants no more."""
+        """Call ``waker()`` once, when the pool has closed the stream."""
         self._when(lambda: id in self._closed, waker)
 
     def _when(self, is_due: Callable[[], bool], waker: Callable[[], object]) -> None:
@@ -118,11 +118,11 @@ class Outlet:
     """The sink of the generator that runs in this worker.
 
     Args:
-        frame: What the pool sent; ``micros`` is how many items it takes at first.
+        frame: The pool's frame; its ``micros`` is the initial credit.
         words: The counters of the worker's page.
         sender: Sends frames.
-        place: Where large buffers go.
-        credit: What the pool says.
+        place: Puts large buffers into segments.
+        credit: Receives the further credit.
     """
 
     def __init__(
@@ -134,15 +134,15 @@ class Outlet:
         credit: Credit,
     ) -> None:
         self._id = frame.id
-        self._left = frame.micros  # how many items the pool takes
+        self._left = frame.micros  # number of items that the pool accepts
         self._words = words
         self._sender = sender
         self._place = place
         self._credit = credit
-        self._is_held = False  # whether the generator has to wait for its reader
+        self._is_held = False  # whether the generator waits for its reader
         credit.forget_all_but(frame.id)
-        # Guards the batch and when it is sent, between the main thread and the
-        # watcher. The sender's lock is taken under it.
+        # Guards the batch and its sending, between the main thread and the watcher.
+        # The sender's lock is taken under it.
         self._lock = _new_lock()
         self._batch: list[Any] = []
         self._bytes = 0
@@ -151,13 +151,13 @@ class Outlet:
         self._due = 0  # and when the batch is to be sent
 
     def forked(self) -> None:
-        """In a copy of the worker that the generator has made."""
+        """In a process that the generator has forked: replace the lock."""
         self._lock = _new_lock()
 
-    # As a sink of the pump.
+    # The interface of a sink for the pump.
 
     def room(self) -> bool:
-        """Whether the pool takes one item more, now."""
+        """Return whether the pool accepts another item now."""
         if self.is_closed:
             return False
         if self._left <= 0:
@@ -167,7 +167,7 @@ class Outlet:
         return self._left > 0
 
     def wait(self) -> bool:
-        """Wait for room; what there is goes out first."""
+        """Send the batch and wait for room; return False if the stream is closed."""
         while not self.room():
             if self.is_closed:
                 return False
@@ -177,20 +177,20 @@ class Outlet:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the pool wants no more items."""
+        """Whether the pool accepts no more items."""
         return self._credit.is_closed(self._id)
 
     def when_room(self, waker: Callable[[], object]) -> None:
-        """Call ``waker()`` once there is room or no more is wanted."""
+        """Call ``waker()`` once there is room or the stream is closed."""
         self._stand()
         self._credit.when_news(self._id, waker)
 
     def when_closed(self, waker: Callable[[], object]) -> None:
-        """Call ``waker()`` once no more items are wanted."""
+        """Call ``waker()`` once the stream is closed."""
         self._credit.when_closed(self._id, waker)
 
     def _stand(self) -> None:
-        """Send what there is, and let the time of the reader not count."""
+        """Send the batch; no deadline counts while the generator waits for room."""
         self.flush()
         self._is_held = True
         self._words[ROW] = NO_ROW
@@ -201,7 +201,7 @@ class Outlet:
         self._words[ROW] = 0
 
     def put(self, item: Any) -> None:
-        """Send an item, or keep it for a moment if more are likely to come at once."""
+        """Send an item, or hold it for a moment if more are likely to follow."""
         self._left -= 1
         if type(item) in _PLAIN:
             self._add(item, 0)
@@ -213,15 +213,15 @@ class Outlet:
         if len(parts) == 1:
             self._add(bytes(parts[0]), len(parts[0]))
             return
-        with self._lock:  # its buffers are in a segment, or too large to wait
+        with self._lock:  # its buffers are in a segment, or too large for a batch
             self._send(monotonic_ns())
             self._sender.send(messages.ITEM, self._id, parts)
             self._sender.flush_copy()
 
     def _add(self, entry: Any, size: int) -> None:
-        """Add an item to the batch: pickled, as bytes, or a number."""
+        """Add an item to the batch: a pickle as bytes, or a plain value."""
         now = monotonic_ns()
-        self._words[BEGUN] = now  # the time for the next item begins
+        self._words[BEGUN] = now  # the deadline of the next item counts from here
         with self._lock:
             was_fast, self._is_fast = self._is_fast, now - self._last < FAST
             self._last = now
@@ -238,12 +238,12 @@ class Outlet:
             self._send(now)
 
     def flush(self) -> None:
-        """Send what there is."""
+        """Send the batch."""
         with self._lock:
             self._send(monotonic_ns())
 
     def flush_for_pool(self) -> None:
-        """Send what there is, as the pool has asked; the next item goes at once."""
+        """Send the batch at the pool's request; the next item is sent at once."""
         with self._lock:
             self._is_fast = False
             self._send(monotonic_ns())
