@@ -509,17 +509,17 @@ class Run(NamedTuple):
     notes: str  # what its tasks wrote down
 
 
-class KillRequest(NamedTuple):
+class Verdict(NamedTuple):
     """What a cell of the table says."""
 
     grade: str  # ok, partly or fails
     text: str
 
 
-def graded(good: bool, fair: bool, *parts: str) -> KillRequest:
+def graded(good: bool, fair: bool, *parts: str) -> Verdict:
     """Put a verdict together; empty parts are left out."""
     grade = "ok" if good else "partly" if fair else "fails"
-    return KillRequest(grade, "; ".join(part for part in parts if part))
+    return Verdict(grade, "; ".join(part for part in parts if part))
 
 
 def silent(text: Any) -> bool:
@@ -543,7 +543,7 @@ class Fault(NamedTuple):
 
     title: str
     provoke: Callable[[str], object]
-    judge: Callable[[Run], KillRequest]
+    judge: Callable[[Run], Verdict]
     needs: str = ""  # the fact that the judge cannot do without
     limit: float = 8.0  # seconds from the program's start to its end
     script: str | None = None  # the text of a file that is run instead
@@ -562,7 +562,7 @@ def one_of_eight(peer: str, *bad: Any) -> None:
     pool.close()
 
 
-def judge_eight(run: Run, expected: str = "") -> KillRequest:
+def judge_eight(run: Run, expected: str = "") -> Verdict:
     """Judge what became of the seven others, of the bad one and of the pool."""
     others, victim = run.facts["others"], run.facts["victim"]
     lives, answered = run.facts["next"] == "next", not silent(victim)
@@ -607,7 +607,7 @@ def change_argument(peer: str) -> None:
     pool.close()
 
 
-def judge_argument(run: Run) -> KillRequest:
+def judge_argument(run: Run) -> Verdict:
     kept = run.facts["kept"]
     text = "as passed" if kept == 20 else f"{20 - kept} of 20 calls get the change"
     return graded(kept == 20, kept > 0, text)
@@ -631,7 +631,7 @@ def kill_busy_parent(peer: str) -> None:
     die()
 
 
-def judge_orphans(run: Run) -> KillRequest:
+def judge_orphans(run: Run) -> Verdict:
     return graded(not run.left, False, left(run) or "all gone")
 
 
@@ -651,7 +651,7 @@ def _press_ctrl_c() -> None:
     os.killpg(os.getpgrp(), signal.SIGINT)
 
 
-def judge_interrupt(run: Run) -> KillRequest:
+def judge_interrupt(run: Run) -> Verdict:
     traces = run.errors.count("Traceback (most recent call last)")
     if run.code is None:
         return graded(False, False, "not out after 7 s")
@@ -681,7 +681,7 @@ def _join(pid: int, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def judge_fork(run: Run) -> KillRequest:
+def judge_fork(run: Run) -> Verdict:
     child, parent = run.facts.get("child"), run.facts["parent"]
     works = child == "next"
     text = "child's call works" if works else "child's call fails"
@@ -710,7 +710,7 @@ def overrun(peer: str) -> None:
     pool.close()
 
 
-def judge_overrun(run: Run) -> KillRequest:
+def judge_overrun(run: Run) -> Verdict:
     others, stopped = run.facts["others"], not run.facts["goes_on"]
     return graded(
         stopped and others == 7 and run.facts["next"] == "next",
@@ -734,7 +734,7 @@ def draw_endlessly(peer: str) -> None:
     os._exit(0)  # how it ends is another row's question
 
 
-def judge_endless(run: Run) -> KillRequest:
+def judge_endless(run: Run) -> Verdict:
     drawn = run.facts["drawn"]
     bounded = drawn < ENDLESS // 2
     text = f"{drawn} drawn ahead" if drawn < ENDLESS - 20 else "draws without bound"
@@ -755,7 +755,7 @@ def stop_reading(peer: str) -> None:
     os._exit(0)
 
 
-def judge_reading(run: Run) -> KillRequest:
+def judge_reading(run: Run) -> Verdict:
     begun, more = run.facts["begun"], run.facts["more"]
     lives = run.facts["next"] == "next"
     return graded(
@@ -777,7 +777,7 @@ def exit_early(peer: str) -> None:
         sys.exit(4)
 
 
-def judge_exit(run: Run) -> KillRequest:
+def judge_exit(run: Run) -> Verdict:
     finished, kept = "finished" in run.notes, run.code == 4
     return graded(
         finished and kept and not run.left,
@@ -798,7 +798,7 @@ def fail(peer: str) -> NoReturn:
         refuse()
 
 
-def judge_failure(run: Run) -> KillRequest:
+def judge_failure(run: Run) -> Verdict:
     if run.code is None:
         return graded(False, False, "still waits after 7 s")
     good = run.seconds < 3 and run.code == 1 and not run.left
@@ -820,7 +820,7 @@ def make_fifty(peer: str) -> None:
     tell(files=files, threads=threading.active_count() - threads)
 
 
-def judge_fifty(run: Run) -> KillRequest:
+def judge_fifty(run: Run) -> Verdict:
     counts = {"descriptors": run.facts["files"], "threads": run.facts["threads"]}
     more = [f"{n} {what}" for what, n in counts.items() if n > 0]
     few = all(n <= 5 for n in counts.values())
@@ -847,7 +847,7 @@ pool.close()
 """
 
 
-def judge_script(run: Run) -> KillRequest:
+def judge_script(run: Run) -> Verdict:
     kinds = ("function", "lambda", "closure")
     work = [kind for kind in kinds if run.facts.get(kind) == 42]
     if not work:
@@ -866,11 +866,11 @@ def kill_idle(peer: str) -> None:
     here.close()
 
 
-def judge_situation(run: Run) -> KillRequest:
+def judge_situation(run: Run) -> Verdict:
     """Compare what a program got with what it wanted."""
     got, want = run.facts.get("got"), run.facts.get("want")
     if "absent" in run.facts:
-        return KillRequest("none", f"not there ({run.facts['absent']})")
+        return Verdict("none", f"not there ({run.facts['absent']})")
     if "got" not in run.facts:
         return cut_short(run)
     if got == want:
@@ -912,7 +912,7 @@ def nest(peer: str) -> None:
     pool.close()
 
 
-def judge_nested(run: Run) -> KillRequest:
+def judge_nested(run: Run) -> Verdict:
     came = run.facts["came"]
     if all(text == "inner" for text in came):
         good = run.code == 0 and not run.left
@@ -1044,14 +1044,14 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def judge(fault: Fault, run: Run) -> KillRequest:
+def judge(fault: Fault, run: Run) -> Verdict:
     """Judge a run, also one that did not come as far as it should have."""
     if fault.needs and fault.needs not in run.facts:
         return cut_short(run)
     return fault.judge(run)
 
 
-def cut_short(run: Run) -> KillRequest:
+def cut_short(run: Run) -> Verdict:
     """Judge a run that did not come to what it was to tell."""
     last = [line for line in run.errors.splitlines() if line.strip()][-1:]
     ended = f"ends early ({last[0].split(':')[0] if last else run.code})"
@@ -1200,7 +1200,7 @@ def make_cell(fault: str, peer: str) -> Cell:
     """Provoke, judge, and say so on stderr."""
     begun = time.monotonic()
     if missing(peer):
-        verdict = KillRequest("none", "not installed")
+        verdict = Verdict("none", "not installed")
     else:
         verdict = judge(FAULTS[fault], run_fault(fault, peer))
     seconds = time.monotonic() - begun

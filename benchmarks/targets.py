@@ -12,28 +12,28 @@ if TYPE_CHECKING:
     from benchmarks.rows.base import Row, Target
 
 
-class KillRequest(NamedTuple):
+class Verdict(NamedTuple):
     """What came of a target."""
 
     target: str
     outcome: str  # met, missed or not measured
 
 
-def verdicts(results: Results, row: str) -> list[KillRequest]:
+def verdicts(results: Results, row: str) -> list[Verdict]:
     return [judged(results, row, target) for target in ROWS[row].targets]
 
 
-def judged(results: Results, row: str, target: Target) -> KillRequest:
+def judged(results: Results, row: str, target: Target) -> Verdict:
     text = wording(ROWS[row], target)
     cell = results.ours(row)
     value = cell.value if cell else None
     other = results.named(row, target.of) if target.of else 1.0
     if value is None or other is None:
-        return KillRequest(text, "not measured")
+        return Verdict(text, "not measured")
     limit = target.factor * other
     met = value >= limit if ROWS[row].more else value <= limit
     is_now = f" ({value / other:.2f})" if target.of and other else ""
-    return KillRequest(text, ("met" if met else "missed") + is_now)
+    return Verdict(text, ("met" if met else "missed") + is_now)
 
 
 def wording(row: Row, target: Target) -> str:

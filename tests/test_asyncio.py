@@ -239,7 +239,7 @@ def process():
         yield executor
 
 
-class InFlight:
+class Gate:
     """A large result that can be unpickled only when the test lets it."""
 
     asked, opened = threading.Event(), threading.Event()
@@ -252,28 +252,28 @@ class InFlight:
 
 
 def _pass_gate(_):
-    gate = InFlight()
-    InFlight.asked.set()
-    gate.passed = InFlight.opened.wait(20)
+    gate = Gate()
+    Gate.asked.set()
+    gate.passed = Gate.opened.wait(20)
     return gate
 
 
 @pytest.fixture
 def gate():
-    InFlight.asked.clear()
-    InFlight.opened.clear()
-    yield InFlight
-    InFlight.opened.set()
+    Gate.asked.clear()
+    Gate.opened.clear()
+    yield Gate
+    Gate.opened.set()
 
 
 async def _open_gate():
-    await asyncio.to_thread(InFlight.asked.wait)
-    InFlight.opened.set()  # which a loop that unpickles could not do
+    await asyncio.to_thread(Gate.asked.wait)
+    Gate.opened.set()  # which a loop that unpickles could not do
 
 
 def test_large_results_are_unpickled_beside_the_loop(process, gate, run):
     async def main():
-        value, _ = await asyncio.gather(process.submit(InFlight), _open_gate())
+        value, _ = await asyncio.gather(process.submit(Gate), _open_gate())
         return value.passed
 
     assert run(main())
@@ -289,7 +289,7 @@ def test_those_of_maps_too(process, gate):
 
 
 def _gate(_):
-    return InFlight()
+    return Gate()
 
 
 def test_a_reader_that_is_cancelled_while_unpickling_loses_nothing(process, gate):
