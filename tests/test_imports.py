@@ -306,9 +306,6 @@ LAYERS = [
 
 #: Types that come from above, for type checkers alone. This list only ever shrinks.
 TYPES_FROM_ABOVE = {
-    ("executors.base", "api.function"),
-    ("mapping.iterator", "executors.base"),
-    ("mapping.window", "executors.base"),
     ("process.parent.tasks.batch", "process.parent.pool"),
     ("process.parent.tasks.call", "process.parent.pool"),
     ("process.parent.tasks.call", "process.parent.worker_handle"),
@@ -319,56 +316,11 @@ TYPES_FROM_ABOVE = {
     ("process.parent.tasks.stream", "process.parent.worker_handle"),
     ("process.parent.tasks.traced", "process.parent.pool"),
     ("process.parent.tasks.traced", "process.parent.worker_handle"),
-    ("runtime.blocking", "futures.future"),
-    ("runtime.options", "calls.call"),
-    ("runtime.options", "futures.future"),
-    ("runtime.services", "futures.future"),
-    ("serialize.reducers.placeholders", "futures.future"),
-    ("streams.stream", "executors.base"),
-    ("tracing.timed", "threads.rows"),
 }
 
 #: Files that import each other in a circle of more than three, with what they import
 #: for type checkers alone. A new circle is a fault; these only ever shrink.
 KNOTS = [
-    {
-        "api.function",
-        "api.options",
-        "api.use",
-        "clusters.call",
-        "clusters.dask",
-        "clusters.dask_local",
-        "clusters.executor",
-        "clusters.ray",
-        "executors.base",
-        "executors.entrance",
-        "executors.foreign",
-        "executors.in_place",
-        "executors.interpreter",
-        "executors.process",
-        "executors.serial",
-        "executors.thread",
-        "mapping",
-        "mapping.async_input",
-        "mapping.iterator",
-        "mapping.reader",
-        "mapping.window",
-        "registry.kinds",
-        "registry.shared_pools",
-    },
-    {
-        "calls.call",
-        "calls.dependencies",
-        "futures.aio",
-        "futures.future",
-        "futures.limit_cycles",
-        "futures.peek",
-        "futures.proxy",
-        "futures.unretrieved",
-        "runtime.blocking",
-        "runtime.options",
-        "serialize.reducers.placeholders",
-    },
     {
         "process.parent.deadlines",
         "process.parent.dispatcher",
@@ -383,27 +335,10 @@ KNOTS = [
         "process.parent.tasks.stream",
         "process.parent.worker_handle",
     },
-    {
-        "threads.attempts",
-        "threads.engine",
-        "threads.managed_wait",
-        "threads.roster",
-        "threads.rows",
-        "threads.tasks",
-        "threads.workers",
-        "tracing.timed",
-    },
 ]
 
 #: The same without what is for type checkers.
-KNOTS_AT_RUN_TIME = [
-    {
-        "futures.aio",
-        "futures.future",
-        "futures.limit_cycles",
-        "futures.proxy",
-    },
-]
+KNOTS_AT_RUN_TIME: list[set[str]] = []
 
 MOST_FILES = 16
 LARGEST_CIRCLE = 3

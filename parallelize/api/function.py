@@ -29,28 +29,17 @@ from parallelize.runtime.options import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
-    from typing import Concatenate, Literal, Self, TypedDict, TypeVarTuple, Unpack
+    from typing import Concatenate, Literal, Self, TypeVarTuple, Unpack
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
     from parallelize.api.use import Placement
     from parallelize.futures.future import Future
     from parallelize.mapping import MapIterator
+    from parallelize.mapping.iterator import MapOptions
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.registry.shared_pools import Source
     from parallelize.runtime.options import CallOptions, Limit
-
-    class MapOptions(TypedDict, total=False):
-        """The options of a map, for type checkers; `ParallelFunction.map` tells.
-
-        But ``return_exceptions``, on which the type of the results depends.
-        """
-
-        timeout: float | None
-        chunksize: int | None
-        buffersize: int | None
-        ordered: bool
-        progress: bool | str
 
     A = TypeVar("A")
     B = TypeVar("B")

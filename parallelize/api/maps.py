@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future as AnyFuture
     from typing import Literal, Unpack
 
-    from parallelize.api.function import MapOptions
     from parallelize.executors.base import Executor
     from parallelize.mapping import MapIterator
+    from parallelize.mapping.iterator import MapOptions
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.registry.shared_pools import Source
 

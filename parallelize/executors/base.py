@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, Self, Unpack
 
-    from parallelize.api.function import MapOptions
     from parallelize.futures.future import Future
     from parallelize.mapping import MapIterator
+    from parallelize.mapping.iterator import MapOptions
     from parallelize.streams.channel import Channel
     from parallelize.streams.local import Watch
 

@@ -29,6 +29,7 @@ from parallelize.runtime.blocking import call_in_turn, here
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable
+    from concurrent.futures import Future as AnyFuture
     from contextvars import Context
 
     from parallelize.runtime.blocking import Action
@@ -43,7 +44,7 @@ _within: ContextVar[weakref.ref[Future[Any]] | None] = ContextVar(
 )
 
 
-def break_limit_cycle(waited_for: Iterable[Future[Any]]) -> None:
+def break_limit_cycle(waited_for: Iterable[AnyFuture[Any]]) -> None:
     """Lend places in limits where a wait for these futures has closed a circle."""
     for future in _stuck(waited_for):
         place = future._place_in
@@ -55,7 +56,7 @@ def break_limit_cycle(waited_for: Iterable[Future[Any]]) -> None:
             call.start()
 
 
-def _stuck(futures: Iterable[Future[Any]]) -> list[Future[Any]]:
+def _stuck(futures: Iterable[object]) -> list[Future[Any]]:
     """The calls that wait for a place in a limit, and without which these cannot end.
 
     Followed are the waits of who runs a call, and who has the places in a limit.
@@ -88,7 +89,7 @@ def noting_waits(future: Future[Any]) -> Generator[None]:
     outer = here.makes_way
     put_off: deque[Action] = deque()
 
-    def note(futures: Iterable[Future[Any]]) -> None:
+    def note(futures: Iterable[AnyFuture[Any]]) -> None:
         if outer is not None:
             outer(futures)
         waited_for = list(futures)

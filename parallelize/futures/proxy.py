@@ -23,14 +23,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from wrapt import LazyObjectProxy
 
-from parallelize.futures.future import error_of
 from parallelize.serialize.reducers.placeholders import collecting, reduce_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from typing import ClassVar, Self, TypeAlias
-
-    from parallelize.futures.future import Future
 
     # As wrapt types these: what ``p += x`` gives is up to the value.
     _InPlace: TypeAlias = Callable[[Any, Any], Any]
@@ -94,7 +92,8 @@ class ResultProxy(LazyObjectProxy[Any]):
 
         super().__init__(value)
         self._self_future = future
-        if future.done() and error_of(future) is None:
+        ended = future.done() and not future.cancelled()
+        if ended and future.exception() is None:
             self.__wrapped__  # noqa: B018 - it is there, so be fitted to it
 
     @property  # type: ignore[misc]  # one without a setter

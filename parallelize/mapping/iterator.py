@@ -24,11 +24,24 @@ from parallelize.runtime.options import check_callable, check_count, check_wait
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from types import TracebackType
-    from typing import NoReturn, Self
+    from typing import NoReturn, Self, TypedDict
 
-    from parallelize.executors.base import Executor
+    from parallelize.calls.backend import MapBackend
     from parallelize.mapping.progress import Progress
     from parallelize.runtime.options import CallOptions
+
+    class MapOptions(TypedDict, total=False):
+        """The options of a map, for type checkers; `ParallelFunction.map` tells.
+
+        But ``return_exceptions``, on which the type of the results depends.
+        """
+
+        timeout: float | None
+        chunksize: int | None
+        buffersize: int | None
+        ordered: bool
+        progress: bool | str
+
 
 T = TypeVar("T")
 
@@ -168,7 +181,7 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
 
 
 def start_map(
-    executor: Executor,
+    executor: MapBackend,
     fn: Callable[..., T],
     iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
     *,
@@ -251,7 +264,7 @@ def _core(
     return Window(Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan)
 
 
-def _begin(core: Window, executor: Executor) -> None:
+def _begin(core: Window, executor: MapBackend) -> None:
     executor._maps.add(core)
     if core.is_asynchronous:
         return  # its reader begins it
@@ -273,7 +286,7 @@ def _bar(progress: bool | str, total: int | None) -> Progress | None:
 
 
 def _plan(
-    executor: Executor,
+    executor: MapBackend,
     fn: Callable[..., Any],
     options: CallOptions,
     chunksize: int | None,

@@ -33,7 +33,7 @@ from parallelize.runtime.clock import wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from parallelize.executors.base import Executor
+    from parallelize.calls.backend import MapBackend
     from parallelize.futures.future import Future
     from parallelize.mapping.chunk_size import Sizes
     from parallelize.runtime.blocking import Worker
@@ -64,7 +64,7 @@ class MapConfig(NamedTuple):
         ordered: Whether results come in the order of the input.
     """
 
-    executor: Executor
+    executor: MapBackend
     fn: Callable[..., Any]
     options: CallOptions
     sizes: Sizes

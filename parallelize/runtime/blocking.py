@@ -32,10 +32,10 @@ from parallelize.runtime import locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
     from typing import TypeAlias
 
-    from parallelize.futures.future import Future
     from parallelize.runtime.options import Limit
 
     #: Something to call, and with what.

@@ -12,10 +12,38 @@ from parallelize.runtime.raised import name_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Literal
+    from typing import Literal, Protocol
 
-    from parallelize.calls.call import Call
-    from parallelize.futures.future import Future
+    class Limited(Protocol):
+        """The future of a call that waits for a place in a limit, or has one."""
+
+        _place_in: tuple[Limit, Any] | None  # where it waits; the call is its class's
+
+        def done(self) -> bool:
+            """Whether it has ended, and its place is to be free."""
+            ...
+
+        def cancel(self) -> bool:
+            """End it, as its call could not be started."""
+            ...
+
+        def add_done_callback(self, fn: Callable[[Any], object], /) -> None:
+            """Have the limit called once when it ends, in whatever way."""
+
+    class LimitedCall(Protocol):
+        """A call that begins when it has a place."""
+
+        @property
+        def future(self) -> Limited:
+            """What holds the place until it ends."""
+            ...
+
+        def start(self) -> None:
+            """Begin; what fails then fails the future."""
+
+        def fail(self, error: BaseException) -> None:
+            """End the future with the error that `start` raised all the same."""
+
 
 _new_lock = locks.reentrant("limit")
 
@@ -114,12 +142,13 @@ class Limit:
         # interrupted who has it, can make calls, too. It knows its owner, so that an
         # error that a handler raises does not leave it taken.
         self._lock = _new_lock()
-        self._inside: set[Future[Any]] = set()
+        self._inside: set[Limited] = set()
         # These are changed by single steps of C code, with or without the lock.
-        self._left: deque[Future[Any]] = deque()  # of those inside, have ended
-        self._waiting: deque[Call] = deque()
-        self._starting: deque[Call] = deque()  # inside, and to be started
-        self._coming: Call | None = None  # noted before it leaves those that wait
+        self._left: deque[Limited] = deque()  # of those inside, have ended
+        self._waiting: deque[LimitedCall] = deque()
+        self._starting: deque[LimitedCall] = deque()  # inside, and to be started
+        # Noted before it leaves those that wait.
+        self._coming: LimitedCall | None = None
         self._watches_forks = False
 
     @classmethod
@@ -133,7 +162,7 @@ class Limit:
         """The limit of one more function: this one, if it was made to be shared."""
         return self if self._is_shared else Limit.of_one_function(self.count)
 
-    def admit(self, call: Call) -> None:
+    def admit(self, call: LimitedCall) -> None:
         """Start the call now, or when one that runs has ended."""
         if not self._watches_forks:
             self._watches_forks = True
@@ -143,7 +172,7 @@ class Limit:
         if len(self._inside) < self.count or self._left or self._starting:
             self._go_on()
 
-    def take_out(self, call: Call) -> bool:
+    def take_out(self, call: LimitedCall) -> bool:
         """Let a call go that waits here, to be run in the place of one that runs.
 
         Returns:
@@ -156,7 +185,7 @@ class Limit:
         call.future._place_in = None
         return True
 
-    def inside(self) -> list[Future[Any]]:
+    def inside(self) -> list[Limited]:
         """The calls that have a place."""
         return list(self._inside)
 
@@ -202,12 +231,12 @@ class Limit:
                 self._take_in(call)
         self._coming = None
 
-    def _take_in(self, call: Call) -> None:
+    def _take_in(self, call: LimitedCall) -> None:
         self._inside.add(call.future)
         if call not in self._starting:
             self._starting.append(call)
 
-    def _start(self, call: Call) -> None:
+    def _start(self, call: LimitedCall) -> None:
         call.future.add_done_callback(self._release)
         try:
             call.start()
@@ -217,7 +246,7 @@ class Limit:
             call.future.cancel()
             raise
 
-    def _release(self, future: Future[Any]) -> None:
+    def _release(self, future: Limited) -> None:
         self._left.append(future)
         self._go_on()
 

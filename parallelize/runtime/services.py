@@ -25,8 +25,8 @@ from parallelize.runtime.blocking import NESTED, here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
 
-    from parallelize.futures.future import Future
     from parallelize.runtime.blocking import Action
 
     Refuse = Callable[[Iterable[Future[Any]]], object]

@@ -24,11 +24,45 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextvars import Context
     from types import TracebackType
-    from typing import NoReturn, Self
+    from typing import ClassVar, NoReturn, Protocol, Self
 
-    from parallelize.executors.base import Executor
+    from parallelize.calls.open_maps import OpenMaps
     from parallelize.futures.future import Future
     from parallelize.runtime.options import CallOptions
+
+    class StreamBackend(Protocol):
+        """An executor as streams see it."""
+
+        kind: ClassVar[str]  # the word for such executors
+
+        @property
+        def _maps(self) -> OpenMaps:
+            """Where a stream is entered, so that it ends when the executor does."""
+            ...
+
+        def _start_stream(
+            self,
+            fn: Callable[..., Any],
+            args: tuple[Any, ...],
+            kwargs: dict[str, Any],
+            options: CallOptions,
+            channel: Channel,
+        ) -> Future[Any] | None:
+            """Have a generator put its items into the channel.
+
+            Returns:
+                A future that ends after the last of them, or with an error; None if
+                the reader is to run the generator.
+
+            Raises:
+                RuntimeError: The executor was shut down.
+            """
+            ...
+
+        def _runs_here(self) -> bool:
+            """Whether this thread is one of its workers, for whom others may wait."""
+            ...
+
 
 T = TypeVar("T")
 
@@ -86,7 +120,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
     _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is asked
 
     def __init__(
-        self, executor: Executor, channel: Channel, call: _Call, name: str
+        self, executor: StreamBackend, channel: Channel, call: _Call, name: str
     ) -> None:
         # Items that were taken from the channel; any thread draws from it, each time
         # in one step of C code.
@@ -315,7 +349,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _noted(call: _Call, executor: Executor, options: CallOptions) -> _Call:
+def _noted(call: _Call, executor: StreamBackend, options: CallOptions) -> _Call:
     """The same, noted in a trace if there is one."""
     recorder = recording.active
     if recorder is None:
@@ -327,7 +361,7 @@ def _noted(call: _Call, executor: Executor, options: CallOptions) -> _Call:
 
 
 def open_stream(
-    executor: Executor,
+    executor: StreamBackend,
     fn: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],

@@ -20,10 +20,38 @@ from parallelize.threads.tasks import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from concurrent.futures import Future as AnyFuture
+    from typing import Protocol
 
     from parallelize.futures.future import Future
-    from parallelize.threads.engine import Engine
-    from parallelize.threads.workers import Worker
+    from parallelize.threads.tasks import PoolThread, TaskOwner
+
+    class Places(Protocol):
+        """The threads of a pool, of which so many may work at a time."""
+
+        def begin_managed_wait(self) -> None:
+            """Take note that one of them works no longer, but waits."""
+
+        def end_managed_wait(self) -> None:
+            """Take note that it works again, maybe beside too many others."""
+
+        def start_or_wake_one(self) -> None:
+            """Have a free place taken; raise RecursionError if no thread may."""
+
+    class WaitingThread(PoolThread, Protocol):
+        """The worker that waits. Its waits are its own thread's to change."""
+
+        absences: list[ManagedWait]
+
+        @property
+        def engine(self) -> Places:
+            """Where it has its place."""
+            ...
+
+        @property
+        def strayed(self) -> bool:
+            """Whether it was forked away: it has no place then."""
+            ...
 
 
 class ManagedWait:
@@ -35,10 +63,12 @@ class ManagedWait:
 
     __slots__ = ("_futures", "_wanted", "_worker")
 
-    def __init__(self, worker: Worker, futures: Iterable[Future[Any]]) -> None:
+    def __init__(
+        self, worker: WaitingThread, futures: Iterable[AnyFuture[Any]]
+    ) -> None:
         self._worker = worker
         self._futures = list(futures)
-        self._wanted: list[tuple[Engine, list[Task]]] = []
+        self._wanted: list[tuple[TaskOwner, list[Task]]] = []
 
     def __enter__(self) -> None:
         self.begin()
@@ -79,13 +109,13 @@ class ManagedWait:
             engine.want_no_more(tasks)
         worker.engine.end_managed_wait()
 
-    def add(self, future: Future[Any]) -> None:
+    def add(self, future: AnyFuture[Any]) -> None:
         """Wait for one more."""
         self._futures.append(future)
         self._want((future,))
         break_limit_cycle(self._worker.waited_for())
 
-    def drop(self, future: Future[Any]) -> None:
+    def drop(self, future: AnyFuture[Any]) -> None:
         """Wait for one less; for the last one the wait ends."""
         self._futures.remove(future)
         if not self._futures:
@@ -96,7 +126,7 @@ class ManagedWait:
         """What has to end before this wait does, as far as is known."""
         return unended(self._futures.copy())
 
-    def _want(self, futures: Iterable[Future[Any]]) -> None:
+    def _want(self, futures: Iterable[AnyFuture[Any]]) -> None:
         tasks = [each for each in unended(futures) if isinstance(each, Task)]
         for engine in {task.engine: None for task in tasks}:
             mine = [task for task in tasks if task.engine is engine]

@@ -28,10 +28,30 @@ from parallelize.threads.tasks import Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextvars import Context
+    from typing import Protocol
 
     from parallelize.futures.future import Future
     from parallelize.runtime.options import CallOptions
-    from parallelize.threads.engine import Engine
+    from parallelize.threads.tasks import TaskOwner
+
+    class RowsOwner(TaskOwner, Protocol):
+        """The pool of rows, among whose threads they are shared out."""
+
+        @property
+        def max_workers(self) -> int:
+            """Into how many parts it is worth to cut them."""
+            ...
+
+        @property
+        def watch(self) -> Watch:
+            """What tells those that run for long to stop."""
+            ...
+
+        def enqueue(self, task: Task) -> None:
+            """Take new rows; raise RuntimeError if it takes no calls any more."""
+
+        def enqueue_first(self, tasks: Sequence[Task]) -> None:
+            """Queue parts of rows that run, before all else and also at the end."""
 
     #: Runs rows until there are no more, or it is told to stop.
     Loop = Callable[
@@ -49,7 +69,7 @@ class RowsRun:
 
     __slots__ = ("_cancelled", "_engine", "_rows", "_tasks")
 
-    def __init__(self, engine: Engine, rows: Rows) -> None:
+    def __init__(self, engine: RowsOwner, rows: Rows) -> None:
         self._engine = engine
         self._rows = rows
         self._cancelled = False  # set once, by anybody
@@ -169,7 +189,7 @@ class RowsTask(Task):
 
     rest: Iterator[Any] | None = None
 
-    def __init__(self, engine: Engine, run: RowsRun, first: int, end: int) -> None:
+    def __init__(self, engine: RowsOwner, run: RowsRun, first: int, end: int) -> None:
         super().__init__(engine, run.run, (self,), {})
         self._run = run
         self.first: int = first

@@ -27,11 +27,46 @@ from parallelize.runtime.options import DEFAULTS
 from parallelize.tracing import recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Protocol
 
     from parallelize.runtime.options import CallOptions, Limit
     from parallelize.runtime.timer import Deadline
-    from parallelize.threads.engine import Engine
+
+    class PoolThread(Protocol):
+        """A thread of a pool, by what it runs and waits for at this moment."""
+
+        def stack(self) -> Iterator[Task]:
+            """What runs in it, one within the other."""
+            ...
+
+        def waited_for(self) -> Iterator[Future[Any]]:
+            """What it waits for; nothing while it works."""
+            ...
+
+    class TaskOwner(Protocol):
+        """The pool of a task. Any thread may call it."""
+
+        def want(self, tasks: Iterable[Task]) -> None:
+            """See that these run although all threads wait: somebody waits for them.
+
+            Raises:
+                RecursionError: There are too many threads for one more.
+            """
+
+        def want_no_more(self, tasks: Iterable[Task]) -> None:
+            """Take that back, once for each time."""
+
+        def workers(self) -> Sequence[PoolThread]:
+            """Its threads."""
+            ...
+
+    class CallOwner(TaskOwner, Protocol):
+        """The pool of a call that may have to wait before it is queued."""
+
+        def enqueue_held(self, task: Task) -> None:
+            """Queue it, also when the pool takes no new ones; or fail it."""
+
 
 _new_lock = locks.reentrant("future")
 
@@ -54,13 +89,13 @@ class Task(Future[Any]):
 
     def __init__(
         self,
-        engine: Engine,
+        engine: TaskOwner,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
         self._guard = _new_lock()  # all that Future.__init__ does
-        self.engine: Engine = engine
+        self.engine: TaskOwner = engine
         recorder = recording.active
         if recorder is not None:
             from parallelize.tracing import timed
@@ -153,13 +188,13 @@ class ThreadCall(Call):
 
     def __init__(
         self,
-        engine: Engine,
+        engine: CallOwner,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> None:
-        self.engine: Engine = engine
+        self.engine: CallOwner = engine
         self.fn = fn
         self.args: tuple[Any, ...] = args
         self.kwargs: dict[str, Any] = kwargs

@@ -17,6 +17,7 @@ from parallelize.threads.tasks import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future as AnyFuture
     from contextlib import AbstractContextManager
 
     from parallelize.futures.future import Future
@@ -98,7 +99,7 @@ class Worker(threading.Thread):
 
     # What `parallelize.runtime.blocking` asks of it.
 
-    def help(self, future: Future[Any]) -> None:
+    def help(self, future: AnyFuture[Any]) -> None:
         """Run what the future needs and what stands in the queue of this pool.
 
         That is the very thing this thread would otherwise wait for. Anything else
@@ -111,7 +112,7 @@ class Worker(threading.Thread):
         while self._help_once(future):
             pass
 
-    def _help_once(self, future: Future[Any]) -> bool:
+    def _help_once(self, future: AnyFuture[Any]) -> bool:
         ran = False
         for task in unended((future,)):
             if future.done():
@@ -149,7 +150,7 @@ class Worker(threading.Thread):
         calls = (task.limited for task in self.stack())
         return any(call is not None and call.options.limit is limit for call in calls)
 
-    def away(self, futures: Iterable[Future[Any]]) -> ManagedWait:
+    def away(self, futures: Iterable[AnyFuture[Any]]) -> ManagedWait:
         """Within the block the thread waits for these; others have its place."""
         return ManagedWait(self, futures)
 
@@ -157,7 +158,7 @@ class Worker(threading.Thread):
         """Within the block the thread waits for its reader; others may work."""
         return self.engine.one_more()
 
-    def note_foreign_wait(self, waiter: Any, future: Future[Any]) -> None:
+    def note_foreign_wait(self, waiter: Any, future: AnyFuture[Any]) -> None:
         """Note a waiter of the standard library, by which this thread waits."""
         absence: ManagedWait | None = getattr(waiter, "parallelize_absence", None)
         if absence is not None:

@@ -20,10 +20,18 @@ from parallelize.tracing.recording import Lane, Record
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import AsyncGenerator, Callable, Generator
+    from typing import Protocol
 
     from parallelize.runtime.options import CallOptions
-    from parallelize.threads.rows import RowsTask
     from parallelize.tracing.recording import Recorder
+
+    class Counted(Protocol):
+        """Rows that one thread is to run."""
+
+        @property
+        def count(self) -> int:
+            """How many, when it begins."""
+            ...
 
 
 def call(
@@ -109,7 +117,7 @@ class _Call:
             record.ended = monotonic_ns()
             _here.runs = outer
 
-    def _count(self, rows: RowsTask) -> None:
+    def _count(self, rows: Counted) -> None:
         self._record.count = rows.count
         if self._outer is not None:
             self._outer.count -= rows.count

@@ -33,6 +33,7 @@ from parallelize.runtime.services import Service
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Sequence
+    from concurrent.futures import Future as AnyFuture
 
     from parallelize.futures.future import Future
     from parallelize.process.parent.pool import Pool
@@ -150,7 +151,7 @@ class Dispatcher:
         self._do_what_is_due()
         return True
 
-    def _refuse_wait(self, futures: Iterable[Future[Any]]) -> None:
+    def _refuse_wait(self, futures: Iterable[AnyFuture[Any]]) -> None:
         """Raise where this thread is about to wait for what it would bring itself."""
         sought = unended(futures)
         if any(map(self._brings, sought)) or self._pool.has_any(sought):

@@ -15,7 +15,7 @@ A worker imports this module when the first such future arrives.
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from parallelize.calls.dependencies import futures_in
 from parallelize.calls.targets import AsyncTarget
@@ -45,9 +45,10 @@ def waited_for(
         kwargs: The keyword arguments.
     """
     direct = set(map(id, futures_in(args, kwargs)))
+    ours = cast("list[Future[Any]]", found)  # no other class pickles itself as a gap
     return [
         future if id(future) in direct or number in found.values else _carrier(future)
-        for number, future in enumerate(found)
+        for number, future in enumerate(ours)
     ]
 
 

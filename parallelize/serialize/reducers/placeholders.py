@@ -13,9 +13,8 @@ import threading
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from typing import Any
-
-    from parallelize.futures.future import Future
 
 
 class Found(list["Future[Any]"]):
