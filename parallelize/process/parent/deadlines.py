@@ -1,7 +1,7 @@
-"""What is due when: deadlines of calls, idle workers, whatever comes later.
+"""What a pool has to do at a given time: deadlines, idle timeouts and later steps.
 
-Everything here is done in the dispatcher's thread, under the pool's lock, and the
-caller of each method holds that.
+Everything here runs in the dispatcher's thread under the pool's lock, which the caller
+of each method holds.
 """
 
 from __future__ import annotations
@@ -29,54 +29,54 @@ if TYPE_CHECKING:
 #: A deadline this many seconds ahead counts as reached: timers are no finer.
 TICK = 0.001
 
-#: Seconds that a worker has to tell where it is, before it is killed.
+#: Seconds that a worker has to send its stacks before it is killed.
 LONGEST_LOOK = 0.2
 
-#: Seconds after which its calls are looked at again if it was not killed: another may
-#: have been about to kill it for the same call, and have thought better of it.
+#: Seconds after which its calls are checked again if it was not killed: another kill
+#: request for the same call may have been withdrawn.
 LONGEST_JUDGEMENT = 5.0
 
-#: Seconds in which it has usually written that by itself, when a signal told it to.
+#: Seconds in which a worker has usually printed its stacks after the signal to do so.
 _WRITING = 0.05
 
 _AT_DEADLINE = "Where the call was when its time was over:"
 
 _log = logging.getLogger("parallelize")
 
-#: Seconds in which a worker has usually given back what it was asked for.
+#: Seconds in which a worker has usually given back the tasks requested from it.
 _GIVING_BACK = 0.005
 
 
 class Deadlines(Agenda):
-    """The moments at which a pool's dispatcher has something to do.
+    """The times at which a pool's dispatcher has something to do.
 
-    A worker's calls are watched together, by one deadline for the worker: so none of
-    them is held here, however far its own is away.
+    The calls of a worker are watched together, by one deadline for the worker, so no
+    call is referred to here, however far its own deadline is away.
     """
 
     def __init__(self, pool: Pool, wake: Callable[[], object]) -> None:
-        """Begin with none.
+        """Start without any deadlines.
 
         Args:
-            pool: Whose they are.
-            wake: Called when there is an earlier one than the dispatcher knows.
+            pool: The pool that they belong to.
+            wake: Called when a deadline becomes the earliest one.
         """
         super().__init__()
         self._pool = pool
         self._wake = wake
-        # When to look whether a call of a worker has run for too long, and ...
+        # When to check whether a call of a worker has run for too long.
         self._looks: dict[Worker, Deadline] = {}
-        # ... those of which one has, as it seems, and when that is over at the latest
+        # When to check those workers again where a call seems to have done so.
         self._judged: dict[Worker, Deadline] = {}
-        self._silent: dict[Worker, Deadline] = {}  # when it no longer has to tell where
-        self._idle: dict[Worker, Deadline] = {}  # when to look whether it is idle
+        self._silent: dict[Worker, Deadline] = {}  # when to stop waiting for stacks
+        self._idle: dict[Worker, Deadline] = {}  # when to check whether it is idle
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
-        """Do something later."""
+        """Schedule an action after a number of seconds."""
         return self.at(monotonic() + seconds, action)
 
     def at(self, when: float, action: Callable[[], object]) -> Deadline:
-        """Do something at a moment of the monotonic clock."""
+        """Schedule an action at a time of the monotonic clock."""
         nearest = self.nearest()
         deadline = super().at(when, action)
         if nearest is None or when < nearest:
@@ -84,23 +84,23 @@ class Deadlines(Agenda):
         return deadline
 
     def do_what_is_due(self, now: float) -> None:
-        """Do everything whose moment has come."""
+        """Run all actions that are due."""
         while (deadline := self.take_due(now)) is not None:
             deadline.meet()
 
     def forget(self, worker: Worker) -> None:
-        """A worker has ended: nothing about it is due."""
+        """Cancel everything about a worker, which has ended."""
         for of_workers in (self._looks, self._judged, self._silent, self._idle):
             deadline = of_workers.pop(worker, None)
             if deadline is not None:
                 deadline.cancel()
 
     def watch(self, worker: Worker, timeout: float) -> None:
-        """Kill the worker if a call, of those that it was just given, runs longer."""
+        """Kill the worker if a call that it was just given runs longer than this."""
         self._look_at(worker, monotonic() + timeout)
 
     def _look_at(self, worker: Worker, when: float) -> None:
-        """Look at a worker's calls at this moment, or before."""
+        """Check a worker's calls at this time, or earlier."""
         known = self._looks.get(worker)
         if known is not None:
             if known.when <= when:
@@ -109,15 +109,15 @@ class Deadlines(Agenda):
         self._looks[worker] = self.at(when, partial(self._check, worker))
 
     def _check(self, worker: Worker) -> None:
-        """Judge the call that has run for too long; else look later."""
+        """Act on a call that has run for too long; without one, check again later."""
         self._looks.pop(worker, None)
         if worker in self._judged:
-            return  # it is looked at once more when that is over
+            return  # it is checked again when that is decided
         now, next_look = monotonic() + TICK, math.inf
         for task in worker.tasks.values():
             timeout = task.options.timeout
             if timeout is None or task.lane == COROUTINES:
-                continue  # a coroutine is watched for itself
+                continue  # coroutines have deadlines of their own
             due = _deadline(worker, task, timeout)
             if due <= now:
                 self._time_is_over(worker, task, timeout)
@@ -130,7 +130,7 @@ class Deadlines(Agenda):
         from parallelize.errors import RemoteTraceback, TaskTimeout
 
         def again() -> None:
-            if self._judged.get(worker) is at_the_latest:  # else it has ended
+            if self._judged.get(worker) is at_the_latest:  # otherwise it has ended
                 del self._judged[worker]
                 at_the_latest.cancel()
                 self._check(worker)
@@ -155,11 +155,11 @@ class Deadlines(Agenda):
     def _look(
         self, worker: Worker, seen: list[str], then: Callable[[], object]
     ) -> None:
-        """Have a worker tell where it is, into ``seen``, and go on in any case."""
+        """Add a worker's stacks to ``seen``, then call ``then``, even without them."""
 
         def answered(text: str) -> None:
             if self._silent.get(worker) is not at_the_latest:
-                return  # that was too late
+                return  # the answer came too late
             del self._silent[worker]
             at_the_latest.cancel()
             seen.append(text)
@@ -180,10 +180,10 @@ class Deadlines(Agenda):
     ) -> None:
         task = verdict.task
         if worker.tasks.get(task.id) is not task or not verdict.due():
-            verdict.again()  # it came to its end meanwhile, or the row did
+            verdict.again()  # the call, or its row, has ended meanwhile
             return
         where = seen[0] if seen else "(what C code runs there is on standard error)\n"
-        with contextlib.suppress(Exception):  # a handler's, or of a replaced clock
+        with contextlib.suppress(Exception):  # of a log handler, or a replaced clock
             _log.warning(
                 "worker %s is killed, as %s runs for longer than its timeout of %g "
                 "seconds; it was here:\n%s",
@@ -199,9 +199,9 @@ class Deadlines(Agenda):
             self.after(_GIVING_BACK, verdict.again)
 
     def kill_call(self, task: CallTask, error: Callable[[], BaseException]) -> None:
-        """Kill the worker if it runs the task; take the task from it otherwise."""
+        """Kill the worker if it runs the task; otherwise reclaim the task."""
         worker = task.place()
-        if worker is None or not self._may_run(task):  # or it was given back
+        if worker is None or not self._may_run(task):  # given back, or done
             return
         again = partial(self.kill_call, task, error)
         if task.runs_in(worker):
@@ -218,15 +218,15 @@ class Deadlines(Agenda):
         if not task.given_up:
             self._pool.give_up(task, error())
         worker.reclaim()
-        # It may be on the point of beginning: look again.
+        # It may be just about to begin: check again.
         self.after(_GIVING_BACK, again)
 
     def _may_run(self, task: CallTask) -> bool:
-        # One that was given up has ended for the caller; its worker may have begun it.
+        # A call that was given up is done for its caller; its worker may have begun it.
         return task.given_up or not task.future.done()
 
     def watch_idleness(self, worker: Worker, timeout: float) -> None:
-        """Let the worker go when it has had nothing to do for ``timeout`` seconds."""
+        """Release the worker when it has been idle for ``timeout`` seconds."""
         worker.idle_since = monotonic()
         if worker not in self._idle:
             self._look_for_idleness(worker, timeout, timeout)
@@ -247,9 +247,9 @@ class Deadlines(Agenda):
 
 
 def _deadline(worker: Worker, task: Task, timeout: float) -> float:
-    """When the call that the worker runs has had its time; later if none has begun."""
+    """Return when the running call exceeds its timeout; later if none has begun."""
     words, now = worker.page.words, monotonic()
     if words[TASK] == task.id and words[ROW] != NO_ROW:
-        # It is in the future while the worker loads what the call needs.
+        # BEGUN is in the future while the worker imports what the call needs.
         return min(words[BEGUN] / 1e9, now) + timeout
     return now + timeout

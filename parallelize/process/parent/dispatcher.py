@@ -1,7 +1,7 @@
-"""The one thread of a pool that waits: on workers, their ends, and deadlines.
+"""The one thread of a pool that waits for workers, their exits, and deadlines.
 
-It never polls. It sleeps until a socket has something to say, or until the
-nearest moment at which something is due, or until somebody rings the bell.
+It never polls. It blocks until a socket is ready, the nearest deadline is reached, or
+another thread wakes it up.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _ROW_ENDS = frozenset((messages.BLOCK, messages.ROW_DONE, messages.ROW_FAILED))
 
 _STREAMED = frozenset((messages.ITEMS, messages.ITEM, messages.ITEM_FAILED))
 
-#: How many parts a frame of each kind has, at the least and at the most.
+#: Minimum and maximum number of parts in a frame of each kind.
 _PARTS = {
     messages.READY: (0, 0),
     messages.BEGAN: (0, 0),
@@ -71,7 +71,7 @@ _PARTS = {
 
 
 class Dispatcher:
-    """Hears the workers of one pool and acts on what they say."""
+    """Reads the frames of one pool's workers and acts on them."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -89,7 +89,7 @@ class Dispatcher:
         self._wait = AdaptiveSpin()
         self.deadlines: Deadlines = Deadlines(pool, self._woken_elsewhere)
         self._known: set[int] = set()  # ids of workers in the selector
-        self._writing: set[int] = set()  # ids of those waited for to take more
+        self._writing: set[int] = set()  # ids of workers whose sockets are full
         self._launcher: Launcher | None = None  # the one in the selector
         self._selector.register(self._bell, selectors.EVENT_READ, self._bell_rang)
 
@@ -106,14 +106,14 @@ class Dispatcher:
         return self._service.is_here()
 
     def wake(self) -> None:
-        """Have the thread look at the pool; the caller holds the pool's lock."""
+        """Make the thread check the pool; the caller holds the pool's lock."""
         if not self._rung:
             self._rung = True
-            with contextlib.suppress(OSError):  # full: it wakes anyway; or closed
+            with contextlib.suppress(OSError):  # full, so it wakes up anyway; or closed
                 self._ring.send(b"!")
 
     def ring(self) -> None:
-        """The same from anywhere, a finaliser for one; the caller holds nothing."""
+        """Make the thread check the pool. Needs no lock; callable from finalizers."""
         with contextlib.suppress(OSError):
             self._ring.send(b"!")
 
@@ -122,7 +122,7 @@ class Dispatcher:
             self.wake()
 
     def forget(self) -> None:
-        """In a forked child: close our copies."""
+        """In a forked child: close its descriptors."""
         self._service.forget()
         self._bell.close()
         self._ring.close()
@@ -133,7 +133,7 @@ class Dispatcher:
     def _run(self, service: Service) -> None:
         try:
             is_end = service.serve(self._turn)
-        except BaseException:  # noqa: BLE001 - nobody may be left waiting
+        except BaseException:  # noqa: BLE001 - no caller may be left waiting
             with contextlib.suppress(Exception):
                 _log.exception("the dispatcher of a process pool failed")
             self._has_failed = True
@@ -143,7 +143,7 @@ class Dispatcher:
             self._close()
 
     def _turn(self) -> bool:
-        """Do what there is to do, when there is something; False at the end."""
+        """Wait for events and handle them; return False at the end of the pool."""
         if self._has_failed or self._pool.try_finish():
             return False
         for key, mask in self._events():
@@ -152,7 +152,7 @@ class Dispatcher:
         return True
 
     def _refuse_wait(self, futures: Iterable[AnyFuture[Any]]) -> None:
-        """Raise where this thread is about to wait for what it would bring itself."""
+        """Raise RuntimeError if this thread would complete these futures itself."""
         sought = unended(futures)
         if any(map(self._brings, sought)) or self._pool.has_any(sought):
             msg = (
@@ -168,7 +168,7 @@ class Dispatcher:
         return isinstance(call, CallTask) and call.pool is self._pool
 
     def _events(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for something to happen, at first awake if that is likely to help."""
+        """Wait for events, spinning at first if that is likely to help."""
         seconds = self._seconds_left()
         events = None
         if seconds is None or seconds > SPIN_LIMIT:
@@ -179,7 +179,7 @@ class Dispatcher:
         return events
 
     def _seconds_left(self) -> float | None:
-        """Seconds until something is due; None if nothing is."""
+        """Return the seconds until something is due; None if nothing is."""
         with self._pool.lock:
             moments = [
                 at for w in self._pool.workers.values() if (at := w.reclaim_due())
@@ -206,10 +206,10 @@ class Dispatcher:
             self._pool.flush_segment_notices()
             self._pool.flush_stream_credit()
             self._register()
-            self._pool.feed_idle()  # what Ctrl-C has kept somebody from doing
+            self._pool.feed_idle()  # Ctrl-C may have kept a caller from doing it
 
     def _register(self) -> None:
-        """Wait on what is new: a server, workers, sockets that took too little."""
+        """Add to the selector what is new: a server, workers, full sockets."""
         for lost in self._pool.starter.lost_launchers:
             self._server_lost(lost)
         self._pool.starter.lost_launchers.clear()
@@ -233,7 +233,7 @@ class Dispatcher:
             self._wait_for_room(worker)
 
     def _unregister(self, source: socket.socket | Launcher) -> None:
-        with contextlib.suppress(KeyError, ValueError):  # it was before; it is closed
+        with contextlib.suppress(KeyError, ValueError):  # not registered, or closed
             self._selector.unregister(source)
 
     def _wait_for_room(self, worker: Worker) -> None:
@@ -245,13 +245,13 @@ class Dispatcher:
             self._writing.add(worker.id)
         else:
             self._writing.discard(worker.id)
-        with contextlib.suppress(KeyError):  # the worker closed its end
+        with contextlib.suppress(KeyError):  # the worker has closed its end
             self._selector.modify(worker.sock, events, partial(self._ready, worker))
 
-    # What workers say.
+    # Frames from workers.
 
     def _ready(self, worker: Worker, mask: int) -> None:
-        if worker.stage is Stage.GONE:  # buried by an event that came before
+        if worker.stage is Stage.GONE:  # its exit was an earlier event of this turn
             return
         if mask & selectors.EVENT_WRITE:
             with self._pool.lock:
@@ -269,7 +269,7 @@ class Dispatcher:
             self._take_answers(worker)
 
     def _frames_of(self, worker: Worker) -> list[Frame] | None:
-        """Read once; None if the worker will not send any more that is of use."""
+        """Read once; return None if the worker sends no more valid frames."""
         try:
             frames = worker.reader.read(worker.sock)
             if frames and any(frame.kind >= messages.BIG for frame in frames):
@@ -287,11 +287,11 @@ class Dispatcher:
         return frames
 
     def _opened(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
-        """Deliver reports, and give frames the buffers that are in segments."""
+        """Deliver reports, and attach the buffers that are in segments."""
         frames = _without_reports(worker, frames)
         if not any(frame.kind & messages.BIG for frame in frames):
             return frames
-        self._read_control(worker)  # the segments went ahead, over that socket
+        self._read_control(worker)  # the segments were sent ahead, over that socket
         return self._with_views(worker, frames)
 
     def _with_views(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
@@ -302,7 +302,7 @@ class Dispatcher:
             ]
 
     def _lost(self, worker: Worker) -> None:
-        """A worker's socket is closed: it has ended, or is of no use."""
+        """Handle the end of a worker's socket: it has ended, or is unusable."""
         self._unregister(worker.sock)
         if not worker.supervised:
             self._on_worker_exit(worker, None)
@@ -310,7 +310,7 @@ class Dispatcher:
             worker.signal(KILL)
 
     def _absorb(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> None:
-        """Settle what has ended, outside the lock."""
+        """Complete the tasks that have ended, without the lock."""
         pool = self._pool
         if self._end(worker, ends):
             with pool.lock:
@@ -319,7 +319,7 @@ class Dispatcher:
         pool.settle()
 
     def _taken(self, worker: Worker, frames: list[Frame]) -> list[tuple[Task, Frame]]:
-        """Take what a worker sent and give it more; return what has ended."""
+        """Process a worker's frames and give it more; return the tasks that ended."""
         pool = self._pool
         with pool.lock:
             worker.note_activity()
@@ -333,7 +333,7 @@ class Dispatcher:
         return ends
 
     def _end(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> bool:
-        """Tell futures what came of them; True if a task of rows is at its end."""
+        """Complete futures; return True if a task of rows has ended."""
         rows_ended = False
         for task, frame in ends:
             try:
@@ -344,14 +344,14 @@ class Dispatcher:
                     rows_ended = True
             except ProtocolError as error:
                 self._on_protocol_error(worker, error)
-            except Exception as error:  # noqa: BLE001 - the others must not pay for it
+            except Exception as error:  # noqa: BLE001 - it must not affect the others
                 with contextlib.suppress(Exception):
                     _log.exception("the end of %s failed", task.name())
                 task.abort(error)
         return rows_ended
 
     def _on_protocol_error(self, worker: Worker, error: ProtocolError) -> None:
-        """A task wrote to its worker's socket: that worker is of no use."""
+        """Kill a worker that sent an invalid frame: a task wrote to its socket."""
         with contextlib.suppress(Exception):
             _log.info("worker %s is killed, it sent nonsense: %s", worker.pid, error)
         worker.fault = f"what it sent is no message of a worker: {error}"
@@ -370,7 +370,7 @@ class Dispatcher:
         return ends
 
     def _task_of(self, worker: Worker, frame: Frame) -> Task | None:
-        """The task that a frame ends (rows of); None if it is about none."""
+        """Return the task whose outcome a frame brings; None if there is none."""
         kind, task = frame.kind, worker.tasks.get(frame.id)
         if task is None or not frame.parts:
             self._on_status_frame(worker, frame)
@@ -401,7 +401,7 @@ class Dispatcher:
         elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
             worker.reason = messages.decode_failure(bytes(frame.parts[0]))
             self._pool.hurry(worker)
-        elif not 0 < frame.id <= self._pool.last_id:  # else it has ended before
+        elif not 0 < frame.id <= self._pool.last_id:  # otherwise it has ended before
             msg = f"a frame of kind {frame.kind} of a task that it does not have"
             raise ProtocolError(msg)
 
@@ -412,7 +412,7 @@ class Dispatcher:
         task.ended()
 
     def _share(self, worker: Worker) -> None:
-        """If a worker has nothing to do, ask the fullest one to give some back."""
+        """If a worker has no tasks, reclaim some from the one with the highest load."""
         if worker.tasks or len(self._pool.queue):
             return
         others = [w for w in self._pool.workers.values() if w.reclaim_due() is not None]
@@ -420,7 +420,7 @@ class Dispatcher:
             max(others, key=lambda each: each.load).reclaim()
 
     def _answer(self, worker: Worker, _: int) -> None:
-        """A worker gives back what it has not begun, or speaks of segments."""
+        """Read a worker's control socket and process what it gives back."""
         if worker.stage is Stage.GONE:
             return
         self._read_control(worker)
@@ -459,17 +459,17 @@ class Dispatcher:
             self._pool.flush_segment_notices()
 
     def _answer_question(self, worker: Worker, question: int) -> None:
-        """Give a worker what multiprocessing needs there, see `kinship`."""
+        """Send a worker what multiprocessing needs there, see `kinship`."""
         parts: list[bytes] = []
         tracker: kinship.Tracker | None = None
-        try:  # without the lock: to load and to start something takes a while
+        try:  # without the lock: imports and starting the tracker take a while
             if question == kinship.KEY:
                 parts = [kinship.key()]
             else:
                 tracker = kinship.Tracker()
                 tracker.descriptor()
-        except Exception:  # noqa: BLE001 - whatever it is, it is not about the pool
-            tracker = None  # the worker does without
+        except Exception:  # noqa: BLE001 - no error here concerns the pool
+            tracker = None  # the worker goes on without it
             _log.exception("a worker cannot have what multiprocessing needs")
         with self._pool.lock:
             worker.tell(messages.ANSWER, question, lent=tracker, parts=parts)
@@ -485,7 +485,7 @@ class Dispatcher:
         pool = self._pool
         for task in worker.tasks.values():
             task.was_flushed()
-        self._hear(worker)  # what it sent before it answered
+        self._hear(worker)  # read what it sent before this answer
         with pool.lock:
             returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]
             for task in returned:
@@ -498,8 +498,8 @@ class Dispatcher:
             pool.requeue(returned)
             pool.feed_idle()
             if worker.tasks:
-                # Nothing more for one that is busy: it has just given back what it
-                # could not come to. It is asked for what was on its way meanwhile.
+                # A busy worker gets nothing more: it has just given back what it could
+                # not start. Tasks that were in transit are reclaimed a little later.
                 worker.ask_again()
             else:
                 pool.feed(worker)
@@ -509,7 +509,7 @@ class Dispatcher:
             with pool.lock:
                 pool.feed(worker)
 
-    # What the server says.
+    # Events from the server.
 
     def _server_spoke(self, launcher: Launcher, _: int) -> None:
         try:
@@ -525,7 +525,7 @@ class Dispatcher:
             self._happened(event)
 
     def _happened(self, event: Event) -> None:
-        with self._pool.lock:  # it may be entered in the table just now
+        with self._pool.lock:  # it may just be being added to the table
             worker = self._pool.workers.get(event.id)
         if worker is None:
             return
@@ -541,7 +541,10 @@ class Dispatcher:
             self._on_worker_exit(worker, None)
 
     def _server_lost(self, launcher: Launcher) -> None:
-        """The server was killed: the next worker gets a new one."""
+        """Handle the end of a server, which was killed: the next worker gets a new one.
+
+        Its workers are orphans from now on.
+        """
         pool = self._pool
         if launcher is self._launcher:
             self._unregister(launcher)
@@ -559,7 +562,7 @@ class Dispatcher:
     # The end of a worker.
 
     def _on_worker_exit(self, worker: Worker, status: int | None) -> None:
-        """A worker has ended: settle what it ran, hand on what it had not begun."""
+        """Handle a worker's exit: settle its running task, requeue the others."""
         pool = self._pool
         for sock in (worker.sock, worker.control):
             self._unregister(sock)
@@ -581,7 +584,7 @@ class Dispatcher:
         if last_stage is Stage.SERVING and not blamed and not worker.was_killed:
             _log_death(worker, status)
         with pool.lock:
-            # One that has begun no call was no good either, whatever it said.
+            # A worker that began no call counts as a failed start, even after READY.
             if useless and last_stage is not Stage.LEAVING:
                 starting = last_stage is Stage.STARTING
                 initializing = starting and self._initializes(worker)
@@ -590,7 +593,7 @@ class Dispatcher:
         pool.settle()
 
     def _initializes(self, worker: Worker) -> bool:
-        """Whether a worker that has not served had come to the initializer."""
+        """Return whether a worker that has not served may have run the initializer."""
         return self._pool.settings.initializer is not None and worker.pid is not None
 
     def _last_frames(self, worker: Worker) -> list[Frame]:
@@ -600,9 +603,9 @@ class Dispatcher:
         return frames
 
     def _settle(self, worker: Worker, status: int | None) -> bool:
-        """Fail the call that was running, hand on the rest; True if one was running."""
+        """Fail the running call, requeue the rest; return True if one was running."""
         running = worker.page.words[TASK]
-        if running > self._pool.last_id:  # the task wrote where it had no business
+        if running > self._pool.last_id:  # the task has overwritten the page
             running = next(iter(worker.tasks), 0)
         blamed = False
         rest: list[Task] = []
@@ -655,7 +658,7 @@ class Dispatcher:
 
 
 def _without_reports(worker: Worker, frames: list[Frame]) -> list[Frame]:
-    """Deliver what workers report, before what their calls came to; give the rest."""
+    """Deliver the reports, ahead of the calls' outcomes; return the other frames."""
     reports = [frame for frame in frames if frame.kind == messages.REPORT]
     if not reports:
         return frames
@@ -674,7 +677,7 @@ def _log_death(worker: Worker, status: int | None) -> None:
     from parallelize.errors.worker import end_text
 
     text = "worker %s died while it ran no call, another takes its place: %s"
-    with contextlib.suppress(Exception):  # a handler's, or of a clock of a test
+    with contextlib.suppress(Exception):  # of a log handler, or a test's clock
         _log.warning(text, worker.pid, end_text(exit_code(status), worker.fault))
 
 

@@ -1,8 +1,8 @@
-"""Log records and warnings of process workers, given to the caller's handlers.
+"""Delivering log records and warnings of process workers to the caller's handlers.
 
-The worker's half is `parallelize.process.worker.reports`. A worker is told, when it
-starts, which levels and filters hold in the program, so that it sends little that
-nobody wants; what it sends is judged once more here, by what holds now.
+The worker's half is `parallelize.process.worker.reports`. A worker is sent, when it
+starts, the levels and filters of the parent process, so that it sends little that is
+not wanted; what it sends is filtered again here, by the current levels and filters.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from parallelize.process.wire.frames import Frame, Part
 
-# Where a warning was shown already, for modules that are loaded in workers alone.
+# The registries of warnings already shown, for modules that only workers have imported.
 _registries: dict[str, dict[Any, Any]] = {}
 
 
 def settings(worker: str) -> dict[str, Any]:
-    """What a worker of this name is to know of the program's loggers and filters."""
-    root = logging.root  # for tests put other functions in the place of getLogger
+    """Return the settings of loggers and filters for a worker of this name."""
+    root = logging.root  # not getLogger(), which tests may replace
     return {
         "name": worker,
         "root": root.level,
@@ -44,20 +44,20 @@ def settings(worker: str) -> dict[str, Any]:
 
 
 def _filters() -> list[Any]:
-    # From 3.14 on they may be those of the context.
+    # From Python 3.14 on the filters may be those of the context.
     get = getattr(warnings, "_get_filters", None)
     return list(warnings.filters if get is None else get())
 
 
 def deliver(reports: Iterable[Frame], pid: int | None) -> None:
-    """Give records to their loggers, and warnings to the filters, in order."""
+    """Pass records to their loggers, and warnings to the filters, in order."""
     for frame in reports:
         try:
             if frame.extra == RECORD:
                 _log(frame.parts)
             else:
                 _warn(frame.parts)
-        except Exception:  # noqa: BLE001 - a handler's own, or a task wrote nonsense
+        except Exception:  # noqa: BLE001 - raised by a handler, or a malformed report
             if logging.raiseExceptions and sys.stderr:
                 text = f"--- a report of worker {pid} could not be delivered ---\n"
                 sys.stderr.write(text + traceback.format_exc())
@@ -70,13 +70,13 @@ def _log(parts: Sequence[Part]) -> None:
         return
     if len(parts) > 1:
         _restore(values, parts[1], parts[2:])
-    if values["levelname"] == f"Level {values['levelno']}":  # it has a name here
+    if values["levelname"] == f"Level {values['levelno']}":  # it may have a name here
         values["levelname"] = logging.getLevelName(values["levelno"])  # pyright: ignore[reportDeprecated]
     logger.handle(logging.makeLogRecord(values))
 
 
 def _restore(values: dict[str, Any], failure: Part, others: Sequence[Part]) -> None:
-    """Add what is more than plain values, as far as it can be built here."""
+    """Add the values that are not plain, as far as they can be unpickled here."""
     error = messages._unpickled(bytes(failure)) if failure else None
     if error is not None:
         values["exc_info"] = type(error), error, None
@@ -84,7 +84,7 @@ def _restore(values: dict[str, Any], failure: Part, others: Sequence[Part]) -> N
         return
     try:
         values |= loads(others[0])
-    except Exception:  # noqa: BLE001 - its text is there
+    except Exception:  # noqa: BLE001 - the formatted text is enough
         return
 
 
@@ -94,17 +94,17 @@ def _warn(parts: Sequence[Part]) -> None:
     if len(parts) > 1:
         try:
             message, category = loads(parts[1])
-        except Exception:  # noqa: BLE001 - its text is there
+        except Exception:  # noqa: BLE001 - the text is enough
             message = text
     registry = _registry(module or filename)
     try:
         warnings.warn_explicit(message, category, filename, lineno, module, registry)
-    except Warning:  # the filters make an error of it, and the call has gone on
+    except Warning:  # the filters turn it into an error, but the call has continued
         warnings.showwarning(message, category, filename, lineno)
 
 
 def _registry(module: str) -> dict[Any, Any]:
-    """Where it is noted what has been shown: as if the module had warned here."""
+    """Return the registry of warnings that the module would use in this process."""
     loaded = sys.modules.get(module)
     if loaded is None:
         return _registries.setdefault(module, {})

@@ -1,4 +1,4 @@
-"""A pool of worker processes, on the side of those who call.
+"""A pool of worker processes, on the side of its callers.
 
 ```
  caller thread                dispatcher thread (1 per pool)            worker process i
@@ -8,8 +8,8 @@
                                    + ends of workers + wake-up + deadlines
 ```
 
-The pool owns the queue and the table of workers, and hands tasks to workers
-from whichever thread finds both. The `Dispatcher` hears the workers.
+The pool owns the queue and the table of workers, and sends tasks to workers from any
+thread that finds both. The `Dispatcher` reads the workers' answers.
 """  # noqa: E501 - a picture
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ _new_lock = locks.reentrant("pool")
 _new_preparing = locks.reentrant("preparing")
 
 
-#: Seconds that running calls have when the program ends by an error.
+#: Seconds that running calls have when the parent process ends because of an error.
 ABANDON_GRACE = 0.5
 
 #: Fewer calls than this are sent one by one.
 LEAST_BATCHED = 4
 
-#: Seconds until what a worker's full control socket did not take is tried again.
+#: Seconds until frames that did not fit into a worker's control socket are retried.
 CONTROL_RETRY = 0.005
 
-#: Seconds that a worker has to end when it is let go, before it is killed.
+#: Seconds that a worker has to end when it is released, before it is killed.
 LEAVE_GRACE = 3.0
 
 
@@ -94,10 +94,10 @@ class Pool:
     """Runs tasks on worker processes.
 
     Attributes:
-        call_task: What becomes of a call; `insight.trace` puts its own here.
-        coroutine_task: And of an async call,
-        rows_task: of rows of calls,
-        stream_task: and of a generator.
+        call_task: The class of tasks for calls; `insight.trace` replaces these classes.
+        coroutine_task: The class of tasks for async calls.
+        rows_task: The class of tasks for rows of calls.
+        stream_task: The class of tasks for generators.
     """
 
     call_task: type[CallTask] = CallTask
@@ -109,10 +109,10 @@ class Pool:
         self.settings: Settings = settings
         self._maps = maps
         bounds = settings.max_tasks_per_child, settings.max_memory_per_child
-        self._bounded = bounds != (None, None)  # what a worker may run in its life
+        self._bounded = bounds != (None, None)  # whether a worker's life is limited
         # Guards the state, the queue and the workers. Under it a future's guard
-        # may be taken, never the other way round. Reentrant, because a garbage
-        # collection or a signal handler may call in at any place.
+        # may be taken, never the other way round. Reentrant, because finalizers and
+        # signal handlers may call in at any place.
         self.lock: threading.RLock = _new_lock()
         # Held while the initializer is pickled, which runs the user's code.
         self._preparing: threading.RLock = _new_preparing()
@@ -122,21 +122,21 @@ class Pool:
         self.idle: list[Worker] = []
         self.coroutines: Coroutines = Coroutines(self)
         self.held: set[Task] = set()  # prepared; they wait for values or a limit
-        # How many workers there may be: one more for each that a reader holds back.
+        # Maximum number of workers: one more for each that waits for its reader.
         self.places: int = settings.max_workers
-        self._moved: deque[StreamTask] = deque()  # whose readers have come further
+        self._moved: deque[StreamTask] = deque()  # their readers have advanced
         self._endings: deque[Callable[[], object]] = deque()  # see `settle`
         self.lending: segment_ledger.SegmentLedger = segment_ledger.SegmentLedger(
             self._ring
         )
         self.starter: Starter = Starter(settings, self.lending)
         self._dispatcher: Dispatcher | None = None
-        self.broken: str | None = None  # how its initializer failed, if that ended it
-        self._cools = False  # whether that is due at some moment
+        self.broken: str | None = None  # how its initializer failed, if that broke it
+        self._cools = False  # whether a trim of idle memory is scheduled
         self._last_id = 0
 
     def adopt(self, server: Prestart) -> None:
-        """Have the workers come from a server that boots already, the first now."""
+        """Take over a server that is already booting, and start the first worker."""
         if server.launcher is not None and locks.held(self.lock, self._adopt, server):
             self._start_early()
 
@@ -144,8 +144,8 @@ class Pool:
         if self.state is not State.FRESH or self.starter.launcher is not None:
             return False  # another thread was faster
         lifecycle.register(self)
-        # In this order: it has an owner at any moment, and if Ctrl-C leaves it with
-        # two, the pool finds it gone and starts another.
+        # In this order: the launcher always has an owner, and if Ctrl-C leaves it with
+        # two, the pool finds it closed and starts another.
         self.starter.launcher = server.launcher
         server.launcher = None
         return True
@@ -153,7 +153,7 @@ class Pool:
     def _start_early(self) -> None:
         """Start the first worker, which boots while the first call is pickled.
 
-        What fails here fails again, and is reported, when that call is enqueued.
+        An error here occurs again when that call is enqueued, and is reported then.
         """
         locked = locks.depth(self.lock)
         try:
@@ -162,7 +162,7 @@ class Pool:
                 self._open()
                 if not self.workers and self._may_start():
                     self._start_worker()
-        except Exception:  # noqa: BLE001 - see above
+        except Exception:  # noqa: BLE001 - see the docstring
             return
         except BaseException:  # Ctrl-C
             with self.lock:
@@ -182,7 +182,7 @@ class Pool:
         """Make a task of a call; raise RuntimeError after shutdown."""
         if self.state is not State.OPEN:
             self._refuse_if_closed()
-        # What is asynchronous comes with its name, so never with the defaults.
+        # Async functions come with options that hold their name, never with DEFAULTS.
         make = self.call_task
         if options is not DEFAULTS and isinstance(fn, AsyncTarget):
             make = self.coroutine_task
@@ -246,7 +246,7 @@ class Pool:
             raise RuntimeError(msg)
 
     def enqueue(self, task: Task) -> None:
-        """Hand a task to a worker, now or when one has time."""
+        """Send a task to a worker, now or when one has time."""
         if not task.is_rows and task.future.done():
             return  # cancelled, or its arguments cannot be pickled
         self._enqueue(task)
@@ -266,13 +266,13 @@ class Pool:
                 if self.held:
                     self.held.discard(task)
                 self.queue.add(task)
-                if self.lending.collected:  # before it is sent: it may need the room
+                if self.lending.collected:  # before sending: it may need the memory
                     self.flush_segment_notices()
                 if self.idle or len(self.workers) < self.places:
                     self.feed_idle()
                 elif self.queue.coroutines:
                     self.coroutines.spread()
-        except Exception as error:  # noqa: BLE001 - closed meanwhile, or no start
+        except Exception as error:  # noqa: BLE001 - closed meanwhile, or cannot start
             task.abort(error)
         except BaseException:  # Ctrl-C
             with self.lock:
@@ -281,7 +281,7 @@ class Pool:
             raise
 
     def retry(self, task: Task) -> None:
-        """Hand out a task once more, after an attempt that failed."""
+        """Submit a task again after a failed attempt."""
         with self.lock:
             if isinstance(task, CallTask):
                 if task.given_up:
@@ -296,7 +296,7 @@ class Pool:
     def requeue(self, tasks: Iterable[Task]) -> None:
         """Put tasks that did not begin in front of the queue; the caller has the lock.
 
-        In a pool that is being stopped they fail: nothing begins there any more.
+        In a pool that is being stopped they fail, as no task begins there any more.
         """
         if self.state is not State.STOPPING:
             self.queue.put_back(tasks)
@@ -307,7 +307,7 @@ class Pool:
             self.defer(partial(task.abort, TaskKilled(task.name())))
 
     def has_any(self, futures: Iterable[Future[Any]]) -> bool:
-        """Whether one of these is the future of a call that this pool has."""
+        """Return whether any of these futures belongs to a call of this pool."""
         sought = {id(each) for each in futures}
         if not sought:
             return False
@@ -317,18 +317,18 @@ class Pool:
                 tasks += worker.tasks.values()
         return any(id(each) in sought for task in tasks for each in task.futures())
 
-    # What futures are told.
+    # Completing futures.
 
     def defer(self, ending: Callable[[], object]) -> None:
-        """Have something ended when the lock is free; the caller holds it.
+        """Call ``ending`` when the lock is free; the caller holds it.
 
-        A future's callbacks are the user's: they may wait for another thread that
+        A future's callbacks are user code: they may wait for another thread that
         wants the lock.
         """
         self._endings.append(ending)
 
     def settle(self) -> None:
-        """Do what was put off while the lock was held; called without it."""
+        """Run what was deferred while the lock was held; called without it."""
         while self._endings:
             try:
                 ending = self._endings.popleft()
@@ -337,7 +337,7 @@ class Pool:
             ending()
 
     def _prepare(self) -> None:
-        """Have the starter prepared before the pool opens, without the pool's lock."""
+        """Prepare the starter before the pool opens, without the pool's lock."""
         locks.held(self._preparing, self.starter.prepare)
 
     def _open(self) -> None:
@@ -354,9 +354,9 @@ class Pool:
             raise RuntimeError(msg)
         lifecycle.register(self)
         with contextlib.ExitStack() as undo:
-            # Also one that was started early: it lives under the limits of now.
+            # Also a server that was started early: it has the current limits.
             undo.callback(self.starter.close_servers)
-            if self.settings.method == "fork":  # before there is a thread of ours
+            if self.settings.method == "fork":  # before the dispatcher's thread starts
                 self.starter.start_server()
             dispatcher = Dispatcher(self)
             undo.callback(dispatcher.forget)
@@ -371,7 +371,7 @@ class Pool:
     # Large buffers.
 
     def place(self, buffers: Sequence[memoryview], *, copied: bool) -> Placed | None:
-        """Copy large buffers of a call to where a worker can read them."""
+        """Copy large buffers of a call into a segment, for a worker to read."""
         placed = self.lending.place(buffers, copied=copied)
         if self.lending.has_news:
             with self.lock:
@@ -379,7 +379,7 @@ class Pool:
         return placed
 
     def flush_segment_notices(self) -> None:
-        """Tell workers what became of segments; the caller holds the lock."""
+        """Send workers the notices about segments; the caller holds the lock."""
         self.lending.tell(self.workers)
         if self.lending.warm:
             self._schedule_trim()
@@ -387,12 +387,12 @@ class Pool:
     # Streams.
 
     def note_moved(self, task: StreamTask) -> None:
-        """The reader of a stream has come further, in whatever thread."""
+        """Record that the reader of a stream has advanced; callable in any thread."""
         self._moved.append(task)
         self._ring()
 
     def flush_stream_credit(self) -> None:
-        """Tell workers how their readers stand; the caller holds the lock."""
+        """Send workers the credit of their readers; the caller holds the lock."""
         while self._moved:
             task = self._moved.popleft()
             task.looked_at()
@@ -400,13 +400,13 @@ class Pool:
                 self.send_credit(task, task.worker)
 
     def send_credit(self, task: StreamTask, worker: Worker) -> None:
-        """Tell a worker how its reader stands; the caller holds the lock."""
+        """Send a worker the credit of its reader; the caller holds the lock."""
         task.tell(worker)
         task.update_slot()
         self.flush_control_later(worker)
 
     def flush_control_later(self, worker: Worker) -> None:
-        """Send what a worker's control socket did not take, when it takes more."""
+        """Schedule a retry if a worker's control socket was full."""
         if worker.has_control_backlog:
             self.at(CONTROL_RETRY, partial(self._flush_control, worker))
 
@@ -415,15 +415,15 @@ class Pool:
             self._dispatcher.ring()
 
     def _flush_control(self, worker: Worker) -> None:
-        """Send what a worker's control socket could not take, when it can."""
+        """Send the frames that did not fit into a worker's control socket."""
         worker.flush_control()
         if worker.has_control_backlog and worker.stage is not Stage.GONE:
             self.at(CONTROL_RETRY, partial(self._flush_control, worker))
 
-    # Handing tasks to workers; the caller holds the lock.
+    # Assigning tasks to workers; the caller holds the lock.
 
     def feed_idle(self) -> None:
-        """Give what waits to idle workers, and start one more if some is left."""
+        """Assign queued tasks to idle workers; start a worker if some are left."""
         while len(self.queue) and self.idle:
             self.feed(self.idle.pop())
         if len(self.queue) and self._may_start():
@@ -432,7 +432,7 @@ class Pool:
             self.coroutines.spread()
 
     def feed(self, worker: Worker) -> None:
-        """Give a worker as much as it should have; note it as idle if nothing."""
+        """Give a worker as much as it should have; if it has nothing, it is idle."""
         if worker.stage in (Stage.LEAVING, Stage.GONE):
             return
         taken: list[Task] = []
@@ -445,7 +445,7 @@ class Pool:
             self._on_idle(worker)
 
     def _dispatch(self, worker: Worker, taken: list[Task]) -> None:
-        """Take tasks from the queue, noting each first, and send them."""
+        """Take tasks from the queue, recording each in ``taken``, and send them."""
         buffers: list[Part] = []
         bounded, tasks = self._bounded, worker.tasks
         take: Take = self.queue.take
@@ -474,12 +474,12 @@ class Pool:
             self._watch_silence(worker)
 
     def _undo(self, worker: Worker, taken: list[Task]) -> None:
-        """Ctrl-C came between: nothing that was taken may be lost, nor sent twice."""
+        """After Ctrl-C in `_dispatch`: no task that was taken is lost or sent twice."""
         for task in taken:
             if isinstance(task, CallTask):
                 locks.release_to(task.future._guard, 0)
         if worker.was_written():
-            worker.stuck = True  # the dispatcher sends on
+            worker.stuck = True  # the dispatcher sends the rest
         else:
             given = [t for t in worker.tasks.values() if t in taken or _holds(t, taken)]
             for task in given:
@@ -492,14 +492,14 @@ class Pool:
         self.repair()
 
     def repair(self) -> None:
-        """Note workers as idle that are, and have the dispatcher go on."""
+        """After Ctrl-C: mark the workers without tasks as idle, wake the dispatcher."""
         for worker in self.workers.values():
             if worker.stage is Stage.SERVING and not worker.tasks:
                 self._on_idle(worker)
         self.wake()
 
     def _batched(self, first: CallTask, worker: Worker, taken: list[Task]) -> Task:
-        """The call, with those behind it that can go along."""
+        """Return the call, in a batch with those behind it where possible."""
         calls = self.queue.take_batch(first, worker.load, taken)
         if len(calls) < LEAST_BATCHED:
             self.queue.put_back(calls[1:])
@@ -510,22 +510,22 @@ class Pool:
         return bundle
 
     def _room(self, worker: Worker) -> int:
-        """How many calls more the worker may be given in its life."""
+        """Return how many more calls the worker may be given before it is replaced."""
         if worker.heavier_than(self.settings.max_memory_per_child):
             return 0
         most = self.settings.max_tasks_per_child
         return sys.maxsize if most is None else most - worker.begun
 
     def _cut_to(self, task: Task, room: int) -> None:
-        """Keep a task of rows within the calls that a worker may still run."""
+        """Split a task of rows if it has more calls than the worker may still run."""
         if task.size > room and isinstance(task, RowsTask):
             self.split_off(task, task.size - room)
 
     def split_off(self, task: RowsTask, count: int) -> int:
-        """Make the last rows of a task one of their own, in front of the queue.
+        """Make the last rows of a task a task of their own, in front of the queue.
 
         Returns:
-            How many rows they are.
+            The number of these rows.
         """
         tail = task.split(count)
         if tail is None:
@@ -534,13 +534,13 @@ class Pool:
         tail.id = self._last_id
         if tail.options.limit is None or self.state is State.STOPPING:
             self.requeue([tail])
-        else:  # it would run beside the rest: that counts
+        else:  # it may run at the same time as the rest, so the limit applies to it
             self._hold(tail)
             self.defer(partial(tail.options.limit.admit, tail))
         return tail.size
 
     def _on_idle(self, worker: Worker) -> None:
-        """A worker has nothing to do: let it go or keep it."""
+        """Release or keep a worker that has no tasks."""
         if self._room(worker) <= 0 or self._are_too_many():
             self.let_go(worker)
         elif worker not in self.idle:
@@ -550,7 +550,7 @@ class Pool:
                 self._schedule_trim()
 
     def _schedule_trim(self) -> None:
-        """Let go of memory that is kept warm if there are no calls for a while."""
+        """Schedule the release of memory kept for reuse, unless calls follow."""
         if not self._cools:
             self._cools = True
             self.at(segment_ledger.TRIM_AFTER, partial(self._trim, self._last_id))
@@ -563,7 +563,7 @@ class Pool:
             self._schedule_trim()
 
     def let_go_of_surplus(self) -> None:
-        """Let idle workers go that had the places of others; the caller locks."""
+        """Release idle workers beyond the maximum; the caller holds the lock."""
         while self.idle and self._are_too_many():
             self.let_go(self.idle[0])
 
@@ -574,7 +574,7 @@ class Pool:
         return len(staying) > self.places
 
     def let_go(self, worker: Worker) -> None:
-        """Have a worker end; it is killed if it does not within a grace."""
+        """Ask a worker to end; kill it if it does not within `LEAVE_GRACE`."""
         if worker.stage in (Stage.LEAVING, Stage.GONE):
             return
         if worker in self.idle:
@@ -583,7 +583,7 @@ class Pool:
         self.hurry(worker)
 
     def hurry(self, worker: Worker) -> None:
-        """Kill a worker if it has not ended within a grace."""
+        """Kill a worker if it has not ended within `LEAVE_GRACE`."""
         self.at(LEAVE_GRACE, worker.kill)
 
     def _may_start(self) -> bool:
@@ -599,8 +599,8 @@ class Pool:
     def _start_worker(self) -> None:
         try:
             worker = self.starter.new_worker()
-        except Exception as error:  # noqa: BLE001 - of whatever kind: no worker
-            if not self.workers:  # else others serve the queue
+        except Exception as error:  # noqa: BLE001 - any error means: no worker
+            if not self.workers:  # otherwise others serve the queue
                 self.fail_queue(f"{type(error).__name__}: {error}")
             return
         self.workers[worker.id] = worker
@@ -608,10 +608,10 @@ class Pool:
         self.feed(worker)
 
     def start_failed(self, reason: str, *, initializing: bool) -> None:
-        """A worker ended before it could serve; give up after some.
+        """Record that a worker ended before it served; give up after some failures.
 
-        If it was in the initializer, and no worker has come through that, the pool is
-        broken. Any other reason may be gone when the next call comes.
+        If it may have been running the initializer and no other worker serves, the pool
+        is broken. Any other reason may no longer exist at the next call.
         """
         if self.state is State.STOPPING:
             return
@@ -627,7 +627,7 @@ class Pool:
         self.wake()
 
     def fail_queue(self, reason: str) -> None:
-        """Fail everything that waits, because no worker can be started."""
+        """Fail all queued tasks, because no worker can be started."""
         for task in self.queue.drain():
             error = _broken_error(reason, task.name())
             self.defer(partial(task.abort, error))
@@ -638,7 +638,7 @@ class Pool:
     # Deadlines; the caller holds the lock.
 
     def at(self, seconds: float, action: Callable[[], object]) -> Deadline | None:
-        """Have the dispatcher do something later, if there is one."""
+        """Schedule an action in the dispatcher's thread, if there is a dispatcher."""
         if self._dispatcher is None:
             return None
         return self._dispatcher.deadlines.after(seconds, action)
@@ -646,7 +646,7 @@ class Pool:
     def _watch_deadline(self, worker: Worker, task: Task) -> None:
         timeout = task.options.timeout
         if task.lane == COROUTINES:
-            return  # it is watched from when it has begun
+            return  # its deadline is set when it begins
         if timeout is not None and self._dispatcher is not None:
             self._dispatcher.deadlines.watch(worker, timeout)
 
@@ -657,9 +657,9 @@ class Pool:
             )
 
     def _watch_silence(self, worker: Worker) -> None:
-        """Let the dispatcher know that it may have to ask for something back."""
+        """Notify the dispatcher that it may have to reclaim tasks from the worker."""
         dispatcher = self._dispatcher
-        if dispatcher is None or dispatcher.is_here():  # then it looks by itself
+        if dispatcher is None or dispatcher.is_here():  # it checks that anyway
             return
         if worker.reclaim_due() is not None:
             self.wake()
@@ -667,13 +667,13 @@ class Pool:
     # Stopping calls.
 
     def kill(self, task: CallTask) -> bool:
-        """Stop a call: at once if it runs, else before it begins."""
+        """Stop a call: at once if it runs, otherwise before it begins."""
         from parallelize.errors import TaskKilled
 
         with self.lock:
             if task.future.done():
                 return False
-            if task.place() is None:  # it waits to be begun, once more
+            if task.place() is None:  # it waits for another attempt
                 self.give_up(task, TaskKilled(task.name()))
             elif self._dispatcher is not None:
                 self._dispatcher.deadlines.kill_call(
@@ -683,12 +683,12 @@ class Pool:
         return True
 
     def give_up(self, task: CallTask, error: BaseException) -> None:
-        """Fail a call that does not run, so that it never does; the caller locks."""
+        """Fail a call that is not running and never will; the caller has the lock."""
         task.given_up = True
         self.defer(partial(task.abort, error))
 
     def reclaim(self, task: RowsTask) -> None:
-        """Get back the rows of a cancelled task that have not begun."""
+        """Reclaim the rows of a cancelled task that have not begun."""
         with self.lock:
             for worker in self.workers.values():
                 if any(task.shares_rows_with(each) for each in worker.tasks.values()):
@@ -697,7 +697,7 @@ class Pool:
     # Ending.
 
     def shutdown(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
-        """Take no more calls; finish or cancel those that wait; let workers go."""
+        """Accept no more calls; finish or cancel the queued ones; release workers."""
         with self.lock:
             never_opened = self.state is State.FRESH
             if never_opened:
@@ -712,8 +712,8 @@ class Pool:
             self.starter.close()  # a server that was started early
         for task in dropped:
             task.drop()
-        # A signal handler may have interrupted this very thread while it held the
-        # lock. The dispatcher wants it, so to wait here would be for ever.
+        # In a signal handler, this thread may hold the lock already. The dispatcher
+        # needs it, so waiting here would be a deadlock.
         if wait and self._dispatcher is not None and not locks.depth(self.lock):
             self._dispatcher.join()
 
@@ -728,7 +728,7 @@ class Pool:
         return waiting
 
     def kill_workers(self, number: int) -> None:
-        """Close, drop what waits, and send every worker a signal now."""
+        """Close, drop the queued tasks, and send every worker a signal now."""
         self._stop()
         with self.lock:
             for worker in self.workers.values():
@@ -736,19 +736,19 @@ class Pool:
                 self.at(LEAVE_GRACE, worker.kill)
 
     def _stop(self) -> None:
-        """Let nothing begin any more."""
+        """Prevent any further task from starting."""
         with self.lock:
             if self.state in (State.OPEN, State.CLOSING):
                 self.state = State.STOPPING
         self.shutdown(wait=False, cancel_futures=True)
 
     def finish(self) -> None:
-        """The program ends: finish what was submitted."""
+        """At exit: finish what was submitted."""
         self._maps.finish(unread_only=True)
         self.shutdown(wait=True)
 
     def abandon(self) -> None:
-        """The program ends by an error: drop what waits, kill what runs."""
+        """At exit because of an error: drop what is queued, kill what runs."""
         self._maps.cancel()
         self._stop()
         with self.lock:
@@ -757,7 +757,7 @@ class Pool:
         self.shutdown(wait=True, cancel_futures=True)
 
     def try_finish(self) -> bool:
-        """Whether the pool is closed and all is done; lets the workers go."""
+        """If the pool is closing and idle, release workers; True once all are gone."""
         with self.lock:
             if self.state not in _ENDING or len(self.queue) or self.held:
                 return False
@@ -768,33 +768,33 @@ class Pool:
 
     @property
     def last_id(self) -> int:
-        """The id that was given last."""
+        """The last id that was assigned to a task."""
         return self._last_id
 
     @property
     def takes_nothing(self) -> bool:
-        """Whether it was shut down."""
+        """Whether the pool was shut down."""
         return self.state in (*_ENDING, State.CLOSED)
 
     @property
     def is_stopping(self) -> bool:
-        """Whether nothing may begin any more, not even once more."""
+        """Whether no task may start any more, not even as a retry."""
         return self.state is State.STOPPING
 
     @property
     def forgotten(self) -> bool:
-        """Whether this is a forked child, and the pool its parent's."""
+        """Whether this is a forked child, so the pool belongs to its parent."""
         return self.state is State.FORGOTTEN
 
     def closed(self) -> None:
-        """The dispatcher has let every worker go."""
+        """Close the rest; called by the dispatcher when all workers are gone."""
         with self.lock:
             self.state = State.CLOSED
         self.starter.close()
         self.lending.segments.close()
 
     def forget(self) -> None:
-        """In a forked child: close our copies, fail the parent's futures."""
+        """In a forked child: close its descriptors, fail the parent's futures."""
         self.lock, self._preparing = _new_lock(), _new_preparing()
         self.state = State.FORGOTTEN
         self._maps.forget()
@@ -810,12 +810,12 @@ class Pool:
             _fail_in_child(task)
 
     def wake(self) -> None:
-        """Have the dispatcher look at the pool."""
+        """Wake the dispatcher, so that it checks the pool."""
         if self._dispatcher is not None:
             self._dispatcher.wake()
 
     def wake_if_closing(self) -> None:
-        """Have the dispatcher look whether the pool is at its end."""
+        """Wake the dispatcher if the pool is closing, so that it checks for the end."""
         if self.state in _ENDING:
             self.wake()
 
@@ -827,7 +827,7 @@ def _broken_error(reason: str, task: str = "the call") -> WorkerStartError:
 
 
 def _holds(task: Task, taken: list[Task]) -> bool:
-    """Whether a task is made of some that were taken."""
+    """Return whether a task is a batch of tasks that were taken."""
     return isinstance(task, CallBatch) and task.is_of(taken)
 
 

@@ -1,7 +1,8 @@
-"""The large buffers of one pool, and what its workers have to be told of them.
+"""The large buffers of one pool, and the notices about them that its workers need.
 
-Views are collected and segments given up at any moment, in any thread, also by one
-that holds the pool's lock. So that is only noted then, and told by who holds it next.
+Views may be collected and segments given up at any time, in any thread, even in one
+that holds the pool's lock. This is only recorded then; the next holder of the lock
+sends the notices.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ if TYPE_CHECKING:
     from parallelize.process.parent.worker_handle import Worker
 
 
-#: Seconds without a call after which memory is not kept warm any more.
+#: Seconds without a call after which memory is not kept for reuse any more.
 TRIM_AFTER = 10.0
 
 
 class SegmentLedger:
-    """What the workers of one pool can read of it, and it of them.
+    """The memory that one pool shares with its workers, in both directions.
 
     Attributes:
-        segments: What large arguments travel in.
+        segments: The segments for large arguments.
         warm: Whether there may be memory that is kept for the next calls.
-        collected: Views of results that are gone, which workers do not know yet.
+        collected: Releases of results' views that workers are not notified of yet.
     """
 
     def __init__(self, ring: Callable[[], object]) -> None:
-        """Begin with nothing.
+        """Start without any memory.
 
         Args:
-            ring: Has the dispatcher call `tell` soon; called in any thread.
+            ring: Makes the dispatcher call `tell` soon; called in any thread.
         """
         self._ring = ring
         self.warm: bool = False
@@ -47,12 +48,12 @@ class SegmentLedger:
         self.segments: Segments = Segments(self._given_up.append)
 
     def place(self, buffers: Sequence[memoryview], *, copied: bool) -> Placed | None:
-        """Copy large buffers of a call to where a worker can read them."""
+        """Copy large buffers of a call into a segment, for a worker to read."""
         self.warm = True
         return self.segments.place(buffers, copied=copied)
 
     def trim_idle_memory(self, workers: Mapping[int, Worker]) -> None:
-        """Let go of memory that carries nothing; the caller holds the pool's lock."""
+        """Release memory that carries nothing; the caller holds the pool's lock."""
         self.warm = False
         self.segments.trim()
         self.tell(workers)
@@ -60,25 +61,25 @@ class SegmentLedger:
             worker.trim_idle_memory()
 
     def on_view_released(self, worker_id: int, release: Release) -> None:
-        """The last view of a result was collected."""
+        """Record that the last view of a result was collected."""
         self.warm = True
         self.collected.append((worker_id, release))
-        # The next call tells of it, too.
+        # Otherwise the next call sends the notice.
         if release.large or len(self.collected) >= RELEASES_AT_ONCE:
             self._ring()
 
     def on_share_released(self, worker_id: int, id: int) -> None:
-        """A handle was collected that a worker has."""
+        """Record that a handle was collected whose memory a worker has."""
         self._unshared.append((worker_id, id))
         self._ring()
 
     @property
     def has_news(self) -> bool:
-        """Whether workers have to be told of something."""
+        """Whether there are notices about segments to send."""
         return bool(self._given_up or self.collected)
 
     def tell(self, workers: Mapping[int, Worker]) -> None:
-        """Tell the workers; the caller holds the pool's lock."""
+        """Send the notices to the workers; the caller holds the pool's lock."""
         while self._given_up:
             id = self._given_up.popleft()
             for worker in workers.values():

@@ -1,7 +1,7 @@
-"""How a pool gets its workers: from one server, and what each is told first.
+"""How a pool gets its workers: from one server, with settings that each is sent first.
 
-A worker that cannot start is tried again a few times. After that nothing more is
-started for a while, or if no worker serves, the waiting calls fail with the reason.
+If workers fail to start, this is retried a few times. After that none is started for a
+while; if no other worker serves, the waiting calls fail with the reason.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from parallelize.process.worker.kinship import Names
     from parallelize.serialize.main.picture import Holder
 
-#: How often in a row a worker may fail to start before waiting calls fail.
+#: Number of consecutive failures to start a worker after which waiting calls fail.
 MOST_FAILURES = 3
 
-#: Seconds in which no worker is started after that, while others serve.
+#: Seconds for which no worker is started after that, while others serve.
 PAUSE = 10.0
 
 _PROCESS_NAMES = {"forkserver": "ForkServer", "spawn": "Spawn", "fork": "Fork"}
@@ -51,9 +51,9 @@ class Starter:
     """Starts the workers of one pool; the pool's lock guards it.
 
     Attributes:
-        launcher: Where the next worker comes from; None before the first one, unless
-            it was started early.
-        lost_launchers: Those that are of no use any more; the dispatcher closes them.
+        launcher: Starts the next worker; None before the first one, unless its server
+            was started early.
+        lost_launchers: The unusable ones; the dispatcher closes them.
     """
 
     def __init__(self, settings: Settings, lending: SegmentLedger) -> None:
@@ -65,20 +65,20 @@ class Starter:
         self._none_before = 0.0
         self._inheritance = Inheritance()
         self._is_prepared = False
-        self._initializer: list[Part] = []  # it and its arguments, pickled
-        self._shares: Sequence[Shared[Any]] = ()  # among the arguments
+        self._initializer: list[Part] = []  # the initializer and its arguments, pickled
+        self._shares: Sequence[Shared[Any]] = ()  # the handles among the arguments
         self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
         self._last_worker = 0
         self._decimal_context: object = None  # of the thread of the first call
         self._patches: list[tuple[str, str, list[Part]]] = []
-        self._copied: dict[str, Holder] | None = None  # the names that a fork has
+        self._copied: dict[str, Holder] | None = None  # the names that forks inherit
         origins.workers_have(sys.path)  # before the first call is pickled
 
     def prepare(self) -> None:
-        """Note what workers are told; called before the first is started.
+        """Collect what workers are sent, before the first one is started.
 
-        One thread calls it at a time, without the pool's lock, for the user's code is
-        called. Nothing is done when it has been.
+        This is called by one thread at a time, without the pool's lock, because it
+        runs the user's code. Later calls do nothing.
 
         Raises:
             SerializationError: The initializer or its arguments cannot be pickled.
@@ -87,7 +87,7 @@ class Starter:
             return
         from parallelize.runtime.cpus import cpu_count
 
-        if self._settings.method != "fork":  # a copy has all of that
+        if self._settings.method != "fork":  # a fork inherits all of that
             self._decimal_context = interpreter_state.own_decimal_context()
             self._patches = list(_encoded_patches())
         self._initializer = self._encoded_initializer()
@@ -109,10 +109,10 @@ class Starter:
             msg = f"initializer and initargs cannot be pickled: {error}: {found}"
             raise SerializationError(msg) from error
 
-    # Starting one.
+    # Starting a worker.
 
     def new_worker(self) -> Worker:
-        """Start a worker and tell it how it is to be."""
+        """Start a worker and send it its settings."""
         worker = self._bare_worker()
         worker.hand(self._shares)
         worker.write(self._start_frame(worker))
@@ -132,7 +132,7 @@ class Starter:
         return Worker(self._last_worker, launcher, fds, self._lending, copied)
 
     def start_server(self) -> launch.Launcher:
-        """Start what the next workers come from."""
+        """Start the server that starts the next workers."""
         settings = self._settings
         if settings.method == "fork":
             self._copied = world.copied()
@@ -147,7 +147,7 @@ class Starter:
         origins.workers_have(sys.path)
         settings = {
             "path": sys.path,
-            "argv": getattr(sys, "argv", []),  # a host of Python may set none
+            "argv": getattr(sys, "argv", []),  # missing in some embedded Pythons
             "bootstrap": bootstrap.replaced(),
             "copy": self._settings.method == "fork",
             "folder": (os.getpid(), _folder()),
@@ -166,32 +166,32 @@ class Starter:
         return interpreter_state.take(self._decimal_context)
 
     def _process_names(self, worker: Worker) -> Names:
-        """What multiprocessing in the worker is to say of it and of its parent."""
+        """Return what multiprocessing in the worker says about it and its parent."""
         name, pid = self._name_of(worker), os.getpid()
         process = sys.modules.get("multiprocessing.process")
         if process is None or not hasattr(process, "current_process"):
-            # Not loaded, or half so by another thread.
+            # It is not imported, or another thread is just importing it.
             return name, (worker.id,), None, "MainProcess", pid
         parent = process.current_process()
         identity = *parent._identity, worker.id
         return name, identity, bytes(parent.authkey), parent.name, pid
 
     def _name_of(self, worker: Worker) -> str:
-        """What a worker is called, as multiprocessing calls its own."""
+        """Return the name of a worker, in the form that multiprocessing uses."""
         return f"{_PROCESS_NAMES[self._settings.method]}Process-{worker.id}"
 
-    # Failing to.
+    # Failures to start.
 
     def may_start(self, *, others_serve: bool) -> bool:
-        """Whether to start one now, or to leave it to those that serve."""
+        """Return whether to start a worker now, or to leave the work to the others."""
         return monotonic() >= self._none_before or not others_serve
 
     def succeeded(self) -> None:
-        """A worker has served: failures before that do not count."""
+        """Reset the number of failures: a worker has served."""
         self._failures = 0
 
     def gives_up(self, *, others_serve: bool) -> bool:
-        """Note a failure; return True if the calls that wait are to fail of it."""
+        """Record a failure; return True if it has to fail the waiting calls."""
         self._failures += 1
         if self._failures < MOST_FAILURES:
             return False
@@ -201,9 +201,9 @@ class Starter:
         return not others_serve
 
     def drop_server(self) -> None:
-        """Let the next worker come from a new server.
+        """Start the next worker from a new server.
 
-        This one may have been started under limits that do not hold any more.
+        This one may have been started under limits that have changed since.
         """
         if self.launcher is not None:
             self.lost_launchers.append(self.launcher)
@@ -212,14 +212,14 @@ class Starter:
     # The end.
 
     def close_servers(self) -> None:
-        """Close every server; its workers end, if there are any."""
+        """Close all servers; their workers end, if there are any."""
         for each in self._servers():
             each.close()
         self.launcher = None
         self.lost_launchers.clear()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the servers and the inherited descriptors."""
         self.close_servers()
         self._inheritance.close()
 
@@ -237,14 +237,14 @@ class Starter:
 def _folder() -> str | None:
     try:
         return os.getcwd()
-    except OSError:  # it was removed
+    except OSError:  # it was deleted
         return None
 
 
 def _encoded_patches() -> Iterator[tuple[str, str, list[Part]]]:
-    """What the script has set in other modules; what cannot be pickled stays away."""
+    """Yield what the script has set in other modules, as far as it can be pickled."""
     patches = main_patches.take(world.space())
-    with contextlib.suppress(Exception):  # of the user's own containers
+    with contextlib.suppress(Exception):  # raised by the user's own containers
         for module, name, value in patches:
             with contextlib.suppress(Exception):
                 yield module, name, pickling.dumps(value)

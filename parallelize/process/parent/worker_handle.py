@@ -1,4 +1,4 @@
-"""The pool's hold on one worker: its sockets, its page, and what it was given."""
+"""The pool's handle on one worker: its sockets, its page, and its tasks."""
 
 from __future__ import annotations
 
@@ -47,23 +47,22 @@ if TYPE_CHECKING:
 
 
 class Lent(Protocol):
-    """Something that a worker reaches by a descriptor."""
+    """Something that a worker accesses through a descriptor."""
 
     def descriptor(self) -> int: ...
 
 
-#: Seconds of silence after which a worker that holds more than it runs is asked
-#: to give the rest back, ...
+#: Seconds of silence after which tasks that a worker has not begun are reclaimed, ...
 SILENCE = 0.010
-#: ... or so many times what a call of the kind that it runs takes, if that is longer.
+#: ... or this many times the duration of a call of its running task, if that is longer.
 SILENT_CALLS = 2
 
 _questions = itertools.count(1)
 
-#: Seconds between two looks at the memory of a worker.
+#: Seconds between two measurements of a worker's memory.
 _WEIGHING = 0.005
 
-#: What an answer becomes whose buffers are out of reach.
+#: The kinds that replace those of answers whose buffers cannot be reached.
 _FAILURES = {
     messages.DONE: messages.FAILED,
     messages.ROW_DONE: messages.ROW_FAILED,
@@ -81,13 +80,13 @@ class Stage(enum.Enum):
 
 
 class KillRequest(NamedTuple):
-    """Why a worker is to be killed, once it stands still.
+    """The reason to kill a worker, once it is suspended.
 
     Attributes:
-        task: What it is killed for.
-        due: Whether it is still to be, now that it stands still.
+        task: The task because of which it is killed.
+        due: Returns whether to kill it still, now that it is suspended.
         error: Makes the error of the task.
-        again: Called if it was let go on instead.
+        again: Called if the worker was resumed instead.
     """
 
     task: Task
@@ -100,15 +99,15 @@ class Worker:
     """One worker process, as the pool sees it; the pool's lock guards it.
 
     Attributes:
-        tasks: What it was given and has not answered, in order.
+        tasks: The tasks that it was given and has not answered, in order.
         coroutines: How many of these are coroutines: all, or none.
-        load: The seconds these are expected to take.
-        begun: How many calls it was given in its life.
-        stuck: Whether part of a frame waits until its socket takes more.
-        reason: Why it could not start, if it said so.
-        fault: The traceback of the error by which it ended, if it was its own.
-        answers: What it gave back and nobody has taken yet.
-        main: What it has of the program's `__main__`.
+        load: The seconds that these are expected to take.
+        begun: The number of calls that it was given in its life.
+        stuck: Whether part of a frame waits until its socket accepts more.
+        reason: Why it could not start, if it reported that.
+        fault: The traceback of the error that ended it, if it was one of its own.
+        answers: What it gave back and the dispatcher has not processed yet.
+        main: What it has of the parent's `__main__`.
     """
 
     def __init__(
@@ -140,11 +139,11 @@ class Worker:
         self._heavy = False
         self._lending = lending
         self._segments = lending.segments
-        self._told: set[int] = set()  # ids of segments of ours that it has
-        self._lent: collections.Counter[int] = collections.Counter()  # and may read
+        self._told: set[int] = set()  # ids of the pool's segments that it has
+        self._lent: collections.Counter[int] = collections.Counter()  # messages in each
         self._results = Received(partial(lending.on_view_released, id))
         self._unmapped: dict[int, Exception] = {}
-        # What the control socket did not take: frames, some with a descriptor.
+        # Frames that did not fit into the control socket, some with a descriptor.
         self._control_backlog: deque[tuple[bytes, Lent | None]] = deque()
         self._shares: set[int] = set()  # ids of handles whose memory it has
         self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
@@ -152,7 +151,7 @@ class Worker:
         self._open(launcher, more_fds)
 
     def _open(self, launcher: Launcher, more_fds: Sequence[int]) -> None:
-        """Make the sockets and the page, and have the process started."""
+        """Make the sockets and the page, and request the start of the process."""
         self.sock: socket.socket
         self.control: socket.socket
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
@@ -168,10 +167,10 @@ class Worker:
         self.control_reader: FdReader = FdReader()
         self._writer = FrameWriter(self.sock)
 
-    # Giving it work.
+    # Giving it tasks.
 
     def give(self, task: Task) -> list[Part]:
-        """Note that it has the task; return the frame to be sent."""
+        """Record that it has the task; return the frames to send."""
         if not self.tasks:
             self._last_news = monotonic()
             self._asked = False
@@ -196,7 +195,7 @@ class Worker:
         return [*_defining(units), *buffers] if units else buffers
 
     def release(self, task: Task) -> None:
-        """Note that it no longer has the task."""
+        """Record that it no longer has the task."""
         del self.tasks[task.id]
         if task.lane == COROUTINES:
             self.coroutines -= 1
@@ -207,7 +206,7 @@ class Worker:
     # Large buffers.
 
     def _lend(self, segment: Segment) -> bool:
-        """Let it read what is in a segment; False if it cannot be told of it."""
+        """Let it read a message in a segment; return False if that cannot be sent."""
         if segment.id not in self._told:
             frame = b"".join(pack(messages.ADOPT, segment.id))
             try:
@@ -221,12 +220,12 @@ class Worker:
         return True
 
     def note_reclaimed(self, task: Task) -> None:
-        """Note that it has not begun a task, and so not looked at its buffers."""
+        """Record that it has not begun a task, so it has no views of its buffers."""
         if task.placed is not None:
             self.released(task.placed.segment.id, reusable=True)
 
     def released(self, id: int, *, reusable: bool) -> None:
-        """Note that it has no views of a segment's message any more."""
+        """Record that it has no views of a message in a segment any more."""
         segment = self._segments.find(id)
         if segment is not None and self._lent[id] > 0:
             self._lent[id] -= 1
@@ -234,32 +233,32 @@ class Worker:
             self._segments.let_go(segment, reusable=reusable)
 
     def forget_segment(self, id: int) -> None:
-        """Tell it of a segment that was given up."""
+        """Notify it of a segment that was given up."""
         if id in self._told:
             self._told.discard(id)
             del self._lent[id]
             self.tell(messages.FORGET, id)
 
     def adopt(self, frame: Frame) -> None:
-        """Take what it says of its own segments, or of ours."""
+        """Apply its frame about a segment, its own or one of the pool."""
         if frame.kind == messages.ADOPT:
             self._lending.warm = True
             try:
                 self._results.add(frame.id, self.control_reader.fd())
             except (MemoryError, NoDescriptorError) as error:
-                self._unmapped[frame.id] = error  # the result that comes in it fails
+                self._unmapped[frame.id] = error  # the result in this segment fails
         elif frame.kind == messages.FORGET:
             self._results.drop(frame.id)
         else:
             self.released(frame.id, reusable=bool(frame.extra))
 
     def trim_idle_memory(self) -> None:
-        """Have it give up segments that carry nothing."""
+        """Request that it gives up segments that carry nothing."""
         if len(self._results):
             self.tell(messages.FORGET, messages.UNUSED)
 
     def with_views(self, frame: Frame) -> Frame:
-        """Put views of the buffers in place of what says where they are."""
+        """Replace the places of a frame's buffers by views of them."""
         if len(frame.parts) < 2:
             msg = "a frame without the places of its buffers"
             raise ProtocolError(msg)
@@ -267,14 +266,14 @@ class Worker:
         kind = frame.kind - messages.BIG
         id, places, copied = decode_places(encoded)
         if id in self._unmapped and kind in _FAILURES:
-            self.tell(messages.RELEASED, id, extra=0)  # may another have more luck
+            self.tell(messages.RELEASED, id, extra=0)  # not reusable: it is given up
             failure = messages.encode_failure(self._unmapped.pop(id))
             return frame.changed(_FAILURES[kind], [failure])
         views = self._results.views(id, places, copied=copied)
         return frame.changed(kind, [*parts, *views])
 
     def hand(self, shares: Iterable[Shared[Any]]) -> None:
-        """Give it the memory of what was shared."""
+        """Send it the memory of shared objects."""
         for shared in shares:
             if shared.id not in self._shares and shared.descriptor() >= 0:
                 self._shares.add(shared.id)
@@ -282,7 +281,7 @@ class Worker:
                 self.tell(messages.ADOPT, shared.id, 1, shared)
 
     def forget_share(self, id: int) -> None:
-        """Tell it that the program has no such handle any more."""
+        """Notify it that the parent process no longer has this handle."""
         self._shares.discard(id)
         self.tell(messages.FORGET, id, 1)
 
@@ -297,47 +296,47 @@ class Worker:
         """Send a frame over the control socket, a little later if it is full.
 
         Args:
-            kind: One of `messages`.
-            id: Whose it is.
-            extra: As the kind wants it.
-            lent: What the descriptor is of that goes with it; kept until then.
-            parts: Short ones.
+            kind: The kind, from `messages`.
+            id: The id of the task, segment or request.
+            extra: Its meaning depends on the kind.
+            lent: The object whose descriptor is sent along; kept until then.
+            parts: Short parts.
         """
         self._control_backlog.append((b"".join(pack(kind, id, parts, extra)), lent))
         self.flush_control()
 
     def flush_control(self) -> None:
-        """Send what is owed, as far as the control socket takes it."""
-        with contextlib.suppress(OSError):  # it is full; or the worker has died
+        """Send the queued control frames, as far as they fit into the socket."""
+        with contextlib.suppress(OSError):  # it is full, or the worker has died
             self._flush_control()
 
     def _flush_control(self) -> None:
         while self._control_backlog:
             frame, lent = self._control_backlog[0]
             if lent is None:
-                self.control.send(frame)  # so short that it goes whole or not at all
+                self.control.send(frame)  # short enough to be sent as a whole or not
             else:
                 socket.send_fds(self.control, [frame], [lent.descriptor()])
             self._control_backlog.popleft()
 
     @property
     def has_control_backlog(self) -> bool:
-        """Whether there is something that its control socket did not take."""
+        """Whether control frames are still queued."""
         return bool(self._control_backlog)
 
     # Writing.
 
     def write(self, buffers: Sequence[Part]) -> None:
-        """Send frames, as far as the socket takes them now."""
+        """Send frames, as far as they fit into the socket now."""
         self._writer.add(buffers)
         self.flush()
 
     def was_written(self) -> bool:
-        """Whether a `write` that was cut short had taken the frames."""
+        """Return whether a `write` that was interrupted had queued its frames."""
         return self._writer.has_last()
 
     def flush(self) -> None:
-        """Send on, now that the socket takes more."""
+        """Send more of the queued frames."""
         try:
             self.stuck = not self._writer.flush()
         except OSError:
@@ -345,7 +344,7 @@ class Worker:
             self.stuck = False
 
     def heavier_than(self, most: int | None) -> bool:
-        """Whether its resident memory has been seen above ``most`` bytes."""
+        """Return whether its resident memory was measured above ``most`` bytes."""
         if most is None or self._heavy or self.pid is None:
             return self._heavy
         now = monotonic()
@@ -354,21 +353,21 @@ class Worker:
             self._heavy = _resident(self.pid) > most
         return self._heavy
 
-    # Getting work back.
+    # Reclaiming tasks.
 
     def note_activity(self) -> None:
-        """Note that it sent something."""
+        """Record that it sent something."""
         self._last_news = monotonic()
         self._asked = False
 
     def reclaim_due(self) -> float | None:
-        """When to ask it to give back what it has not begun; None: not at all."""
+        """Return when to reclaim the tasks that it has not begun; None for never."""
         if self._asked or self.stage is not Stage.SERVING or not self._divisible():
             return None
         return self._last_news + max(SILENCE, SILENT_CALLS * self._seconds_of_a_call())
 
     def _seconds_of_a_call(self) -> float:
-        """What a call of the kind that it runs is expected to take."""
+        """Return the expected duration of a call of its first task."""
         for task in self.tasks.values():
             return 0.0 if task.is_stream else task.cost / max(task.size, 1)
         return 0.0
@@ -381,36 +380,36 @@ class Worker:
         return any(task.left > 1 for task in self.tasks.values())
 
     def ask_again(self) -> None:
-        """Let it be asked once more when it stays silent and still has too much."""
+        """Allow the next `reclaim`, after a further period of silence."""
         self._last_news = monotonic()
         self._asked = False
 
     def reclaim(self) -> None:
-        """Ask it to give back what it has not begun, and to send what it has."""
+        """Request the tasks that it has not begun, and the results that it has."""
         if self._asked:
             return
         self._asked = True
         self.tell(messages.RECLAIM, 0)
 
-    # Where it is.
+    # Its stacks.
 
     def show(self, then: Callable[[str], object]) -> None:
-        """Ask it where it is; ``then`` is called with the text, if it answers.
+        """Request its stacks; ``then`` is called with the text, if it answers.
 
-        It is called in the dispatcher's thread, under the pool's lock.
+        This happens in the dispatcher's thread, under the pool's lock.
         """
         question = next(_questions)
         self._questions[question] = then
         self.tell(messages.SHOW, question)
 
     def shown(self, frame: Frame) -> None:
-        """Take an answer to that."""
+        """Deliver the answer to a `show`."""
         then = self._questions.pop(frame.id, None)
         if then is not None and frame.parts:
             then(bytes(frame.parts[0]).decode(errors="replace"))
 
     def show_by_signal(self) -> bool:
-        """Have it write where it is to its standard error; False if it cannot."""
+        """Make it print its stacks on standard error; return False if it cannot."""
         if SHOW is None or self.stage is Stage.STARTING:
             return False
         self.signal(SHOW)
@@ -419,13 +418,13 @@ class Worker:
     # Its end.
 
     def leave(self) -> None:
-        """Let it end when it has finished what it was given."""
+        """Ask it to end when it has finished its tasks."""
         self.stage = Stage.LEAVING
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
 
     def kill(self, number: int = KILL) -> None:
-        """End it by a signal; nothing happens if it has ended."""
+        """Kill it with a signal; nothing happens if it has ended."""
         self._killed_by_pool = True
         self.signal(number)
 
@@ -438,14 +437,15 @@ class Worker:
                 self._signal_orphan(self.pid, number)
 
     def _signal_orphan(self, pid: int, number: int) -> None:
-        """Send it a signal though its server is gone, which knew its process id.
+        """Send it a signal without its server, which knew whether the pid is valid.
 
-        If it has ended the id may be another's. It has not while it holds its end of
-        the control socket; so what was opened before that was seen is its own.
+        If it has ended, another process may have its pid. As long as its end of the
+        control socket is open it has not ended, so a descriptor of the process that was
+        opened before checking that refers to the worker.
         """
         opened = _opened(pid)
         if opened is None:
-            if number == KILL:  # its watcher ends it
+            if number == KILL:  # its watcher thread then ends it
                 self.control.shutdown(socket.SHUT_RDWR)
             return
         try:
@@ -455,13 +455,13 @@ class Worker:
             os.close(opened)
 
     def kill_running(self, verdict: KillRequest) -> bool:
-        """Kill it because of the task that it runs, which gets the verdict's error.
+        """Kill it because of its running task, which fails with the request's error.
 
-        It is halted first: it may go on to another task at this very moment, and
-        that one must not pay for it. `halted` decides.
+        It is suspended first: it may be about to start another task, which must not be
+        hit. `halted` then decides.
 
         Returns:
-            False if another verdict is being carried out: try again a little later.
+            False if another request is in progress: try again a little later.
         """
         if self._verdict is not None:
             return self._verdict.task is verdict.task
@@ -474,10 +474,10 @@ class Worker:
         return True
 
     def halted(self) -> None:
-        """It stands still: kill it if that is still due, else let it go on."""
+        """Now that it is suspended, kill it if that is still due, or resume it."""
         verdict = self._verdict
         if verdict is None:
-            return  # somebody else has stopped it
+            return  # it was suspended by other code
         if verdict.due():
             self.kill()
             return
@@ -486,7 +486,7 @@ class Worker:
         verdict.again()
 
     def fail_oversized(self, task: Task | None, error: DoesNotFitError) -> None:
-        """Kill it: it sends what there is no memory for, the result of this task."""
+        """Kill it because there is not enough memory for the result of this task."""
         if task is not None:
             text = f"the result of {task.name()} does not fit into memory: {error}"
             self._verdict = KillRequest(task, bool, lambda: MemoryError(text), bool)
@@ -498,33 +498,33 @@ class Worker:
         return self._killed_by_pool
 
     def orphan(self) -> bool:
-        """Note that its server is gone; True if so already its end was missed."""
+        """Record that its server is gone; return True if its start is not confirmed."""
         self._launcher = None
         return self.pid is None
 
     def is_from(self, launcher: Launcher) -> bool:
-        """Whether this server watches over it."""
+        """Return whether this launcher's server supervises it."""
         return self._launcher is launcher
 
     @property
     def supervised(self) -> bool:
-        """Whether the server will tell of its end."""
+        """Whether the server will report its exit."""
         return self._launcher is not None
 
     def error_for(self, task: Task, status: int | None) -> BaseException:
-        """The error of the task that it ran when it died."""
+        """Return the error of the task that it was running when it died."""
         if self._verdict is not None and self._verdict.task is task:
             return self._verdict.error()
         try:
             from parallelize.errors import WorkerDied
-        except (ImportError, OSError) as error:  # no descriptor is left to load it by
+        except (ImportError, OSError) as error:  # no descriptor is left for the import
             name = f"worker {self.pid} died while it ran {task.name()}"
             return ParallelizeError(f"{name} ({error})")
         code = exit_code(status)
         return WorkerDied(task.name(), self.pid, code, self._killed_by_pool, self.fault)
 
     def last_frames(self) -> list[Frame]:
-        """After its end: the frames that are still in its socket and its page."""
+        """After its end: read the frames that are left in its socket and its page."""
         frames: list[Frame] = []
         with contextlib.suppress(OSError, ProtocolError):
             while (more := self.reader.read(self.sock)) is not None:
@@ -534,32 +534,32 @@ class Worker:
         return frames
 
     def close(self) -> None:
-        """Close our ends, and keep nothing that it was to be sent."""
+        """Close the pool's ends, and drop everything that was still to be sent."""
         self.stage = Stage.GONE
         self._writer.drop()
         self._control_backlog.clear()
         self._verdict = None
         self._questions.clear()
         for id in [*self._lent.elements()]:
-            self.released(id, reusable=False)  # a child of it may have views, too
+            self.released(id, reusable=False)  # its child processes may have views
         self._results.close()
         self.control_reader.close()
         self._close_ours.close()
 
 
 def exit_code(status: int | None) -> int | None:
-    """The exit code in a wait status, or minus the signal's number."""
+    """Return the exit code of a wait status, or the negated signal number."""
     return None if status is None else os.waitstatus_to_exitcode(status)
 
 
 def _defining(units: Sequence[Unit]) -> list[Part]:
-    """The frame that brings a worker units of `__main__`."""
+    """Return the frame that sends a worker units of `__main__`."""
     return pack(messages.DEFINE, 0, [pickle.dumps(units, 5)])
 
 
 def _opened(pid: int) -> int | None:
-    """A descriptor of a process; None if there is no such process, or no such thing."""
-    if not hasattr(os, "pidfd_open"):  # Linux alone has it
+    """Return a descriptor of a process; None if it has ended, or without support."""
+    if not hasattr(os, "pidfd_open"):  # only Linux has it
         return None
     try:
         return os.pidfd_open(pid)
@@ -568,9 +568,9 @@ def _opened(pid: int) -> int | None:
 
 
 def _is_hung_up(sock: socket.socket) -> bool:
-    """Whether nobody has the other end any more, whatever is still to be read."""
+    """Return whether the other end is closed, even if there is data left to read."""
     poll = native.poll()
-    poll.register(sock, 0)  # that much is always told
+    poll.register(sock, 0)  # a hang-up is always reported
     return bool(poll.poll(0))
 
 
@@ -583,7 +583,7 @@ def _pair(
 
 
 def _resident(pid: int) -> int:
-    """The resident memory of a process in bytes; 0 where it cannot be told."""
+    """Return the resident memory of a process in bytes; 0 if that is unknown."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
