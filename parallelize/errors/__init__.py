@@ -1,22 +1,22 @@
-"""The errors of parallelize, and what each one says of the call that failed.
+"""The exceptions of parallelize, and what each one means for the failed call.
 
 ```
 ParallelizeError
-├── WorkerDied          (also BrokenProcessPool)  the worker ended under the call
+├── WorkerDied          (also BrokenProcessPool)  the worker died while it ran the call
 │   ├── WorkerStartError                          no worker could be started
-│   └── ClusterLost                               the cluster under the call is gone
+│   └── ClusterLost                               the cluster of the call is gone
 ├── TaskTimeout         (also TimeoutError)       it ran longer than its timeout
 ├── TaskKilled                                    Future.kill() stopped it
-├── SerializationError  (also PicklingError)      arguments or result cannot travel
-├── RemoteError                                   stands for an error that cannot
+├── SerializationError  (also PicklingError)      arguments or result cannot be pickled
+├── RemoteError                                   replaces an unpicklable error
 └── MissingExtraError   (also ImportError)        a dependency is not installed
 ```
 
-An error raised by the called function itself arrives in its own class, with
-the worker's traceback as its ``__cause__`` (a `RemoteTraceback`).
+An error raised by the called function arrives in its own class, with the worker's
+traceback as its ``__cause__`` (a `RemoteTraceback`).
 
-`WorkerDied` lives in `parallelize.errors.worker`, because its base class comes with
-the whole of multiprocessing; it is loaded when it is first named.
+`WorkerDied` and its subclasses are defined in `parallelize.errors.worker`, because
+importing their base class loads multiprocessing; that module is imported on first use.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ __all__ = (
 
 
 class ParallelizeError(Exception):
-    """The base of every error that parallelize itself raises about a call."""
+    """The base class of errors that parallelize itself raises about a call."""
 
 
 class TaskTimeout(ParallelizeError, TimeoutError):
     """A call ran longer than the ``timeout`` it was given.
 
-    In a process the worker was killed at the deadline. In a thread the call
-    cannot be stopped: it runs on, and what it returns is dropped.
+    In a process the worker was killed at the deadline. In a thread the call cannot be
+    stopped: it runs on, and its result is dropped.
     """
 
     def __init__(self, task: str, timeout: float) -> None:
@@ -64,9 +64,10 @@ class TaskTimeout(ParallelizeError, TimeoutError):
 class TaskKilled(ParallelizeError):
     """The call was stopped by `Future.kill`, before its end.
 
-    Also what a worker had been given and had not begun when the workers of its
-    executor were stopped (by `kill_workers`, for instance). The calls that they ran
-    fail with `WorkerDied` then, as with the standard library's `BrokenProcessPool`.
+    It is also raised for calls that had been sent to a worker but not begun when the
+    executor's workers were stopped (by `kill_workers`, for instance). Calls that were
+    running then fail with `WorkerDied`, as with the standard library's
+    `BrokenProcessPool`.
     """
 
     def __init__(self, task: str) -> None:
@@ -78,17 +79,17 @@ class TaskKilled(ParallelizeError):
 
 
 class SerializationError(ParallelizeError, pickle.PicklingError):
-    """Something cannot travel between processes: an argument or a result.
+    """An argument or a result cannot be pickled or unpickled.
 
-    The error that pickle raised is the ``__cause__``.
+    The original error is the ``__cause__``.
     """
 
 
 class RemoteError(ParallelizeError):
-    """Stands in for an error of the called function that cannot travel.
+    """Replaces an error of the called function that cannot be pickled.
 
-    An exception travels pickled. One that cannot be pickled, or cannot be
-    built again from its pickle, arrives as a `RemoteError` instead.
+    Exceptions are sent between processes as pickles. One that cannot be pickled or
+    unpickled arrives as a `RemoteError` instead.
 
     Attributes:
         type_name: The qualified name of the original error's class.
@@ -113,7 +114,7 @@ class RemoteTraceback(Exception):
 
     @property
     def tb(self) -> str:
-        """The text, by the name that it has in the standard library."""
+        """The text, under the standard library's name."""
         return self.text
 
     def __str__(self) -> str:
@@ -121,11 +122,11 @@ class RemoteTraceback(Exception):
 
 
 class MissingExtraError(ParallelizeError, ImportError):
-    """An optional dependency is needed and not installed.
+    """An optional dependency is required but not installed.
 
     Attributes:
         what: What needs it.
-        extra: The extra of parallelize that brings it.
+        extra: The extra of parallelize that installs it.
     """
 
     def __init__(self, what: str, extra: str) -> None:

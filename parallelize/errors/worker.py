@@ -1,4 +1,4 @@
-"""`WorkerDied`, apart from `errors` as its base class loads multiprocessing."""
+"""`WorkerDied` and its subclasses, whose base class loads multiprocessing."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from parallelize.runtime.lifecycle import is_ending
 if TYPE_CHECKING or "concurrent.futures.process" in sys.modules or not is_ending():
     from concurrent.futures.process import BrokenProcessPool
 else:
-    # That module cannot be loaded once the interpreter has begun to end. So nobody
-    # else can have its class, nor catch by it: the class above it serves.
+    # That module cannot be imported once the interpreter has begun to end. If it is not
+    # loaded, no code can have its class to catch it, so the parent class will do.
     from concurrent.futures import BrokenExecutor as BrokenProcessPool
 
 
 class WorkerDied(ParallelizeError, BrokenProcessPool):
     """The worker process ended while it ran this call.
 
-    Only the call that was running fails; the others run on another worker, and
-    the pool lives on. The class is a `BrokenProcessPool` so that code written
-    for the standard library's pool catches it.
+    Only the call that was running fails; the others run on another worker, and the pool
+    remains usable. The class is a `BrokenProcessPool` so that code written for the
+    standard library's pool catches it.
 
     Attributes:
         task: The qualified name of the function that was running.
-        pid: The worker's process id, or None where it is not known.
-        exitcode: The exit code, or minus the signal's number; None where unknown.
-        killed: Whether its pool had killed it, as by ``kill_workers``.
-        reason: The traceback of the error by which it ended, if that was an error of
-            its own, outside of the call; else None.
+        pid: The worker's process id, or None if unknown.
+        exitcode: The exit code, or minus the signal's number; None if unknown.
+        killed: Whether its pool killed it, as ``kill_workers`` does.
+        reason: The traceback of the error that ended the worker outside of the call, or
+            None.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class WorkerDied(ParallelizeError, BrokenProcessPool):
         self.reason: str | None = reason
 
     def __str__(self) -> str:
-        if self.pid is None:  # a worker of another engine, see the cause
+        if self.pid is None:  # a worker of another engine: see the cause
             return f"the worker of {self.task} died under it{_cause_text(self)}"
         end = end_text(self.exitcode, self.reason, killed=self.killed)
         return f"worker {self.pid} died while it ran {self.task}: {end}"
 
 
 class WorkerStartError(WorkerDied):
-    """No worker could be started, after several tries; the reason is in the text."""
+    """No worker could be started after several tries; the text gives the reason."""
 
     def __init__(self, task: str, reason: str) -> None:
         super().__init__(task)
@@ -67,9 +67,9 @@ class WorkerStartError(WorkerDied):
 
 
 class ClusterLost(WorkerDied):
-    """The cluster that a call was on is gone, or cannot be reached any more.
+    """The cluster that ran a call is gone, or can no longer be reached.
 
-    Whether the call has run, and how far, is not known.
+    It is unknown whether and how far the call has run.
     """
 
     def __init__(self, task: str, reason: str) -> None:
@@ -88,11 +88,11 @@ def _cause_text(error: BaseException) -> str:
 def end_text(
     exitcode: int | None, reason: str | None = None, *, killed: bool = False
 ) -> str:
-    """How a process ended, in words.
+    """Describe how a process ended.
 
     Args:
         exitcode: Its exit code, or minus the signal's number.
-        reason: The traceback of the error by which it ended, or what else led to it.
+        reason: The traceback of the error that ended it, or another reason.
         killed: Whether its pool killed it.
     """
     end = "its pool killed it" if killed else _code_text(exitcode)

@@ -1,1 +1,1 @@
-"""What stands under all else: locks, clocks, threads, the program's ends."""
+"""The bottom layer: locks, clocks, threads, and what runs at exit and after a fork."""

@@ -1,7 +1,7 @@
-"""What is due when: a heap of moments, each with what is then to be done.
+"""Deadlines: a heap of points in time, each with an action to call then.
 
-A deadline that is cancelled lets go of its action at once. Its place in the heap goes
-when the moment comes, or when such places are more than half of all.
+A cancelled deadline drops its action at once. Its heap entry is removed when its time
+comes, or when cancelled entries are more than half of the heap.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ __all__ = ("Agenda", "Deadline")
 
 _log = logging.getLogger("parallelize")
 
-#: Void deadlines are swept out of the heap when they are more than this many
-#: and more than half of it.
+#: Cancelled deadlines are swept out of the heap when they are more than this many and
+#: more than half of it.
 SWEEP_ABOVE = 64
 
 
 class Deadline:
-    """A moment at which an action is called, unless it is cancelled before.
+    """A point in time at which an action is called, unless cancelled before.
 
     Attributes:
-        when: The moment, in seconds of the monotonic clock.
+        when: The time, in seconds of the monotonic clock.
     """
 
     __slots__ = ("_action", "_agenda", "when")
@@ -41,49 +41,50 @@ class Deadline:
         self._action: Callable[[], object] | None = action
 
     def cancel(self) -> None:
-        """Call nothing; no effect when it is too late."""
+        """Do not call the action; no effect once it has been called."""
         if self._action is not None:
-            self._action = None  # lets go of what the action holds
+            self._action = None  # releases what the action holds
             self._agenda.one_is_void()
 
     def meet(self) -> None:
-        """Call the action; its errors are logged."""
+        """Call the action, and log an error that it raises."""
         action, self._action = self._action, None
         if action is None:
             return
         try:
             action()
-        except Exception:  # noqa: BLE001 - the other deadlines must be met
-            # It asks the time, of which a test may have made a function that fails.
+        except Exception:  # noqa: BLE001 - other deadlines must still be met
+            # Logging reads the time, and a test may have replaced that function by one
+            # that fails.
             with contextlib.suppress(Exception):
                 _log.exception("an action at a deadline failed")
 
     @property
     def void(self) -> bool:
-        """Whether there is nothing left to call."""
+        """Whether the action has been called or cancelled."""
         return self._action is None
 
 
 class Agenda:
-    """Deadlines, the nearest first.
+    """A queue of deadlines, the nearest first.
 
-    It has no lock. The caller of each method keeps others out, and so does who
-    cancels a deadline, unless a derived class does in `one_is_void`.
+    It has no lock. Callers serialise calls of its methods and of `Deadline.cancel`,
+    unless a subclass locks in `one_is_void`.
     """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Deadline]] = []
         self._numbers = itertools.count()  # deadlines of equal time stay in order
-        self._void = 0  # how many were cancelled since the last sweep
+        self._void = 0  # number cancelled since the last sweep
 
     def at(self, when: float, action: Callable[[], object]) -> Deadline:
-        """Have something done at a moment of the monotonic clock."""
+        """Schedule an action at a time of the monotonic clock."""
         deadline = Deadline(self, when, action)
         heapq.heappush(self._heap, (when, next(self._numbers), deadline))
         return deadline
 
     def nearest(self) -> float | None:
-        """The first moment at which there is something to do; None: there is none."""
+        """Return the time of the first deadline, or None if there is none."""
         heap = self._heap
         while heap:
             if not heap[0][2].void:
@@ -92,14 +93,14 @@ class Agenda:
         return None
 
     def take_due(self, now: float) -> Deadline | None:
-        """Remove and return the first deadline whose moment has come."""
+        """Remove and return the first deadline that is due; None if there is none."""
         nearest = self.nearest()
         if nearest is None or nearest > now:
             return None
         return heapq.heappop(self._heap)[2]
 
     def one_is_void(self) -> None:
-        """A deadline was cancelled: sweep if that pays."""
+        """Count a cancelled deadline, and sweep the heap if that pays."""
         self._void += 1
         if self._void > SWEEP_ABOVE and self._void * 2 > len(self._heap):
             self._void = 0

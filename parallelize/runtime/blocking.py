@@ -1,24 +1,24 @@
-"""Where a thread waits: what it can do for others, and for itself, before it does.
+"""What a thread does before it blocks, so that waiting cannot deadlock a pool.
 
-A thread of a pool that waits holds a place, and what it waits for may stand in a
-queue behind that very place. So each wait of this library comes by here, and the
-thread's `Worker`, if it is one, does two things:
+A pool thread that blocks occupies a worker slot, and what it waits for may be queued
+behind that very slot. So each wait of this library passes through this module, and if
+the thread is a pool's worker, its `Worker` steps in:
 
 ```
  result(), wait(), a map's reader, ...
         │ here.worker
         ▼
- Worker.help(futures)   runs what of them stands in the queue of its own pool
- Worker.away(futures)   gives its place to others, while it really waits
- Worker.held_back()     has the pool find others a place, while a reader is slow
+ Worker.help(future)    runs it here if it is queued in the worker's own pool
+ Worker.away(futures)   gives up its slot to others while it blocks
+ Worker.held_back()     gives up its slot while it waits for a slow reader
 ```
 
-Which threads have a worker is the business of the pools. This file knows none.
+The pools set the worker of their threads; this module knows no pool.
 
-Callbacks of futures are called from here, too, one after the other where they would
-nest: the end of a future ends others, and chains of them may be longer than Python's
-stack. A thread that waits calls those first that it has put off, as it may wait for
-what they do.
+Callbacks of futures are called from here, too. Where calls would nest too deep they are
+called one after the other instead: a completed future completes others, and such chains
+may be longer than Python's stack. Before a thread blocks it calls the callbacks that it
+has deferred, as it may wait for their effect.
 """
 
 from __future__ import annotations
@@ -38,57 +38,57 @@ if TYPE_CHECKING:
 
     from parallelize.runtime.options import Limit
 
-    #: Something to call, and with what.
+    #: A function and its argument.
     Action: TypeAlias = tuple[Callable[[Any], object], Any]
 
 T = TypeVar("T")
 
-#: How deep calls of callbacks may nest. A callback that ends another future finds that
-#: one's callbacks called when it goes on, unless it is nested so deep.
+#: How deep calls of callbacks may nest. A callback that completes another future finds,
+#: when it goes on, that future's callbacks called, except at this depth.
 NESTED = 3
 
 _new_lock = locks.reentrant("reader")
 
 
 class Worker(Protocol):
-    """A thread of a pool, as seen by what it waits for."""
+    """A pool's thread, as the code that blocks in it sees it."""
 
     def help(self, future: Future[Any]) -> None:
-        """Run what the future needs of the queue of this worker's own pool."""
+        """Run the work this future needs that is queued in the worker's own pool."""
 
     def away(self, futures: Iterable[Future[Any]]) -> AbstractContextManager[Any]:
-        """Within the block the thread waits for these; others have its place.
+        """Give up the worker's slot to others while the block waits for these.
 
         Raises:
-            RecursionError: So many wait for each other already that there is no
-                thread for another.
+            RecursionError: Too many threads wait for each other already; there is none
+                left to take the slot.
         """
         ...
 
     def held_back(self) -> AbstractContextManager[Any]:
-        """Within the block the thread waits for its reader, who may be anybody."""
+        """Give up the slot while the block waits for a reader, in any thread."""
         ...
 
     def note_foreign_wait(self, waiter: Any, future: Future[Any]) -> None:
-        """Note a waiter of the standard library, by which this thread waits."""
+        """Record a standard library waiter on which this thread blocks."""
 
     def holds(self, limit: Limit) -> bool:
-        """Whether what runs here has a place in the limit."""
+        """Whether the call that runs here holds a place in the limit."""
         ...
 
 
 class _Here(threading.local):
-    """What is known of this thread.
+    """The state of the current thread.
 
     Attributes:
         worker: The worker whose thread this is.
-        pending: What is to be called, one list for each call that is being made of
-            callbacks; the innermost last.
-        nested: How many of these there may be.
-        makes_way: Called with what is waited for, before it is: others may wait for
-            what this thread would do.
-        limits: The limits in which this thread has a place by calls that run serially.
-        depth: How many calls run serially, one within the other.
+        pending: Callbacks to be called: one queue for each level of nesting, the
+            innermost last.
+        nested: The largest number of these levels.
+        makes_way: Called with the futures before this thread blocks on them, because
+            others may wait for work that this thread would do.
+        limits: The limits in which calls that run serially in this thread hold a place.
+        depth: The number of serial calls that are nested in each other.
     """
 
     worker: Worker | None = None
@@ -105,10 +105,11 @@ here: _Here = _Here()
 
 
 def standing_in(call: Callable[[], T]) -> Callable[[], T]:
-    """Make a function for a thread in which a call of this one goes on.
+    """Wrap a call of this thread that continues in another thread.
 
-    This thread does nothing but wait for it. So what it has, the other one has too: a
-    call that needs a place in a limit, or waits, would else wait for this one.
+    This thread only waits for it, so the other thread takes over its worker, limits and
+    depth. Otherwise a call there that blocks or needs a place in a limit could wait for
+    this thread.
     """
     has = here.worker, here.limits, here.depth
 
@@ -120,7 +121,7 @@ def standing_in(call: Callable[[], T]) -> Callable[[], T]:
 
 
 def call_in_turn(actions: Iterable[Action]) -> None:
-    """Call callbacks: now, or where calls of others are nested deep, after those."""
+    """Call callbacks now or, if too deeply nested, after those being called."""
     pending = here.pending
     if len(pending) >= here.nested:
         pending[-1].extend(actions)
@@ -134,7 +135,7 @@ def call_in_turn(actions: Iterable[Action]) -> None:
 
 
 def call_pending(futures: Iterable[Future[Any]] = ()) -> None:
-    """Call what this thread has put off, before it waits.
+    """Call the callbacks that this thread has deferred, before it blocks.
 
     Args:
         futures: What it waits for, as far as that is known.
@@ -153,15 +154,15 @@ def _call_all(actions: deque[Action]) -> None:
         while actions:
             action, argument = actions.popleft()
             action(argument)
-            del action, argument  # what has ended is not held by what has not
-    except BaseException:  # Ctrl-C: it comes between two, as these raise nothing
+            del action, argument  # do not keep it alive during the next
+    except BaseException:  # Ctrl-C between two: callbacks raise nothing
         _call_all(actions)
         raise
 
 
 @contextmanager
 def away(*futures: Future[Any]) -> Generator[None]:
-    """Within the block this thread waits; if it is a worker, others have its place.
+    """Give up this thread's worker slot, if it has one, while the block waits.
 
     Args:
         *futures: What it waits for, as far as that is known.
@@ -177,10 +178,10 @@ def away(*futures: Future[Any]) -> Generator[None]:
 
 
 def held_back() -> AbstractContextManager[Any]:
-    """Within the block this thread waits for the reader of what it makes.
+    """Give up this thread's worker slot while it waits for its reader.
 
-    It may do so for as long as the program runs, and so does not count as one of the
-    pool's threads meanwhile.
+    The wait may last as long as the program, so the thread does not count as one of the
+    pool's meanwhile.
     """
     if here.pending:
         call_pending()
@@ -189,7 +190,7 @@ def held_back() -> AbstractContextManager[Any]:
 
 
 class HelpingLock:
-    """A lock of the library that may be held for long, by whoever waits under it."""
+    """A lock that may be held for long; a pool's thread gives up its slot to wait."""
 
     __slots__ = ("_lock",)
 
@@ -198,7 +199,7 @@ class HelpingLock:
         self._lock = _new_lock()
 
     def held(self, action: Callable[[], T]) -> T:
-        """Do something in one's turn, which is over afterwards although Ctrl-C came."""
+        """Call an action under the lock, which is released even after Ctrl-C."""
         lock = self._lock
         before = locks.depth(lock)
         try:
@@ -214,5 +215,5 @@ class HelpingLock:
             raise
 
     def if_free(self, action: Callable[[], object]) -> None:
-        """Do something in one's turn if it can begin at once."""
+        """Call an action under the lock, if the lock is free."""
         locks.if_free(self._lock, action)

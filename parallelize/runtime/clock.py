@@ -1,17 +1,17 @@
-"""The clock of the system, also where a test has put another in its place.
+"""The system's clock, even while a test has replaced it.
 
-freezegun and others replace the functions of `time`, in that module and in each that
-has imported them by name, and a module that is first imported meanwhile takes what it
-finds there. A deadline must be met in real time all the same, in the program and in
-its workers, whose moments are compared with each other. So the functions here come
-from a copy of the module of our own: these objects nobody else has, or replaces.
+freezegun and others replace the functions of `time`, in that module and in each module
+that imported them by name; a module first imported meanwhile gets the replacements.
+Deadlines must be met in real time all the same, in the program and in its workers,
+whose times are compared. So the functions here come from a private copy of the `time`
+module: no other code can reach and replace these objects.
 """
 
 from __future__ import annotations
 
 import time
 
-TYPE_CHECKING = False  # `typing` is more than workers need
+TYPE_CHECKING = False  # workers need not load `typing`
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
@@ -28,21 +28,20 @@ __all__ = (
     "wait_for",
 )
 
-#: Seconds that a single wait takes at most; then the clock is looked at again. What
-#: waits may refuse more: epoll does from 24.8 days on, and a lock, on Windows, from
-#: 49 days on.
+#: The longest single wait, in seconds; after it the clock is read again. Longer waits
+#: may be refused: by epoll from 24.8 days on, by a lock on Windows from 49 days on.
 LONGEST_WAIT = 86_400.0
 
 
 def bounded(seconds: float) -> float:
-    """Return how long to wait at once, where so many seconds are left (or fewer)."""
+    """Clip the remaining seconds to what a single wait can take."""
     return min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 def wait_for(
     condition: threading.Condition, predicate: Callable[[], object], seconds: float
 ) -> bool:
-    """Wait until the predicate is true, as `Condition.wait_for`, by this clock.
+    """Wait until the predicate is true, like `Condition.wait_for`, by this clock.
 
     The caller holds the condition.
 
@@ -52,7 +51,7 @@ def wait_for(
         seconds: The longest wait; any number, infinity included.
 
     Returns:
-        False if the time was over before.
+        False if the time ran out first.
     """
     until = monotonic() + seconds
     while not predicate():
@@ -64,7 +63,7 @@ def wait_for(
 
 
 def _own_copy() -> ModuleType:
-    """Return a copy of the module `time` as the interpreter makes it."""
+    """Return a fresh copy of the module `time`, as the interpreter creates it."""
     spec = time.__spec__
     try:
         assert spec is not None
@@ -72,7 +71,7 @@ def _own_copy() -> ModuleType:
         module = spec.loader.create_module(spec)
         assert module is not None
         spec.loader.exec_module(module)
-    except Exception:  # noqa: BLE001 - a Python that has `time` from elsewhere
+    except Exception:  # noqa: BLE001 - a Python whose `time` is not built in
         return time
     return module
 

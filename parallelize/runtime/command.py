@@ -1,10 +1,10 @@
-"""The command line of a Python like this one: same executable, same flags.
+"""The command line of another Python like this one: same executable and flags.
 
-Not every program runs in a Python that can be started again: an application that was
-frozen, or one with an interpreter inside, would run once more instead of what it is
-given. So each interpreter that is started carries a `MARK` in its environment, which
-the very first line of ours removes. A process that has it still and asks for workers
-has run the program in place of that line; it ends with an error, and starts nothing.
+Not every program runs in a Python that can be started again: a frozen application, or
+one that embeds an interpreter, would run itself once more instead of the code it is
+given. So each interpreter that is started has a `MARK` in its environment, which the
+first line of its code removes. A process that still has it and asks for workers has run
+the program in place of that line; it ends with an error and starts nothing.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _FLAGS = {
     "quiet": "-q",
 }
 
-#: The environment variable; its value is the id of the process that has started it.
+#: The environment variable; its value is the process id of the parent.
 MARK = "PARALLELIZE_STARTED_BY"
 
 
 def python(code: str) -> list[str]:
     """Return the command that runs ``code``, which may import parallelize.
 
-    The current folder is not on the path of the new interpreter, so that no
-    file in it stands in for a module; the folder of this package is the last
-    one there, for the case that nothing else leads to it.
+    The current directory is not on the new interpreter's path, so that no file in it
+    can shadow a module. The directory of this package is last on the path, in case
+    nothing else leads to it.
 
     Raises:
-        RuntimeError: There is no Python to be started.
+        RuntimeError: There is no Python to start.
     """
     program = executable()
     if program is None:
@@ -52,11 +52,11 @@ def python(code: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of such a command.
+    """Return the environment for such a command.
 
     Raises:
-        SystemExit: This process was started as such a command itself, and has run
-            the program instead: each would start another.
+        SystemExit: This process was started by such a command itself and ran the
+            program instead: each would start another.
     """
     refuse_second_run()
     return {**os.environ, MARK: str(os.getpid())}
@@ -65,7 +65,7 @@ def environment() -> dict[str, str]:
 def refuse_second_run() -> None:
     """Raise SystemExit if this process was to be a worker, and is the program.
 
-    It is of no use to anybody that it goes on.
+    Going on would serve no purpose.
     """
     parent = os.environ.get(MARK)
     if parent is None:
@@ -81,12 +81,12 @@ def refuse_second_run() -> None:
 
 
 def executable() -> str | None:
-    """The Python that workers are started with; None if there is none.
+    """Return the Python that workers are started with; None if there is none.
 
-    It is the one that `multiprocessing.set_executable` was told; else the one that
-    runs this, unless the program is frozen.
+    It is the one set by `multiprocessing.set_executable`, else the running one, unless
+    the program is frozen.
     """
-    # It is not there, or half so, if another thread loads it just now.
+    # It is absent or incomplete while another thread is importing it.
     spawn = sys.modules.get("multiprocessing.spawn")
     told = getattr(spawn, "get_executable", lambda: None)()
     if told and os.fsdecode(told) != sys.executable:
@@ -95,7 +95,7 @@ def executable() -> str | None:
 
 
 def is_frozen() -> bool:
-    """Whether PyInstaller, cx_Freeze, Nuitka or the like have made the program."""
+    """Whether the program was made by PyInstaller, cx_Freeze, Nuitka or the like."""
     compiled = hasattr(sys.modules.get("__main__"), "__compiled__")
     return bool(getattr(sys, "frozen", False)) or compiled
 

@@ -1,16 +1,16 @@
-"""How many CPUs this process may use, and how many workers that makes.
+"""The number of CPUs this process may use, and the default number of workers.
 
-A machine's CPU count is often not what a process gets. The count here is the
-least of what bounds it:
+A process often gets fewer CPUs than the machine has. The count here is the smallest of
+these bounds:
 
-| bound                    | where it stands                                         |
+| bound                    | where it is read                                        |
 |--------------------------|---------------------------------------------------------|
 | affinity (taskset, cset) | `os.process_cpu_count`, `os.sched_getaffinity`          |
 | cgroup v2 quota          | ``cpu.max`` of the process's group and its parents      |
 | cgroup v1 quota          | ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us``, likewise |
 
-Who says ``-X cpu_count=N`` or sets ``PYTHON_CPU_COUNT`` has the last word, on
-every Python. Text in the files that is not understood bounds nothing.
+``-X cpu_count=N`` and ``PYTHON_CPU_COUNT`` override all of them, on every Python. Text
+in the files that cannot be parsed is ignored.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ __all__ = (
     "workers_from_environment",
 )
 
-#: The environment variable that sets how many workers a pool has by default.
+#: The environment variable that sets the default number of workers of a pool.
 WORKERS_VARIABLE = "PARALLELIZE_MAX_WORKERS"
 
 
 def cpu_count() -> int:
-    """Return how many CPUs this process may use, at least 1.
+    """Return the number of CPUs that this process may use, at least 1.
 
     Affinity and the quotas of cgroups (version 1 and 2, so also the limit of a
     container) are taken into account; part of a CPU counts as one. ``python -X
@@ -59,7 +59,7 @@ def cpu_count() -> int:
 
 
 def default_workers() -> int:
-    """Return how many processes a pool has that was not told: one for each CPU.
+    """Return the default number of processes of a pool: one for each CPU.
 
     The variable ``PARALLELIZE_MAX_WORKERS`` overrides it.
     """
@@ -67,16 +67,16 @@ def default_workers() -> int:
 
 
 def default_threads() -> int:
-    """Return how many threads a pool has that was not told.
+    """Return the default number of threads of a pool.
 
-    A few more than CPUs, as the standard library has it, because threads mostly
-    wait. The variable ``PARALLELIZE_MAX_WORKERS`` overrides it.
+    As in the standard library, a few more than CPUs, because threads mostly wait. The
+    variable ``PARALLELIZE_MAX_WORKERS`` overrides it.
     """
     return workers_from_environment() or min(32, cpu_count() + 4)
 
 
 def workers_from_environment() -> int | None:
-    """Return what ``PARALLELIZE_MAX_WORKERS`` says, None if it says nothing.
+    """Return the value of ``PARALLELIZE_MAX_WORKERS``; None if it is not set.
 
     Raises:
         ValueError: It is not a whole number in the range that a pool takes.
@@ -99,18 +99,18 @@ def _is_count(text: str) -> bool:
 
 
 def _told_by_user() -> int | None:
-    """What ``-X cpu_count`` or PYTHON_CPU_COUNT says; the option goes first."""
+    """Return the value of ``-X cpu_count``, else of PYTHON_CPU_COUNT, else None."""
     text = sys._xoptions.get("cpu_count")
     if text is None and not sys.flags.ignore_environment:
         text = os.environ.get("PYTHON_CPU_COUNT")
     if isinstance(text, str) and _is_count(text):
         return int(text)
-    return None  # "default", or something that Python itself has complained about
+    return None  # "default", or a value that Python itself rejects
 
 
 def _allowed_by_affinity() -> int:
     process_cpu_count = getattr(os, "process_cpu_count", None)  # Python 3.13
-    with contextlib.suppress(OSError):  # a sandbox may forbid to ask
+    with contextlib.suppress(OSError):  # a sandbox may forbid the call
         if process_cpu_count is not None:
             return process_cpu_count() or 1
         if hasattr(os, "sched_getaffinity"):
@@ -119,7 +119,7 @@ def _allowed_by_affinity() -> int:
 
 
 class _Mount(NamedTuple):
-    """A mounted cgroup hierarchy, or the part of it that is to be seen here."""
+    """A mounted cgroup hierarchy, or the visible part of it."""
 
     version: int
     root: str  # the group that the mount point shows
@@ -127,10 +127,10 @@ class _Mount(NamedTuple):
 
 
 def cgroup_quota(root: str = "/") -> int | None:
-    """Return the CPUs that cgroup quotas leave, rounded up; None without a quota.
+    """Return the CPUs that cgroup quotas allow, rounded up; None without a quota.
 
     Args:
-        root: The directory in which ``proc`` and the mount points are looked up.
+        root: The directory under which ``proc`` and the mount points are found.
     """
     quotas = []
     for directory, version in _group_directories(root):
@@ -141,7 +141,7 @@ def cgroup_quota(root: str = "/") -> int | None:
 
 
 def _group_directories(root: str) -> Iterator[tuple[str, int]]:
-    """Every directory with a limit on this process: its groups and their parents."""
+    """Yield the directories with limits: the process's groups and their parents."""
     groups = dict(_groups(_read(root, "proc/self/cgroup")))
     for mount in _mounts(_read(root, "proc/self/mountinfo")):
         if mount.version not in groups:
@@ -153,17 +153,17 @@ def _group_directories(root: str) -> Iterator[tuple[str, int]]:
 
 
 def _below(group: str, shown: str) -> list[str]:
-    """The way from the group that a mount shows down to the process's own."""
+    """Return the path from the group that a mount shows to the process's own."""
     if shown != "/":
         if group != shown and not group.startswith(shown + "/"):
-            return []  # it lies outside, as can be in a container: see the top only
+            return []  # outside, as may happen in a container: use the top only
         group = group[len(shown) :]
     names = [name for name in group.split("/") if name]
     return [] if ".." in names else names
 
 
 def _groups(text: str) -> Iterator[tuple[int, str]]:
-    """Read /proc/self/cgroup: the process's group, by version of cgroup."""
+    """Parse /proc/self/cgroup: the process's group, by cgroup version."""
     for line in text.splitlines():
         number, _, rest = line.partition(":")
         controllers, colon, path = rest.partition(":")
@@ -176,7 +176,7 @@ def _groups(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _mounts(text: str) -> Iterator[_Mount]:
-    """Read /proc/self/mountinfo: where the hierarchies with CPU quotas are."""
+    """Parse /proc/self/mountinfo: where hierarchies with CPU quotas are mounted."""
     for line in text.splitlines():
         head, _, tail = line.partition(" - ")
         fields, kind = head.split(), tail.split()
@@ -190,7 +190,7 @@ def _mounts(text: str) -> Iterator[_Mount]:
 
 
 def _unescaped(path: str) -> str:
-    """Undo how mountinfo writes blanks: as a backslash and three octal digits."""
+    """Decode blanks in mountinfo, which are a backslash and three octal digits."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
@@ -205,7 +205,7 @@ def _quota_v1(directory: str) -> float | None:
 
 
 def _ratio(quota: str, period: str) -> float | None:
-    """CPUs of a quota; "max", -1 and what is no number mean that there is none."""
+    """Return the CPUs of a quota; "max", -1 and other non-counts mean no quota."""
     if not (_is_count(quota) and _is_count(period)):
         return None
     return int(quota) / int(period)

@@ -1,19 +1,20 @@
-"""Ends that come from outside: the interpreter's exit, `os.fork`, and finalisers.
+"""Interpreter exit, `os.fork`, and work left behind by finalisers.
 
-Whoever owns threads or processes registers here when it first starts one, and
-is told what to do. Nothing is installed before the first registration.
+An object that owns threads or processes registers here when it starts the first one,
+and is called at these events. No hook is installed before the first registration.
 
-| what happens                                  | what is called on each owner      |
+| event                                         | called on each owner              |
 |-----------------------------------------------|-----------------------------------|
-| main ends normally                            | ``finish()``: all submitted runs  |
-| main ends by an unhandled error or Ctrl-C     | ``abandon()``: queue is dropped,  |
-|                                               | running processes are killed      |
+| main ends normally                            | ``finish()``: run all submitted   |
+| main ends by an unhandled error or Ctrl-C     | ``abandon()``: drop the queue,    |
+|                                               | kill running processes            |
 | Ctrl-C while finishing                        | ``abandon()``                     |
-| `os.fork`, in the child                       | ``forget()``: it is the parent's  |
+| `os.fork`, in the child                       | ``forget()``: all is the parent's |
 
-A finaliser runs wherever garbage is collected: in any thread, under any locks. So one
-that waits for a lock may wait for a thread that waits for a lock held further down its
-own stack. Those of this library take none: what is to be done they hand to `later`.
+A finaliser runs wherever garbage is collected: in any thread, under any locks. If it
+waited for a lock it could wait for a thread that waits for a lock held further down its
+own stack. So the finalisers of this library take no lock: they hand their work to
+`later`.
 """
 
 from __future__ import annotations
@@ -36,29 +37,29 @@ if TYPE_CHECKING:
 
 _new_lock = locks.reentrant("lifecycle")
 
-#: Whether threads may be daemons. In an interpreter beside the main one they may not:
-#: it ends when all of them have ended, and tells `register`'s owners of that before.
+#: Whether threads may be daemons. In a subinterpreter they may not: it waits for all
+#: its threads when it ends, after the hooks here have run.
 daemons: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
 
 
 class Owner(Protocol):
-    """Owns threads or processes."""
+    """An object that owns threads or processes."""
 
     def finish(self) -> object:
-        """Finish what was submitted, then end; returns when it has ended."""
+        """Finish what was submitted, then end; return when ended."""
 
     def abandon(self) -> object:
-        """Drop what has not begun and end soon; returns when it has ended."""
+        """Drop what has not begun and end soon; return when ended."""
 
     def forget(self) -> object:
-        """In a forked child: the parent's threads and processes are not ours."""
+        """In a forked child: drop the parent's threads and processes."""
 
 
 class Forgetful(Protocol):
-    """Holds what belongs to this process."""
+    """An object with state that belongs to this process only."""
 
     def _reset(self) -> None:
-        """In a forked child: hold nothing."""
+        """In a forked child: clear that state."""
 
 
 class _Stage(enum.Enum):
@@ -72,13 +73,13 @@ _stage = _Stage.QUIET
 _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
 _forgetful: weakref.WeakSet[Forgetful] = weakref.WeakSet()
 _watches_forks = False
-# Guards all four; no other lock is taken under it. Reentrant, as locks that Ctrl-C may
-# have left taken have to be.
+# Guards all four; no other lock is taken under it. Reentrant, as every lock that Ctrl-C
+# may leave taken has to be.
 _lock = _new_lock()
 
 
 def register(owner: Owner) -> None:
-    """Tell ``owner`` of exit and fork from now on.
+    """Call ``owner`` at exit and after a fork from now on.
 
     Raises:
         RuntimeError: The interpreter is ending; nothing new may start.
@@ -96,7 +97,7 @@ def _add(owner: Owner) -> None:
 
 
 def watch_forks(forgetful: Forgetful) -> None:
-    """Tell it of forks from now on, and of nothing else."""
+    """Call ``forgetful`` after a fork from now on, and at no other event."""
     locks.held(_lock, _add_forgetful, forgetful)
 
 
@@ -105,28 +106,29 @@ def _add_forgetful(forgetful: Forgetful) -> None:
     _watch_forks()
 
 
-# What finalisers have left to be done; touched by single operations only.
+# Work handed over by finalisers; accessed by single atomic operations only.
 _left: deque[Callable[[], object]] = deque()
-_doing: set[threading.Thread] = set()  # those that do it
+_doing: set[threading.Thread] = set()  # the threads that do it
 
 
 def later(action: Callable[[], object]) -> None:
-    """Have something done soon, in a thread of its own: what a finaliser may call.
+    """Call an action soon, in its own thread; safe to use in finalisers.
 
-    It takes no lock and never waits. Nothing is done if the interpreter ends before,
-    or has no thread left; what is left then is done with the next one.
+    It takes no lock and never blocks. The action is not called if the interpreter ends
+    first. If no thread can be started, it stays queued until the next call of `later`.
 
     Args:
         action: Called without arguments; it may wait for locks.
     """
     _left.append(action)
     with suppress(RuntimeError):  # no thread can be started
-        # A bare thread, for Thread.start() takes a lock that this thread may hold.
+        # A bare thread, because Thread.start() takes a lock that this thread may hold.
         start_new_thread(_start_doing, ())
 
 
 def _start_doing() -> None:
-    # What is done may ask for the running thread, which has to be one that is known.
+    # The action may ask for the current thread, so it must be one that `threading`
+    # knows.
     name = "parallelize-collected"
     with suppress(RuntimeError):
         thread = threading.Thread(target=_be_doing, name=name, daemon=daemons)
@@ -145,7 +147,7 @@ def _be_doing() -> None:
 
 
 def finish_what_is_left() -> None:
-    """At a normal end: see to it that nothing is left, such as an unread map."""
+    """At a normal exit: do all remaining work, such as closing unread maps."""
     _do_what_is_left()
     for thread in list(_doing):
         if thread.ident is not None:
@@ -153,8 +155,8 @@ def finish_what_is_left() -> None:
 
 
 def _do_what_is_left() -> None:
-    # Each action has brought a thread. One that an action keeps, or ends by an error,
-    # leaves the others to theirs.
+    # Each action has started a thread of its own. If an action blocks this one or
+    # raises, the other threads do the rest.
     while True:
         try:
             action = _left.popleft()
@@ -165,8 +167,8 @@ def _do_what_is_left() -> None:
 
 
 def owners() -> list[Owner]:
-    """Those that are registered and alive; none if it cannot be told just now."""
-    # Whoever wants to see where a program hangs must not hang there, too.
+    """Return the registered owners; none if the lock is not free within a second."""
+    # A dump of a hung program must not hang as well.
     if not _lock.acquire(timeout=1):
         return []
     try:
@@ -179,12 +181,12 @@ def is_ending() -> bool:
     """Whether the interpreter has begun to end."""
     if _stage in (_Stage.ENDING, _Stage.ABANDONING):
         return True
-    # Without hooks of ours the threading module and the interpreter know.
+    # Without our hooks, ask the threading module and the interpreter.
     return getattr(threading, "_SHUTTING_DOWN", False) or sys.is_finalizing()
 
 
 def is_abandoning() -> bool:
-    """Whether the interpreter ends by an error or Ctrl-C: calls fail for that alone."""
+    """Whether the interpreter ends by an error or Ctrl-C, so that calls fail."""
     return _stage is _Stage.ABANDONING or (is_ending() and _ended_by_error())
 
 
@@ -220,7 +222,7 @@ def _end() -> None:
             _stage = _Stage.ENDING
             owners = list(_owners)
         if not by_error:
-            # First those that hand calls on to others.
+            # Owners that pass calls on to another executor finish first.
             owners.sort(key=lambda owner: not getattr(owner, "has_a_pool", False))
             _each(owners, "finish")
             return
@@ -243,10 +245,10 @@ def _each(owners: list[Owner], step: str) -> None:
 
 
 def _ended_by_error() -> bool:
-    """Whether an error that nobody caught ended the main program.
+    """Whether an uncaught error ended the main program.
 
-    The interpreter notes such an error in `sys.last_value` when it prints it.
-    At an interactive prompt errors are printed all the time and end nothing.
+    The interpreter stores such an error in `sys.last_value` when it prints it. At an
+    interactive prompt errors are printed all the time and end nothing.
     """
     interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
     return getattr(sys, "last_value", None) is not None and not interactive

@@ -1,29 +1,29 @@
-"""The locks of the package: what makes them, their order, and those Ctrl-C left taken.
+"""The package's locks: their factories, their order, and release after Ctrl-C.
 
-A lock that a thread may take while it holds another stands below that one in `ORDER`,
-everywhere: then no two threads wait for each other's. docs/design.md says what each
-guards. Where a lock is made it is made by its name::
+A thread that holds a lock takes only locks that stand below it in `ORDER`, so no two
+threads wait for each other's locks. docs/design.md says what each lock guards. Locks
+are created by their name::
 
-    _new_lock = locks.reentrant("pool")  # what makes RLocks: `threading.RLock` itself
+    _new_lock = locks.reentrant("pool")  # a factory: `threading.RLock` itself
 
-With ``PARALLELIZE_DEBUG_LOCKS=1`` in the environment the locks hold the order, see
+With ``PARALLELIZE_DEBUG_LOCKS=1`` in the environment the locks enforce the order, see
 `ranked`; without it they are Python's own.
 
-Nearly all are reentrant: a signal handler that makes a call or cancels one comes upon
-whatever its own thread holds just then. Those that are not are never held where Python
-code runs that a handler could interrupt and that it could come back to.
+Nearly all are reentrant: a signal handler may submit or cancel a call while its own
+thread holds any of them. The others are never held while Python code runs that a
+handler could interrupt and then need the same lock.
 
-From Python 3.14 on an error that a signal handler raises, as Ctrl-C does, may come
-after ``with lock:`` has taken the lock and before the block has begun, so that
-nobody lets it go again. Who may be interrupted there notes how often his thread has
-taken the lock before, and goes back to that when an error comes.
+From Python 3.14 on, an error raised by a signal handler, such as Ctrl-C, may arrive
+after ``with lock:`` has taken the lock and before the block has begun, so that nothing
+releases it. Code that may be interrupted there records the recursion depth of the lock
+beforehand, and restores it when an error comes.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from _operator import attrgetter  # the part in C, which is there already
+from _operator import attrgetter  # the C part, which is loaded already
 from contextlib import suppress
 
 from parallelize.runtime.raised import is_a, traceback_of
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
     R = TypeVar("R")
 
-#: The environment variable that has the order held.
+#: The environment variable that enforces the order.
 DEBUG_VARIABLE = "PARALLELIZE_DEBUG_LOCKS"
 
-#: The names of all locks, the outermost first. A thread that has one takes, besides
-#: that one again, only such as stand in lines below. (A finaliser takes none at all.)
+#: The names of all locks, the outermost first. A thread that holds one takes only that
+#: one again or locks in lines below it. (A finaliser takes none.)
 ORDER: tuple[tuple[str, ...], ...] = (
     ("reader", "input", "generator", "pools", "preparing", "picture", "building"),
     ("adopting", "choosing", "tracing"),
@@ -63,16 +63,16 @@ ORDER: tuple[tuple[str, ...], ...] = (
 
 _RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
-#: Of these several may be held at once. Under the first of all the user's code runs,
-#: which may do anything: read a map in the input of another. The futures of a
-#: ``concurrent.futures.wait`` are taken in the order of their numbers.
+#: Locks of these names may be held several at once. User code runs under those of the
+#: first rank, and may for instance read one map as the input of another. The futures of
+#: a ``concurrent.futures.wait`` are locked in the order of their ids.
 _BESIDE_EACH_OTHER = frozenset((*ORDER[0], "future"))
 
 
 def reentrant(
     name: str, make: Callable[[], threading.RLock] = threading.RLock
 ) -> Callable[[], threading.RLock]:
-    """Return what makes the reentrant locks of a name: ``make``, unless debugged."""
+    """Return the factory of a name's reentrant locks: ``make``, unless debugging."""
     maker: Callable[[], threading.RLock] = _maker(name, make, reentrant=True)
     return maker
 
@@ -80,12 +80,12 @@ def reentrant(
 def plain(
     name: str, make: Callable[[], threading.Lock] = threading.Lock
 ) -> Callable[[], threading.Lock]:
-    """Return what makes locks of a name that a thread must not take twice."""
+    """Return the factory of a name's locks that a thread must not take twice."""
     maker: Callable[[], threading.Lock] = _maker(name, make, reentrant=False)
     return maker
 
 
-# Any: what is made while debugging only behaves as the lock.
+# Any: what is created while debugging only behaves like the lock.
 def _maker(name: str, make: Any, *, reentrant: bool) -> Any:
     rank = _RANKS[name]
     if os.environ.get(DEBUG_VARIABLE) != "1":
@@ -97,10 +97,10 @@ def _maker(name: str, make: Any, *, reentrant: bool) -> Any:
 
 
 class Latch:
-    """Lets those that wait for it go on, once for all; it may be set by anybody.
+    """A one-time event that any thread or signal handler may set.
 
-    In place of `threading.Event`, whose plain lock is held for a moment by each that
-    waits or sets: a signal handler that sets it then would wait for its own thread.
+    `threading.Event` would not do: each wait and set holds its plain lock for a moment,
+    and a signal handler that sets it then would deadlock with its own thread.
     """
 
     __slots__ = ("_closed",)
@@ -110,13 +110,13 @@ class Latch:
         self._closed.acquire()
 
     def set(self) -> None:
-        """Let all go on, and all that come later."""
-        # It may be open, or in the hand of one that goes on just now.
+        """Wake up all waiters, and let later ones pass."""
+        # It may be set already, or a waiter that wakes up holds it just now.
         with suppress(RuntimeError):
             self._closed.release()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set; False if so many seconds have passed before."""
+        """Block until it is set; return False on a timeout."""
         if not self._closed.acquire(timeout=-1 if timeout is None else timeout):
             return False
         self.set()
@@ -124,7 +124,7 @@ class Latch:
 
 
 class _OfItsLock(property):
-    """A method of a condition that is its lock's own; also by way of the class."""
+    """A condition's method that is its lock's own method, also via the class."""
 
     def __call__(self, condition: threading.Condition, *args: object) -> object:
         assert self.fget is not None
@@ -132,10 +132,10 @@ class _OfItsLock(property):
 
 
 class Condition(threading.Condition):
-    """A condition that is left as a lock is: Ctrl-C comes between no two steps of C.
+    """A condition that is released in C, where Ctrl-C cannot interrupt.
 
-    The standard one lets its lock go in a function of Python's. An error that comes as
-    that begins leaves the lock taken.
+    The standard one releases its lock in a Python function. An error that arrives as
+    that function begins leaves the lock taken.
     """
 
     if not TYPE_CHECKING:
@@ -144,20 +144,20 @@ class Condition(threading.Condition):
 
 
 def depth(lock: threading.RLock) -> int:
-    """How often the running thread has taken the lock and not let it go."""
-    # What `threading.Condition` asks of its lock, too; there is no public name.
+    """Return how many times the current thread holds the lock."""
+    # `threading.Condition` uses it, too; there is no public name.
     count: int = lock._recursion_count()  # type: ignore[attr-defined]
     return count
 
 
 def release_to(lock: threading.RLock, before: int) -> None:
-    """Let the lock go until the running thread has taken it ``before`` times."""
+    """Release the lock until the current thread holds it ``before`` times."""
     while depth(lock) > before:
         lock.release()
 
 
 def held(lock: threading.RLock, action: Callable[..., R], *args: object) -> R:
-    """Do something under a lock, which is free afterwards although Ctrl-C came."""
+    """Call an action under a lock, which is released even after Ctrl-C."""
     before = depth(lock)
     try:
         with lock:
@@ -168,10 +168,10 @@ def held(lock: threading.RLock, action: Callable[..., R], *args: object) -> R:
 
 
 def if_free(lock: threading.RLock, action: Callable[[], object]) -> bool:
-    """Do something under a lock, as `held` does, unless that would have to wait.
+    """Call an action under a lock, like `held`, unless that would block.
 
     Returns:
-        Whether it is done.
+        Whether the action was called.
     """
     before = depth(lock)
     try:
@@ -188,11 +188,11 @@ def if_free(lock: threading.RLock, action: Callable[[], object]) -> bool:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether it is a Ctrl-C that arrived just now, not an error of the user's code.
+    """Whether the error is a Ctrl-C that just arrived, not raised by user code.
 
-    Pickling runs the user's code, which may raise KeyboardInterrupt itself, and
-    that is an error of the call like any other. One that a ``raise`` statement
-    raised is such an error; the signal arrives at any other instruction.
+    Pickling runs user code, which may raise KeyboardInterrupt itself: an error of the
+    call like any other. An error raised by a ``raise`` statement is of that kind; the
+    signal arrives at any other instruction.
     """
     tb = traceback_of(error) if is_a(error, KeyboardInterrupt) else None
     if tb is None:

@@ -1,14 +1,14 @@
-"""An asyncio loop in a thread of its own: where coroutines of async calls run.
+"""An asyncio event loop in its own thread, which runs the coroutines of async calls.
 
 ```
  any thread                    loop thread
  post(action) ──▶ posted ──▶   action(), between two steps of the loop
- stop() ──────────────────▶    cancels what is left, finishes async generators,
+ stop() ──────────────────▶    cancels remaining tasks, finishes async generators,
                                closes the loop
 ```
 
-It is the same in the program, for threads, and in a worker process. Who runs what
-on it, and how much at once, is for its owner to say.
+It is used by thread pools and in worker processes. Its owner decides what runs on it,
+and how many calls at once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("parallelize")
 
-#: What a loop needs of them.
+#: The number of descriptors that a loop needs.
 DESCRIPTORS = 3
 
 
@@ -49,7 +49,7 @@ class _Stage(enum.Enum):
 
 
 class LoopThread:
-    """A thread that runs one asyncio loop until it is told to stop."""
+    """A thread that runs one asyncio loop until `stop` is called."""
 
     def __init__(
         self,
@@ -57,27 +57,28 @@ class LoopThread:
         make_thread: Callable[..., threading.Thread] = threading.Thread,
         make_lock: Callable[[], threading.RLock] | None = None,
     ) -> None:
-        """Make it; `start` starts it.
+        """Create the thread; `start` starts it.
 
         Args:
-            name: Of its thread.
-            make_thread: Makes the thread.
-            make_lock: Makes what guards its state; a `threading.RLock` by default.
+            name: The thread's name.
+            make_thread: Creates the thread.
+            make_lock: Creates the lock that guards its state; a `threading.RLock` by
+                default.
         """
-        # Guards the four below; only what a loop locks itself is taken under it.
-        # Reentrant because finalisers may end futures, and so post.
+        # Guards the four below; only asyncio's own locks are taken under it.
+        # Reentrant because finalisers may complete futures, which posts.
         self._lock = (make_lock or _new_lock)()
         self._stage = _Stage.STARTING
         self._posted: list[Callable[[], object]] = []
         self._woken = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None  # the loop thread's alone
+        self._stopping: asyncio.Event | None = None  # used in the loop's thread only
         self.prepares()
-        self._context = Context()  # else a loop takes that of whoever posts
-        # From 3.14 on a thread may start in a copy of its maker's context and would
-        # hold what is in it.
+        self._context = Context()  # else the loop takes that of the posting thread
+        # From 3.14 on a thread may start in a copy of its creator's context and would
+        # keep the values in it alive.
         own = {"context": Context()} if sys.version_info >= (3, 14) else {}
-        # Any, as not every Python has the argument.
+        # Any, because not every Python has the context argument.
         options: dict[str, Any] = {"name": name, "daemon": lifecycle.daemons, **own}
         self._thread = make_thread(target=self._run, **options)
 
@@ -86,18 +87,18 @@ class LoopThread:
         prepare: Callable[[], bool] = lambda: True,
         failed: Callable[[BaseException], object] = lambda _: None,
     ) -> None:
-        """Say what is to be called in the thread, before it is started.
+        """Set the functions that the thread calls; before it is started.
 
         Args:
-            prepare: Called first. If it returns False there will be no loop, and
-                nothing that is posted is done.
-            failed: Called if there will be none as it could not be made, when there
-                is no descriptor left for one.
+            prepare: Called first. If it returns False no loop is created, and posted
+                actions are dropped.
+            failed: Called with the error if the loop could not be created, for instance
+                because no descriptor is left.
         """
         self._prepare, self._failed = prepare, failed
 
     def start(self) -> None:
-        """Start the thread; raise RuntimeError if the system has none left."""
+        """Start the thread; raise RuntimeError if the system cannot start one."""
         self._thread.start()
 
     def is_here(self) -> bool:
@@ -114,12 +115,12 @@ class LoopThread:
             self._thread.join(timeout)
 
     def post(self, action: Callable[[], object]) -> None:
-        """Have something done in the loop's thread; what is posted keeps its order.
+        """Call an action in the loop's thread; actions are called in order.
 
         Nothing happens if the loop has ended.
 
         Args:
-            action: Called without arguments; it is short, and does not raise.
+            action: Called without arguments; it must be short and must not raise.
         """
         with self._lock:
             if self._stage is _Stage.ENDED:
@@ -130,12 +131,12 @@ class LoopThread:
                 self._loop.call_soon_threadsafe(self._take, context=self._context)
 
     def stop(self) -> None:
-        """Have the loop end; what still runs on it is cancelled."""
+        """End the loop, and cancel what still runs on it."""
         self.post(self._stop)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, for what runs in its thread."""
+        """The loop, for code that runs in its thread."""
         if self._loop is None:
             msg = "the loop does not run"
             raise RuntimeError(msg)
@@ -145,11 +146,11 @@ class LoopThread:
 
     def _run(self) -> None:
         prepare, failed = self._prepare, self._failed
-        self.prepares()  # they may hold what holds this
+        self.prepares()  # they may refer to this object's owner
         try:
             if prepare():
                 self._run_loop()
-        except BaseException as error:  # noqa: BLE001 - of the user's tasks, at its end
+        except BaseException as error:  # noqa: BLE001 - of user tasks, at its end
             if self._stage is _Stage.STARTING:
                 self._close()
                 failed(error)
@@ -168,9 +169,9 @@ class LoopThread:
             while not stopping.is_set():
                 try:
                     runner.run(stopping.wait())
-                except BaseException:  # noqa: BLE001 - SystemExit of a user's own task
+                except BaseException:  # noqa: BLE001 - SystemExit in a user's task
                     _log.exception("a task in a loop for async calls has failed")
-            self._close()  # before the runner does: nothing is to begin any more
+            self._close()  # before the runner does: nothing more begins
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
@@ -199,7 +200,8 @@ class LoopThread:
 def _look_for_room() -> None:
     """Raise OSError if there are too few descriptors for a loop.
 
-    What asyncio has of one that fails half-way it neither closes nor can collect.
+    If creating a loop fails half-way, asyncio neither closes nor collects its
+    descriptors.
     """
     spare = [os.open(os.devnull, os.O_RDONLY)]
     try:
@@ -214,14 +216,14 @@ def run_to_end(
     coroutine: Coroutine[Any, Any, T],
     run: Callable[[Coroutine[Any, Any, Any]], Any] | None = None,
 ) -> T:
-    """Run a coroutine on a loop in this thread, as `asyncio.run` does.
+    """Run a coroutine on an event loop in this thread, like `asyncio.run`.
 
-    Its error goes past asyncio, which asks an error of what class it says it is, and
-    stands still for good if that raises.
+    Its error bypasses asyncio, which reads an error's ``__class__`` and hangs if that
+    raises.
 
     Args:
-        coroutine: It.
-        run: How it is to be run; in a loop of its own by default.
+        coroutine: The coroutine.
+        run: A function that runs a coroutine; by default a new event loop runs it.
     """
     import asyncio
 
@@ -236,36 +238,37 @@ def run_to_end(
 
 
 def by_real_clock(runner: asyncio.Runner) -> asyncio.AbstractEventLoop:
-    """Make the loop of a runner, and have it go by the clock of the system.
+    """Create the loop of a runner, and make it use the system's clock.
 
-    By itself it asks `time.monotonic`, where a test may have put another clock. A loop
-    that is written in C has its own, and takes no other.
+    By default it calls `time.monotonic`, which a test may have replaced. A loop written
+    in C has its own clock, and accepts no other.
     """
     loop = runner.get_loop()
     with contextlib.suppress(AttributeError):
-        setattr(loop, "time", monotonic)  # noqa: B010 - to mypy it is a method
+        setattr(loop, "time", monotonic)  # noqa: B010 - mypy sees a method
     return loop
 
 
 async def _note_outcome_of(
     coroutine: Coroutine[Any, Any, T], outcomes: list[_Outcome[T]]
 ) -> None:
-    """Note what a coroutine comes to.
+    """Record the outcome of a coroutine.
 
-    It is not returned, as frames of asyncio, to which an error leads, would hold it.
+    It is not returned, because frames of asyncio, which an error refers to, would keep
+    it alive.
     """
     import asyncio
 
     try:
         outcomes.append(_Outcome(await coroutine))
-    except asyncio.CancelledError:  # Ctrl-C comes as this
+    except asyncio.CancelledError:  # Ctrl-C arrives as this
         raise
-    except BaseException as error:  # noqa: BLE001 - it is raised behind the loop
+    except BaseException as error:  # noqa: BLE001 - it is raised after the loop
         outcomes.append(_Outcome(error=error))
 
 
 class _Outcome(Generic[T]):
-    """What a call came to; code of the user does not even show it."""
+    """The outcome of a call, handled without running the user's code."""
 
     __slots__ = ("_error", "_value")
 
@@ -286,7 +289,7 @@ class _Outcome(Generic[T]):
 
 
 def apart(call: Callable[[], T]) -> T:
-    """Call it: in a thread of its own if a loop runs in this one."""
+    """Call a function, in another thread if an event loop runs in this one."""
     import asyncio
 
     if asyncio._get_running_loop() is None:
@@ -295,8 +298,8 @@ def apart(call: Callable[[], T]) -> T:
 
     from parallelize.runtime.blocking import standing_in
 
-    # That executor takes an error that is false for none, and its frames, to which an
-    # error leads, hold what a call returns: so it returns nothing.
+    # The executor ignores an error whose truth value is false, and its frames, which an
+    # error refers to, keep a returned value alive: so nothing is returned.
     outcomes: list[_Outcome[T]] = []
     with ThreadPoolExecutor(1) as thread:
         in_turn = standing_in(partial(_note_outcome, call, outcomes))
@@ -307,5 +310,5 @@ def apart(call: Callable[[], T]) -> T:
 def _note_outcome(call: Callable[[], T], outcomes: list[_Outcome[T]]) -> None:
     try:
         outcomes.append(_Outcome(call()))
-    except BaseException as error:  # noqa: BLE001 - who called it raises it
+    except BaseException as error:  # noqa: BLE001 - the calling thread raises it
         outcomes.append(_Outcome(error=error))

@@ -1,12 +1,12 @@
-"""Threads, locks, sockets and polls as the system has them.
+"""Threads, locks, sockets and polls of the operating system, unpatched.
 
 gevent and eventlet replace them in the standard library by their own, which switch
-between greenlets of one thread. A worker and the server have no such greenlets: their
-threads wait for each other, and for the pool, inside the system. The socket pairs of
-the pool never wait, so these are the system's there, too.
+between greenlets of one thread. Workers and the server run no greenlets: their threads
+block in system calls to wait for each other and for the pool. The pool's ends of the
+socket pairs never block, so these are the system's, too.
 
-Each name is what the standard library had before it was patched, whether that happens
-before this module is loaded or after.
+Each name is the unpatched object of the standard library, whether patching happens
+before or after this module is loaded.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def _original(module: str, name: str) -> Any:  # of whatever kind it is there
-    """What a module of the standard library had under a name before it was patched."""
+def _original(module: str, name: str) -> Any:  # functions, classes and constants
+    """Return a name of a standard library module as it was before patching."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_object_patched(module, name):
         return monkey.get_original(module, name)
@@ -45,7 +45,7 @@ else:
     Lock = _original("_thread", "allocate_lock")
     RLock = _original("_thread", "RLock")
     Socket = _original("socket", "socket")
-    poll = _original("select", "poll")  # None on Windows, as the next
+    poll = _original("select", "poll")  # None on Windows, like POLLIN
     POLLIN = _original("select", "POLLIN")
     select = _original("select", "select")
     sleep = _original("time", "sleep")
@@ -59,7 +59,7 @@ _start_new_thread = _original("_thread", "start_new_thread")
 
 
 class Condition(threading.Condition):
-    """A condition on a lock of the system; `wait` waits by one, too.
+    """A condition on an unpatched lock; `wait` blocks on an unpatched lock, too.
 
     Args:
         lock: A `Lock` or `RLock` of this module.
@@ -68,8 +68,8 @@ class Condition(threading.Condition):
     def __init__(self, lock: threading.Lock | threading.RLock) -> None:
         super().__init__(lock)
 
-    # eventlet puts others in the place of reentrant locks that exist when it patches,
-    # but not where their methods were taken before.
+    # eventlet replaces existing reentrant locks when it patches, but not their bound
+    # methods that were stored before, as the standard condition stores them.
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -77,7 +77,7 @@ class Condition(threading.Condition):
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    # The standard one makes the lock that it waits by from a name that is patched.
+    # The standard method creates its waiter lock by a global name that is patched.
     wait: Any = types.FunctionType(
         threading.Condition.wait.__code__,
         {**vars(threading), "_allocate_lock": Lock},
@@ -87,17 +87,17 @@ class Condition(threading.Condition):
 
 
 class Thread:
-    """A daemon thread of the system, of which `threading` knows nothing.
+    """A daemon thread of the system, unknown to `threading`.
 
-    So a module that patches the standard library in a worker finds one thread there,
-    the main thread, and can patch what that has locked; else gevent cannot.
+    So a module that patches the standard library in a worker finds only the main
+    thread, and can patch locks that it holds; otherwise gevent could not.
     """
 
     def __init__(self, target: Callable[[], object]) -> None:
         self.ident: int | None = None
         self._target = target
         self._started = False
-        self._running = Lock()  # taken for as long as the thread runs
+        self._running = Lock()  # held while the thread runs
 
     def start(self) -> None:
         self._running.acquire()
@@ -124,31 +124,31 @@ class Thread:
 
 
 def is_patched() -> bool:
-    """Whether threads of the program are greenlets now."""
+    """Whether threads of this process have been replaced by greenlets."""
     return importlib.import_module("_thread").start_new_thread is not _start_new_thread
 
 
 def thread(target: Callable[[], object], name: str, **options: Any) -> threading.Thread:
-    """Make a thread of the system, which `threading` knows unless it is patched.
+    """Create a thread of the system, known to `threading` unless that is patched.
 
     Args:
-        target: What it runs.
+        target: What the thread runs.
         name: Its name.
-        **options: More for `threading.Thread`, where that is the system's.
+        **options: Further arguments of `threading.Thread`, if it is not patched.
     """
     if not is_patched():
-        from parallelize.runtime.lifecycle import daemons  # not for workers to load
+        from parallelize.runtime.lifecycle import daemons  # workers do not load it
 
         options["daemon"] = daemons
         return threading.Thread(target=target, name=name, **options)
-    # It has what threads of ours are asked for.
+    # It has the members that this package uses.
     return Thread(target)  # type: ignore[return-value]
 
 
 def socket_at(fd: int) -> Socket:
-    """A socket of the system by its descriptor, which blocks.
+    """Return an unpatched blocking socket for a descriptor.
 
-    What `socket.setdefaulttimeout` says holds for the user's sockets alone.
+    `socket.setdefaulttimeout` applies to the user's sockets only.
     """
     sock = Socket(fileno=fd)
     sock.setblocking(True)
@@ -156,15 +156,15 @@ def socket_at(fd: int) -> Socket:
 
 
 def socket_pair() -> tuple[Socket, Socket]:
-    """Two connected sockets of the system, which block."""
+    """Return two connected, unpatched blocking sockets."""
     here, there = _socketpair()
     return socket_at(here.detach()), socket_at(there.detach())
 
 
 def leave_greenlets() -> None:
-    """In a fork of the program: no greenlet of the program is to run here.
+    """In a fork of the program: keep the program's greenlets from running here.
 
-    What uses greenlets here, a task for one, begins with a hub and loop of its own.
+    Code that uses greenlets here, such as a task, starts with a new hub and loop.
     """
     gevent, hubs = map(sys.modules.get, ("gevent._hub_local", "eventlet.hubs"))
     if gevent is not None:
@@ -179,7 +179,7 @@ def leave_greenlets() -> None:
             hubs.use_hub()
 
 
-# The hubs that were left; their greenlets would be ended if they were collected.
+# The abandoned hubs; collecting them would kill their greenlets.
 _left: list[object] = []
 
 __all__ = (

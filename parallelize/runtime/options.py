@@ -1,4 +1,4 @@
-"""The options of a call, checked once, and how many workers a machine can feed."""
+"""The options of a call, `Limit`, and the checks of arguments."""
 
 from __future__ import annotations
 
@@ -49,20 +49,21 @@ _new_lock = locks.reentrant("limit")
 
 
 class CallOptions(NamedTuple):
-    """How one call is to be run; the same object serves every call of a function.
+    """How to run a call; one object serves all calls of a function.
 
     Attributes:
-        name: What errors and traces call the function; None takes its own name.
+        name: The function's name in errors and traces; None takes its own.
         timeout: Seconds that each attempt of a call may run, counted from its start;
-            None for ever.
-        retries: How many times more a failed call is started.
-        retry_on: The errors after which it is; a died worker always counts.
-        limit: Bounds how many calls run at once, also those of other functions that
-            have the same; None is no bound.
-        cancel: What becomes of a call that has begun when a task that awaits it is
-            cancelled: None lets it run on, "kill" kills it.
-        buffersize: How many items a generator may be ahead of its reader; None
-            leaves it to us.
+            None is no bound.
+        retries: The number of retries after a failed attempt.
+        retry_on: The errors after which a call is retried; the death of its worker
+            always counts.
+        limit: Bounds the number of calls that run at once, together with those of other
+            functions that share it; None is no bound.
+        cancel: What happens to a running call when a task that awaits it is cancelled:
+            None lets it run on, "kill" kills it.
+        buffersize: The number of items that a generator may be ahead of its reader;
+            None: chosen automatically.
     """
 
     name: str | None = None
@@ -78,12 +79,12 @@ DEFAULTS = CallOptions()
 
 
 def name_of(fn: Callable[..., Any], options: CallOptions) -> str:
-    """What errors call a function: ``module.qualname``."""
+    """Return a function's name for errors: ``module.qualname``."""
     if options.name is not None:
         return options.name
     try:
         return _own_name(fn)
-    except Exception:  # noqa: BLE001 - a callable object's own code may raise anything
+    except Exception:  # noqa: BLE001 - the code of a callable object may raise anything
         return f"a {name_of_class(type(fn))}"
 
 
@@ -94,18 +95,18 @@ def _own_name(fn: Callable[..., Any]) -> str:
 
 
 class Limit:
-    """How many calls may run at once, of one function or of several together.
+    """The number of calls that may run at once, of one function or several together.
 
     The decorators take one as ``limit``, and so do the options of a decorated function.
-    All functions to which the same `Limit` is given share its places, whatever
-    executors they run on. What finds no place waits, and is let in in the order in
-    which it came.
+    All functions that are given the same `Limit` share its places, on whatever
+    executors they run. A call that finds no place free waits; waiting calls start in
+    the order in which they were submitted.
 
-    A call that waits for another one that waits for a place, while it has one itself,
-    gives that one its own. So functions that call themselves do not wait for ever.
+    A call that has a place and waits for a call without one gives its place to that
+    call. So recursive functions do not deadlock.
 
-    A limit belongs to the process in which it is: when it is pickled, a new one with
-    as many places is what arrives, and a forked child finds its copy empty.
+    A limit belongs to its process: unpickling creates a new one with the same count,
+    and a forked child finds its copy empty.
 
     Args:
         count: How many calls run at once, at most; at least 1.
@@ -136,34 +137,34 @@ class Limit:
         self._reset()
 
     def _reset(self) -> None:
-        # Guards _inside and who of those that wait is let in; nothing is taken under
-        # it, and nobody waits for it: whoever finds it taken leaves it to who has it,
-        # who looks again when it is free. So a signal handler, that may have
-        # interrupted who has it, can make calls, too. It knows its owner, so that an
-        # error that a handler raises does not leave it taken.
+        # Guards _inside and which waiting call is admitted. Nothing is taken under it,
+        # and no thread waits for it: a thread that finds it taken leaves the work to
+        # its holder, which checks again after releasing it. So a signal handler that
+        # has interrupted the holder can make calls, too. It knows its owner, so that an
+        # error raised by a handler does not leave it taken.
         self._lock = _new_lock()
         self._inside: set[Limited] = set()
-        # These are changed by single steps of C code, with or without the lock.
-        self._left: deque[Limited] = deque()  # of those inside, have ended
+        # These are changed by atomic operations, with or without the lock.
+        self._left: deque[Limited] = deque()  # in _inside, but completed
         self._waiting: deque[LimitedCall] = deque()
-        self._starting: deque[LimitedCall] = deque()  # inside, and to be started
+        self._starting: deque[LimitedCall] = deque()  # in _inside, to be started
         # Noted before it leaves those that wait.
         self._coming: LimitedCall | None = None
         self._watches_forks = False
 
     @classmethod
     def of_one_function(cls, count: int) -> Limit:
-        """Make a limit that is meant for whatever function is decorated with it."""
+        """Create a limit that each function decorated with it has for itself."""
         limit = cls(count)
         limit._is_shared = False
         return limit
 
     def for_function(self) -> Limit:
-        """The limit of one more function: this one, if it was made to be shared."""
+        """Return the limit for one more function: this one if shared, or a new one."""
         return self if self._is_shared else Limit.of_one_function(self.count)
 
     def admit(self, call: LimitedCall) -> None:
-        """Start the call now, or when one that runs has ended."""
+        """Start the call now, or when a running one has completed."""
         if not self._watches_forks:
             self._watches_forks = True
             lifecycle.watch_forks(self)
@@ -173,10 +174,10 @@ class Limit:
             self._go_on()
 
     def take_out(self, call: LimitedCall) -> bool:
-        """Let a call go that waits here, to be run in the place of one that runs.
+        """Remove a waiting call, so that it can run in the place of a running one.
 
         Returns:
-            Whether it was here; then the caller has to start it.
+            Whether it was waiting; then the caller must start it.
         """
         try:
             self._waiting.remove(call)
@@ -186,15 +187,15 @@ class Limit:
         return True
 
     def inside(self) -> list[Limited]:
-        """The calls that have a place."""
+        """Return the futures of the calls that have a place."""
         return list(self._inside)
 
     def _go_on(self) -> None:
-        """Start what there are places for."""
+        """Start the calls for which there are places."""
         lock = self._lock
         while self._may_go_on():
             if locks.depth(lock):
-                return  # it was interrupted in this thread, and goes on after this
+                return  # this thread was interrupted in it, and continues later
             try:
                 if not lock.acquire(blocking=False):
                     return
@@ -240,7 +241,7 @@ class Limit:
         call.future.add_done_callback(self._release)
         try:
             call.start()
-        except Exception as error:  # noqa: BLE001 - or its place would be lost
+        except Exception as error:  # noqa: BLE001 - else its place would be lost
             call.fail(error)
         except BaseException:  # Ctrl-C
             call.future.cancel()
@@ -259,7 +260,7 @@ class Limit:
 
 
 def check_limit(limit: object) -> Limit | None:
-    """Return the limit, or one of so many places; or raise naming the argument."""
+    """Return the limit, or one made from the count; or raise naming the argument."""
     if limit is None or isinstance(limit, Limit):
         return limit
     if isinstance(limit, bool) or not isinstance(limit, SupportsIndex):
@@ -280,7 +281,7 @@ def check_timeout(timeout: object, argument: str = "timeout") -> float | None:
 
 
 def check_wait(timeout: object, argument: str = "timeout") -> float | None:
-    """Return how long to wait: as `check_timeout`, but it may be over already."""
+    """Return a timeout like `check_timeout`, but allow zero and negative numbers."""
     if timeout is None:
         return None
     seconds = _as_float(timeout)
@@ -294,21 +295,21 @@ def _or_without_end(seconds: float) -> float | None:
 
 
 def _as_float(number: object) -> float | None:
-    """Convert a real number of any class; None if it is none."""
+    """Convert a real number of any class; return None for other objects."""
     if type(number) is float:  # as nearly all are
         return number
-    from numbers import Real  # which those of numpy, too, are registered as
+    from numbers import Real  # numpy's numbers are registered, too
 
     if isinstance(number, bool) or not isinstance(number, Real):
         return None
     try:
         return float(number)
-    except OverflowError:  # for who waits that is without end
+    except OverflowError:  # for a wait that is endless
         return math.inf if number == abs(number) else -math.inf
 
 
-#: What the standard library says that an argument must be, if its type is wrong and
-#: if its value is: programs, and its own tests, look for these words in the errors.
+#: The standard library's words for what an argument must be, for a wrong type and for a
+#: wrong value: programs, and its own tests, look for them in error messages.
 _STANDARD_WORDS = {
     "max_workers": ("an integer", "greater than 0"),
     "buffersize": ("an integer or None", "None or > 0"),
@@ -355,7 +356,7 @@ def check_callable(fn: object, argument: str) -> None:
 
 def check_initargs(initargs: Iterable[object]) -> tuple[Any, ...]:
     """Return the arguments of an initializer as a tuple, or raise."""
-    # Any, as the initializer alone knows of what types they are.
+    # Any, because only the initializer knows their types.
     try:
         return tuple(initargs)
     except TypeError:
@@ -375,7 +376,7 @@ def check_retry_on(retry_on: object) -> tuple[type[BaseException], ...]:
 
 
 def check_cancel(cancel: object) -> Literal["kill"] | None:
-    """Return what cancelling is to do, or raise naming the argument."""
+    """Return what cancellation does, or raise naming the argument."""
     if cancel is None:
         return None
     if cancel != "kill":

@@ -1,10 +1,9 @@
-"""What is done to raised errors, past all code of their classes.
+"""Operations on raised errors that run no code of the errors' classes.
 
-The class of an error may decide what an assignment does (a frozen dataclass refuses
-it), what the error's attributes are, what its text, its truth, even its class is
-said to be. None of that may keep an error from reaching the caller. So errors of
-the user are handled by the functions of this file alone, which use what
-`BaseException` and `type` have in C.
+An error's class may override assignment (a frozen dataclass refuses it), attribute
+access, ``__str__``, ``__bool__`` and even ``__class__``. None of that may keep an error
+from reaching the caller. So users' errors are handled only by the functions of this
+module, which use the C implementations of `BaseException` and `type`.
 """
 
 from __future__ import annotations
@@ -17,31 +16,31 @@ if TYPE_CHECKING:
 
     E = TypeVar("E", bound=BaseException)
 
-# Any, as checkers know these descriptors only as attributes of an instance.
+# Any, because checkers know these descriptors only as instance attributes.
 _in_error: Any = vars(BaseException)
 _in_type: Any = vars(type)
 
 
 def traceback_of(error: BaseException) -> TracebackType | None:
-    """Return its traceback."""
+    """Return the error's traceback."""
     tb: TracebackType | None = _in_error["__traceback__"].__get__(error)
     return tb
 
 
 def drop_frame(error: BaseException) -> None:
-    """Take the outermost frame, which is ours, out of its traceback."""
+    """Remove the outermost frame, which is this package's, from the traceback."""
     tb = traceback_of(error)
     BaseException.with_traceback(error, None if tb is None else tb.tb_next)
 
 
 def cause_of(error: BaseException) -> BaseException | None:
-    """Return its cause."""
+    """Return the error's ``__cause__``."""
     cause: BaseException | None = _in_error["__cause__"].__get__(error)
     return cause
 
 
 def source_of(error: BaseException) -> BaseException | None:
-    """Return its cause, else the error that was being handled when it was raised."""
+    """Return the error's ``__cause__``, or else its ``__context__``."""
     cause = cause_of(error)
     if cause is not None:
         return cause
@@ -50,12 +49,12 @@ def source_of(error: BaseException) -> BaseException | None:
 
 
 def set_cause(error: BaseException, cause: BaseException | None) -> None:
-    """Make another error its cause, as ``raise ... from`` does."""
+    """Set the error's ``__cause__``, like ``raise ... from``."""
     _in_error["__cause__"].__set__(error, cause)
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """Add a note, unless its class has a ``__notes__`` of another kind."""
+    """Add a note to the error, unless its ``__notes__`` is not a list."""
     try:
         BaseException.add_note(error, note)
     except Exception:  # noqa: BLE001 - its class may raise anything
@@ -65,47 +64,47 @@ def add_note(error: BaseException, note: str) -> None:
 
 
 def is_a(error: BaseException, kinds: type[E] | tuple[type[E], ...]) -> TypeGuard[E]:
-    """Whether ``except kinds`` would catch it, whatever class it says it is of."""
+    """Whether ``except kinds`` would catch the error, whatever its ``__class__``."""
     return issubclass(type(error), kinds)
 
 
 def set_state(error: BaseException, state: dict[str, Any]) -> None:
-    """Set attributes, also where its class refuses that."""
+    """Set attributes of the error, even if its class refuses that."""
     for name, value in state.items():
         try:
             object.__setattr__(error, name, value)
-        except Exception:  # noqa: BLE001 - a property that cannot be set, for one
+        except Exception:  # noqa: BLE001 - for instance, a read-only property
             _in_error["__dict__"].__get__(error)[name] = value
 
 
-# --------------------------------------------------------------------- in words
+# ------------------------------------------------------------------ as text
 
 
 def text_of(error: BaseException) -> str:
-    """Its text, whatever its own code does."""
+    """Return ``str(error)``; a fixed text if that raises."""
     return _plain(lambda: str(error), "(its text cannot be shown)")
 
 
 def name_of_class(kind: type) -> str:
-    """Its name without the module's."""
+    """Return the class's qualified name, without the module."""
     return _plain(lambda: _in_type["__qualname__"].__get__(kind), "an error")
 
 
 def full_name_of_class(kind: type) -> str:
-    """Its name, behind that of its module."""
+    """Return the class's qualified name, with the module."""
     module = _plain(lambda: _in_type["__module__"].__get__(kind), "(unknown)")
     return f"{module}.{name_of_class(kind)}"
 
 
 def summary_of(error: BaseException) -> str:
-    """The name of its class, and its text."""
+    """Return the name of the error's class, and its text."""
     text = text_of(error)
     name = name_of_class(type(error))
     return f"{name}: {text}" if text else name
 
 
 def _plain(make: Callable[[], object], instead: str) -> str:
-    """A text of the very class `str`, which any process can read."""
+    """Return a text as an exact `str`, which any process can unpickle."""
     try:
         text = make()
         return str.__str__(text) if isinstance(text, str) else instead
@@ -114,13 +113,13 @@ def _plain(make: Callable[[], object], instead: str) -> str:
 
 
 def full_text_of(error: BaseException) -> str:
-    """Its traceback, with those of its causes, as Python prints it.
+    """Return the traceback, with those of its causes, as Python prints it.
 
-    If code of the user keeps Python from that, its own traceback, and if that cannot
-    be shown either, its class and text.
+    If the user's code raises meanwhile, return the error's own traceback; if that
+    cannot be shown either, its class and text.
     """
     try:
-        import traceback  # for which there may be no descriptor left
+        import traceback  # which fails if no descriptor is left
 
         return "".join(
             traceback.format_exception(type(error), error, traceback_of(error))
@@ -130,7 +129,7 @@ def full_text_of(error: BaseException) -> str:
 
 
 def can_be_shown(error: BaseException) -> bool:
-    """Whether Python, and so `logging`, can print its traceback."""
+    """Whether Python, and so `logging`, can print the error's traceback."""
     try:
         import traceback
 
@@ -145,6 +144,6 @@ def _own_traceback(error: BaseException) -> str:
         import traceback
 
         lines = traceback.format_tb(traceback_of(error))
-    except BaseException:  # noqa: BLE001 - that of a loader of modules, for one
+    except BaseException:  # noqa: BLE001 - for instance, the code of a module loader
         return ""
     return "".join(("Traceback (most recent call last):\n", *lines))

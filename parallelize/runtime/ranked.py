@@ -1,12 +1,12 @@
-"""Locks that hold the order of all locks: what `locks` makes while that is debugged.
+"""Locks that enforce the lock order; `locks` creates them while debugging.
 
-Two threads that take two locks in opposite orders wait for each other one day, and not
-in the run of a test. So while ``PARALLELIZE_DEBUG_LOCKS`` is 1, a thread that takes a
-lock without regard to the order in `locks.ORDER` ends the process at once, and shows
-where it took which. It does so, too, in a finaliser of this package that takes a lock
-at all (see `lifecycle.later`), and where a thread waits for a plain lock that it holds.
+Two threads that take two locks in opposite orders deadlock one day, and rarely in a
+test. So while ``PARALLELIZE_DEBUG_LOCKS`` is 1, a thread that takes a lock against the
+order in `locks.ORDER` aborts the process at once, with the places where the locks were
+taken. So does a finaliser of this package that takes any lock (see `lifecycle.later`),
+and a thread that waits for a plain lock that it holds.
 
-A wait that has a bound does not last, and may be in any order.
+Waits with a timeout cannot deadlock, and may be in any order.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Stack: TypeAlias = list[tuple[CodeType, int]]
 
     class _Lock:
-        """A class of reentrant locks, which is final in stubs alone."""
+        """The class of reentrant locks, which is final only in stubs."""
 
         def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool: ...
         def release(self) -> None: ...
@@ -38,29 +38,30 @@ if TYPE_CHECKING:
 else:
     _Lock = object
 
-#: Where a violation is reported: the descriptor of standard error, which a test run
-#: that captures that sets to what it was.
+#: The descriptor to which a violation is reported: standard error. A test run that
+#: captures output sets it to the original one.
 out: int = 2
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class _Held:
-    """A lock that a thread has taken, and where."""
+    """A lock that a thread has taken, and the stack at that moment."""
 
     __slots__ = ("lock", "opens", "stack")
 
     def __init__(self, lock: Ranked, stack: Stack) -> None:
         self.lock = lock
         self.stack = stack
-        # Unpickling a result runs the user's code. Its future has ended, and those are
-        # taken under no other lock.
+        # Unpickling a result runs user code under the future's lock. The future is
+        # done, and the lock of a done future is taken under no other lock.
         self.opens = stack[0][0].co_qualname == "Future._open"
 
 
-# By the thread's identifier; each thread changes its own entry alone. What signal
-# handlers take is apart from what was held where they came. To let a lock go notes
-# nothing here, so that it is one step of C; the lock knows whether it is held still.
+# By thread identifier; each thread changes only its own entry. Locks taken by signal
+# handlers are kept apart from those held by the interrupted code. Releasing a lock
+# records nothing here, so that it is a single C call; the lock knows whether it is
+# still held.
 _held: dict[int, list[_Held]] = {}
 
 
@@ -71,10 +72,10 @@ def _of_this_thread() -> list[_Held]:
 
 
 class Ranked(_Lock):
-    """A lock with a place in the order: what a class of reentrant locks is mixed with.
+    """A lock with a rank: a mixin for a class of reentrant locks.
 
-    What lets the lock go, and what waits for a condition, is that class's own: Ctrl-C,
-    which comes between any two steps of Python, leaves no lock taken.
+    The methods that release the lock and that wait for a condition are that class's
+    own, so that Ctrl-C, which may come between any two bytecodes, leaves no lock taken.
     """
 
     _name: str
@@ -83,32 +84,32 @@ class Ranked(_Lock):
     _beside: bool
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take it, in its turn."""
+        """Take the lock; abort the process if that violates the order."""
         stack = _stack()
         before = self._recursion_count()
         if blocking and timeout < 0:
             self._check(stack)
         if before and not self._reentrant:
-            return False  # it would be, when the time is over
+            return False  # as it would be after the timeout
         try:
             taken = super().acquire(blocking, timeout)
             if taken and not before:
                 _of_this_thread().append(_Held(self, stack))
-        except BaseException:  # Ctrl-C, which comes between no two steps of C
+        except BaseException:  # Ctrl-C, which cannot interrupt C code
             while self._recursion_count() > before:
                 self.release()
             raise
         return taken
 
-    __enter__ = acquire  # a function between would be one more place for Ctrl-C
+    __enter__ = acquire  # a wrapper would be another place for Ctrl-C
 
     def _release_save(self) -> object:
-        """Let it go for the wait of a condition, after which it is taken again."""
+        """Release the lock for the wait of a condition, which takes it again."""
         self._check_against(_stack())
         return super()._release_save()
 
     def locked(self) -> bool:
-        """Whether a thread has it; of a plain lock."""
+        """Whether a thread holds the lock; for plain locks."""
         if self._is_owned():
             return True
         free = super().acquire(False)
@@ -143,7 +144,7 @@ class Ranked(_Lock):
 
 
 def _stack() -> Stack:
-    # Code and lines only: frames would keep what is in them alive.
+    # Code and lines only: frames would keep their variables alive.
     frame: FrameType | None = sys._getframe(2)
     stack: Stack = []
     while frame is not None:
@@ -165,7 +166,7 @@ def _is_in_finaliser(stack: Stack) -> bool:
 
 
 def _end(what: str, stack: Stack, held: list[_Held]) -> None:
-    """Report what is wrong, with all stacks, and end the process."""
+    """Report the violation with all stacks, and abort the process."""
     parts = [f"\nparallelize: {what}\n", *_lines(stack)]
     for each in held:
         parts += [f"it took {each.lock!r} here:\n", *_lines(each.stack)]
@@ -184,8 +185,8 @@ def _lines(stack: Stack) -> list[str]:
 def maker(
     name: str, rank: int, make: Callable[[], Any], *, reentrant: bool, beside: bool
 ) -> Any:
-    """Return what makes locks of a name, in place of ``make``."""
-    # gevent's, for one, are of classes of Python, and so greenlets wait for them.
+    """Return the lock factory for a name, in place of ``make``."""
+    # If the locks are gevent's, say, greenlets wait for them: derive from their class.
     base = _thread.RLock
     if type(make()).__module__ != base.__module__:
         base = type(threading.RLock())
@@ -193,15 +194,15 @@ def maker(
     return type("Ranked", (Ranked, base), order)
 
 
-# -- What is left --------------------------------------------------------------------
+# -- Locks left taken ----------------------------------------------------------------
 
 
-#: Functions that return with a lock that they have taken, to those that let it go.
+#: Functions that return while they hold a lock, which their caller releases.
 _HANDED_ON = ("__enter__", "acquire")
 
 
 def left() -> set[str]:
-    """Describe the locks that threads hold although what took them has returned."""
+    """Describe the locks still held after the function that took them has returned."""
     running = {ident: _codes(frame) for ident, frame in sys._current_frames().items()}
     return {
         f"{each.lock!r}, which was taken here:\n{''.join(_lines(each.stack))}"
@@ -225,17 +226,17 @@ def _taker(held: _Held) -> CodeType:
 
 
 def _owner(lock: Ranked) -> int | None:
-    """The identifier of the thread that holds it."""
-    # Python's own tells any thread but the one that holds it so, and in no other way.
+    """Return the identifier of the thread that holds the lock."""
+    # Only its repr shows the owner of Python's own lock to other threads.
     shown = super(Ranked, lock).__repr__().partition(" owner=")[2].split(" ")[0]
     return int(shown) if shown.isdecimal() else None
 
 
-# -- What comes between --------------------------------------------------------------
+# -- Signal handlers -----------------------------------------------------------------
 
 
 def _apart(handler: Any) -> Any:
-    """A signal handler that comes upon whatever its thread holds: that is no order."""
+    """Wrap a signal handler: locks held by the code it interrupts do not count."""
     if not callable(handler) or isinstance(handler, (int, _Apart)):
         return handler
     return _Apart(handler)

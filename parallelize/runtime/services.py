@@ -1,17 +1,17 @@
-"""Threads that serve others, and call the callbacks of the futures that they end.
+"""Service threads, which call the callbacks of the futures that they complete.
 
 ```
  turn ▸ callbacks ▸ turn ▸ callbacks ▸ ...          one thread, as a rule
-             │ one of them is about to wait
+             │ one of them is about to block
              ▼
- a new thread serves from here on: ▸ callbacks ▸ turn ▸ ...
- the old one waits, goes on with its callback, and ends
+ a new thread takes over: ▸ callbacks ▸ turn ▸ ...
+ the old one blocks, finishes its callback, and ends
 ```
 
-The dispatcher of a pool, the timer, the thread in which the calls of an engine end:
-many wait for what such a thread does. Callbacks are the user's, and may wait for it as
-well. So they are called between two turns, when the thread is at nothing else, and
-where one of them waits (by a wait of this library), another thread takes over.
+The dispatcher of a pool, the timer and the thread that completes an engine's calls are
+such threads: many others wait for their work. Callbacks are user code, and may wait for
+it as well. So they are called between two turns, when the thread holds nothing, and if
+one of them blocks (in a wait of this library), another thread takes over.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ __all__ = ("Service",)
 
 _new_lock = locks.reentrant("service")
 
-#: How many threads may stand in callbacks that wait. Further callbacks of users are
-#: called by these, when they have waited.
+#: The number of threads that may be blocked in callbacks. Above it, user callbacks are
+#: left to these threads, which call them when their waits are over.
 MOST_WAITING = 32
 
 
 class Service:
-    """One thread that serves, and those that did until a callback had to wait."""
+    """The serving thread, and its predecessors that blocked in a callback."""
 
     def __init__(
         self,
@@ -49,29 +49,29 @@ class Service:
         run: Callable[[Service], object],
         refuse: Refuse | None = None,
     ) -> None:
-        """Make a service; its thread is started by `start`.
+        """Create a service; `start` starts its thread.
 
         Args:
             name: The name of its threads.
             run: What each thread runs; it calls `serve`.
-            refuse: Called with what is waited for, where the thread is about to wait
-                within a turn; it raises if that would be for ever.
+            refuse: Called with the futures waited for if the thread is about to block
+                within a turn; it raises if that would be a deadlock.
         """
         self._name = name
         self._run = run
         self._refuse = refuse
-        self._callbacks: deque[Action] = deque()  # the serving thread's alone
-        self._calls_back = False  # likewise: whether it is between two turns
-        # Guards the next three; threads are started under it, and nothing is taken.
+        self._callbacks: deque[Action] = deque()  # used by the serving thread only
+        self._calls_back = False  # likewise: whether between two turns
+        # Guards the next three; threads are started under it, no lock is taken.
         # Reentrant for signal handlers that shut down.
         self._lock = _new_lock()
         self._thread = self._new_thread()
-        self._waiting: set[threading.Thread] = set()  # that have handed over
-        self._put_by: deque[Action] = deque()  # callbacks for these
+        self._waiting: set[threading.Thread] = set()  # these have handed over
+        self._put_by: deque[Action] = deque()  # callbacks left to these
 
     def _new_thread(self) -> threading.Thread:
-        # A daemon, if it may be: what is to be waited for at the end of the program
-        # knows of it.
+        # A daemon, if possible: owners that must finish are registered with
+        # `lifecycle`.
         return threading.Thread(
             target=self._run, args=(self,), name=self._name, daemon=lifecycle.daemons
         )
@@ -82,13 +82,14 @@ class Service:
 
     def is_here(self) -> bool:
         """Whether this is the thread that serves now."""
-        # current_thread() would make an object for a thread that it does not know.
+        # current_thread() would create an object for a thread that it does not know.
         return self._thread.ident == threading.get_ident()
 
     def join(self) -> None:
-        """Wait for the end of the service, and of the callbacks.
+        """Wait for the end of the service and of its callbacks.
 
-        A callback does not wait for others, and within a turn nothing is waited for.
+        In a callback it does not wait for other callbacks; within a turn it returns at
+        once.
         """
         if self.is_here():
             self._make_way(())
@@ -109,13 +110,13 @@ class Service:
             return self._thread
 
     def serve(self, turn: Callable[[], bool]) -> bool:
-        """Do turn after turn, until one returns False.
+        """Call ``turn`` repeatedly, until it returns False.
 
         Returns:
-            Whether that is the end; False if another thread has taken over.
+            True if the service has ended; False if another thread has taken over.
         """
         here.pending = [self._callbacks]
-        here.nested = 1  # what is to be called is called after the turn
+        here.nested = 1  # callbacks are called after the turn
         here.makes_way = self._make_way
         goes_on = True
         while goes_on:
@@ -125,7 +126,7 @@ class Service:
         return self.call_back()
 
     def call_back(self) -> bool:
-        """Call what is to be called; return False if another thread has taken over."""
+        """Call the pending callbacks; return False if another thread has taken over."""
         here.nested = 1 + NESTED
         self._calls_back = True
         while self._callbacks:
@@ -135,13 +136,13 @@ class Service:
                 if not self.is_here():
                     self._call_what_was_put_by()
                     return False
-            del action, argument  # what has ended is not held by what has not
+            del action, argument  # do not keep it alive during the next
         self._calls_back = False
         here.nested = 1
         return True
 
     def _make_way(self, futures: Iterable[Future[Any]]) -> None:
-        """Have another thread serve, as this one is about to wait."""
+        """Hand the service over to a new thread, as this one is about to block."""
         if not self.is_here():
             return
         if not self._calls_back:
@@ -154,7 +155,7 @@ class Service:
             self._calls_back = False
             try:
                 self._thread.start()
-            except BaseException:  # the system has no thread left
+            except BaseException:  # no thread can be started
                 self._thread, self._calls_back = serving, True
                 self._waiting.discard(serving)
                 raise
@@ -162,9 +163,9 @@ class Service:
         here.makes_way = None
 
     def _puts_by(self, action: Callable[[Any], object], argument: Any) -> bool:
-        """Leave a callback to the threads that wait, if these are too many."""
+        """Leave a callback to the blocked threads, if there are too many of them."""
         if getattr(argument, "__module__", "").startswith("parallelize."):
-            return False  # it is ours, and others may wait for it
+            return False  # internal, and other threads may wait for it
         with self._lock:
             if not self._put_by and len(self._waiting) < MOST_WAITING:
                 return False
@@ -182,6 +183,6 @@ class Service:
             del action, argument
 
     def forget(self) -> None:
-        """In a forked child: there is no thread to take over."""
+        """In a forked child: no other thread exists to take over."""
         self._calls_back = False
         self._refuse = None

@@ -1,7 +1,7 @@
-"""Where the threads of this process are just now, as text.
+"""The current stacks of this process's threads, as text.
 
-Anybody may ask at any moment, a worker's watcher for one, while the thread that is
-looked at goes on: what is seen was so a moment ago.
+Any thread may ask at any time, for instance a worker's watcher. The inspected threads
+keep running, so what is returned was true a moment ago.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-#: The text of a stack has at most so many characters: the outermost frames go first.
+#: The longest text of a stack; its outermost frames are dropped first.
 LONGEST_STACK = 20_000
 
-#: And that of all stacks: threads that a task has started go first.
+#: The longest text of all stacks; threads started by a task are dropped first.
 LONGEST = 60_000
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def of_worker() -> str:
-    """The stacks of all threads of a worker but the one that asks."""
+    """Return the stacks of all of a worker's threads but the calling one."""
     asking = threading.get_ident()
     main = threading.main_thread().ident
     parts: list[str] = []
@@ -39,7 +39,7 @@ def of_worker() -> str:
 
 
 def frames() -> Iterator[tuple[threading.Thread, FrameType]]:
-    """The threads that Python knows by name, and where they are."""
+    """Yield the threads known to `threading`, with their current frames."""
     now = sys._current_frames()
     for thread in threading.enumerate():
         frame = now.get(thread.ident or 0)
@@ -48,7 +48,7 @@ def frames() -> Iterator[tuple[threading.Thread, FrameType]]:
 
 
 def text_of(frame: FrameType) -> str:
-    """A stack as a traceback shows it, without what is ours at its outer end."""
+    """Format a stack like a traceback, without this package's outer frames."""
     lines = traceback.StackSummary.extract(traceback.walk_stack(frame))
     lines.reverse()
     shown = traceback.StackSummary.from_list(_without_ours(lines)).format()
@@ -56,8 +56,8 @@ def text_of(frame: FrameType) -> str:
 
 
 def _without_ours(lines: list[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
-    """Leave out what has led to the call; keep the last line in any case."""
-    # A worker that is a copy of the program has that one's frames before its own.
+    """Drop the frames that led to the call; always keep the last line."""
+    # In a worker that is a fork of the program, the program's frames come first.
     begun = [n for n, each in enumerate(lines) if each.name == "_serve_frames"]
     for number, line in enumerate(lines[begun[-1] :] if begun else lines):
         if not _is_ours(line):

@@ -1,12 +1,12 @@
-"""Deadlines in this process: one thread that sleeps until the nearest one.
+"""This process's deadlines: one thread that sleeps until the nearest one.
 
 ```
  after(2.5, action) ──▶ heap of (time, action) ──▶ timer thread: sleep until the
- deadline.cancel()  ──▶ marks it as void            nearest, call its action
+ deadline.cancel()  ──▶ marks it as cancelled       nearest, call its action
 ```
 
-The thread starts with the first deadline. Without deadlines it sleeps without
-end: it never wakes up just to look. Where no thread may be a daemon it ends then.
+The thread starts with the first deadline. Without deadlines it sleeps indefinitely, as
+it never polls; where threads cannot be daemons, it ends.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class _Timer(Agenda):
 
     def __init__(self) -> None:
         super().__init__()
-        # The condition's lock guards everything here; nothing is taken under it.
-        # It is reentrant as finalisers may cancel deadlines.
+        # The condition's lock guards everything here; nothing is taken under it. It is
+        # reentrant because finalisers may cancel deadlines.
         self._changed = locks.Condition(_new_timer_lock())
-        self._service: Service | None = None  # one that runs
+        self._service: Service | None = None  # the running one
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
         with self._changed:
@@ -57,7 +57,7 @@ class _Timer(Agenda):
         service = Service("parallelize-deadlines", self._run)
         try:
             service.start()
-        except BaseException:  # the system has no thread left, or Ctrl-C
+        except BaseException:  # no thread can be started, or Ctrl-C
             deadline.cancel()
             raise
         self._service = service
@@ -65,7 +65,7 @@ class _Timer(Agenda):
     def _run(self, service: Service) -> None:
         try:
             service.serve(self._turn)
-        finally:  # by SystemExit of an action: the next deadline starts another
+        finally:  # SystemExit in an action: the next deadline starts another
             with self._changed:
                 if self._service is service and service.is_here():
                     self._service = None
@@ -78,7 +78,7 @@ class _Timer(Agenda):
         return True
 
     def _next(self) -> Deadline | None:
-        """Wait for the next deadline; None where the thread is to end without any."""
+        """Wait for the next deadline; return None if the thread has to end."""
         with self._changed:
             while True:
                 due = self.take_due(monotonic())
@@ -98,13 +98,13 @@ _lock = _new_lock()  # guards _timer; a timer's own lock may be taken under it
 
 
 def after(seconds: float, action: Callable[[], object]) -> Deadline:
-    """Call ``action()`` in the timer's thread when the seconds are over.
+    """Call ``action()`` in the timer's thread after this many seconds.
 
     The action should be short: other deadlines wait for it.
 
     Raises:
-        RuntimeError: There is no timer's thread, and the system has none left. The
-            next call tries once more to start it.
+        RuntimeError: The timer's thread does not run and could not be started. The next
+            call tries again.
     """
     return (_timer or _make()).after(seconds, action)
 
@@ -129,6 +129,6 @@ def _watch_forks() -> None:
 
 
 def _forget() -> None:
-    # The child has no timer thread, and the deadlines are of the parent's calls.
+    # The child has no timer thread, and the deadlines belong to the parent's calls.
     global _timer, _lock
     _timer, _lock = None, _new_lock()
