@@ -1,1 +1,1 @@
-"""A call on its way to an executor, and what may be called."""
+"""Calls on their way to an executor, and the callables that they run."""

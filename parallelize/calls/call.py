@@ -1,8 +1,8 @@
-"""Calls on their way to a worker: what an executor prepares, admits and starts.
+"""Calls on their way to a worker: an executor prepares, admits and starts them.
 
 ```
  submit ─┐                      ┌─ futures as arguments ─┐   ┌─ limit ──┐
- f(...) ─┼─▶ _prepare ─▶ Call ──┤ wait for those unended ├──▶│ is full? ├─▶ start
+ f(...) ─┼─▶ _prepare ─▶ Call ──┤ wait for pending ones  ├──▶│ is full? ├─▶ start
  map    ─┘   (snapshot)         └────────────────────────┘   └─ queue ──┘
 ```
 """
@@ -43,8 +43,8 @@ class Call(ABC):
 
     Attributes:
         fn: The function.
-        future: What the caller holds.
-        options: How it is to be run.
+        future: The future that the caller holds.
+        options: How to run it.
         waits_for: The futures among its arguments.
     """
 
@@ -57,10 +57,10 @@ class Call(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Hand the call to its workers; every future of `waits_for` has a value.
+        """Pass the call to the workers; all futures in `waits_for` have succeeded.
 
-        It does nothing if the future was cancelled meanwhile, and never raises:
-        what fails now fails the future.
+        It does nothing if the future has been cancelled, and never raises: an error
+        here fails the future.
         """
 
     def kill(self) -> bool:
@@ -70,19 +70,19 @@ class Call(ABC):
     def abandoned(self) -> None:
         """Kill the call if it was made with ``cancel="kill"``.
 
-        Called when a task that awaits it is cancelled and it has begun.
+        Called when an asyncio task that awaits the running call is cancelled.
         """
         if self.options.cancel == "kill":
             self.kill()
 
     def fail(self, error: BaseException) -> None:
-        """End the call with an error, unless it has ended."""
+        """Complete the call with an error, unless it is done."""
         self.future.set_outcome(Failure(error), failed=True)
         name_failure(self.future, self.fn, self.options)
 
 
 def admit(call: Call) -> None:
-    """Start the call as soon as its arguments are there and its limit allows."""
+    """Start the call as soon as its arguments are available and its limit allows."""
     if call.waits_for:
         call.future._needs = call.waits_for
         dependencies.when_done(call.waits_for, lambda: _admit_ready(call), call.fail)
@@ -93,14 +93,14 @@ def admit(call: Call) -> None:
 def _admit_ready(call: Call) -> None:
     failure = None
     if call.waits_for:
-        call.future._needs = ()  # or a long chain of futures would stay alive
+        call.future._needs = ()  # else long chains of futures would stay alive
         failure = dependencies.first_failure(call.waits_for)
     if failure is not None:
         call.future.set_outcome(failure, failed=True)
         name_failure(call.future, call.fn, call.options)
     elif call.options.limit is not None:
         call.options.limit.admit(call)
-        if call.waits_for:  # who has the place may wait for it already
+        if call.waits_for:  # a call that has a place may wait for it already
             break_limit_cycle((call.future,))
     else:
         call.start()
@@ -111,11 +111,11 @@ def _nothing_known() -> Sequence[Future[Any]]:
 
 
 class SubmittedRows(NamedTuple):
-    """Rows of calls that were handed over.
+    """Rows of calls that have been submitted.
 
     Attributes:
-        cancel: Cancels those that have not begun.
-        futures: Gives what has to end before all rows have, as far as it is known.
+        cancel: Cancels the rows that have not begun.
+        futures: Returns the known futures that must be done before all rows are.
     """
 
     cancel: Callable[[], object]
@@ -123,7 +123,7 @@ class SubmittedRows(NamedTuple):
 
 
 class SingleColumn(Sequence[tuple[Any]]):
-    """Rows of one argument each, without a tuple for each.
+    """Rows of one argument each, stored without a tuple for each row.
 
     Attributes:
         values: The arguments: a list, or a range.
@@ -161,17 +161,17 @@ class SingleColumn(Sequence[tuple[Any]]):
 
 
 class Rows:
-    """Calls of one function with many arguments, handed over as one piece by a map.
+    """Many calls of one function, submitted together by a map.
 
     Attributes:
         fn: The function.
         rows: The arguments of each call: a tuple of positional arguments. It is a
             `SingleColumn` if each call has one.
-        options: How each call is to be run.
-        deliver: Called as ``deliver(first, outcomes, seconds)`` with the index of
-            the first row, a list of values (an `Outcome` where it must be opened)
-            and how long these rows ran. Every row is delivered exactly once, in
-            any order, from any thread, unless it is cancelled before it begins.
+        options: How to run each call.
+        deliver: Called as ``deliver(first, outcomes, seconds)`` with the index of the
+            first row, a list of values (an `Outcome` where it must be opened) and the
+            seconds that these rows ran. Every row is delivered exactly once, in any
+            order, from any thread, unless it is cancelled before it begins.
     """
 
     __slots__ = ("deliver", "fn", "options", "rows")
@@ -192,13 +192,13 @@ class Rows:
 def run_rows(
     fn: Callable[..., Any], rows: Sequence[tuple[Any, ...]], options: CallOptions
 ) -> tuple[list[Any], float]:
-    """Call ``fn`` with each row; return the outcomes and the seconds it took."""
+    """Call ``fn`` with each row; return the outcomes and the elapsed seconds."""
     begun = perf_counter()
     outcomes = [run_retrying(fn, row, {}, options) for row in rows]
     try:
         return outcomes, perf_counter() - begun
     finally:
-        del outcomes  # it holds errors, whose tracebacks lead to this frame
+        del outcomes  # its errors' tracebacks refer to this frame
 
 
 def run_retrying(
@@ -208,14 +208,14 @@ def run_retrying(
     options: CallOptions,
     is_wanted: Callable[[], bool] = lambda: True,
 ) -> Any:
-    """Call ``fn`` here, again after each error of ``retry_on``; give what it came to.
+    """Call ``fn`` in this thread, with its retries, and return the outcome.
 
     Args:
         fn: The function.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
-        options: How often to call it, and after which errors.
-        is_wanted: Asked before each further attempt whether there is to be one.
+        options: The number of retries, and the errors after which to retry.
+        is_wanted: Called before each retry; no retry if it returns False.
 
     Returns:
         The value, or a `Failure`.
@@ -226,15 +226,15 @@ def run_retrying(
             return fn(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             if not (left and is_retried(error, options) and is_wanted()):
-                # It may hold the future, which will hold the error; that holds us.
+                # It may refer to the future, and so to the error and this frame.
                 del is_wanted
                 return Failure(error)
         left -= 1
 
 
 def is_retried(error: BaseException, options: CallOptions) -> bool:
-    """Whether a call is to be started again after this error, by its options.
+    """Whether the options say that a call is retried after this error.
 
-    It never is after Ctrl-C in the thread that runs it.
+    It is never retried after a Ctrl-C in the thread that runs it.
     """
     return is_a(error, options.retry_on) and not is_a(error, KeyboardInterrupt)

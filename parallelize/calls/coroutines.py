@@ -1,7 +1,7 @@
-"""What async calls are in every kind of worker: a future, and a coroutine to run.
+"""Async calls in any kind of worker: their future, and the coroutine to run.
 
-An async call's future can be cancelled while the coroutine runs: the future ends at
-once, and whoever runs the coroutine, who is told by the future's end, cancels that.
+An async call's future can be cancelled while its coroutine runs: the future is done at
+once, and its done callback makes the coroutine's runner cancel the coroutine.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ __all__ = ("COROUTINES_PER_LOOP", "CoroutineFuture", "called", "outcome_of")
 
 T = TypeVar("T")
 
-#: How many async calls one loop runs at once. More wait, or go to another loop.
+#: The number of async calls that one loop runs at once. Further calls wait, or go to
+#: another loop.
 COROUTINES_PER_LOOP = 100
 
 
 class CoroutineFuture(Future[T]):
-    """The future of an async call; to cancel it is possible until it has ended."""
+    """The future of an async call; it can be cancelled until the call is done."""
 
     def cancel(self) -> bool:
         """Cancel the call, also while its coroutine runs.
 
-        The future is cancelled at once. In the coroutine `asyncio.CancelledError`
-        is raised where it waits; what it comes to then is dropped.
+        The future is cancelled at once. `asyncio.CancelledError` is raised in the
+        coroutine where it waits; its outcome is dropped.
 
         Returns:
-            True if the future is cancelled, False if the call has ended.
+            True if the future is cancelled, False if the call was done.
         """
         with self._guard:
             if self.cancelled():
@@ -63,13 +64,13 @@ async def outcome_of(
     options: CallOptions,
     is_wanted: Callable[[], bool],
 ) -> Any:
-    """The same, again after each error of ``retry_on`` if ``is_wanted()``.
+    """Call ``fn`` and await its coroutine, with retries while ``is_wanted()``.
 
     Returns:
         The value, or a `Failure`.
 
     Raises:
-        asyncio.CancelledError: The coroutine was cancelled, by whomever.
+        asyncio.CancelledError: The coroutine was cancelled.
     """
     import asyncio
 
@@ -82,6 +83,6 @@ async def outcome_of(
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             again = left and is_a(error, options.retry_on)
             if not again or not is_wanted():
-                del is_wanted  # it may hold the future, which will hold the error
+                del is_wanted  # it may refer to the future, and so to the error
                 return Failure(error)
             left -= 1

@@ -1,14 +1,14 @@
-"""Futures given as arguments: the call waits for them, without holding a worker.
+"""Futures as arguments: the call waits for them without occupying a worker.
 
-A future of ours may be an argument, or stand in a container: a list, tuple, set,
+A future of this package may be an argument, or be in a container: a list, tuple, set,
 frozenset, deque or dict (as a key, too), also of a subclass (a named tuple,
 `OrderedDict`, `defaultdict`, `Counter` ...), or a field of a dataclass; at any depth.
 
-Threads get copies of those containers that hold one, with the values in the place of
-the futures; all other arguments are the caller's own objects. To a process the
-arguments travel at once (they are a snapshot) with a numbered gap for each future, and
-the values follow when they are there. A future that is found elsewhere, in another
-object, stays a future, see `process.wire.held`.
+Threads get copies of the containers that hold a future, with each future replaced by
+its value; all other arguments are the caller's own objects. To a process the arguments
+are sent at once (they are a snapshot) with a numbered placeholder for each future, and
+the values follow when they are available. A future found elsewhere, in another object,
+stays a future, see `process.wire.held`.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ __all__ = (
     "when_done",
 )
 
-#: Types of which no value is or holds a future; others are looked at.
+#: Types whose values neither are nor hold futures; all others are searched.
 _SIMPLE = frozenset((int, float, bool, str, bytes, type(None)))
 
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 
 
 def futures_in(args: Sequence[Any], kwargs: dict[str, Any]) -> list[Future[Any]]:
-    """Find the futures among arguments, also inside containers."""
+    """Return the futures among the arguments, also inside containers."""
     found = list(_search(args))
     if kwargs:
         found.extend(_search(kwargs.values()))
@@ -66,8 +66,8 @@ def may_hold(kinds: set[type]) -> bool:
 
 
 def holds_futures(values: Collection[Any]) -> bool:
-    """Whether there is a future among many values, or in containers among them."""
-    # The usual case takes some passes at C speed: containers of plain values.
+    """Whether a future is among the values, or in containers among them."""
+    # Containers of plain values, the usual case, need a few passes at C speed.
     for _ in range(3):
         readers = _readers(values)
         if readers is None:
@@ -80,7 +80,7 @@ def holds_futures(values: Collection[Any]) -> bool:
 
 def _search(values: Collection[Any]) -> Iterator[Future[Any]]:
     seen: set[int] = set()  # ids of containers: one may be inside itself
-    waiting = [values]  # not recursion: they may be nested deeper than Python's stack
+    waiting = [values]  # no recursion: nesting may exceed Python's stack
     while waiting:
         values = waiting.pop()
         readers = _readers(values)
@@ -95,13 +95,13 @@ def _search(values: Collection[Any]) -> Iterator[Future[Any]]:
                 waiting.append(read(value))
 
 
-# What reads the contents of a value; None where there are none.
+# Returns the contents of a value; None for values without contents.
 _Reader: TypeAlias = "Callable[[Any], Collection[Any]] | None"
 
 
 def _readers(values: Collection[Any]) -> dict[type, _Reader] | None:
-    """Return the reader for each type among the values; None if there is nothing."""
-    # One pass at C speed tells the usual case, where there is nothing to find.
+    """Return the reader for each type of the values; None if nothing can be read."""
+    # One pass at C speed handles the usual case, in which there is nothing to find.
     kinds = set(map(type, values))
     if kinds <= _SIMPLE:
         return None
@@ -130,7 +130,7 @@ def _itself(value: Any) -> Collection[Any]:
 
 
 def _items(value: dict[Any, Any]) -> Collection[Any]:
-    if set(map(type, value)) <= _SIMPLE:  # the keys, as a rule
+    if set(map(type, value)) <= _SIMPLE:  # usual for keys
         return value.values()
     return [*value.keys(), *value.values()]
 
@@ -148,9 +148,9 @@ def _contents(values: Collection[Any], readers: dict[type, _Reader]) -> Collecti
 
 
 def filled(value: Any) -> Any:
-    """Return the value with each finished future in it replaced by its value.
+    """Return the value with each completed future in it replaced by its result.
 
-    Containers that hold a future are copied; any other is returned as it is.
+    Containers that hold a future are copied; other objects are returned unchanged.
     """
     return _filled(value, {})
 
@@ -163,7 +163,7 @@ def _filled(value: Any, known: dict[int, Any]) -> Any:
         return value.result()
     key = id(value)
     if key not in known:
-        known[key] = value  # where it is inside itself
+        known[key] = value  # for a container inside itself
         known[key] = _copied(value, read, known)
     return known[key]
 
@@ -190,7 +190,7 @@ def _same(old: list[Any], new: list[Any]) -> bool:
 def _new_dict(value: Any, pairs: list[tuple[Any, Any]]) -> Any:
     if type(value) is dict:
         return dict(pairs)
-    made = copy(value)  # which knows of a `default_factory`, of attributes ...
+    made = copy(value)  # keeps a `default_factory`, attributes ...
     made.clear()
     for key, each in pairs:
         made[key] = each
@@ -203,7 +203,7 @@ def _new_sequence(value: Any, items: list[Any]) -> Any:
         return kind(items)
     if isinstance(value, (tuple, frozenset)):
         base: Any = tuple if isinstance(value, tuple) else frozenset
-        made = base.__new__(kind, items)  # not by what the class makes of arguments
+        made = base.__new__(kind, items)  # kind.__new__ may differ
         if hasattr(value, "__dict__"):
             vars(made).update(vars(value))
         return made
@@ -217,7 +217,7 @@ def _new_sequence(value: Any, items: list[Any]) -> Any:
 
 
 def _new_instance(value: Any, known: dict[int, Any]) -> Any:
-    """The same of a dataclass, which may be frozen."""
+    """Return a dataclass instance, which may be frozen, with results filled in."""
     changes: dict[str, Any] = {}
     for name in type(value).__dataclass_fields__:
         if hasattr(value, name):
@@ -238,12 +238,13 @@ def when_done(
     ready: Callable[[], object],
     failed: Callable[[BaseException], object],
 ) -> None:
-    """Call ``ready()`` once, when the last of the futures has ended.
+    """Call ``ready()`` once, when the last of the futures is done.
 
     Args:
-        futures: What is waited for.
-        ready: Called in the thread that ends the last of them.
-        failed: Called with an error that ``ready()`` raised: nobody else gets it.
+        futures: The futures to wait for.
+        ready: Called in the thread that completes the last of them.
+        failed: Called with an error that ``ready()`` raised, which would otherwise be
+            lost.
     """
     left = len(futures)
     lock = _new_lock()  # guards left; nothing is taken under it
@@ -257,7 +258,7 @@ def when_done(
             return
         try:
             ready()
-        except BaseException as error:  # noqa: BLE001 - what waits for it must end
+        except BaseException as error:  # noqa: BLE001 - the waiting call must complete
             failed(error)
 
     for future in futures:
@@ -265,7 +266,7 @@ def when_done(
 
 
 def first_failure(futures: Sequence[Future[Any]]) -> Failure | None:
-    """Return the failure of the first of the (ended) futures that failed."""
+    """Return the failure of the first future that failed; all must be done."""
     for future in futures:
         error = error_of(future)
         if error is not None:

@@ -1,9 +1,9 @@
-"""What first calls need, loaded before them where a loop would have to wait for it.
+"""Early imports for first calls, where importing would block an event loop.
 
-Nothing is imported before it is used, so that a program that decorates functions
-starts at once. But the first call may be made by a coroutine, and then its loop stands
-still while some forty modules are loaded. So in a program that has asyncio they are
-loaded when it decorates a function or makes a pool, before its loop runs.
+Modules are imported on first use, so that decorating functions does not slow down the
+start of a program. But a coroutine may make the first call, and then its loop would
+block while some forty modules are imported. So if asyncio is loaded they are imported
+when a function is decorated or a pool is created, before the loop runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from parallelize.calls.targets import is_async, is_generator
 
 __all__ = ("load", "load_for")
 
-#: For calls and maps, by the kind of executor. What these import is not named.
+#: For calls and maps, by kind of executor. Modules imported by these are not listed.
 _CALLS = {
     "thread": ("executors.thread",),
     "process": ("executors.process", "process.parent.pool", "calls.references"),
@@ -40,11 +40,11 @@ _BY_VALUE = (
 
 
 def load(kind: str, *more: str) -> None:
-    """Load what the first call needs, if the program has asyncio.
+    """Import what the first call needs, if asyncio is loaded.
 
     Args:
-        kind: The kind of executor; what is not known here is left to the call.
-        *more: Modules that are needed besides.
+        kind: The kind of executor; for unknown kinds nothing is imported.
+        *more: Further modules to import.
     """
     if "asyncio" not in sys.modules or kind not in _CALLS:
         return
@@ -55,7 +55,7 @@ def load(kind: str, *more: str) -> None:
 
 
 def load_for(fn: object, kind: str) -> None:
-    """Load what the first call of a function needs, if the program has asyncio."""
+    """Import what the first call of a function needs, if asyncio is loaded."""
     more: tuple[str, ...] = ()
     if is_generator(fn):
         more = _STREAMS.get(kind, ())

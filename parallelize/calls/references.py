@@ -1,12 +1,13 @@
-"""How a decorated function is pickled: by the name under which it is found.
+"""How decorated functions are pickled: by the name under which they are found.
 
-Whatever pickles it, the function at the far side is to be the one that stands there.
-What stands in ``__main__`` is there in the children of multiprocessing, but nowhere
-else, so it has two forms in one: pickle writes the name, cloudpickle the function. Both
-meet a *carrier*: a plain function that has the value as an attribute, and whose name
-is that of an attribute of the decorated one. Pickle looks there and finds the carrier,
-as long as that is being pickled; when it loads, it finds what the attribute is then.
-Cloudpickle, and what is built upon it, takes a function of ``__main__`` as it is.
+Whatever pickler is used, the receiver should get the function that has this name there.
+A name in ``__main__`` exists in children of multiprocessing, but nowhere else, so such
+a function has both forms at once: pickle writes the name, cloudpickle the function.
+Both meet a *carrier*: a plain function that has the value as an attribute, and that is
+named like an attribute of the decorated function. While the carrier is being pickled,
+pickle looks up that name and finds the carrier; when it loads, it finds the attribute's
+usual value. Cloudpickle, and picklers built on it, pickle a function of ``__main__`` by
+value.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from typing import Any
 
 __all__ = ("Place", "found_by_name", "name_or_value", "place_of", "value_of")
 
-#: The most decorators above the one that is looked for.
+#: The largest number of decorators to unwrap in the search.
 MOST_WRAPPERS = 16
 
 
 class Place:
-    """Where a function stands: in a module, maybe below other decorators."""
+    """Where a function is found: in a module, maybe below other decorators."""
 
     __slots__ = ("module", "qualname", "steps")
 
     def __init__(self, module: str, qualname: str, steps: int) -> None:
-        """Note a place.
+        """Create a place.
 
         Args:
             module: The name of the module.
-            qualname: Where the outermost decorator's result stands in it.
-            steps: How many times ``__wrapped__`` leads from there to the function.
+            qualname: The qualified name of the outermost decorator's result.
+            steps: The number of ``__wrapped__`` steps from there to the function.
         """
         self.module: str = module
         self.qualname: str = qualname
@@ -45,10 +46,10 @@ class Place:
 
     @property
     def found(self) -> Any:
-        """What stands there in this process.
+        """The object found there in this process.
 
         Raises:
-            AttributeError: Nothing does.
+            AttributeError: There is none.
         """
         import importlib
 
@@ -68,9 +69,9 @@ class Place:
 
 
 def place_of(fn: Any) -> Place | None:  # any callable with `__wrapped__`
-    """Return where a decorated function stands, if its name leads there.
+    """Return where a decorated function is found, or None.
 
-    What stands there may be another one around the same plain function.
+    The object there may be another wrapper of the same plain function.
     """
     module = fn.__module__
     if module == "__mp_main__":  # `__main__` in a child of multiprocessing
@@ -92,16 +93,16 @@ def place_of(fn: Any) -> Place | None:  # any callable with `__wrapped__`
 
 
 class PlainFunction:
-    """The plain function of a decorated one, for picklers that know nothing of either.
+    """The plain function of a decorated one, for pickling by any pickler.
 
-    Under its name they would find the decorated one. At the far side there is the
-    function itself.
+    A pickler would find the decorated function under its name. The receiver gets the
+    plain function itself.
     """
 
     __slots__ = ("_fn", "_place")
 
     def __init__(self, fn: Any, place: Place) -> None:
-        """Stand for the function that is decorated at a place."""
+        """Wrap the plain function of the decorated one at a place."""
         self._fn = fn
         self._place = place
 
@@ -116,7 +117,7 @@ class PlainFunction:
 
 
 def may_need_value(module: str) -> bool:
-    """Whether other processes may have no use for a name in a module."""
+    """Whether names of a module may be unknown to other processes."""
     if module in ("__main__", "__mp_main__"):
         return True
     origins = sys.modules.get("parallelize.serialize.reducers.origins")
@@ -127,7 +128,7 @@ def may_need_value(module: str) -> bool:
 
 
 def plain_function(fn: Any) -> Any:  # any callable
-    """Return a function, or what any pickler pickles in its place."""
+    """Return the function, or a stand-in for it that any pickler can pickle."""
     if type(fn) is not FunctionType:
         return fn
     module = "__main__" if fn.__module__ == "__mp_main__" else fn.__module__
@@ -145,7 +146,7 @@ def plain_function(fn: Any) -> Any:  # any callable
 
 
 def bare(found: Any) -> Any:
-    """The function inside a bound (class) method, or what was given."""
+    """Return the function of a bound (class) method, else the object itself."""
     return getattr(found, "__func__", found)
 
 
@@ -154,18 +155,18 @@ def _are_alike(one: Any, other: Any) -> bool:
 
 
 def found_by_name(place: Place) -> Any:
-    """Return what stands at a place; pickles name this function."""
+    """Return the object at a place; pickles refer to this function by name."""
     return place.found
 
 
 def name_or_value(place: Place, name: str, value: object, key: object) -> FunctionType:
-    """Return what pickle pickles as a name, and cloudpickle as a value.
+    """Return a carrier, which pickle pickles by name and cloudpickle by value.
 
     Args:
-        place: Where the decorated function stands.
-        name: An attribute of it, that asks `carrier_of`.
-        value: What `value_of` gives where it has travelled by value.
-        key: By what the attribute knows that this is meant.
+        place: Where the decorated function is found.
+        name: An attribute of it that calls `carrier_of`.
+        value: What `value_of` returns if the carrier was pickled by value.
+        key: The object by whose identity the attribute recognises its carrier.
     """
     carrier = FunctionType(_carry.__code__, {"__name__": place.module}, name)
     carrier.__module__ = place.module
@@ -177,20 +178,20 @@ def name_or_value(place: Place, name: str, value: object, key: object) -> Functi
 
 
 def _carry() -> None:
-    """Have a code, as every function has."""
+    """Provide the code object of carriers."""
 
 
 _VALUE = "_parallelize_value"
-_local = threading.local()  # what this thread pickles just now
+_local = threading.local()  # what this thread is pickling
 
 
 def carrier_of(name: str, key: object) -> FunctionType | None:
-    """Return what is being pickled in the place of an attribute, if anything is."""
+    """Return the carrier being pickled in place of an attribute, or None."""
     number, carrier = vars(_local).get(name, (0, None))
     return carrier() if carrier is not None and number == id(key) else None
 
 
 def value_of(given: Any) -> Any:
-    """Return what came of `name_or_value`: the attribute, or the value."""
+    """Undo `name_or_value` after unpickling: return the attribute or the value."""
     values = vars(given) if type(given) is FunctionType else {}
     return values.get(_VALUE, given)

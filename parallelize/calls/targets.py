@@ -1,6 +1,6 @@
-"""What may be decorated: told from what a call would run, without calling it.
+"""Classification of callables by the code that a call would run.
 
-`inspect` knows all this too, but importing it takes longer than all the rest.
+`inspect` can do this, too, but importing it would take longer than everything else.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ __all__ = (
     "undecorated",
 )
 
-_COROUTINE = 0x80  # the flags of code objects, as inspect has them
+_COROUTINE = 0x80  # flags of code objects, as in inspect
 _GENERATORS = 0x20 | 0x200
 
 _PLACE: object = getattr(functools, "Placeholder", object())
 
 
 def check_function(fn: object) -> None:
-    """Raise a TypeError that says why, if ``fn`` cannot be decorated."""
+    """Raise a TypeError with the reason if ``fn`` cannot be decorated."""
     if isinstance(fn, type):
         msg = (
             f"the class {fn.__qualname__} cannot be decorated: decorate a function "
             "that makes the object"
         )
         raise TypeError(msg)
-    if not isinstance(fn, classmethod):  # which is no callable itself
+    if not isinstance(fn, classmethod):  # which is not callable itself
         check_callable(fn, "what is decorated")
 
 
 def is_async(fn: Any) -> bool:  # any callable
-    """Whether ``fn`` is a coroutine function, or says that it wraps one."""
+    """Whether ``fn`` is a coroutine function, or wraps one by ``__wrapped__``."""
     seen = 0
-    while fn is not None and seen < 100:  # a chain of __wrapped__ may be a ring
+    while fn is not None and seen < 100:  # a __wrapped__ chain may be circular
         if _flags(fn) & _COROUTINE:
             return True
         fn, seen = getattr(fn, "__wrapped__", None), seen + 1
@@ -60,13 +60,13 @@ def is_async(fn: Any) -> bool:  # any callable
 def is_generator(fn: object) -> bool:
     """Whether ``fn`` is a generator function, sync or async.
 
-    What merely wraps one is not: it may do with the generator what it likes.
+    A wrapper of one is not: it may do anything with the generator.
     """
     return bool(_flags(fn) & _GENERATORS)
 
 
 def innermost(fn: Any) -> Any:
-    """Return what a partial, a static or class method or a bound method is made of."""
+    """Return the function inside partials, static, class and bound methods."""
     while True:
         if isinstance(fn, functools.partial):
             fn = fn.func
@@ -77,14 +77,14 @@ def innermost(fn: Any) -> Any:
 
 
 def uncoroutined(code: types.CodeType) -> types.CodeType:
-    """Return the code without the note that a call gives a coroutine or generator."""
+    """Return the code without the flags that make calls coroutines or generators."""
     if not code.co_flags & (_COROUTINE | _GENERATORS):
         return code
     return code.replace(co_flags=code.co_flags & ~(_COROUTINE | _GENERATORS))
 
 
 def _flags(fn: Any) -> int:
-    """The flags of the code that a call of ``fn`` runs; 0 where there is none."""
+    """Return the flags of the code that a call of ``fn`` runs; 0 if there is none."""
     fn = innermost(fn)
     of_class = getattr(type(fn), "__call__", None)  # noqa: B004 - not to call it
     for holder in (fn, of_class):
@@ -95,7 +95,7 @@ def _flags(fn: Any) -> int:
 
 
 def names_of(fn: Any) -> tuple[str, str, str]:
-    """Name what has no name: a partial as its function, an object as its class."""
+    """Return name, qualified name and module, for unnamed callables, too."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     named = fn if hasattr(fn, "__name__") else type(fn)
@@ -104,24 +104,24 @@ def names_of(fn: Any) -> tuple[str, str, str]:
 
 
 class AsyncTarget:
-    """A coroutine function, as executors are given it.
+    """A coroutine function in the form that executors take.
 
-    Those that have loops run what `coroutine` returns on one of them. Others call it:
-    then the coroutine has a loop of its own.
+    Executors with event loops run what `coroutine` returns on one of them. Others call
+    the object, which runs the coroutine in a new loop.
     """
 
     __slots__ = ("_fn",)
 
     def __init__(self, fn: Any) -> None:
-        """Stand for a function, or for what a subclass knows to call."""
+        """Wrap a function, or whatever a subclass calls."""
         self._fn = fn
 
     def coroutine(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Call the function; what it returns is to be awaited, if it can be."""
+        """Call the function; the caller awaits the result if it is awaitable."""
         return self._fn(*args, **kwargs)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Run the coroutine to its end, in a loop of its own."""
+        """Run the coroutine to completion in a new event loop."""
         return run_coroutine(self.coroutine, *args, **kwargs)
 
     def __repr__(self) -> str:
@@ -132,14 +132,14 @@ class AsyncTarget:
 
 
 class Undecorated(NamedTuple):
-    """What something calls that is made of a decorated function.
+    """The call that a callable makes which wraps a decorated function.
 
     Attributes:
         function: The decorated function.
         fn: The function for workers, as its `_row_target` gives it.
-        args: Positional arguments that come before those of the caller.
-        kwargs: Keyword arguments, likewise.
-        options: How the decorated function has its calls run.
+        args: Positional arguments that precede the caller's.
+        kwargs: Keyword arguments, which the caller's override.
+        options: The options of the decorated function.
     """
 
     function: Any  # a ParallelFunction, which imports this
@@ -149,7 +149,7 @@ class Undecorated(NamedTuple):
     options: CallOptions
 
     def alone(self) -> Callable[..., Any]:
-        """The function with these arguments in it."""
+        """Return the function with these arguments bound."""
         _, fn, args, kwargs, _ = self
         if not args and not kwargs:
             return fn
@@ -159,13 +159,13 @@ class Undecorated(NamedTuple):
 
 
 def undecorated(fn: Any) -> Undecorated | None:  # any callable
-    """Look into partials, bound methods and callable objects for a decorated function.
+    """Find a decorated function inside partials, methods and callable objects.
 
-    A call of these gives a future, as one of the decorated function does; a worker is
-    to call the plain one.
+    A call of these returns a future, like a call of the decorated function; a worker
+    has to call the plain function.
 
     Returns:
-        None if ``fn`` is not made of one.
+        None if ``fn`` does not wrap one.
     """
     if hasattr(type(fn), "_row_target"):
         if not fn._gives_futures:
@@ -175,23 +175,23 @@ def undecorated(fn: Any) -> Undecorated | None:  # any callable
     found = None if inside is None else undecorated(inside)
     if found is None or not (args or kwargs):
         return found
-    if inside is found.function:  # a name finds that, and not the plain one
+    if inside is found.function:  # its name leads to that, not to the plain one
         found = found._replace(fn=found.function._wrapped_target())
     found = found._replace(args=found.args + args, kwargs=found.kwargs | kwargs)
-    if any(each is _PLACE for each in args):  # which the caller is to fill
+    if any(each is _PLACE for each in args):  # to be filled by the caller
         return found._replace(fn=found.alone(), args=(), kwargs={})
     return found
 
 
 def _opened(fn: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """What it calls, with which arguments before those of the caller."""
+    """Return what a call of ``fn`` calls, and the arguments that it adds."""
     if isinstance(fn, functools.partial):
         return fn.func, fn.args, fn.keywords
     if isinstance(fn, types.MethodType):
         return fn.__func__, (fn.__self__,), {}
     if isinstance(fn, (types.FunctionType, types.BuiltinFunctionType, type)):
         return None, (), {}
-    if hasattr(type(fn), "_parallel_function"):  # the `__call__` of a decorated one
+    if hasattr(type(fn), "_parallel_function"):  # `f.__call__` of a decorated f
         return fn._parallel_function(), (), {}
     call = getattr(type(fn), "__call__", None)  # noqa: B004 - not to call it
     if hasattr(type(call), "_row_target"):
@@ -200,15 +200,15 @@ def _opened(fn: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
 
 
 def run_coroutine(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call ``fn`` and run the coroutine that it returns, in a loop of its own.
+    """Call ``fn`` and run the coroutine that it returns in a new event loop.
 
     Args:
-        fn: A coroutine function; what returns no coroutine is just called.
+        fn: A coroutine function; other functions are simply called.
         *args: Its positional arguments.
         **kwargs: Its keyword arguments.
 
     Returns:
-        What the coroutine comes to.
+        The result of the coroutine.
     """
     from collections.abc import Coroutine
 
@@ -218,5 +218,5 @@ def run_coroutine(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(result, Coroutine):
         return result
     coroutine: Coroutine[Any, Any, Any] = result
-    # A loop runs here already in the caller's own thread, by `using("serial")`.
+    # With `using("serial")` a loop may already run in the caller's thread.
     return apart(lambda: run_to_end(coroutine))
