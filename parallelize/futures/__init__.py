@@ -1,1 +1,1 @@
-"""What a call gives, and how others wait for it."""
+"""Futures, and the ways to wait for them."""

@@ -1,14 +1,14 @@
-"""Waiting for a future in an asyncio loop, which goes on meanwhile.
+"""Awaiting a future in an asyncio loop without blocking the loop.
 
 ```
- loop's thread                         whichever thread ends the call
- await future ── add_done_callback ──▶ future ── its end ──┐
+ loop's thread                         the thread that completes the call
+ await future ── add_done_callback ──▶ future ──── done ────┐
       ▲                                                    │
       └─ waiter, a future of the loop ◀─ call_soon_threadsafe
 ```
 
-What came may still have to be unpickled. Where that takes more than a moment, a
-thread does it, so that the loop does not stand still.
+The outcome may still have to be unpickled. If that takes long, another thread does it,
+so that the loop is not blocked.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = ("is_heavy", "resolve_from_thread", "running_loop", "value_of")
 
 T = TypeVar("T")
 
-#: Pickles from so many bytes on are opened in a thread: it takes about as long as
-#: to have a thread do it.
+#: Pickles of at least this many bytes are opened in a thread: at this size, opening
+#: takes about as long as delegating to a thread.
 HEAVY = 1 << 16
 
 
@@ -36,10 +36,10 @@ def running_loop(what: str) -> asyncio.AbstractEventLoop:
     """Return the asyncio loop that runs here.
 
     Args:
-        what: What needs it, for the error.
+        what: What needs the loop, for the error.
 
     Raises:
-        RuntimeError: None does: there is no loop, or one of another library.
+        RuntimeError: No asyncio loop runs here; maybe another library's does.
     """
     try:
         return asyncio.get_running_loop()
@@ -49,7 +49,7 @@ def running_loop(what: str) -> asyncio.AbstractEventLoop:
 
 
 def is_heavy(outcome: Outcome | None) -> bool:
-    """Whether opening it would hold up a loop."""
+    """Whether opening the outcome would block a loop for too long."""
     return outcome is not None and outcome.weight >= HEAVY
 
 
@@ -72,7 +72,7 @@ async def value_of(future: Future[T]) -> T:
 
 
 async def _end_of(future: Future[T], loop: asyncio.AbstractEventLoop) -> None:
-    if here.pending:  # a loop in a callback
+    if here.pending:  # the loop runs in a callback
         call_pending((future,))
     waiter: asyncio.Future[None] = loop.create_future()
     future.add_done_callback(lambda _: resolve_from_thread(loop, waiter))
@@ -86,7 +86,7 @@ async def _end_of(future: Future[T], loop: asyncio.AbstractEventLoop) -> None:
 def resolve_from_thread(
     loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]
 ) -> None:
-    """End a waiter of a loop, from any thread."""
+    """Complete a waiter of a loop, from any thread."""
     with contextlib.suppress(RuntimeError):  # the loop may have ended
         loop.call_soon_threadsafe(_resolve, waiter)
 

@@ -1,13 +1,13 @@
-"""The future: a standard one that is cheap to make, awaitable, and can be killed.
+"""The future: a standard one that is cheap to create, awaitable, and can be killed.
 
-`Future` is a `concurrent.futures.Future` in every respect that other code can
-see (`wait`, `as_completed` and asyncio take it), built differently: making the
-standard one costs mostly its Condition, so here a lock guards the state and the
-Condition round that lock appears when somebody first waits.
+`Future` is a `concurrent.futures.Future` in every respect that other code can see
+(`wait`, `as_completed` and asyncio accept it), but implemented differently: most of the
+cost of creating the standard one is its Condition, so here a lock guards the state and
+the Condition on that lock is created at the first wait.
 
-What a call came to may be handed over in the form in which it travelled (an
-`Outcome`); it is turned into a value, once, by whoever asks first. So a result
-whose unpickling fails or never ends harms its reader and nobody else.
+The outcome of a call may be delivered in the form in which it was sent (an `Outcome`);
+the first reader turns it into a value. So a result whose unpickling fails or hangs
+affects only its reader.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions, Limit
 
     class Killable(Protocol):
-        """The call behind a future, which can be stopped."""
+        """The call behind a future, which may be stopped."""
 
         @property
         def fn(self) -> Callable[..., Any]: ...
@@ -73,12 +73,12 @@ T = TypeVar("T")
 
 
 class _Cancelled(str):
-    """Cancelled, and those that wait have heard of it: both happens in one step.
+    """The state of a cancelled future whose waiters have been notified.
 
-    The standard library has a state for each, CANCELLED until a worker comes to the
-    call and CANCELLED_AND_NOTIFIED from then on. This equals both: code that looks
-    for the first finds it, and `wait` and `as_completed`, which compare the second,
-    do not wait for a worker.
+    The standard library has two states: CANCELLED until a worker takes the call and
+    CANCELLED_AND_NOTIFIED from then on. Here both happen in one step, and the state
+    equals both: code that looks for the first finds it, and `wait` and `as_completed`,
+    which compare with the second, do not wait for a worker.
     """
 
     __slots__ = ()
@@ -92,12 +92,12 @@ class _Cancelled(str):
     __hash__ = str.__hash__
 
 
-# The standard library's own state names: its `wait` and `as_completed` compare them.
+# The standard library's state names, which its `wait` and `as_completed` compare.
 PENDING = "PENDING"
 RUNNING = "RUNNING"
 CANCELLED: str = _Cancelled("CANCELLED")
 FINISHED = "FINISHED"
-# What code written for the standard library sets besides.
+# States that code written for the standard library may set.
 _UNNOTIFIED = str(CANCELLED)
 _NOTIFIED = "CANCELLED_AND_NOTIFIED"
 _CANCELLED = (_UNNOTIFIED, _NOTIFIED)
@@ -108,37 +108,37 @@ _log = logging.getLogger("parallelize")
 
 
 class Outcome:
-    """What a call came to, in a form that has to be opened to get the value.
+    """The outcome of a call, in a form that has to be opened to get the value.
 
-    Opening does not raise: an error that is raised here would hold this code's
-    frames, these the outcome, and that the error.
+    `open` does not raise: the traceback of an error raised here would refer to this
+    code's frames, these to the outcome, and that to the error.
     """
 
     __slots__ = ()
 
-    #: Whether all of this class are of calls that have succeeded.
+    #: Whether all instances of this class are outcomes of successful calls.
     succeeds: ClassVar[bool] = False
 
     @property
     def failed(self) -> bool:
-        """Whether it is known, without opening it, to be an error."""
+        """Whether it is known, without opening, to be an error."""
         return False
 
     def open(self) -> tuple[Any, BaseException | None]:
-        """Return the call's value (of a type not known here) and its error."""
+        """Return the call's value, whose type is unknown here, and its error."""
         raise NotImplementedError
 
     def traceback_of(self, error: BaseException) -> TracebackType | None:
-        """Return the traceback that its error had when the call ended."""
+        """Return the traceback that the error had when the call raised it."""
         return traceback_of(error)
 
     def told(self) -> BaseException | str:
-        """Tell of a failure without opening it: its error if it is here, or a text."""
+        """Describe a failure without opening it: its error if available, or a text."""
         return ""
 
     @property
     def weight(self) -> int:
-        """How many bytes have to be unpickled to open it, about."""
+        """The approximate number of bytes that opening unpickles."""
         return 0
 
 
@@ -154,7 +154,7 @@ class Failure(Outcome):
         self.traceback: TracebackType | None = traceback_of(error)
 
     def __reduce__(self) -> tuple[type[Failure], tuple[BaseException]]:
-        """Travel without the traceback, as errors do, from other executors' workers."""
+        """Pickle without the traceback, like errors, for other executors' workers."""
         return Failure, (self.error,)
 
     @property
@@ -167,7 +167,7 @@ class Failure(Outcome):
         return None, self.error
 
     def traceback_of(self, error: BaseException) -> TracebackType | None:
-        """Return that of the moment when this was made."""
+        """Return the traceback at the time this object was created."""
         return self.traceback
 
     def told(self) -> BaseException:
@@ -178,9 +178,9 @@ class Failure(Outcome):
 class Future(concurrent.futures.Future[T], Generic[T]):
     """The result of a call that runs elsewhere.
 
-    A real `concurrent.futures.Future` (PEP 3148) with three things more: it can
-    be awaited from any running asyncio loop, `kill` stops a call that has
-    begun, and `proxy` gives a stand-in for the result.
+    A real `concurrent.futures.Future` (PEP 3148) with three additions: it can be
+    awaited in any running asyncio loop, `kill` stops a running call, and `proxy`
+    returns a stand-in for the result.
 
     Example:
         >>> from parallelize import threaded
@@ -191,21 +191,21 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         42
     """
 
-    # Defaults live in the class: an instance stores only what has changed.
+    # Defaults are class attributes: an instance stores only what has changed.
     _state: str = PENDING
-    _result: Any = None  # the value, of type T, once it is opened
+    _result: Any = None  # the value, of type T, once opened
     _exception: BaseException | None = None
-    _traceback: TracebackType | None = None  # of the error, before anybody raised it
-    _sealed: Outcome | None = None  # the outcome, until somebody opens it
+    _traceback: TracebackType | None = None  # the error's, before it was re-raised
+    _sealed: Outcome | None = None  # the outcome, until it is opened
     _made_condition: threading.Condition | None = None
-    _made_waiters: list[Any] | None = None  # objects of concurrent.futures.wait
+    _made_waiters: list[Any] | None = None  # those of concurrent.futures.wait
     _callbacks: list[Callable[[Any], object]] | None = None
-    _call: Killable | None = None  # what runs it, while it runs
-    _unread: UnretrievedFailure | None = None  # reports a failure that nobody looks at
-    _needs: Sequence[Any] = ()  # futures that have to end before it can
-    _place_in: tuple[Limit, Any] | None = None  # where its call waits for a place
-    _awaits: Sequence[Sequence[Any]] = ()  # what its coroutine awaits; its loop's own
-    _is_last: bool = False  # no attempt follows the one that runs
+    _call: Killable | None = None  # the call, until it is done
+    _unread: UnretrievedFailure | None = None  # reports an unretrieved failure
+    _needs: Sequence[Any] = ()  # futures that must be done before it
+    _place_in: tuple[Limit, Any] | None = None  # the limit that its call waits for
+    _awaits: Sequence[Sequence[Any]] = ()  # awaited in its coroutine
+    _is_last: bool = False  # no retry after the current attempt
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -213,14 +213,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         # handler or a finaliser may touch the future in the thread that holds it.
         self._guard = _new_lock()
 
-    # What concurrent.futures.wait and as_completed read, made when they do. To
-    # checkers these are the attributes of the base class.
+    # Read by concurrent.futures.wait and as_completed, and created on demand. Checkers
+    # see the attributes of the base class.
 
     if not TYPE_CHECKING:
 
         @property
         def _condition(self) -> threading.Condition:
-            if here.pending and not self.done():  # who asks for it is about to wait
+            if here.pending and not self.done():  # the caller is about to wait
                 call_pending((self,))
             with self._guard:
                 if self._made_condition is None:
@@ -240,12 +240,12 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     # For the caller.
 
     def cancel(self) -> bool:
-        """Cancel the call unless it has begun; an async call until it has ended.
+        """Cancel the call unless it has begun; an async call until it is done.
 
-        A call that runs goes on, but it is not started again by ``retries``.
+        A running call goes on, but is not retried.
 
         Returns:
-            True if the call was cancelled, False if it runs or has ended.
+            True if the call was cancelled, False if it runs or is done.
         """
         with self._guard:
             if self._state in _CANCELLED:
@@ -265,7 +265,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         raises `TaskKilled`. A thread cannot be stopped from outside.
 
         Returns:
-            True if the call was stopped, False if it had ended or cannot be.
+            True if the call was stopped, False if it was done or cannot be stopped.
         """
         if self.cancel():
             return True
@@ -277,25 +277,25 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return self._state in _CANCELLED
 
     def running(self) -> bool:
-        """Return True while the call runs or is on its way to a worker."""
+        """Return True while the call runs or is being sent to a worker."""
         return self._state == RUNNING
 
     def done(self) -> bool:
-        """Return True if the call has ended or was cancelled."""
+        """Return True if the call has completed or was cancelled."""
         return self._state in _ENDED
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for the call and return its value.
 
         Args:
-            timeout: The longest wait in seconds; None waits without end. The
-                call goes on when the wait is over (PEP 3148); to stop the call
-                itself give the decorator a ``timeout``.
+            timeout: The longest wait in seconds; None waits indefinitely. The call goes
+                on after a timeout (PEP 3148); to stop the call itself, pass ``timeout``
+                to the decorator.
 
         Raises:
             TimeoutError: The call has not ended within ``timeout`` seconds.
             CancelledError: The call was cancelled.
-            BaseException: Whatever the call raised.
+            BaseException: The error that the call raised.
         """
         if self._state is FINISHED and self._sealed is None:
             error = self._exception
@@ -306,8 +306,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return result
         self._looked_at()
         try:
-            # It may be the error of many futures, and be read by many: the traceback
-            # would grow with each.
+            # The error may belong to several futures and be raised many times: without
+            # this, its traceback would grow each time.
             if is_a(error, BaseException):
                 BaseException.with_traceback(error, self._traceback)
             raise error
@@ -315,7 +315,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             del self, error  # the error's traceback holds this frame
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the call and return the error it raised, or None.
+        """Wait for the call and return the error that it raised, or None.
 
         Args:
             timeout: The longest wait in seconds; None waits without end.
@@ -335,13 +335,13 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return self._exception
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
-        """Call ``fn(future)`` when the call has ended, or now if it has.
+        """Call ``fn(future)`` when the call is done, or now if it is.
 
-        Callbacks run in the order in which they were added, in a thread of
-        parallelize. An error of a callback is logged and hurts nobody. Those of
-        futures that a callback ends run before it goes on, unless callbacks are
-        nested deeply; then when the others have run. A callback may wait for other
-        calls, also of the same pool.
+        Callbacks run in the order in which they were added, in a thread of parallelize.
+        An error raised by a callback is logged and otherwise ignored. If a callback
+        completes other futures, their callbacks run before it goes on or, if callbacks
+        are nested deeply, after the current ones. A callback may wait for other calls,
+        also of the same pool.
 
         Args:
             fn: Called with this future as its only argument.
@@ -355,29 +355,29 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         call_in_turn(((self._invoke, fn),))
 
     def proxy(self) -> T:
-        """Return a stand-in for the result that waits when it is first used.
+        """Return a stand-in for the result, which waits for it on first use.
 
-        The stand-in behaves as the value in operators, `isinstance`, pickling
-        and calls. Each use raises the call's error, if the call failed.
+        The stand-in behaves like the value in operators, `isinstance`, pickling and
+        calls. If the call failed, each use raises its error.
 
-        It is not the value, and code that looks at the type of an object itself
-        (as much of C does) sees so. Give ``result()`` where that matters, as in
-        ``x is None``, ``type(x)``, ``issubclass(x, C)``, ``match`` with a pattern of
-        a sequence or mapping, ``raise x``, the `json` encoder, ``str.join``,
+        It is not the value itself, which shows in code that checks an object's real
+        type (as much C code does). Use ``result()`` where that matters, as in
+        ``x is None``, ``type(x)``, ``issubclass(x, C)``, ``match`` with a pattern of a
+        sequence or mapping, ``raise x``, the `json` encoder, ``str.join``,
         ``re.match``, a slice or ``...`` as index of a numpy array, the seed of
         ``np.random.default_rng``, a number given to pandas' ``.loc``,
-        ``pd.to_datetime``. And until it is first used, or its call has ended when
-        it is made, `callable` takes it for a function.
+        ``pd.to_datetime``. And until its first use, `callable` returns True for it,
+        unless the call was done when the stand-in was created.
         """
         from parallelize.futures.proxy import proxy_of
 
         return proxy_of(self)
 
     def __await__(self) -> Generator[Any, Any, T]:
-        """Wait in the running asyncio loop, without blocking it.
+        """Wait for the call in the running asyncio loop, without blocking it.
 
-        If the task that waits is cancelled, so is the call unless it has begun. One
-        that runs in a process is killed if it was made with ``cancel="kill"``.
+        If the awaiting task is cancelled, so is the call unless it has begun. One that
+        runs in a process is killed if it was made with ``cancel="kill"``.
 
         Raises:
             RuntimeError: No asyncio loop runs here.
@@ -398,7 +398,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return f" returned {type(self._result).__name__}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel as the result, where a call waits for it; else refuse."""
+        """Pickle as the result, as an argument of a call; otherwise refuse."""
         from parallelize.serialize.reducers.placeholders import reduce_future
 
         return reduce_future(self)
@@ -406,18 +406,18 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     # For executors.
 
     def may_repeat(self) -> bool:
-        """Whether the call, which has begun, may be started again if it fails."""
+        """Whether the running call may be retried if it fails."""
         return not self._is_last and self._state not in _ENDED
 
     def end_retries(self) -> None:
-        """Start no further attempt of the call; the one that runs goes on."""
+        """Allow no further retries; the current attempt goes on."""
         self._is_last = True
 
     def set_running_or_notify_cancel(self) -> bool:
         """Mark the call as begun; return False if it was cancelled.
 
         Raises:
-            RuntimeError: It has begun or ended, or this was called before.
+            RuntimeError: The call has begun or is done, or this was called before.
         """
         with self._guard:
             if self.claim():
@@ -428,14 +428,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if self._state == _UNNOTIFIED:
                 self._settle(_NOTIFIED, "add_cancelled")
                 return False
-        # Programs look there for what the standard library logs in these words, too.
+        # The standard library logs this text to this logger, where programs look.
         log = logging.getLogger("concurrent.futures")
         log.critical("Future %s in unexpected state: %s", id(self), self._state)
         msg = f"Future in unexpected state {self._state}, expected PENDING"
         raise RuntimeError(msg)
 
     def claim(self) -> bool:
-        """Mark the call as begun; return False if it has begun or ended already."""
+        """Mark the call as begun; return False if it has begun or is done already."""
         with self._guard:
             if self._state != PENDING:
                 return False
@@ -443,9 +443,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return True
 
     def set_result(self, result: T) -> None:
-        """End the call with a value."""
-        # The steps of _settle stand here once more: this is where threads spend
-        # most of what a call costs.
+        """Complete the call with a value."""
+        # The steps of _settle are inlined: calls in threads spend most of their time
+        # here.
         with self._guard:
             if self._state not in _LIVE:
                 self._refuse()
@@ -458,20 +458,20 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._invoke_callbacks()
 
     def set_exception(self, exception: BaseException | None) -> None:
-        """End the call with an error."""
+        """Complete the call with an error."""
         with self._guard:
             if self._state not in _LIVE:
                 self._refuse()
             self._exception = exception
             if exception is not None:
-                if is_a(exception, BaseException):  # not a class of them
+                if is_a(exception, BaseException):  # not an exception class
                     self._traceback = traceback_of(exception)
                 self._unread = UnretrievedFailure(exception, self._called())
             self._settle(FINISHED, "add_exception")
         self._invoke_callbacks()
 
     def set_value(self, value: T) -> bool:
-        """End the call with a value, as `set_outcome` does."""
+        """Complete the call with a value; return False if it was done."""
         with self._guard:
             if self._state not in _LIVE:
                 return False
@@ -482,14 +482,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return True
 
     def set_outcome(self, outcome: Outcome, *, failed: bool) -> bool:
-        """End the call with an outcome that its first reader opens.
+        """Complete the call with an outcome that its first reader opens.
 
         Args:
-            outcome: The value or error, still in the form it travelled in.
+            outcome: The value or error, in the form in which it was sent.
             failed: Whether it is known to be an error.
 
         Returns:
-            False if the call had ended before; nothing is changed then.
+            False if the call was done before; then nothing changes.
         """
         with self._guard:
             if self._state not in _LIVE:
@@ -502,7 +502,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return True
 
     def withdraw(self) -> None:
-        """Cancel a call that was on its way to a worker and has come back unbegun."""
+        """Cancel a call that came back from a worker without having begun."""
         with self._guard:
             if self._state not in _LIVE:
                 return
@@ -510,21 +510,22 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._invoke_callbacks()
 
     def abandon(self) -> None:
-        """Cancel the call, or do what its options say: who awaited it was cancelled."""
+        """Cancel the call, or follow its options: its awaiting task was cancelled."""
         call = self._call
         if not self.cancel() and call is not None:
             call.abandoned()
 
     def fail_in_forked_child(self) -> None:
-        """In a forked child: fail, as what would end the call is in the parent.
+        """In a forked child: fail, because only the parent could complete the call.
 
-        No callback is called, as it may wait for a lock of the parent's threads.
+        No callback is called, because it may wait for a lock that a thread of the
+        parent held.
         """
-        self._guard = _new_lock()  # a thread of the parent may have held it
+        self._guard = _new_lock()  # it may be held by a thread of the parent
         self._made_condition = self._made_waiters = self._callbacks = None
         msg = "the call was made before os.fork(), it belongs to the parent process"
         self.set_outcome(Failure(RuntimeError(msg)), failed=True)
-        self._looked_at()  # it is for the parent to report
+        self._looked_at()  # the parent reports it
 
     def _await_end(self, timeout: float | None) -> None:
         if timeout is not None and timeout <= 0:
@@ -537,7 +538,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if worker is None:
             self._sleep(timeout)
             return
-        if timeout is None:  # what is run here may take longer than a bound
+        if timeout is None:  # the calls run here may exceed a timeout
             worker.help(self)
         if not self.done():
             with worker.away((self,)):
@@ -564,7 +565,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def _open(self) -> None:
         with self._guard:
             if self._sealed is not None:
-                # A Ctrl-C may come up here; then it is opened by the next reader.
+                # After a Ctrl-C in here the next reader opens it.
                 sealed = self._sealed
                 self._result, error = sealed.open()
                 if error is not None:
@@ -573,7 +574,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._sealed = None
 
     def _waited_for(self) -> Iterable[Future[Any]]:
-        """What its call waits for while it runs, as far as it is known."""
+        """Return the futures that the running call is known to wait for."""
         return [each for futures in self._awaits for each in futures]
 
     def _called(self) -> tuple[Callable[..., Any], CallOptions] | None:
@@ -591,7 +592,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         raise InvalidStateError(msg)
 
     def _settle(self, state: str, notice: str) -> None:
-        """Enter a last state; the caller holds the guard."""
+        """Enter a final state; the caller holds the guard."""
         self._state = state
         self._call = None
         if self._needs:
@@ -600,7 +601,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._notify(notice)
 
     def _notify(self, notice: str) -> None:
-        # Who waits has asked for the condition first, also who then adds a waiter.
+        # Every waiter, also one of `wait`, has created the condition before it
+        # registers.
         for waiter in self._made_waiters or ():
             getattr(waiter, notice)(self)
         if self._made_condition is not None:
@@ -614,13 +616,13 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def _invoke(self, fn: Callable[[Any], object]) -> None:
         try:
             fn(self)
-        except BaseException:  # noqa: BLE001 - nor may SystemExit end the pool's thread
+        except BaseException:  # noqa: BLE001 - SystemExit must not end the thread
             _log.exception("exception calling callback for %r", self)
 
     def _get_snapshot(
         self,
     ) -> tuple[bool, bool, T | None, BaseException | None]:
-        # asyncio of Python 3.14 and later reads this instead of four methods.
+        # asyncio calls it from Python 3.14 on, instead of four methods.
         if not self.done():
             return False, False, None, None
         if self.cancelled():
@@ -630,16 +632,16 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
 
 class _Waiters(list[Any]):
-    """Who waits for a future by the standard library's `wait` and `as_completed`.
+    """The waiters of the standard library's `wait` and `as_completed`.
 
-    These know nothing of workers. So when a worker's thread puts its waiter here,
-    that is noted as a wait of the worker, until the waiter is taken away.
+    These functions know nothing of workers. So when a worker's thread adds its waiter
+    here, that is recorded as a wait of the worker until the waiter is removed.
     """
 
     __slots__ = ("_future",)
 
     def __init__(self, future: Future[Any]) -> None:
-        self._future = weakref.ref(future)  # which holds this
+        self._future = weakref.ref(future)  # the future refers to this
 
     def append(self, waiter: Any) -> None:
         worker, future = here.worker, self._future()
@@ -655,13 +657,14 @@ class _Waiters(list[Any]):
 
 
 def unended(futures: Iterable[Any]) -> list[Future[Any]]:
-    """Find what has to end before these have: what others need comes before them.
+    """Return the pending futures that these depend on, and these, in that order.
 
-    Futures that are not of this library are left out.
+    Dependencies precede the futures that need them. Futures of other libraries are left
+    out.
     """
     found: list[Future[Any]] = []
     seen: set[int] = set()
-    waiting = list(futures)  # not recursion: chains may be longer than Python's stack
+    waiting = list(futures)  # no recursion: chains may exceed Python's stack
     while waiting:
         future = waiting.pop()
         if id(future) in seen or not isinstance(future, Future) or future.done():
@@ -674,7 +677,7 @@ def unended(futures: Iterable[Any]) -> list[Future[Any]]:
 
 
 def error_of(future: concurrent.futures.Future[Any]) -> BaseException | None:
-    """Return the error of a future, be it a cancellation, or None; it may wait."""
+    """Wait for a future; return its error or `CancelledError`, or None."""
     try:
         return future.exception()
     except CancelledError as error:

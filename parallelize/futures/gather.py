@@ -1,14 +1,14 @@
-"""`gather`: one future of the results of many.
+"""`gather`: one future for the results of many.
 
 ```
  members, in any thread          the whole
- one succeeds ────────▶ counted; the last ends it ─┐
- one fails    ────────▶ ends it                    ├──▶ opened by who reads it
- cancel(), kill() ◀──── of every member ◀──────────┴─── cancel(), kill()
+ one succeeds ────▶ counted; the last completes it ─┐
+ one fails    ────▶ fails it                        ├──▶ opened by the reader
+ cancel(), kill() ◀──── of every member ◀───────────┴─── cancel(), kill()
 ```
 
-What the members came to is opened by whoever reads the whole, not by the thread that
-brings it.
+Outcomes of members are opened by the reader of the whole, not by the thread that
+completes it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ C = TypeVar("C")
 D = TypeVar("D")
 T = TypeVar("T")
 
-# Futures of different types give a list of either; five and more of them, of Any.
+# Futures of different types give a list of their union; five or more, of Any.
 
 if TYPE_CHECKING:
 
@@ -110,21 +110,21 @@ if TYPE_CHECKING:
 
 
 def gather(*futures: AnyFuture[Any], return_exceptions: bool = False) -> Future[Any]:
-    """Return one future of the results of many, in their order.
+    """Return one future for the results of many, in their order.
 
-    It fails as soon as one of ``futures`` does, or is cancelled, unless
-    ``return_exceptions``; the others go on. To cancel or kill it is to cancel or kill
-    each of them.
+    It fails as soon as one of ``futures`` fails or is cancelled, unless
+    ``return_exceptions`` is true; the others go on. Cancelling or killing it cancels or
+    kills each of them.
 
     Args:
-        *futures: Futures of any kind that PEP 3148 describes, of `gather` too.
+        *futures: Futures of any kind (PEP 3148), also those returned by `gather`.
         return_exceptions: Put errors in the list instead of raising the first.
 
     Returns:
         A future of the list.
 
     Raises:
-        TypeError: What is given is no future, but a list of them for instance.
+        TypeError: An argument is not a future but, for instance, a list of futures.
 
     Example:
         >>> from parallelize import gather, threaded
@@ -155,23 +155,23 @@ class _Whole(Future[list[Any]]):
         return_exceptions: bool,
     ) -> None:
         super().__init__()
-        self._needs = members  # they have to end before it does; until it has
+        self._needs = members  # must be done before it; empty once it is done
         self._return_exceptions = return_exceptions
         self._left = len(members)
         self._counting = _new_lock()  # guards _left; nothing is taken under it
 
     def one_done(self, future: AnyFuture[Any]) -> None:
-        """Note that a member has ended; called by each, in any thread."""
+        """Count a completed member; called by each member, in any thread."""
         try:
             self._count(future)
-        except BaseException as error:  # noqa: BLE001 - a member of a class of others
+        except BaseException as error:  # noqa: BLE001 - a member's class may be foreign
             self.set_outcome(Failure(error), failed=True)
 
     def _count(self, future: AnyFuture[Any]) -> None:
         members = self._needs
         if has_failed(future) and not self._return_exceptions:
             self._fail_as(future)
-        look_at(future)  # as the whole stands for it now
+        look_at(future)  # the whole reports its failure from now on
         with self._counting:
             self._left -= 1
             last = self._left == 0
@@ -186,7 +186,7 @@ class _Whole(Future[list[Any]]):
             name_failure(self, *called)
 
     def cancel(self) -> bool:
-        """End this future, and cancel the members that have not begun.
+        """Cancel this future and the members that have not begun.
 
         Returns:
             True, but if it has ended before.
@@ -194,7 +194,7 @@ class _Whole(Future[list[Any]]):
         return self._stop(_cancel)
 
     def kill(self) -> bool:
-        """End this future, and cancel or kill every member.
+        """Cancel this future, and cancel or kill every member.
 
         Returns:
             True, but if it has ended before.
@@ -205,7 +205,7 @@ class _Whole(Future[list[Any]]):
         members = self._needs
         if not super().cancel():
             return False
-        # Not recursion: gathers in gathers may be deeper than Python's stack.
+        # No recursion: nested gathers may exceed Python's stack.
         waiting = [*reversed(members)]
         while waiting:
             member = waiting.pop()
@@ -223,7 +223,7 @@ def _cancel(future: AnyFuture[Any]) -> None:
 
 
 class _Gathered(Outcome):
-    """What all members came to."""
+    """The outcomes of all members."""
 
     __slots__ = ("_members", "_return_exceptions")
 
@@ -266,9 +266,9 @@ class _Gathered(Outcome):
         return results, None
 
     def _open_below(self) -> None:
-        """Open what was gathered for this, the innermost first.
+        """Open nested gathers, the innermost first.
 
-        One would open the next within it, and they may be deeper than Python's stack.
+        Each would open the next recursively, and nesting may exceed Python's stack.
         """
         waiting = [(member, False) for member in self._members]
         while waiting:

@@ -2,14 +2,14 @@
 
 ```
  with TaskGroup() as group:             any thread
-     group.start(f, x) ──▶ members ◀── ended ──────── one of them has ended
+     group.start(f, x) ──▶ members ◀── ended ──────── one of them is done
                              │  ▲                        │ ... and failed
  leaving waits for them ─────┘  └──── stop ◀─────────────┘
- and raises what they failed with     kills all, and lets nothing more begin
+ and raises their errors              kills all, and starts no more
 ```
 
-Only who leaves the block opens the errors. Others, who bring them, know that there is
-one, and that is enough to stop the rest.
+Only the thread that leaves the block opens errors. The threads that deliver them know
+that there is one, which is enough to stop the rest.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ __all__ = ("TaskGroup",)
 P = ParamSpec("P")
 F = TypeVar("F", bound="concurrent.futures.Future[Any]")
 
-#: Seconds that threads have to end in after Ctrl-C.
+#: The seconds in which calls in threads must complete after Ctrl-C.
 INTERRUPT_GRACE = 1.0
 
 
 class TaskGroup:
-    """A block that starts calls, and ends when all of them have ended.
+    """A block that starts calls, and ends when all of them are done.
 
-    As `asyncio.TaskGroup`, for calls of decorated functions, in threads and in
+    Like `asyncio.TaskGroup`, for calls of decorated functions, in threads and in
     processes: in ``with``, or in ``async with``, which does not block the loop.
 
-    When a call fails, or the block itself does, the others are stopped: those that
-    have not begun are cancelled, those that run in processes are killed, those that
-    run in threads are waited for. Then the error is raised; if there are several, an
-    `ExceptionGroup` of them, the block's own being the last.
+    When a call or the block itself fails, the other calls are stopped: those that have
+    not begun are cancelled, those that run in processes are killed, those that run in
+    threads are waited for. Then the error is raised; if there are several, an
+    `ExceptionGroup` of them, with the block's own error last.
 
-    Calls that were cancelled or killed have not failed, nor has a call that raised
-    `CancelledError`.
+    Calls that were cancelled or killed, or that raised `CancelledError`, do not count
+    as failed.
 
     Example:
         >>> from parallelize import TaskGroup, threaded
@@ -67,13 +67,13 @@ class TaskGroup:
 
     def __init__(self) -> None:
         self._members = Members()
-        self._async: _AsyncBlock | None = None  # while such a block is open
+        self._async: _AsyncBlock | None = None  # while an async block is open
 
     def start(self, f: Callable[P, F], /, *args: P.args, **kwargs: P.kwargs) -> F:
-        """Call a function that returns futures, as a part of the group.
+        """Call a function that returns futures, as part of the group.
 
-        Any thread may do so while the block is open, a call of the group too, and
-        such a call also while the group waits for it.
+        Any thread may do so while the block is open. A call of the group may do so even
+        while the group waits for it.
 
         Args:
             f: A decorated function, or the ``submit`` of an executor, with a plain
@@ -85,8 +85,8 @@ class TaskGroup:
             The future that ``f`` returned.
 
         Raises:
-            TypeError: What ``f`` returned is no future: it is a plain function.
-            CancelledError: The group was stopped, as a call has failed.
+            TypeError: ``f`` did not return a future: it is a plain function.
+            CancelledError: The group was stopped because a call failed.
             RuntimeError: The block has not begun, or has ended.
         """
         self._members.reserve()
@@ -100,7 +100,7 @@ class TaskGroup:
         try:
             return future
         finally:
-            del future  # an error of a call that ran in this thread leads here
+            del future  # a traceback of a call run in this thread refers here
 
     def __enter__(self) -> Self:
         self._members.enter()
@@ -112,7 +112,7 @@ class TaskGroup:
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Wait for all calls; raise what they failed with."""
+        """Wait for all calls; raise their errors."""
         members = self._members
         try:
             members.leave(stopping=exc_val is not None)
@@ -141,7 +141,7 @@ class TaskGroup:
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Do the same, without blocking the loop."""
+        """Wait for all calls without blocking the loop; raise their errors."""
         block, self._async = self._async, None
         assert block is not None
         await block.leave(exc_val)
@@ -158,7 +158,7 @@ def _check_future(f: object, returned: object) -> None:
     if isinstance(returned, concurrent.futures.Future):
         return
     if isinstance(returned, CoroutineType):
-        returned.close()  # or Python would warn that nobody awaited it
+        returned.close()  # else Python would warn that it was never awaited
     msg = (
         "TaskGroup.start takes a function whose calls return futures, as those of a "
         f"decorated function do; {f!r} returned {returned!r}. For a plain function "
@@ -168,10 +168,10 @@ def _check_future(f: object, returned: object) -> None:
 
 
 def _raise_errors(failed: Sequence[AnyFuture], of_block: BaseException | None) -> None:
-    """Raise what calls failed with, and the block's own error with them.
+    """Raise the errors of calls, together with the block's own error.
 
-    The block's own goes its way alone if there is nothing else, or if it is no
-    `Exception`: Ctrl-C for one.
+    The block's own error propagates by itself if there is no other, or if it is not an
+    `Exception`, such as Ctrl-C.
     """
     if of_block is not None and not is_a(of_block, Exception):
         return
@@ -190,20 +190,21 @@ def _raise_errors(failed: Sequence[AnyFuture], of_block: BaseException | None) -
 def _errors_of(
     failed: Sequence[AnyFuture], of_block: BaseException | None
 ) -> list[BaseException]:
-    """The errors of the calls and the block, each once, without mere cancellations."""
+    """Return the errors of the calls and the block, each once, no cancellations."""
     errors = [error for error in map(error_of, failed) if error is not None]
     if of_block is not None:
-        errors.append(of_block)  # it may be that of a call, and stand there already
+        errors.append(of_block)  # it may be a call's error, too
     true = {id(e): e for e in errors if not is_cancellation(e)}
-    # A call may have stopped the group by what, now opened, shows to be one.
+    # Opening may show that the error that stopped the group is a cancellation.
     return list(true.values()) or ([] if of_block is not None else errors[:1])
 
 
 class _AsyncBlock:
-    """The block of ``async with``: it belongs to a task of an asyncio loop.
+    """The block of ``async with``, which belongs to a task of an asyncio loop.
 
-    As in asyncio, a call that fails cancels the block's task, which would else go on
-    with what the failure has made vain; the cancellation is taken back at the end.
+    As in asyncio, a failed call cancels the block's task, which would otherwise
+    continue with work that the failure has made useless; the cancellation is undone at
+    the end.
     """
 
     def __init__(self, members: Members) -> None:
@@ -219,11 +220,11 @@ class _AsyncBlock:
             raise RuntimeError(msg)
         self._task: asyncio.Task[Any] = task
         self._members = members
-        self._is_open = True  # this and the next are the loop's thread's own
+        self._is_open = True  # this and the next: loop's thread only
         self._has_cancelled = False
 
     def call_has_failed(self) -> None:
-        """End the block soon; called in any thread."""
+        """Cancel the block soon; called in any thread."""
         self._call_soon(self._cancel)
 
     def _call_soon(self, step: Callable[..., object], *args: object) -> None:
@@ -236,7 +237,7 @@ class _AsyncBlock:
             self._task.cancel()
 
     async def leave(self, of_block: BaseException | None) -> None:
-        """Wait for all calls; raise what they failed with, or the cancellation."""
+        """Wait for all calls; raise their errors, or the task's cancellation."""
         import asyncio
 
         self._is_open = False
@@ -260,7 +261,7 @@ class _AsyncBlock:
             del self, of_block, cancelled  # an error's traceback holds this frame
 
     async def _wait(self) -> asyncio.CancelledError | None:
-        """Return when no call is left, and what the task was cancelled by meanwhile."""
+        """Wait until no call is left; return the task's cancellation, if any."""
         import asyncio
 
         cancelled = None
@@ -278,7 +279,7 @@ class _AsyncBlock:
         return idle
 
     def _cancel_again(self) -> None:
-        """Let who cancelled the task be heard at its next step: errors come first."""
+        """Cancel the task again at its next step, as errors are raised first."""
         if self._task.cancelling():
             self._task.uncancel()
             self._task.cancel()

@@ -1,4 +1,4 @@
-"""The calls of a `TaskGroup`: which run, which have failed, whether more may begin."""
+"""The state of a `TaskGroup`: its running and failed calls, and its life cycle."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ __all__ = ("Members",)
 class _Life(enum.Enum):
     NEW = "not entered"
     OPEN = "open"
-    LEAVING = "waiting"  # what a call starts meanwhile is waited for, too
+    LEAVING = "waiting"  # also for calls that are started meanwhile
     STOPPING = "stopping"
     ENDED = "ended"
 
 
 class Members:
-    """The calls of a group that have not ended, and those that have failed."""
+    """The calls of a group that are not done, and those that have failed."""
 
     def __init__(self) -> None:
         self._when_failed: Callable[[], object] | None = None
         self._life = _Life.NEW
-        self._running: dict[AnyFuture, None] = {}  # in the order of their starts
-        self._starting = 0  # calls that are being made just now
+        self._running: dict[AnyFuture, None] = {}  # in order of their starts
+        self._starting = 0  # number of calls being submitted
         self._failed: list[AnyFuture] = []
         self._wakers: list[Callable[[], object]] = []
         # Its lock guards all above; no other lock is taken under it. It is reentrant
-        # for finalisers and signal handlers, that may end a future.
+        # because finalisers and signal handlers may complete a future.
         self._changed = locks.Condition(_new_lock())
 
-    # The block begins, and calls are made.
+    # Entering the block, and submitting calls.
 
     def enter(self, when_failed: Callable[[], object] | None = None) -> None:
-        """Begin to take calls.
+        """Open the group for calls.
 
         Args:
-            when_failed: Called, in any thread, when the first has failed.
+            when_failed: Called, in any thread, when the first call has failed.
         """
         with self._changed:
             if self._life is not _Life.NEW:
@@ -63,7 +63,7 @@ class Members:
             self._when_failed = when_failed
 
     def reserve(self) -> None:
-        """Say that a call is about to be made; raise if it must not be."""
+        """Announce a call that is about to be submitted; raise if not allowed."""
         with self._changed:
             if self._life is _Life.STOPPING:
                 msg = "the TaskGroup was stopped and starts no more calls"
@@ -77,14 +77,14 @@ class Members:
             self._starting += 1
 
     def give_up_place(self) -> None:
-        """Say that the call was not made after all."""
+        """Withdraw the announcement: the call was not submitted."""
         with self._changed:
             self._starting -= 1
             wakers = self._tell()
         _call_each(wakers)
 
     def add(self, future: AnyFuture) -> None:
-        """Take the future of the call that was made."""
+        """Add the future of the submitted call."""
         with self._changed:
             self._starting -= 1
             self._running[future] = None
@@ -93,10 +93,10 @@ class Members:
         if too_late:
             stop(future)
 
-    # They end, in any thread.
+    # Completion of calls, in any thread.
 
     def ended(self, future: AnyFuture) -> None:
-        """Note that a call has ended; more than once, for all it matters."""
+        """Record that a call is done; repeated calls have no effect."""
         failed = not future.cancelled() and has_failed(future)
         failed = failed and not _was_stopped(future)
         with self._changed:
@@ -114,7 +114,7 @@ class Members:
         _call_each(wakers)
 
     def stop(self) -> None:
-        """Cancel or kill all calls, and let no more be made."""
+        """Cancel or kill all calls, and accept no more."""
         with self._changed:
             if self._life is not _Life.ENDED:
                 self._life = _Life.STOPPING
@@ -132,10 +132,10 @@ class Members:
         wakers, self._wakers = self._wakers, []
         return wakers
 
-    # The block ends.
+    # Leaving the block.
 
     def leave(self, *, stopping: bool) -> None:
-        """Take calls of running calls alone; or none, and stop those that run."""
+        """Accept only calls started by running ones; if stopping, stop all."""
         with self._changed:
             if self._life is _Life.OPEN:
                 self._life = _Life.LEAVING
@@ -143,11 +143,11 @@ class Members:
             self.stop()
 
     def wait(self) -> None:
-        """Return when no call is left; run those that wait for this very thread."""
+        """Wait until no call is left; run those that are queued behind this thread."""
         while (future := self._next()) is not None:
             if isinstance(future, Future):
                 future._await_end(None)
-                self.ended(future)  # its callbacks may be called a moment later
+                self.ended(future)  # its callbacks may not have run yet
             else:
                 self._wait_for(future)
 
@@ -156,7 +156,7 @@ class Members:
             self._changed.wait_for(lambda: self._running or not self._starting)
             future = next(iter(self._running), None)
             if future is None:
-                self._life = _Life.ENDED  # in one step, so that no call slips in
+                self._life = _Life.ENDED  # atomically, so that no call slips in
             return future
 
     def _wait_for(self, future: AnyFuture) -> None:
@@ -164,7 +164,7 @@ class Members:
             self._changed.wait_for(lambda: future not in self._running)
 
     def wait_idle(self, timeout: float | None) -> None:
-        """Return when no call is left, or after so many seconds; run nothing."""
+        """Wait until no call is left, or for the timeout; run no calls here."""
         with away(), self._changed:
             if timeout is None:
                 self._changed.wait_for(self._is_idle)
@@ -172,7 +172,7 @@ class Members:
                 wait_for(self._changed, self._is_idle, timeout)
 
     def call_when_idle(self, waker: Callable[[], object]) -> None:
-        """Call ``waker()``, in any thread, when no call is left."""
+        """Call ``waker()`` when no call is left, in any thread."""
         with self._changed:
             if not self._is_idle():
                 self._wakers.append(waker)
@@ -180,25 +180,25 @@ class Members:
         waker()
 
     def running(self) -> list[Future[Any]]:
-        """The calls of this library that have not ended."""
+        """Return this library's futures that are not done."""
         with self._changed:
             return [each for each in self._running if isinstance(each, Future)]
 
     def ended_idle(self) -> bool:
-        """Whether no call is left; then no more can be made."""
+        """Whether no call is left; if so, close the group."""
         with self._changed:
             if self._is_idle():
                 self._life = _Life.ENDED
             return self._is_idle()
 
     def end(self) -> None:
-        """Let go of the calls, also of those that still run; take no more."""
+        """Close the group, and release all calls, even running ones."""
         with self._changed:
             self._life = _Life.ENDED
             self._running.clear()
 
     def take_failed(self) -> list[AnyFuture]:
-        """Return the calls that have failed, and let go of them."""
+        """Return the failed calls, and release them."""
         failed, self._failed = self._failed, []
         return failed
 
@@ -213,6 +213,6 @@ def _call_each(wakers: Sequence[Callable[[], object]]) -> None:
 
 
 def _was_stopped(future: AnyFuture) -> bool:
-    """Whether a failed future is known to be one that somebody stopped."""
+    """Whether a failed future is known to have been stopped."""
     told = peek_error(future)
     return isinstance(told, BaseException) and is_cancellation(told)

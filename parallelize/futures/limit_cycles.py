@@ -1,18 +1,19 @@
-"""Circles of waits through a limit, and how they are untied.
+"""Detects and breaks cycles of waits that go through a limit.
 
 ```
- f holds the place of a limit ──waits for──▶ g, that runs ──waits for──▶ another f
-          ▲                                                                  │
-          └───────────────── which waits for a place in the limit ◀──────────┘
+ f has a place in the limit ──waits for──▶ g, running ──waits for──▶ another f
+          ▲                                                            │
+          └────────────── which waits for a place in the limit ◀───────┘
 ```
 
-A call that waits for a place in the limit, while who has the place waits for that
-very call, is given it: who has the place does not run until the call has ended. The
-wait that closes a circle finds it, for it is noted before it looks. Who waits for what:
+If a call waits for a place, and a call that has one waits for that very call, the place
+is lent to it: the holder does not run until the call is done. Waits are recorded before
+the search for cycles, so the wait that closes a cycle finds it. Waits are recorded as
+follows:
 
-* a thread of a pool notes it in its `Worker`, for the calls that it runs;
-* an async call has what it awaits in its future, here, and so has a limited call that
-  runs in the thread that makes it;
+* a pool's thread records them in its `Worker`, for the calls that it runs;
+* an async call has what it awaits in its future, recorded here, and so has a limited
+  call that runs in the calling thread;
 * a call that waits for its arguments has them in its future, too.
 """
 
@@ -37,15 +38,15 @@ if TYPE_CHECKING:
 
 __all__ = ("begin_within", "break_limit_cycle", "noted", "noting_waits")
 
-#: The future of the async call to which this context belongs; weak, as contexts are
-#: copied for whatever is started in them. It is set where a limit may be waited for.
+#: The future of the async call to which this context belongs; weak, because contexts
+#: are copied for everything started in them. It is set only where limits are in use.
 _within: ContextVar[weakref.ref[Future[Any]] | None] = ContextVar(
     "parallelize.within", default=None
 )
 
 
 def break_limit_cycle(waited_for: Iterable[AnyFuture[Any]]) -> None:
-    """Lend places in limits where a wait for these futures has closed a circle."""
+    """Lend places in limits where a wait for these futures has closed a cycle."""
     for future in _stuck(waited_for):
         place = future._place_in
         if place is None:
@@ -57,9 +58,9 @@ def break_limit_cycle(waited_for: Iterable[AnyFuture[Any]]) -> None:
 
 
 def _stuck(futures: Iterable[object]) -> list[Future[Any]]:
-    """The calls that wait for a place in a limit, and without which these cannot end.
+    """Return the calls on which these depend and that wait for a place in a limit.
 
-    Followed are the waits of who runs a call, and who has the places in a limit.
+    The search follows the waits of running calls, and the calls inside limits.
     """
     found: list[Future[Any]] = []
     seen: set[int] = set()
@@ -78,14 +79,14 @@ def _stuck(futures: Iterable[object]) -> list[Future[Any]]:
 
 
 def begin_within(context: Context, future: Future[Any], options: CallOptions) -> None:
-    """Let what an async call awaits be noted in its future, if limits are in play."""
+    """Record an async call's waits in its future from now on, if limits are in use."""
     if options.limit is not None or _within.get() is not None:
         context.run(_within.set, weakref.ref(future))
 
 
 @contextmanager
 def noting_waits(future: Future[Any]) -> Generator[None]:
-    """Within the block this thread, a pool's or not, runs the call of the future."""
+    """Record the waits of the future's call, which the block runs in this thread."""
     outer = here.makes_way
     put_off: deque[Action] = deque()
 
@@ -97,7 +98,7 @@ def noting_waits(future: Future[Any]) -> Generator[None]:
         break_limit_cycle(waited_for)
 
     here.makes_way = note
-    here.pending.append(put_off)  # so that waits come by here
+    here.pending.append(put_off)  # so that waits call `note`
     token = _within.set(weakref.ref(future))  # for what is awaited, if it is async
     try:
         yield
@@ -113,9 +114,9 @@ def noting_waits(future: Future[Any]) -> Generator[None]:
 async def noted(
     awaitable: Awaitable[None], futures: Callable[[], Iterable[Future[Any]]]
 ) -> None:
-    """Await something, for which these futures have to end.
+    """Await something that completes after these futures.
 
-    If that is in an async call, and limits are in play, it is noted in its future.
+    In an async call, if limits are in use, the wait is recorded in the call's future.
     """
     reference = _within.get()
     outer = None if reference is None else reference()

@@ -1,6 +1,6 @@
-"""What is known of a future that has ended without opening it, and its report.
+"""Inspection of done futures without opening their outcomes.
 
-These take futures of other libraries, too, where both kinds are met.
+These functions accept futures of other libraries, too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = (
 
 
 def has_failed(future: concurrent.futures.Future[Any]) -> bool:
-    """Whether an ended future is known to give no value; opens nothing."""
+    """Whether a done future is known to have no value; opens nothing."""
     if future.cancelled():
         return True
     if not isinstance(future, Future):
@@ -40,7 +40,7 @@ def has_failed(future: concurrent.futures.Future[Any]) -> bool:
 
 
 def peek_error(future: concurrent.futures.Future[Any]) -> BaseException | str:
-    """Tell of the failure of an ended future; opens nothing, and is no look at it."""
+    """Describe a done future's failure; neither opens it nor marks it as retrieved."""
     if not isinstance(future, Future) or future.cancelled():
         error = error_of(future)
     elif future._sealed is not None:
@@ -51,7 +51,7 @@ def peek_error(future: concurrent.futures.Future[Any]) -> BaseException | str:
 
 
 def look_at(future: concurrent.futures.Future[Any]) -> None:
-    """Note that who calls this answers for the failure of the future."""
+    """Mark the future's failure as retrieved: the caller handles it."""
     if isinstance(future, Future):
         future._looked_at()
 
@@ -59,7 +59,7 @@ def look_at(future: concurrent.futures.Future[Any]) -> None:
 def name_failure(
     future: Future[Any], fn: Callable[..., Any], options: CallOptions
 ) -> None:
-    """Tell whose failure it is, for the report of one that nobody looks at."""
+    """Name the failed call, for the report of an unretrieved failure."""
     unread = future._unread
     if unread is not None and unread.called is None:
         unread.called = fn, options
@@ -68,26 +68,26 @@ def name_failure(
 def called_of(
     future: concurrent.futures.Future[Any],
 ) -> tuple[Callable[..., Any], CallOptions] | None:
-    """Return what `name_failure` was told, until somebody looks at the failure."""
+    """Return what `name_failure` set, until the failure is retrieved."""
     unread = future._unread if isinstance(future, Future) else None
     return None if unread is None else unread.called
 
 
 def stop(future: concurrent.futures.Future[Any]) -> bool:
-    """Kill a future of ours, cancel another; return whether that stopped it."""
+    """Kill a future of this library, cancel another; return whether that stopped it."""
     return future.kill() if isinstance(future, Future) else future.cancel()
 
 
 def no_end(error: BaseException, *ends: type[BaseException]) -> BaseException:
-    """Return the error of a call, in a form that is not taken for the end of a loop.
+    """Return the error of a call in a form that does not end the reader's loop.
 
     Args:
         error: What the call raised.
-        *ends: The errors by which the iterator that is to raise it ends.
+        *ends: The errors that mark the end of the iterator that raises it.
 
     Returns:
-        The error; for one of ``ends`` a RuntimeError from it, as PEP 479 has it for
-        generators.
+        The error; for one of ``ends`` a RuntimeError caused by it, as for generators
+        (PEP 479).
     """
     if not is_a(error, ends):
         return error
@@ -97,9 +97,9 @@ def no_end(error: BaseException, *ends: type[BaseException]) -> BaseException:
 
 
 class ForwardedOutcome(Outcome):
-    """What a future came to that has ended, for somebody else to hand on.
+    """The outcome of a done future, forwarded to another future.
 
-    Who reads it looks at the future.
+    Its reader retrieves the original future's failure.
     """
 
     __slots__ = ("_future",)
@@ -108,8 +108,8 @@ class ForwardedOutcome(Outcome):
 
     def __init__(self, future: concurrent.futures.Future[Any]) -> None:
         look_at(future)
-        # What was handed on already is taken from where it came: chains of such may
-        # be longer than Python's stack.
+        # Forwarded outcomes refer to the original future: chains could exceed Python's
+        # stack.
         sealed = future._sealed if isinstance(future, Future) else None
         self._future = sealed._future if type(sealed) is ForwardedOutcome else future
 
@@ -120,7 +120,7 @@ class ForwardedOutcome(Outcome):
 
     @property
     def weight(self) -> int:
-        """That of what the future came to."""
+        """The weight of the future's outcome."""
         sealed = self._future._sealed if isinstance(self._future, Future) else None
         return 0 if sealed is None else sealed.weight
 
@@ -130,11 +130,11 @@ class ForwardedOutcome(Outcome):
         return (self._future.result(), None) if error is None else (None, error)
 
     def traceback_of(self, error: BaseException) -> TracebackType | None:
-        """Return what the future has noted."""
+        """Return the traceback that the future has recorded."""
         if isinstance(self._future, Future) and not self._future.cancelled():
             return self._future._traceback
         return super().traceback_of(error)
 
     def told(self) -> BaseException | str:
-        """Tell of the future's failure."""
+        """Describe the future's failure."""
         return peek_error(self._future)

@@ -1,16 +1,16 @@
-"""Stand-ins for results: `Future.proxy` gives one, and it waits when it is used.
+"""Stand-ins for results, returned by `Future.proxy`, which wait on first use.
 
-The stand-in is wrapt's lazy object proxy, which forwards whatever is done to it.
-Added here is what a result in particular needs: it is copied and pickled as its
-value, numpy is given the value (of whatever type), ``+=`` and its like leave
-other references to it alone, and once the value is there the stand-in has no
-methods that the value has not, so that `isinstance` tells the same of both.
+The stand-in is wrapt's lazy object proxy, which forwards all operations. This module
+adds what results need: copying and pickling yield the value, numpy gets the value (of
+any type), ``+=`` and the like leave other references to the stand-in unchanged, and
+once the value is available the stand-in lacks the methods that the value lacks, so that
+`isinstance` gives the same answers for both.
 
-wrapt makes a class for every proxy. So each may be fitted to its value.
+wrapt creates a class for every proxy, so each can be fitted to its value.
 
-What no stand-in can reach is code that looks at the true type of an object, as much
-of C does: `Future.proxy` lists examples. `callable` is one, too, and a class that has
-no ``__call__`` cannot be called; so a proxy has one until its value is known.
+Code that checks the real type of an object, as much C code does, is beyond any
+stand-in: `Future.proxy` lists examples. `callable` is one, too, and objects of a class
+without ``__call__`` cannot be called, so a proxy has one until its value is known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import ClassVar, Self, TypeAlias
 
-    # As wrapt types these: what ``p += x`` gives is up to the value.
+    # As in wrapt's types: the value determines what ``p += x`` gives.
     _InPlace: TypeAlias = Callable[[Any, Any], Any]
 
 __all__ = ("proxy_of",)
@@ -42,14 +42,14 @@ def proxy_of(future: Future[T]) -> T:
     """Return a stand-in for the future's result; see `Future.proxy`.
 
     Args:
-        future: The future that it waits for when it is first used.
+        future: The future that it waits for on first use.
     """
-    # What stands in for a T is a T to all who use it, which no type can express.
+    # A stand-in for a T is used like a T, which no type can express.
     return cast("T", ResultProxy(future))
 
 
 class _Special:
-    """A special method that the value may lack; then it is None, as Python has it."""
+    """A special method; None if the value lacks it, as Python does."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -61,21 +61,21 @@ class _Special:
 
 
 def _in_place(change: _InPlace) -> _InPlace:
-    # The result takes the proxy's place where ``p += x`` stands, and there alone.
+    # ``p += x`` rebinds only p to the result; other references keep the proxy.
     def changed(self: Any, other: Any) -> Any:
         return change(self.__wrapped__, _value_of(other))
 
     return changed
 
 
-# wrapt types its proxies by the value, which is not known before there is one.
+# wrapt types its proxies by the value, whose type is unknown here.
 class ResultProxy(LazyObjectProxy[Any]):
-    """Behaves as the result of a future, and waits for it when first used."""
+    """Behaves like the result of a future, and waits for it on first use."""
 
     _self_future: Future[Any]
 
     def __new__(cls, future: Future[Any]) -> Self:
-        """Make a proxy with a class of its own, which can be called for now."""
+        """Create a proxy with its own class, callable until the value is known."""
         proxy = super().__new__(cls)
         setattr(type(proxy), "__call__", _call)  # noqa: B010 - checkers know better
         return proxy
@@ -85,7 +85,7 @@ class ResultProxy(LazyObjectProxy[Any]):
 
         def value() -> Any:
             value = future.result()
-            while _is_proxy(value):  # chains of them may be longer than the stack
+            while _is_proxy(value):  # a loop: chains may exceed Python's stack
                 value = value._self_future.result()
             _fit(own_class, value)
             return value
@@ -98,7 +98,7 @@ class ResultProxy(LazyObjectProxy[Any]):
 
     @property  # type: ignore[misc]  # one without a setter
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The class of the value; while a call's arguments are pickled, its own."""
+        """The class of the value; the proxy's own while call arguments are pickled."""
         if collecting():
             return type(self)
         return self.__wrapped__.__class__
@@ -106,7 +106,7 @@ class ResultProxy(LazyObjectProxy[Any]):
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 
-    # Travelling: as the value, or as the future among the arguments of a call.
+    # Pickling: as the value, or as the future among the arguments of a call.
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         if collecting():
@@ -130,10 +130,10 @@ class ResultProxy(LazyObjectProxy[Any]):
     def __length_hint__(self) -> int:
         return operator.length_hint(self.__wrapped__)
 
-    def __fspath__(self) -> Any:  # str or bytes, as the value has it
+    def __fspath__(self) -> Any:  # str or bytes, like the value's
         return os.fspath(self.__wrapped__)
 
-    # Numpy. It treats what it does not know as an object of no particular type.
+    # Numpy would otherwise make arrays of dtype object.
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         import numpy as np
@@ -150,7 +150,7 @@ class ResultProxy(LazyObjectProxy[Any]):
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return func(*_values_in(args), **_values_in(kwargs))
 
-    # Changes in place.
+    # In-place operators.
 
     __iadd__: ClassVar[_InPlace] = _in_place(operator.iadd)
     __isub__: ClassVar[_InPlace] = _in_place(operator.isub)
@@ -167,7 +167,7 @@ class ResultProxy(LazyObjectProxy[Any]):
     __ior__: ClassVar[_InPlace] = _in_place(operator.ior)
 
 
-#: What the abstract classes of the standard library look for.
+#: The methods that abstract base classes of the standard library look for.
 _TELLING = (
     "__len__",
     "__contains__",
@@ -183,10 +183,10 @@ _TELLING = (
 
 
 def _fit(own_class: type, value: object) -> None:
-    """Give a proxy's class the methods by which its value is known, and no others."""
+    """Remove from a proxy's class the special methods that its value lacks."""
     for name in _TELLING:
         if getattr(type(value), name, None) is None and not _is_path(name, value):
-            setattr(own_class, name, None)  # None is how Python says "has none"
+            setattr(own_class, name, None)  # None means "no such method"
     if not callable(value):
         with contextlib.suppress(AttributeError):  # another thread was first
             delattr(own_class, "__call__")
@@ -197,7 +197,7 @@ def _call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 
 def _is_path(name: str, value: object) -> bool:
-    # What is a path by its type needs no method; a proxy of it does, for open().
+    # str and bytes are paths without the method; their proxies need it for open().
     return name == "__fspath__" and isinstance(value, (str, bytes))
 
 
@@ -210,11 +210,11 @@ def _value_of(value: Any) -> Any:
 
 
 def _is_proxy(value: object) -> bool:
-    return issubclass(type(value), ResultProxy)  # isinstance() would ask the value
+    return issubclass(type(value), ResultProxy)  # isinstance() would check the value
 
 
 def _values_in(given: Any) -> Any:
-    """Put values in the place of proxies, also inside lists, tuples and dicts."""
+    """Replace proxies by their values, also inside lists, tuples and dicts."""
     if _is_proxy(given):
         return given.__wrapped__
     if type(given) is dict:

@@ -1,16 +1,16 @@
-"""Failures that nobody has looked at: reported when their future is collected.
+"""Unretrieved failures: reported when their future is garbage-collected.
 
 ```
- future that failed ──▶ Unread ──▶ collected: noted, unless it was seen
-                          ▲                      └──▶ logged, in a thread for that
-        result(), exception(), await, ... : seen
+ failed future ──▶ UnretrievedFailure ──▶ collected: queued unless retrieved
+                          ▲                 └──▶ logged, in a separate thread
+  result(), exception(), await, ...: retrieved
 ```
 
-Garbage is collected in any thread, under any locks, those of a log handler among them.
-So the finaliser only notes.
+Garbage is collected in any thread, under any locks, for instance those of a log
+handler. So the finaliser only records the failure.
 
-Only a future that fails gets an `UnretrievedFailure`, so one that succeeds has no
-finaliser and pays nothing. Reading the error, or taking it over, marks it as retrieved.
+Only a future that fails gets an `UnretrievedFailure`, so successful ones have no
+finaliser and no overhead. Reading or forwarding the error marks it as retrieved.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions
 
     class Failed(Protocol):
-        """What a call came to, in a form in which it is not yet opened."""
+        """The outcome of a call, in a form that is not yet opened."""
 
         def told(self) -> BaseException | str: ...
 
@@ -46,43 +46,43 @@ _log = logging.getLogger("parallelize")
 
 _REPORT = "%s failed, and nobody looked at its future"
 
-#: Those that are neither seen nor reported. What a program still holds at its end is
-#: collected too late to be logged. Each step on this dict is one step of C code.
+#: Those that are neither retrieved nor reported. Objects that live until exit are
+#: collected too late to be logged. Each operation on this dict is atomic.
 _all: dict[int, weakref.ref[UnretrievedFailure]] = {}
-_hooked = False  # twice would do no harm
+_hooked = False  # a race is harmless
 
 
-# What was collected and is to be logged, each with the process in which it was; and the
-# process in which a thread has been asked for that, or 0. Touched by single steps of C
-# code only, and of no meaning in a forked child.
+# Collected failures to be logged, each with its process id; and the id of the process
+# that has requested a thread to log them, or 0. Accessed by atomic operations only;
+# invalid in a forked child.
 _noted: deque[Noted] = deque()
 _asked_in = 0
 
 
 class UnretrievedFailure:
-    """Has a failure reported when it is collected, once, unless somebody has seen it.
+    """Reports a failure when it is collected, unless it has been retrieved.
 
     Attributes:
-        called: The function whose call failed, and its options, where known.
+        called: The function whose call failed, and its options, if known.
     """
 
     __slots__ = ("__weakref__", "_failure", "_process", "called")
 
     def __init__(self, failure: BaseException | Failed, called: Called | None) -> None:
         self._failure: BaseException | Failed | None = failure
-        self._process = os.getpid()  # a forked child has a copy, and is not asked
+        self._process = os.getpid()  # copies in forked children do not report
         self.called: Called | None = called
         _all[id(self)] = weakref.ref(self)
         if not _hooked:
             _report_at_the_end()
 
     def mark_retrieved(self) -> None:
-        """Note that somebody has the failure, so it is not to be reported."""
+        """Mark the failure as retrieved, so that it is not reported."""
         self._failure = None
         _all.pop(id(self), None)
 
     def note(self) -> bool:
-        """Note the failure for the log; False if it was seen, or is another's."""
+        """Queue the failure for the log; False if retrieved or the parent's."""
         failure = self._failure
         if failure is None:
             return False
@@ -101,7 +101,7 @@ class UnretrievedFailure:
 
 def _report_noted() -> None:
     global _asked_in
-    _asked_in = 0  # first, so that what is noted from now on asks again
+    _asked_in = 0  # first: failures queued from now on ask again
     while True:
         try:
             process, failure, called = _noted.popleft()
@@ -112,7 +112,7 @@ def _report_noted() -> None:
 
 
 def _report(failure: BaseException | Failed, name: str) -> None:
-    """Log the failure, unless it is no news, also as the program ends."""
+    """Log the failure, unless it is a cancellation; also at exit."""
     if _ends_badly():
         return
     told = failure if isinstance(failure, BaseException) else failure.told()
@@ -132,26 +132,26 @@ def _name(called: Called | None) -> str:
         return "a call"
     try:
         return name_of(*called)
-    except Exception:  # noqa: BLE001 - the text of a callable object may fail
+    except Exception:  # noqa: BLE001 - a callable object's repr may fail
         return "a call"
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether an error says that a call was stopped, rather than that it failed."""
+    """Whether an error means that a call was stopped, not that it failed."""
     from concurrent.futures import CancelledError
 
     from parallelize.errors import TaskKilled
 
     if raised.is_a(error, (CancelledError, TaskKilled)):
         return True
-    # Who has not loaded asyncio has no error of it.
+    # Without asyncio loaded there is no error of it.
     of_asyncio = getattr(sys.modules.get("asyncio"), "CancelledError", None)
     return of_asyncio is not None and raised.is_a(error, of_asyncio)
 
 
 def _ends_badly() -> bool:
-    # An error or Ctrl-C that ends the program makes calls fail, and is told itself.
-    # Later, a thread that was stopped for good may hold a lock of the log.
+    # An error or Ctrl-C that ends the program makes calls fail, and is reported itself.
+    # During finalisation a frozen thread may hold a lock of `logging`.
     return sys.is_finalizing() or lifecycle.is_abandoning()
 
 
@@ -167,5 +167,5 @@ def _report_all() -> None:
         if unread is not None:
             unread.note()
     if not _ends_badly():
-        lifecycle.finish_what_is_left()  # a thread may be logging just now
+        lifecycle.finish_what_is_left()  # a thread may still be logging
     _report_noted()

@@ -1,7 +1,8 @@
-"""`wait` and `as_completed`: the standard library's, for any timeout, by our clock.
+"""The standard `wait` and `as_completed`, for any timeout, by the real clock.
 
-They put their waiters into the futures, which note from there that a thread of a pool
-waits (see `parallelize.futures.future`). Such a thread helps before it waits for all.
+They add waiters to the futures, which record that a pool's thread waits (see
+`parallelize.futures.future`). If such a thread waits for all of them, it first runs
+those that are queued in its own pool.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ def wait(
     timeout: float | None = None,
     return_when: str = ALL_COMPLETED,
 ) -> DoneAndNotDoneFutures[T]:
-    """Wait for futures, as `concurrent.futures.wait` does.
+    """Wait for futures, like `concurrent.futures.wait`.
 
-    In a thread of a pool, calls that it waits for and that still stand in the queue
-    of that pool are run here, if all of them are waited for, without a timeout.
+    In a pool's thread, a wait for all of them without a timeout runs those that are
+    still queued in that pool.
 
     Args:
-        fs: The futures, of any kind that PEP 3148 describes.
-        timeout: The longest wait in seconds; None and infinity wait without end.
+        fs: The futures, of any kind (PEP 3148).
+        timeout: The longest wait in seconds; None and infinity wait indefinitely.
         return_when: ``FIRST_COMPLETED``, ``FIRST_EXCEPTION`` or ``ALL_COMPLETED``.
 
     Returns:
@@ -54,7 +55,7 @@ def wait(
     futures: list[concurrent.futures.Future[T]] = list(fs)
     worker = here.worker
     if worker is not None and seconds is None and return_when == ALL_COMPLETED:
-        each: Any  # of what type matters to nobody here
+        each: Any  # whatever its result type
         for each in futures:
             if isinstance(each, Future):
                 worker.help(each)
@@ -64,15 +65,15 @@ def wait(
 def as_completed(
     fs: Iterable[concurrent.futures.Future[T]], timeout: float | None = None
 ) -> Generator[concurrent.futures.Future[T]]:
-    """Give futures as they end, as `concurrent.futures.as_completed` does.
+    """Yield futures as they complete, like `concurrent.futures.as_completed`.
 
     Args:
-        fs: The futures, of any kind that PEP 3148 describes; each is given once.
-        timeout: Seconds from the first step in which all must have ended; None and
-            infinity wait without end.
+        fs: The futures, of any kind (PEP 3148); each is yielded once.
+        timeout: Seconds, from the first ``next()``, within which all must be done; None
+            and infinity wait indefinitely.
 
     Returns:
-        An iterator. It raises `TimeoutError` when the time is over.
+        An iterator. It raises `TimeoutError` when the time runs out.
 
     Raises:
         TypeError: ``timeout`` is no number of seconds.
@@ -94,7 +95,7 @@ def as_completed(
 def _completed_within(
     seconds: float, futures: set[concurrent.futures.Future[Any]]
 ) -> Generator[concurrent.futures.Future[Any]]:
-    """Give what ends until the time is over, without keeping what was given."""
+    """Yield futures until the time runs out, without keeping references to them."""
     total = left = len(futures)
     alarm = None
     if seconds > 0:
@@ -104,7 +105,7 @@ def _completed_within(
         futures = {future for future in futures if future.done()}
     each = iter(concurrent.futures.as_completed(futures))
     del futures
-    given: list[Any] = []  # emptied as it is handed over
+    given: list[Any] = []  # emptied before each yield
     try:
         while left:
             given.append(next(each, alarm))
@@ -119,9 +120,10 @@ def _completed_within(
 
 
 class _Alarm(Future[None]):
-    """A future that ends when the time is over.
+    """A future that is cancelled when the time runs out.
 
-    The standard library measures by functions of `time` that a test may have replaced.
+    The standard library's timeout uses functions of `time` that a test may have
+    replaced.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -131,5 +133,5 @@ class _Alarm(Future[None]):
         self._deadline = timer.after(seconds, self.cancel)
 
     def end(self) -> None:
-        """Do not ring: whoever waits has gone."""
+        """Cancel the alarm: the wait is over."""
         self._deadline.cancel()
