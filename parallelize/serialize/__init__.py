@@ -1,1 +1,1 @@
-"""How values and functions travel, and why one cannot."""
+"""Pickling of values and functions, and diagnosis of what cannot be pickled."""

@@ -1,14 +1,14 @@
-"""What in a value cannot be pickled, and the way to it; loaded only when one cannot.
+"""Finds what in a value cannot be pickled; loaded only after a failure.
 
 ```
  argument 'cfg' ──▶ attribute 'lock' ──▶ _thread.lock
-   fails: look inside   fails: look inside    fails, and nothing inside does: it is it
+   fails: search it     fails: search it      fails, but no part of it does: found
 ```
 
-Pickle says that some lock cannot be pickled, but not whose. So what failed is taken
-apart as pickle would take it apart, and each part is tried by itself. To pickle runs
-the user's code again, so the search is bounded in time and depth; it says what it
-has found until then.
+Pickle says that some lock cannot be pickled, but not where it is. So the value is taken
+apart like pickle would, and each part is pickled by itself. Pickling runs the user's
+code again, so the search is bounded in time and depth, and returns what it has found so
+far.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
 #: Seconds after which the search ends with what it has found.
 LONGEST = 1.0
 
-#: How many steps the way may have.
+#: The largest number of steps in a path.
 DEEPEST = 20
 
 _ATOMS = frozenset((int, float, complex, bool, str, bytes, type(None)))
 
 
 class Finding(NamedTuple):
-    """What was found.
+    """The result of a search.
 
     Attributes:
-        steps: The way to the culprit, from the outside.
-        leaf: What it is.
-        advice: What to do about it.
+        steps: The path to the culprit, from the outside.
+        leaf: A description of the culprit.
+        advice: How to avoid the failure.
     """
 
     steps: Sequence[str]
@@ -58,7 +58,7 @@ class Finding(NamedTuple):
     advice: str
 
     def text(self) -> str:
-        """The way in words, and what to do."""
+        """Return the path as text, with the advice."""
         way = " → ".join([*self.steps, self.leaf])
         return f"{way}; {self.advice}"
 
@@ -84,12 +84,12 @@ def in_values(values: Sequence[Any]) -> Finding:
 
 
 def in_result(value: object) -> Finding:
-    """Search, in a worker, what is to go back: a result or an error."""
+    """Search, in a worker, a result or an error that is sent back."""
     return _Search(pickling.dumps_back).within(value)
 
 
 def why_not_rebuilt(error: BaseException) -> str:
-    """Say, in a worker, why an error does not travel as what it is."""
+    """Explain, in a worker, why an error cannot be sent in its own class."""
     try:
         parts = pickling.dumps_back(error)
     except BaseException:  # noqa: BLE001 - the error's own code may raise anything
@@ -108,7 +108,7 @@ class _Search:
     def __init__(self, pickle: Callable[[object], object]) -> None:
         self._pickle = pickle
         self._until = monotonic() + LONGEST
-        self._seen: dict[int, object] = {}  # by id; held, so that no id comes twice
+        self._seen: dict[int, object] = {}  # by id; kept alive, so that no id is reused
 
     def within(self, value: object) -> Finding:
         """Search a value that cannot be pickled."""
@@ -119,15 +119,15 @@ class _Search:
         for name, value in named:
             if not self._travels(value):
                 return self._follow(value, [name]) or _finding([name], value)
-        return _finding([], whole)  # each by itself can: they are too much together
+        return _finding([], whole)  # each can be pickled alone, but not all together
 
     def _follow(self, value: object, steps: list[str]) -> Finding | None:
-        """Search a value that fails; None if it does for the sake of what was seen."""
+        """Search a failing value; None if it fails because of one being searched."""
         self._seen[id(value)] = value
         innocent = False
         if len(steps) < DEEPEST:
             for name, part in self._failing(value):
-                if id(part) in self._seen:  # they refer to each other
+                if id(part) in self._seen:  # a cycle
                     innocent = True
                 elif found := self._follow(part, [*steps, name]):
                     return found
@@ -155,7 +155,7 @@ class _Search:
 
 
 def _pickle_for_worker(value: object) -> object:
-    with placeholders.collect_futures():  # a future is no culprit
+    with placeholders.collect_futures():  # futures can be sent
         return pickling.dumps(value, lambda _: b"")  # large buffers need no copy
 
 
@@ -172,18 +172,18 @@ def _encodes(fn: Callable[..., Any]) -> bool:
 def _named(
     fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Parts:
-    """The arguments by the names of their parameters."""
+    """Return the arguments, named after their parameters."""
     import inspect
 
     try:
         bound = inspect.signature(fn).bind_partial(*args, **kwargs).arguments
-    except (TypeError, ValueError):  # it has none that can be read
+    except (TypeError, ValueError):  # it has no readable signature
         numbered = [(f"argument {n}", each) for n, each in enumerate(args, 1)]
         return iter([*numbered, *((f"argument {k!r}", v) for k, v in kwargs.items())])
     return ((f"argument {name!r}", value) for name, value in bound.items())
 
 
-# What pickle would take a value apart into.
+# The parts into which pickle would take a value apart.
 
 
 def _parts(value: object) -> Parts:
@@ -258,7 +258,7 @@ _KINDS: Sequence[tuple[Any, Callable[[Any], Parts]]] = (
     (classmethod, lambda method: iter([("function", method.__func__)])),
 )
 
-#: Those of which subclasses may have more in them: only these very types.
+#: Exact types only, because subclasses may have more parts.
 _CONTAINERS: dict[type, Callable[[Any], Parts]] = {
     dict: _parts_of_dict,
     list: _parts_of_sequence,
@@ -280,7 +280,7 @@ def _parts_of_object(value: object) -> Parts:
     parts: tuple[Any, ...] = (*reduced, None, None, None, None)
     make, args, state, items, pairs = parts[:5]
     yield from _parts_of_state(state)
-    # `copyreg.__newobj__` is given the class first: that is no argument of the user's.
+    # `copyreg.__newobj__` takes the class first: that is not an argument of the user's.
     given = args[1:] if args and args[0] is type(value) else args
     yield from ((f"part {n}", each) for n, each in enumerate(given or (), 1))
     yield from ((f"item {n}", each) for n, each in enumerate(items or ()))
@@ -310,7 +310,7 @@ def _short(key: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-# What it is, and what to do.
+# The description and the advice.
 
 
 def _finding(steps: Sequence[str], leaf: object) -> Finding:

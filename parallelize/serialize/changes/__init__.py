@@ -1,1 +1,1 @@
-"""How it is seen what a script has, and what it has changed."""
+"""Detection of what a script defines, and of what it changes elsewhere."""

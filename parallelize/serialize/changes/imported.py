@@ -1,8 +1,8 @@
-"""Objects that a script has imported from other modules: a worker has its modules' own.
+"""Objects that a script has imported from other modules, found there in a worker.
 
 ``from config import SETTINGS`` gives a script a name for an object that functions of
-`config` use, too. In a worker it is the object that the import of `config` makes there,
-brought to what it is in the program.
+`config` use, too. In a worker the name refers to the object that importing `config`
+creates there, updated to its state in the program.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _CONTAINERS = (dict, list, set)
 
 
 class _Index:
-    """Where the modules of the user's own have what a script may import from them.
+    """Where user modules hold the objects that a script may import from them.
 
-    It is a cache of what `sys.modules` has: who finds something here looks again.
+    It caches a search of `sys.modules`; what is found here is verified.
     """
 
     def __init__(self) -> None:
-        self._modules = -1  # how many there were
+        self._modules = -1  # number at the last search
         self._places: dict[int, Place] = {}
 
     def place_of(self, obj: object) -> Place | None:
-        """The module and the name in it that hold an object, if any do."""
+        """Return the module that holds an object, and its name there; or None."""
         if self._modules != len(sys.modules):
             modules = list(sys.modules.items())
             self._places = dict(_placed(modules))
@@ -51,12 +51,12 @@ _index: _Index = _Index()
 
 
 def place_of(obj: object) -> Place | None:
-    """The module of the user's own, and the name in it, that hold an object."""
+    """Return the user module that holds an object, and its name there; or None."""
     return _index.place_of(obj)
 
 
 def _beside_its_class(obj: object) -> Place | None:
-    """The place of a sentinel in the module of its class, such as that of a library."""
+    """Return the place of a sentinel in its class's module, for instance a library."""
     name = type(obj).__module__
     module = sys.modules.get(name)
     if module is None or not _is_found(name):
@@ -74,7 +74,7 @@ def _placed(modules: list[tuple[str, ModuleType]]) -> Iterator[tuple[int, Place]
 
 
 def containers() -> Iterator[tuple[str, str, Any]]:
-    """The containers that modules of the user's own have, and their dotted names."""
+    """Yield the containers in user modules, as module, dotted name and value."""
     for name, module in list(sys.modules.items()):
         if _is_of_user(name, module) and _is_found(name):
             for path, value in _inside(vars(module), name, depth=1):
@@ -112,14 +112,14 @@ def _is_of_user(name: str, module: object) -> bool:
 
 
 def _is_found(module: str) -> bool:
-    """Whether a worker can import a module, and has another of its own."""
+    """Whether a worker can import a module, and so has its own copy."""
     if module in replica.NAMES or module.partition(".")[0] == "parallelize":
         return False
     return origins.way_of(module) in (origins.BY_NAME, origins.HEADED)
 
 
 def reduced(obj: Any, *, with_state: bool) -> Reduced | None:
-    """How an instance that a module holds is found there; None: it is none.
+    """Reduce an instance that a module holds to a lookup there; None if none does.
 
     Args:
         obj: Any object.
@@ -140,7 +140,7 @@ def reduced(obj: Any, *, with_state: bool) -> Reduced | None:
 
 
 def _is_sent(value: object) -> bool:
-    """Whether it may replace what the module's import has made in a worker."""
+    """Whether a value may replace what importing the module creates in a worker."""
     kind = type(value)
     if kind in _PLAIN or kind in (tuple, *_CONTAINERS) or isinstance(value, type):
         return True
@@ -148,7 +148,7 @@ def _is_sent(value: object) -> bool:
 
 
 class Contents:
-    """Pickles as a list, dictionary or set that a module holds, and what is in it."""
+    """Pickles as a list, dict or set found in a module, and its contents."""
 
     def __init__(self, obj: Any, place: Place) -> None:
         self._reduced = replica.of_module, place, _copy_of(obj), None, None
@@ -163,7 +163,7 @@ def _copy_of(obj: Any) -> Any:
 
 
 def or_contents(value: object) -> object:
-    """The value, or what stands for it where a module holds it."""
+    """Return the value, or its `Contents` if a module holds it."""
     if not isinstance(value, _CONTAINERS):
         return value
     place = place_of(value)

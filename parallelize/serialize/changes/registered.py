@@ -1,7 +1,7 @@
 """What a script has registered with the standard library: dialects, codecs, types.
 
-Each becomes a patch (`main_patches`) that registers the same in a worker. Modules that
-the program has not loaded are not loaded for this.
+Each registration becomes a patch (see `changes.patches`) that repeats it in a worker.
+No module is imported for this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """Pickles as a call: to unpickle it makes it."""
+    """Pickles as a call, which unpickling makes."""
 
     def __init__(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         self._args = fn, args, kwargs
@@ -33,18 +33,18 @@ class Call:
 
 
 def take(text: str, space: Mapping[str, Any]) -> Iterator[Patch]:
-    """What the script has registered.
+    """Yield patches for what the script has registered.
 
     Args:
-        text: The text of the script, which names what cannot be listed.
-        space: The names of the script.
+        text: The text of the script, which names registrations that cannot be listed.
+        space: The script's namespace.
     """
     yield from _in_codecs(text, space)
     for name, listed in _LISTED.items():
         module = sys.modules.get(name)
         if module is None:
             continue
-        with contextlib.suppress(Exception):  # a module of that name of the user's own
+        with contextlib.suppress(Exception):  # a user module may have that name
             for registered in listed(module):
                 yield name, "", registered
     yield from _in_builtins()
@@ -57,7 +57,7 @@ def _in_codecs(text: str, space: Mapping[str, Any]) -> Iterator[Patch]:
         try:
             handler = codecs.lookup_error(name)
         except LookupError:
-            continue  # a function registers it that was not called
+            continue  # the registering function was not called
         yield "codecs", "", Call(codecs.register_error, name, handler)
     for dotted in texts.codec_searches(text):
         first, _, path = dotted.partition(".")
@@ -134,7 +134,7 @@ _LISTED: dict[str, Callable[[Any], Iterator[Call]]] = {
 
 
 def _in_builtins() -> Iterator[Patch]:
-    """What the script, or `gettext.install`, has made a name for every module."""
+    """Yield what the script, or `gettext.install`, has added to `builtins`."""
     import builtins
 
     for name, value in list(vars(builtins).items()):
@@ -151,5 +151,5 @@ def is_of_script(value: object) -> bool:
         if not is_definition and not replica.is_decorated(value):
             return False
         return getattr(value, "__module__", None) in NAMES
-    except Exception:  # noqa: BLE001 - metaclasses of the user's may raise anything
+    except Exception:  # noqa: BLE001 - a user's metaclass may raise anything
         return False

@@ -1,10 +1,9 @@
-"""What the contents of a value come to, so that a change of them can be seen.
+"""Checksums of the contents of values, to detect changes.
 
-An array of numbers comes to a checksum of its memory, an array of objects to one of
-their addresses. For other values, such as a DataFrame or a long list of dictionaries,
-there is the checksum of their pickle. That is made by pickle's own code in C, keeps no
-copy, and takes the buffers of arrays where they are: so it costs a small part of what
-it costs to pickle the value for a worker.
+For an array of numbers it is a checksum of its memory, for an array of objects one of
+their addresses, and for other values, such as a DataFrame or a long list of dicts, one
+of their pickle. That pickle is created in C, keeps no copy and reads the buffers of
+arrays in place, so it costs a small part of pickling the value for a worker.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from parallelize.serialize.reducers.replica import NAMES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: More objects of the script than this are not looked at for one value.
+#: The largest number of the script's functions and classes examined for one value.
 MOST_KINDS = 1_000
 
 
 class Sum(NamedTuple):
-    """What a value came to.
+    """The checksum of a value.
 
     Attributes:
-        compute: Computes what it comes to now.
-        known: What it came to.
-        kept: The objects whose addresses were taken, which are not given to others
-            as long as they live.
+        compute: Computes the current checksum.
+        known: The recorded checksum.
+        kept: Keeps the objects alive whose addresses were summed, so that these are not
+            reused.
     """
 
     compute: Callable[[], object]
@@ -40,15 +39,15 @@ class Sum(NamedTuple):
     kept: object = None
 
     def holds(self) -> bool:
-        """Whether the value comes to the same."""
+        """Whether the value has the same checksum."""
         return self.compute() == self.known
 
 
 def _held(compute: Callable[[Any], object], value: object) -> Callable[[], object]:
-    """What computes something of a value without keeping it alive, if possible."""
+    """Bind a computation to a value, without keeping the value alive if possible."""
     try:
         return functools.partial(_of_alive, compute, weakref.ref(value))
-    except TypeError:  # of a type that has no weak references
+    except TypeError:  # its type has no weak references
         return functools.partial(compute, value)
 
 
@@ -57,11 +56,11 @@ def _of_alive(compute: Callable[[Any], object], ref: Callable[[], object]) -> ob
     return None if value is None else compute(value)
 
 
-# -------------------------------------------------------------------------- of arrays
+# -------------------------------------------------------------------------- arrays
 
 
 def of_array(array: Any) -> Sum | None:
-    """The sum of an array; None if its contents do not tell all."""
+    """Return the sum of an array; None if its memory does not determine its contents."""
     found = _memory(array)
     if found is None:
         return None
@@ -89,28 +88,28 @@ def _is_constant(value: object) -> bool:
     return type(value) in _CONSTANTS
 
 
-# -------------------------------------------------------------------------- of pickles
+# -------------------------------------------------------------------------- pickles
 
 
 def of_pickle(value: object, look_at: Callable[[object], bool]) -> Sum | None:
-    """The sum of a value's pickle; None if that does not tell all.
+    """Return the sum of a value's pickle; None if that does not determine the value.
 
     Args:
         value: Any value.
-        look_at: Takes apart what the pickle only names: functions and classes of the
-            script. It returns False if it cannot.
+        look_at: Called with each function and class of the script that the pickle only
+            names, to examine it. It returns False if it cannot.
     """
     try:
         kinds = _kinds_in(value)
         if kinds is None or not all(map(look_at, kinds)):
             return None
         return Sum(_held(_pickle, value), _pickle(value))
-    except Exception:  # noqa: BLE001 - of what the user's code may raise
+    except Exception:  # noqa: BLE001 - the user's code may raise anything
         return None
 
 
 def _pickle(value: object) -> object:
-    """The checksums of a value's pickle and of its buffers."""
+    """Return the size and checksum of a value's pickle, and those of its buffers."""
     total = _Total()
     buffers: list[tuple[Any, ...]] = []
 
@@ -120,19 +119,19 @@ def _pickle(value: object) -> object:
 
     try:
         pickle.Pickler(total, 5, buffer_callback=note).dump(value)
-    except Exception:  # noqa: BLE001 - it cannot be pickled any more
+    except Exception:  # noqa: BLE001 - it can no longer be pickled
         return object()
     return total.size, total.sum, buffers
 
 
 class _Total:
-    """A file that only sums up what is written to it."""
+    """A file that only computes the checksum of what is written to it."""
 
     def __init__(self) -> None:
         self.size = self.sum = 0
 
     def write(self, data: Any) -> int:
-        """Add to the sum."""
+        """Add data to the checksum."""
         size = len(data)
         self.size += size
         self.sum = crc32(data, self.sum)
@@ -140,11 +139,11 @@ class _Total:
 
 
 class _Unclear(Exception):
-    """There is something in a value of which its pickle does not tell all."""
+    """A value contains something that its pickle does not determine."""
 
 
 class _Kinds(pickle.Pickler):
-    """Notes the functions and classes of the script that a pickle names."""
+    """Collects the functions and classes of the script that a pickle names."""
 
     def __init__(self) -> None:
         super().__init__(_Total(), 5, buffer_callback=lambda _: None)
@@ -153,7 +152,7 @@ class _Kinds(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if kind is object:
-            raise _Unclear  # it has nothing but its identity
+            raise _Unclear  # it has only its identity
         if kind.__module__ in NAMES:
             if replica.is_sentinel(obj):
                 raise _Unclear

@@ -1,7 +1,8 @@
-"""What the text of a script says that it changes outside of itself.
+"""Finds in the text of a script what it changes outside of itself.
 
-Nothing tells afterwards that `math.pi` has been another number. The text does: it names
-what it assigns, what it patches for a test, and to what it registers its classes.
+Afterwards nothing shows that `math.pi` used to be another number. The text does: it
+names what it assigns, what it patches for a test, and with what it registers its
+classes.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
 
 _LONGEST = 1 << 20  # characters of a script that are searched
 
-# What is done to what a target names.
+# The ways to change a target.
 SET, FILL, REGISTER = "set", "fill", "register"
 
 
 class Target(NamedTuple):
-    """What a script changes.
+    """Something outside of the script that it changes.
 
     Attributes:
         first: The name in the script that leads to it; empty if `path` begins with a
             module's name.
-        path: Its dotted name from there on; empty for what `first` itself means.
-        how: Whether it is set, filled, or has something registered with it.
+        path: The dotted name from there on; empty for the object of `first` itself.
+        how: Whether it is set, filled, or registered with.
     """
 
     first: str
@@ -39,8 +40,8 @@ _DOTTED = r"([^\W\d]\w*(?:\.\w+)*)"
 _TEXT = r"""["']([\w.]+)["']"""
 _FILLING = "append|extend|insert|update|setdefault|add|remove|discard|pop|clear"
 
-# Patterns, compiled when they are first searched, and each with what has to stand in a
-# text for that: a script is not to wait for them in vain.
+# Patterns, compiled on first use, each with a substring that a text must contain for a
+# match, so that scripts without it need not compile the pattern.
 
 #: ``a.b = c``, ``a.b[c] = d``, ``a.b += c``, ``a.b: c = d``.
 _ASSIGNED = (
@@ -69,7 +70,7 @@ def _found(what: tuple[str, str], text: str) -> list[Any]:
 
 
 def text_of(space: Mapping[str, Any]) -> str:
-    """The text of a script, of the cells of a notebook so far, or of ``-c``."""
+    """Return the text of a script, of a notebook's cells so far, or of ``-c``."""
     if number_of_cells(space):
         cells = space["In"]
         return "\n".join(each for each in cells if isinstance(each, str))[-_LONGEST:]
@@ -81,7 +82,7 @@ def text_of(space: Mapping[str, Any]) -> str:
 
 
 def number_of_cells(space: Mapping[str, Any]) -> int:
-    """How many cells of a notebook have been run; none where the script is no such."""
+    """Return the number of notebook cells that have run; 0 outside of notebooks."""
     if "get_ipython" not in space:
         return 0
     cells = space.get("In")
@@ -89,12 +90,12 @@ def number_of_cells(space: Mapping[str, Any]) -> int:
 
 
 def _loaded_text(space: Mapping[str, Any]) -> str:
-    """The text of a script in a zip file."""
+    """Return the text of a script in a zip file."""
     loader, spec = space.get("__loader__"), space.get("__spec__")
     name = getattr(spec, "name", "__main__")
     try:
         text: object = loader.get_source(name)  # type: ignore[union-attr]
-    except Exception:  # noqa: BLE001 - loaders are anybody's
+    except Exception:  # noqa: BLE001 - a loader may raise anything
         return ""
     return text[:_LONGEST] if isinstance(text, str) else ""
 
@@ -106,7 +107,7 @@ def _text_of_command() -> str:
 
 
 def targets(text: str) -> Iterator[Target]:
-    """What a text changes, each once."""
+    """Yield what a text changes, each once."""
     yield from dict.fromkeys(_targets(text))
 
 
@@ -131,10 +132,10 @@ def _target(dotted: str, how: str) -> Target:
 
 
 def error_handlers(text: str) -> list[str]:
-    """The names of the handlers of `codecs` that a text registers."""
+    """Return the names of the error handlers that a text registers with `codecs`."""
     return list(dict.fromkeys(_found(_ERROR_HANDLER, text)))
 
 
 def codec_searches(text: str) -> list[str]:
-    """The names of the functions that a text registers with `codecs`."""
+    """Return the names of the search functions that a text registers with `codecs`."""
     return list(dict.fromkeys(_found(_CODEC, text)))

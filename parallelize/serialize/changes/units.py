@@ -1,8 +1,8 @@
-"""Which names of `__main__` make up a unit.
+"""Groups the names of `__main__` into units.
 
-Two names belong together if they hold an object in common, since only one pickle keeps
-its identity, and if each refers to the other, as a class and the registry in its base
-class do: then neither can be built before the other.
+Two names belong to one unit if they share an object, because only within one pickle
+does it keep its identity, or if each refers to the other, like a class and the registry
+in its base class: then neither can be built first.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Pickled(NamedTuple):
-    """What a pickler made of a name, or of several together.
+    """The pickle of a name, or of several together.
 
     Attributes:
         data: The pickle of a dictionary of names.
-        wanted: The names that what was pickled needs.
-        referred: Those of them that its pickle itself refers to.
-        held: By their ids, the objects in it that other names may hold, too.
-        looks_around: Whether code in it may look at any name.
-        modules: How many modules were loaded, if code in it names submodules.
-        is_refused: Whether the value is one that belongs to this process.
+        wanted: The names that the pickled objects need.
+        referred: Those of them to which the pickle itself refers.
+        held: By id, the objects in it that other names may share.
+        looks_around: Whether code in it may access any name.
+        modules: The number of loaded modules, if code in it names submodules.
+        is_refused: Whether the value belongs to this process only.
     """
 
     data: bytes
@@ -35,12 +35,12 @@ class Pickled(NamedTuple):
     is_refused: bool = False
 
 
-#: Of a name that the script has no more.
+#: For a name that the script has deleted.
 DELETED = Pickled(b"", frozenset(), frozenset(), {}, looks_around=False)
 
 
 def components(pickled: Mapping[str, Pickled]) -> Iterator[tuple[str, ...]]:
-    """Divide names into those that have to be pickled together."""
+    """Divide names into groups that have to be pickled together."""
     parents = {name: name for name in pickled}
 
     def root(name: str) -> str:
@@ -59,7 +59,7 @@ def components(pickled: Mapping[str, Pickled]) -> Iterator[tuple[str, ...]]:
 
 
 def _holders(pickled: Mapping[str, Pickled]) -> Iterable[list[str]]:
-    """The names that hold an object in common, for each such object."""
+    """Return, for each shared object, the names that share it."""
     holders: dict[int, list[str]] = {}
     for name, each in pickled.items():
         for id in each.held:
@@ -68,7 +68,7 @@ def _holders(pickled: Mapping[str, Pickled]) -> Iterable[list[str]]:
 
 
 def _circles(pickled: Mapping[str, Pickled]) -> Iterable[list[str]]:
-    """The names that refer to each other (Tarjan's strongly connected components)."""
+    """Yield groups of names that refer to each other (Tarjan's algorithm)."""
     numbers: dict[str, int] = {}
     lows: dict[str, int] = {}
     path: list[str] = []

@@ -1,1 +1,1 @@
-"""What workers have of the program's `__main__`."""
+"""The workers' replica of the program's `__main__`."""

@@ -1,7 +1,7 @@
-"""From a worker, backwards: what the program has in its `__main__` goes as a name.
+"""From a worker to the program: objects of the program's `__main__` go by name.
 
-So what a call returns of the script is in the program what the script has: the same
-class, function, sentinel, or type variable.
+So a class, function, sentinel or type variable of the script that a call returns is the
+script's own object in the program.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 def encode(value: object, keep_inside: Keep | None = None) -> bytes:
-    """Pickle a value in a worker, for the program: that has its own `__main__`."""
+    """Pickle a value in a worker for the program, which has its own `__main__`."""
     with io.BytesIO() as file:
         pickler = _backward_pickler()(file, 5, buffer_callback=keep_inside)
         pickler.dump(value)
         return file.getvalue()
 
 
-_pickler: Any = None  # a class that is made at first use has no name for checkers
+_pickler: Any = None  # checkers have no name for a class created on first use
 
 
-# Defined when first needed, as cloudpickle is loaded then.
+# Defined on first use, because it loads cloudpickle.
 def _backward_pickler() -> Any:
     global _pickler
     if _pickler is not None:
@@ -38,7 +38,7 @@ def _backward_pickler() -> Any:
     from parallelize.serialize.reducers import by_value
 
     class Backward(by_value.pickler(back=True)):  # type: ignore[misc]
-        """Pickles what the program has in its `__main__` as a name."""
+        """Pickles objects of the program's `__main__` by name."""
 
         def reducer_override(self, obj: Any) -> Any:
             name = _name_in_program(obj)
@@ -53,7 +53,7 @@ def _backward_pickler() -> Any:
 
 
 def _name_in_program(obj: Any) -> str:
-    """The name by which the program has an object of the script, or none."""
+    """Return the program's name for an object of the script, or ""."""
     space = replica.own_space()
     if isinstance(obj, (types.FunctionType, type)):
         name = replica.qualified_name(obj, space)
@@ -65,7 +65,7 @@ def _name_in_program(obj: Any) -> str:
 
 
 def _parameter(obj: Any) -> Any:
-    """How the program finds a type parameter that it has; None if it has none such."""
+    """Reduce a type parameter to a lookup in the program; None if not found there."""
     place = parameters.places(replica.own_space()).get(id(obj))
     if place is None or not replica.is_in_program(place[0]):
         return None

@@ -1,7 +1,7 @@
-"""Executors among the names of a script: a worker has its own, as if it had made them.
+"""Executors among a script's names: a worker creates its own, with the same options.
 
-A copy of one would count threads and processes that are not there, and its calls would
-wait for them without end.
+A copy would count threads and processes that do not exist, and its calls would wait for
+them forever.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def fresh(obj: Any) -> Reduced | None:
-    """How a worker makes an executor that is as this one was made; None: it is none."""
+    """Reduce an executor to the creation of an equal one; None if not one."""
     for kind in type(obj).__mro__:
         reduce = _MADE.get(f"{kind.__module__}.{kind.__qualname__}")
         if reduce is not None:
@@ -26,14 +26,14 @@ def fresh(obj: Any) -> Reduced | None:
 def make(
     kind: Any, base: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
 ) -> Any:
-    """Make an executor of a class without what that does beyond its base."""
+    """Create an executor of a class, but initialise only its known base."""
     made = kind.__new__(kind)
     base.__init__(made, *args, **kwargs or {})
     return made
 
 
 def _own_attributes(obj: Any) -> dict[str, Any] | None:
-    """What a class of the user's own has set."""
+    """Return the public attributes, which a user's class has set."""
     own = {name: value for name, value in vars(obj).items() if name[:1] != "_"}
     return own or None
 

@@ -1,6 +1,6 @@
-"""Where the type parameters of a script are: `T` of ``def first[T](items)``.
+"""Finds the type parameters of a script, such as `T` of ``def first[T](items)``.
 
-No name leads to one but that of what has it: a function, class, method or alias.
+They are reachable only through their owner: a function, class, method or alias.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    #: The name of what has it, and which of its parameters it is.
+    #: The name of the owner, and the index among its parameters.
     Place = tuple[str, int]
 
 
 def places(space: Mapping[str, Any]) -> dict[int, Place]:
-    """By id, the places of the type parameters of what a script has at its top."""
+    """Return, by id, the places of the type parameters in a script's top level."""
     found: dict[int, Place] = {}
     for name, value in list(space.items()):
         for path, owner in _owners(name, value):
             parameters = getattr(owner, "__type_params__", None)
-            if type(parameters) is tuple:  # a class without them finds those of type
+            if type(parameters) is tuple:  # else the descriptor of `type`
                 for place, each in enumerate(parameters):
                     found.setdefault(id(each), (path, place))
     return found
 
 
 def _owners(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What may have type parameters: a value, and what a class of the script has."""
+    """Yield what may have type parameters: a value, and a class's attributes."""
     if replica.is_decorated(value):
         name, value = f"{name}.__wrapped__", value.__wrapped__
     if reducers.is_of_typing(value):

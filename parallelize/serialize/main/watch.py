@@ -1,8 +1,9 @@
-"""What a script changes in other modules after its pools have started.
+"""Detects what a script changes in other modules after its pools have started.
 
-The text of the script names it (`main_patches`). At each call it is compared with what
-it was. What has changed becomes a unit, under a name that no script has: so it reaches
-each worker ahead of the call, once, and the newest of them alone.
+The text of the script names these places (see `changes.patches`). At each call their
+values are compared with the recorded ones. What has changed becomes a unit under a name
+that no script has, so that each worker receives it once, before the call, and only in
+its latest version.
 """
 
 from __future__ import annotations
@@ -26,30 +27,30 @@ if TYPE_CHECKING:
     from parallelize.serialize.changes.texts import Target
     from parallelize.serialize.reducers.replica import Unit
 
-#: A container of more items than this is compared by their number alone.
+#: Larger containers are compared only by their number of items.
 _MOST_ITEMS = 1_000
 
 
 class Watch:
-    """Sees when what the text of a script names in other modules has changed.
+    """Detects changes of what the text of a script names in other modules.
 
     Attributes:
-        units: By name, what has changed since the first look. What was there then goes
-            with the start of each pool.
+        units: By name, what has changed since the first look. The values at that time
+            are sent when a pool starts.
     """
 
     def __init__(self) -> None:
         self.units: dict[str, Unit] = {}
         self._targets: Sequence[Target] | None = None
         self._known: dict[Target, tuple[Place, _Seen]] = {}
-        self._firsts: tuple[str, ...] = ()  # the targets' first names, ...
-        self._ids: list[int] = []  # ... what they mean, ...
-        self._roots: list[object] = []  # ... and what tells that it is not yet gone
-        self._cells = 0  # of a notebook, how many there were
-        self._modules = 0  # how many were loaded
+        self._firsts: tuple[str, ...] = ()  # the targets' first names,
+        self._ids: list[int] = []  # the ids of their values,
+        self._roots: list[object] = []  # and references to these
+        self._cells = 0  # number of notebook cells
+        self._modules = 0  # number of loaded modules
 
     def holds(self, space: Mapping[str, Any]) -> bool:
-        """Whether all is as it was when it was looked at last."""
+        """Whether nothing has changed since the last look."""
         if self._cells != texts.number_of_cells(space):
             return False
         if not self._targets:
@@ -64,11 +65,11 @@ class Watch:
         )
 
     def look(self, space: dict[str, Any], numbers: Iterator[int]) -> set[str]:
-        """Make units of what has changed; return the names that these need.
+        """Create units for what has changed; return the names that these need.
 
         Args:
             space: The names of the script.
-            numbers: Gives the numbers of new units.
+            numbers: Yields the numbers of new units.
         """
         wanted: set[str] = set()
         for module, name, value in self._changes(space):
@@ -118,11 +119,11 @@ class Watch:
             return root
 
     def _forget(self, _: object) -> None:
-        self._ids = []  # one of them may be that of another object now
+        self._ids = []  # an id may have been reused
 
 
 class _Patch:
-    """Pickles as what sets something in a module."""
+    """Pickles as the assignment of a value in a module."""
 
     def __init__(self, module: str, name: str, data: bytes) -> None:
         self._args = replica.only_value, module, name, data
@@ -132,7 +133,7 @@ class _Patch:
 
 
 class _Seen:
-    """A value as it was, which is not kept alive where that is possible."""
+    """A snapshot of a value, which is not kept alive if possible."""
 
     __slots__ = ("_contents", "_ref")
 
@@ -145,7 +146,7 @@ class _Seen:
         self._contents = _contents(value)
 
     def is_of(self, now: object) -> bool:
-        """Whether a value is the same, with the same in it."""
+        """Whether a value is the same object with the same contents."""
         is_gone = now is None and type(self._ref) is weakref.ref
         if type(now) is not tuple and (is_gone or self._ref() is not now):
             return False
@@ -158,7 +159,7 @@ class _Seen:
 
 
 def _contents(value: Any) -> list[Any] | None:
-    if type(value) is tuple:  # what was registered, of which a list is made each time
+    if type(value) is tuple:  # registrations, in a new list each time
         parts = (each if type(each) is tuple else (each,) for each in value)
         return [*itertools.chain.from_iterable(parts)]
     if type(value) not in (dict, list, set):

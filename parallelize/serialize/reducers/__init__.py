@@ -1,1 +1,1 @@
-"""What stands in a pickle for what cannot be pickled as it is."""
+"""Reducers for objects that pickle cannot handle by itself."""
