@@ -60,7 +60,7 @@ def _of_alive(compute: Callable[[Any], object], ref: Callable[[], object]) -> ob
 
 
 def of_array(array: Any) -> Sum | None:
-    """Return the sum of an array; None if its memory does not determine its contents."""
+    """Return the sum of an array; None if its memory does not determine it."""
     found = _memory(array)
     if found is None:
         return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def fresh(obj: Any) -> Reduced | None:
-    """Reduce an executor to the creation of an equal one; None if not one."""
+    """Reduce an executor to the creation of an equal one; None for other objects."""
     for kind in type(obj).__mro__:
         reduce = _MADE.get(f"{kind.__module__}.{kind.__qualname__}")
         if reduce is not None:
