@@ -1,13 +1,13 @@
-"""How values and functions travel: by name where a name finds them, else by value.
+"""Pickling of values and functions: by name where a name finds them, else by value.
 
-A value travels as *parts*: its pickle, then the large buffers that pickle
-protocol 5 leaves out of the pickle. The standard pickle is tried first; what it
-cannot do, or what belongs to ``__main__`` (which a worker does not have), goes
-by value through cloudpickle, see `main.encoding`.
+A value is sent as *parts*: its pickle, then the large buffers that pickle protocol 5
+keeps out of band. The standard pickle is tried first; what it cannot pickle, or what
+belongs to ``__main__`` (which a worker does not have), is pickled by value by
+cloudpickle, see `main.encoding`.
 
-A function travels as one `bytes` object, which also serves as its identity: the worker
-keeps what it made of it, the parent keeps its measured duration. What it needs of
-`__main__` comes apart from that, see `main.picture`.
+A function is sent as one `bytes` object, which also identifies it: the worker caches
+the decoded function, the parent its measured duration. What it needs of `__main__` is
+sent separately, see `main.picture`.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 #: Buffers below this many bytes stay inside the pickle: copying them is cheap.
 LEAST_BUFFER = 1 << 15
 
-#: Buffers beyond so many stay inside, too: a frame has room for some thousands.
+#: The largest number of buffers out of band: a frame has room for some thousands.
 MOST_BUFFERS = 1000
 
-#: A text of so many characters is no simple value.
+#: Texts of at least this many characters are not simple values.
 LONG_TEXT = 1 << 10
 
-#: Bytes from so many on are copied to where they go, without a detour.
+#: Bytes of at least this size are copied directly to their destination.
 LONG_BYTES = 1 << 20
 
-#: Pickles of so many bytes are built into a value step by step.
+#: Pickles of at least this size are unpickled in steps.
 LONG_PICKLE = 1 << 18
 
 _BY_NAME = b"@"
-_HEADED = b"^"  # by name, behind where its module comes from
+_HEADED = b"^"  # by name, after its module's origin
 _PICKLE = b"\x80"  # what every pickle begins with
 _NOT_SHARED = (
     "each worker would need a descriptor of its own: make it an argument of the calls"
@@ -58,30 +58,29 @@ _RAW = frozenset((bytes, bytearray))
 
 
 def _nowhere(_: Sequence[memoryview]) -> None:
-    """Place nothing: the buffers are parts of the message."""
+    """Place no buffers: they are sent as parts of the message."""
 
 
-# Functions that travel by name, as bytes; those that ask for `__main__` are apart.
+# Functions encoded by name; those that use `__main__` are kept elsewhere.
 _encoded = replica.remember()
 origins.memories.append(_encoded)
-_decoded = replica.remember()  # and what came of the bytes here
-_decoded_at = 0  # the generation of `__main__` when that was empty
+_decoded = replica.remember()  # and functions decoded here
+_decoded_at = 0  # the generation of `__main__` that they belong to
 
 
 def dumps(value: object, place: Place = _nowhere) -> list[Part]:
     """Pickle a value into parts, for a worker.
 
-    What the parts hold is a snapshot: the large buffers are copied before this
-    returns.
+    The parts are a snapshot: the large buffers are copied before this returns.
 
     Args:
-        value: What is to travel.
-        place: Copies the buffers to where both processes can read them, and returns
-            what takes their place in the parts; None if it cannot.
+        value: The value to pickle.
+        place: Copies the buffers to where both processes can read them, and returns the
+            part that replaces them; None if it cannot.
 
     Raises:
-        BaseException: Whatever pickling raised; `Exception` classes only after
-            cloudpickle has failed too.
+        BaseException: The error that pickling raised; if it is an `Exception`,
+            cloudpickle has failed, too.
     """
     return _dumps(value, _encode, place)
 
@@ -93,21 +92,21 @@ def _encode(value: object, keep_inside: Keep) -> bytes:
 
 
 def are_simple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether arguments are of types with which nothing can go wrong."""
+    """Whether all arguments are of types whose pickling cannot fail."""
     if kwargs or not _SIMPLE.issuperset(kinds := set(map(type, args))):
         return False
     return str not in kinds or sum(len(a) for a in args if type(a) is str) < LONG_TEXT
 
 
 def dumps_simple(args: tuple[Any, ...]) -> list[Part]:
-    """Pickle such arguments."""
+    """Pickle arguments for which `are_simple` is true."""
     return [pickle.dumps((args, {}), 5)]
 
 
 def dumps_if_simple(value: object) -> bytes | None:
-    """Pickle a value that any process can unpickle without harm; None if it is other.
+    """Pickle a value that any process can safely unpickle; None for other values.
 
-    Its type says so, and a text is not long.
+    That depends on its type, and for a text on its length.
     """
     kind = type(value)
     if kind in _SIMPLE and (kind is not str or len(value) < LEAST_BUFFER):  # type: ignore[arg-type]
@@ -123,14 +122,14 @@ def loads_simple(data: Part) -> Any:
 def dumps_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], place: Place
 ) -> list[Part]:
-    """The same for the arguments of a call."""
+    """Pickle the arguments of a call into parts, like `dumps`."""
     if any(map(_is_long, args)):
         args = tuple(_Bytes(each) if _is_long(each) else each for each in args)
     return dumps((args, kwargs), place)
 
 
 def dumps_buffers(value: object) -> list[Part]:
-    """Pickle a value into parts of which the buffers are its own, not copies."""
+    """Pickle a value into parts whose buffers are its own, not copies."""
     own: list[memoryview] = []
 
     def keep(buffers: Sequence[memoryview]) -> bytes:
@@ -142,7 +141,7 @@ def dumps_buffers(value: object) -> list[Part]:
 
 
 def dumps_back(value: object, place: Place = _nowhere) -> list[Part]:
-    """The same in a worker, for the program that it belongs to."""
+    """Pickle a value into parts, in a worker, for its program."""
     if _is_long(value):
         value = _Bytes(value)
     return _dumps(value, _encode_back, place, origins.is_plain_back)
@@ -161,7 +160,7 @@ def _is_long(value: object) -> bool:
 
 
 class _Bytes:
-    """Long bytes (or a bytearray) that travel as a buffer, outside the pickle."""
+    """Long bytes (or a bytearray) that are pickled as an out-of-band buffer."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -203,12 +202,12 @@ def _pickled(
 ) -> bytes:
     try:
         data = pickle.dumps(value, 5, buffer_callback=keep_inside)
-        # Most pickles name nothing at all.
+        # Most pickles contain no name at all.
         if NAMES_SOMETHING not in data or (
             not replica.concerns(data) and is_plain(data)
         ):
             return data
-    except Exception:  # noqa: BLE001 - any failure: cloudpickle tells better or succeeds
+    except Exception:  # noqa: BLE001 - cloudpickle succeeds or reports more
         pass
     _forget_attempt(buffers)
     return by_value(value, keep_inside)
@@ -222,7 +221,7 @@ def _forget_attempt(buffers: list[memoryview]) -> None:
 
 
 def loads(parts: Parts) -> Any:
-    """Build the value from its parts; raises whatever unpickling raises."""
+    """Unpickle a value from its parts; raise whatever unpickling raises."""
     data = parts[0]
     if data[:1] != _PICKLE:
         data = _body_of(data)
@@ -236,7 +235,7 @@ def loads(parts: Parts) -> Any:
 
 
 def _body_of(parcel: Part) -> Part:
-    """The pickle in a parcel, of which the heads are received."""
+    """Process the heads of a parcel and return the pickle after them."""
     if parcel[:1] == reductions.MARK:
         parcel = memoryview(parcel)[1:]
     if parcel[:1] == replica.MARK:
@@ -247,11 +246,11 @@ def _body_of(parcel: Part) -> Part:
 
 
 class _Frames:
-    """A long pickle as a file, that is read frame by frame.
+    """A file object for a long pickle that is read frame by frame.
 
-    To build a value from a pickle in memory is one long step, in which no other
-    thread of Python can run: not an event loop, for one. From a file it takes
-    steps, as each frame of 64 KiB is asked for by a call of Python code.
+    Unpickling from memory is one long C call during which no other thread can run, not
+    even an event loop. From a file, each frame of 64 KiB is read by a call of Python
+    code, at which threads can switch.
     """
 
     def __init__(self, data: Part) -> None:
@@ -274,7 +273,7 @@ class _Frames:
 
 
 def known_function(fn: Callable[..., Any]) -> tuple[bytes, Needs | None] | None:
-    """Return a function as bytes and what it needs of `__main__`, if that is known."""
+    """Return an encoded function and its needs of `__main__`, if cached."""
     if type(fn) not in _PLAIN:
         return None
     known: tuple[bytes, None] | None = _encoded.get(fn)
@@ -284,10 +283,10 @@ def known_function(fn: Callable[..., Any]) -> tuple[bytes, Needs | None] | None:
 
 
 def _none_known(_: Any) -> None:
-    """Know nothing of a function."""
+    """Return None: no function of the script was encoded yet."""
 
 
-# The same for functions of the script, once one was encoded.
+# `known_function` for functions of the script, once one was encoded.
 _known_in_main: Callable[[Any], tuple[bytes, Needs | None] | None] = _none_known
 
 
@@ -300,10 +299,10 @@ def _encode_in_main(fn: Any) -> bytes:
 
 
 def encode_function(fn: Callable[..., Any]) -> bytes:
-    """Return a function as bytes.
+    """Encode a function as bytes.
 
-    What it needs of `__main__` is noted for the task that is under way, or is in the
-    bytes, see `main.encoding`.
+    What it needs of `__main__` is recorded for the current task, or is in the bytes,
+    see `main.encoding`.
     """
     if type(fn) in _PLAIN and (known := _encoded.get(fn)) is not None:
         encoded: bytes = known[0]
@@ -314,7 +313,7 @@ def encode_function(fn: Callable[..., Any]) -> bytes:
     head = origins.head_for(fn.__module__)
     encoded = (_HEADED + head if head else _BY_NAME) + name.encode()
     if not _asks_for_main(fn):
-        if type(fn) in _PLAIN:  # others may hash and compare as they like
+        if type(fn) in _PLAIN:  # others may define __hash__ and __eq__
             _encoded.put(fn, (encoded, None), len(encoded))
         return encoded
     from parallelize.serialize.main import encoding as main_encoding
@@ -335,7 +334,7 @@ def _asks_for_main(fn: Callable[..., Any]) -> bool:
 
 
 def decode_function(encoded: bytes) -> Callable[..., Any]:
-    """Return the function that was encoded; the same bytes give the same function."""
+    """Decode a function; equal bytes give the same function."""
     if not replica.is_settled():
         replica.settle()
     if encoded[:1] == replica.MARK:
@@ -358,7 +357,7 @@ def decode_function(encoded: bytes) -> Callable[..., Any]:
 
 
 def _forget_decoded() -> None:
-    """Drop functions that may refer to what `__main__` had before."""
+    """Drop functions that may refer to earlier values of `__main__`."""
     global _decoded_at
     _decoded_at = replica.generation
     _decoded.clear()
@@ -367,8 +366,8 @@ def _forget_decoded() -> None:
 def _name_of(fn: Callable[..., Any]) -> str | None:
     """Return ``module:qualname:wrappers`` if that finds the function, else None.
 
-    What the name finds may be a decorated function; then ``wrappers`` says how
-    many ``__wrapped__`` lead from there to the function itself.
+    The name may find a decorated function; ``wrappers`` is the number of
+    ``__wrapped__`` steps from there to the function itself.
     """
     module = getattr(fn, "__module__", None)
     qualname = getattr(fn, "__qualname__", None)
@@ -401,15 +400,15 @@ def _attribute(module: Any, qualname: str) -> Any:
 
 
 def bound(method: types.MethodType) -> Callable[..., Any]:
-    """Return a callable that does what the method does and travels by name."""
+    """Return a callable that acts like the method and is pickled by name."""
     return _Bound(encode_function(method.__func__), method.__self__)
 
 
 class _Bound:
-    """A method as its function and its instance.
+    """A bound method, pickled as its function and its instance.
 
-    Pickle would look the method up on the instance at the far side, and find
-    the decorated one.
+    Unpickling a bound method looks it up on the instance, and would find the decorated
+    one.
     """
 
     def __init__(self, encoded: bytes, instance: object) -> None:

@@ -1,4 +1,4 @@
-"""Executors among a script's names: a worker creates its own, with the same options.
+"""Executors among a script's names: a worker creates its own, with equal options.
 
 A copy would count threads and processes that do not exist, and its calls would wait for
 them forever.

@@ -1,8 +1,8 @@
-"""Pickling by value what belongs to modules that no other process can import.
+"""Pickling by value for modules that no other process can import.
 
-Cloudpickle does that for functions and classes which no name finds. Here it also does
-it for those of modules that were made by hand, for one: see `origins`. Their functions
-share the globals of one module in a worker, as they do in the program.
+Cloudpickle does that for functions and classes that no name finds. Here it is also used
+for those of modules created by hand, for instance (see `origins`). In a worker their
+functions share the globals of one module, as they do in the program.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class Beyond(Exception):
-    """There is something for which cloudpickle is needed."""
+    """The value contains something that requires cloudpickle."""
 
 
 class Named(pickle.Pickler):
-    """Pickles as names, and does without cloudpickle.
+    """Pickles functions and classes by name, without cloudpickle.
 
     Raises:
-        Beyond: A function or class has no name that leads to it everywhere.
+        Beyond: A function or class has no name that finds it in every process.
     """
 
     sent: Any = reductions.Table(far=False)
@@ -62,14 +62,14 @@ def module_by_name(module: ModuleType) -> Any:
     return importlib.import_module, (name,)
 
 
-# Defined when first needed, as cloudpickle is loaded then.
+# Defined on first use, because it loads cloudpickle.
 @functools.cache
 def pickler(*, back: bool = False, far: bool = False) -> Any:
-    """Return a class of cloudpickle's picklers.
+    """Return a subclass of cloudpickle's pickler.
 
     Args:
         back: Whether it pickles for the program, in a worker.
-        far: Whether it pickles for other machines, which have no such modules or files.
+        far: Whether it pickles for other machines, which lack such modules and files.
     """
     from collections import ChainMap
 
@@ -80,15 +80,15 @@ def pickler(*, back: bool = False, far: bool = False) -> Any:
         return BY_VALUE if far and way else way
 
     class ByValue(Pickler):
-        """Pickles by value what is of no use to others as a name.
+        """Pickles by value what other processes cannot find by name.
 
         Attributes:
-            plain_table: The table without what sends descriptors, ...
-            sent: ... and what that is.
+            plain_table: The dispatch table without the reducers that send descriptors.
+            sent: These reducers.
         """
 
-        plain_table: Any  # as that of cloudpickle, which has no type either
-        sent: Any = reductions.Table(far=far)  # a ChainMap is said to need more
+        plain_table: Any  # untyped, like cloudpickle's
+        sent: Any = reductions.Table(far=far)  # typed too strictly for a ChainMap
 
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, (FunctionType, type)):
@@ -104,9 +104,9 @@ def pickler(*, back: bool = False, far: bool = False) -> Any:
             return _with_slots(obj, reduced) if isinstance(obj, type) else reduced
 
         def _dynamic_function_reduce(self, func: FunctionType) -> tuple[Any, ...]:
-            parent: Any = super()  # this method of cloudpickle's has no types
+            parent: Any = super()  # cloudpickle's method is untyped
             make, args, state, *more, fill = parent._dynamic_function_reduce(func)
-            name: Any = func.__globals__.get("__name__")  # users may set it
+            name: Any = func.__globals__.get("__name__")  # users may set any value
             space = getattr(origins.module_of(name), "__dict__", None)
             is_shared = space is func.__globals__ and way_of(name) == BY_VALUE
             if far or back or not is_shared:
@@ -119,14 +119,14 @@ def pickler(*, back: bool = False, far: bool = False) -> Any:
         way = way_of(name)
         if way not in (BY_VALUE, EITHER) or origins.module_of(name) is not module:
             reduced: Any = Pickler.dispatch_table[ModuleType](module)
-            if reduced[1] != (name,):  # it has no place from where to import it
+            if reduced[1] != (name,):  # it cannot be imported by name
                 return reduced
-            return importlib.import_module, (name,)  # without cloudpickle over there
+            return importlib.import_module, (name,)  # the receiver needs no cloudpickle
         values = {k: v for k, v in vars(module).items() if k not in _OWN}
         args = name, way == EITHER
         return finders.module_for, args, values, None, None, finders.fill_module
 
-    # Any, as the reducers are of one type each, and the table is of all.
+    # Any, because each reducer takes its own type, and the table holds all.
     reducers: Any = {ModuleType: reduce_module}
     theirs: Any = Pickler.dispatch_table
     ByValue.plain_table = ChainMap(reducers, theirs)
@@ -145,7 +145,7 @@ def dumps(value: object, keep_inside: Callable[[pickle.PickleBuffer], bool]) -> 
 
 
 class _Space:
-    """Stands for the globals of a module, in the pickle of its functions."""
+    """Represents a module's globals in the pickles of its functions."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -155,7 +155,7 @@ class _Space:
 
 
 def _is_named(obj: Any) -> bool:
-    """Whether a name finds it; pickle asks for the packages of the module, too."""
+    """Whether its name finds the object, without an import of its packages."""
     found: Any = origins.module_of(obj.__module__)
     for part in obj.__qualname__.split("."):
         found = getattr(found, part, None)
@@ -172,9 +172,9 @@ def _by_value(pickler: Any, obj: Any) -> Any:
 
 
 def _with_slots(cls: Any, reduced: Any) -> Any:
-    """Have a class made with its slots: cloudpickle makes it without.
+    """Have a class re-created with its slots, which cloudpickle leaves out.
 
-    Else its instances had a dictionary, with which they cannot come back.
+    Otherwise its instances would have a ``__dict__``, and could not be sent back.
     """
     has_slots = "__slots__" in vars(cls) and not _is_enumeration(cls)
     if not has_slots or not isinstance(reduced, tuple) or len(reduced) != 6:
@@ -183,7 +183,7 @@ def _with_slots(cls: Any, reduced: Any) -> Any:
     bases, kwargs = args[2:4]
     if any(isinstance(b, FunctionType) for b in bases):
         attributes = {k: v for k, v in attributes.items() if k != "__class_getitem__"}
-        return make, (*args, last), (attributes, *more), *rest  # NamedTuple makes it
+        return make, (*args, last), (attributes, *more), *rest  # NamedTuple creates it
     slots = [k for k, v in vars(cls).items() if isinstance(v, MemberDescriptorType)]
     own = [name for name in ("__dict__", "__weakref__") if _has_slot(cls, name)]
     args[3] = {**kwargs, "__slots__": (*slots, *own)}
@@ -201,11 +201,11 @@ def _has_slot(cls: type, name: str) -> bool:
 
 
 def _either(obj: Any) -> Any:
-    """Pickle by name and by value: maybe an import makes the module, too."""
+    """Pickle by name and by value: importing its package may create the module."""
     try:
         with io.BytesIO() as file:
             pickler(far=True)(file, 5).dump(obj)
             value = file.getvalue()
-    except Exception:  # noqa: BLE001 - then it is for its name to be found
+    except Exception:  # noqa: BLE001 - then only its name can find it
         return NotImplemented
     return finders.named_or, (obj.__module__, obj.__qualname__, value)

@@ -1,12 +1,12 @@
-"""Modules that the other side has loaded from somewhere else than `sys.path`.
+"""Finds modules that the other process has loaded from outside of `sys.path`.
 
-What a worker receives may name modules that an import here would not find, or would
-take from another file: a plug-in that was loaded by its path, or a module whose folder
-is no longer on `sys.path`. So parcels are headed by where these come from. That is
-noted here, and a finder of modules loads them from there when they are first needed.
+A pickle may name modules that an import here would not find, or would take from another
+file: a plug-in that was loaded by its path, or a module whose directory is no longer on
+`sys.path`. So parcels begin with a head, which has the origins of these modules. They
+are recorded here, and a finder imports the modules from there on first use.
 
-A program never gives up a module of its own for that of a worker; a worker does, as it
-is to have what the program has under a name.
+A program never replaces a module of its own by that of a worker. A worker does, because
+its names should have the same meaning as the program's.
 """
 
 from __future__ import annotations
@@ -23,33 +23,34 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from typing import Any
 
-    #: File, folders of a package, and the folder from which its name leads to the file.
+    #: File, a package's directories, and the path entry from which its name leads to
+    #: the file.
     Origin = tuple[str | None, tuple[str, ...] | None, str | None]
     Head = tuple[Sequence[str] | None, Mapping[str, Origin]]
 
-#: How many heads are remembered as they were built from bytes.
+#: The largest number of decoded heads that are cached.
 MOST_HEADS = 256
 
 is_worker: bool = False
 
-#: Where modules of the other side come from, by their names.
+#: The origins of the other process's modules, by name.
 origins: dict[str, Origin] = {}
 
-#: Modules without a file that were made here in the image of the program's.
+#: Modules without a file that were created here as replicas of the program's.
 made: dict[str, ModuleType] = {}
 
-#: In a copy of the program: the modules that it had.
+#: In a fork of the program: the modules that it had.
 inherited: dict[str, ModuleType] = {}
 
-_globals: dict[str, dict[str, bytes]] = {}  # of such modules, as they came last
+_globals: dict[str, dict[str, bytes]] = {}  # of such modules, as last received
 _roots: list[str] = []
 _heads: dict[bytes, Head] = {}
-# Modules that have made room for others of their names.
+# Modules that were replaced by others of the same name.
 _aside: dict[tuple[str, str | None], ModuleType] = {}
 
 
 def begin_worker(*, is_copy: bool) -> None:
-    """Note that this is a worker; whether it is a copy of the program."""
+    """Record that this process is a worker, maybe a fork of the program."""
     global is_worker
     is_worker = True
     if is_copy:
@@ -57,7 +58,7 @@ def begin_worker(*, is_copy: bool) -> None:
 
 
 def is_of_program(name: str) -> bool:
-    """Whether the program has the module that a worker has under a name."""
+    """Whether the program has the same module under a name as this worker."""
     module = sys.modules.get(name)
     if name in origins or module is None:
         return is_worker
@@ -65,7 +66,7 @@ def is_of_program(name: str) -> bool:
 
 
 def receive(head: bytes) -> None:
-    """Note what stands in the head of a parcel."""
+    """Record the contents of a parcel's head."""
     known = _heads.get(head)
     if known is None:
         if len(_heads) >= MOST_HEADS:
@@ -80,7 +81,7 @@ def receive(head: bytes) -> None:
 
 
 def _add_to_path(path: Sequence[str]) -> None:
-    """Let modules be found as in the program; keep what was added here."""
+    """Make `sys.path` start with the program's; keep entries that were added here."""
     if sys.path[: len(path)] == path:
         return
     sys.path[:] = [*path, *(each for each in sys.path if each not in path)]
@@ -102,7 +103,7 @@ def _adopt(name: str, origin: Origin) -> None:
 def _install() -> None:
     import importlib
 
-    # The finders need this, and must not be asked where it is.
+    # The finders need this module, and so cannot find it themselves.
     importlib.import_module("importlib.util")
     if _FIRST not in sys.meta_path:
         sys.meta_path.insert(0, _FIRST)
@@ -134,14 +135,14 @@ def _file_of(module: ModuleType) -> str | None:
 
 
 def _look_again() -> None:
-    """Let finders see files that are newer than what they remember."""
+    """Let finders see files that are newer than their caches."""
     import importlib
 
     importlib.invalidate_caches()
 
 
 class _First:
-    """Finds the modules that are noted, ahead of others of their names."""
+    """Finds modules with a recorded origin, before other finders."""
 
     def find_spec(
         self,
@@ -149,16 +150,16 @@ class _First:
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """Return where a module is loaded from; None if that is not noted."""
+        """Return the spec of a module; None if no origin is recorded."""
         origin = origins.get(name)
         return None if origin is None else _spec_of(name, origin)
 
 
 class _Last:
-    """Finds what no other finder does.
+    """Finds modules that no other finder finds.
 
-    That is what lies beside a module that is noted, and packages that the program does
-    not have itself, but by whose names it calls modules.
+    These are modules beside one with a recorded origin, and packages that the program
+    does not have itself, but whose names precede those of its modules.
     """
 
     def find_spec(
@@ -167,7 +168,7 @@ class _Last:
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """Return where a module is loaded from; None if it is not here."""
+        """Return the spec of a module; None if it is not found."""
         from importlib.machinery import PathFinder
 
         spec = None
@@ -178,7 +179,7 @@ class _Last:
         return spec
 
 
-_FIRST: Any = _First()  # typeshed wants finders to be of abstract classes
+_FIRST: Any = _First()  # typeshed expects subclasses of abstract classes
 _LAST: Any = _Last()
 
 
@@ -196,7 +197,7 @@ def _spec_of(name: str, origin: Origin) -> ModuleSpec | None:
         return _inside_archive(name, file)
     return spec_from_file_location(
         name, file, submodule_search_locations=folders
-    ) or spec_from_file_location(  # its name ends in no way that Python knows
+    ) or spec_from_file_location(  # its suffix is unknown to Python
         name, file, loader=SourceFileLoader(name, file)
     )
 
@@ -219,20 +220,20 @@ def _inside_archive(name: str, file: str) -> ModuleSpec:
     return spec
 
 
-# Modules without a file: pickles name these functions.
+# Modules without a file. Pickles refer to these functions by name.
 
 
 def module_for(name: str, may_import: bool = False) -> ModuleType:
-    """Return what stands for a module of the program that has no file.
+    """Return the replica of a program's module that has no file.
 
     Args:
         name: Its name.
-        may_import: Whether an import may make it here, too.
+        may_import: Whether an import may create it here, too.
     """
     if may_import:
         import importlib
 
-        with contextlib.suppress(Exception):  # importing runs code of the user
+        with contextlib.suppress(Exception):  # importing runs user code
             return importlib.import_module(name)
     present = sys.modules.get(name)
     if present is not None and (_is_image(name, present) or not is_worker):
@@ -257,7 +258,7 @@ def _put_into_package(name: str, module: ModuleType) -> None:
 
 
 def fill_module(module: ModuleType, values: dict[str, Any]) -> None:
-    """Give a module what the program's has, unless it is the program's, or another."""
+    """Update a replica with the program's values; leave other modules unchanged."""
     name = module.__name__
     if _is_image(name, module) or sys.modules.get(name) is not module:
         vars(module).update(values)
@@ -268,9 +269,9 @@ def _is_image(name: str, module: ModuleType) -> bool:
 
 
 def space_for(name: str) -> dict[str, Any]:
-    """Return the globals of functions of such a module.
+    """Return the globals for functions of such a module.
 
-    In the program they are for the function alone: its own are not to be changed.
+    In the program each function gets globals of its own: the module's must not change.
     """
     if is_worker:
         return vars(module_for(name))
@@ -278,9 +279,9 @@ def space_for(name: str) -> dict[str, Any]:
 
 
 def fill_function(fn: FunctionType, state: tuple[Any, dict[str, Any]]) -> None:
-    """Fill a function that shares its globals, as cloudpickle does.
+    """Set a function's state like cloudpickle, for shared globals.
 
-    A global that is the same as when it came last is left as the worker has it.
+    A global that has not changed since it was last received keeps the worker's value.
     """
     from cloudpickle import cloudpickle
 
@@ -300,17 +301,17 @@ def _is_news(
         return True
     try:
         data = pickle.dumps(value)
-    except Exception:  # noqa: BLE001 - it may be anything
+    except Exception:  # noqa: BLE001 - the value may be anything
         return name not in space
     before = last.get(name)
     last[name] = data
     if before is None and inherited.get(space["__name__"]) is not None:
-        return name not in space  # a copy of the program has it, and may have set it
+        return name not in space  # inherited by fork, and maybe set since
     return before != data or name not in space
 
 
 def named(name: str, qualname: str) -> Any:
-    """Return what stands in a module under a name."""
+    """Return the object that a name finds in a module."""
     import importlib
 
     found: Any = importlib.import_module(name)
@@ -320,11 +321,11 @@ def named(name: str, qualname: str) -> Any:
 
 
 def named_or(name: str, qualname: str, value: bytes) -> Any:
-    """Return what a name finds here, or else the value, from its pickle.
+    """Return the object that a name finds here, else unpickle the value.
 
-    It is for modules that another module makes when it is imported, maybe.
+    For modules that importing another module may create.
     """
     try:
         return named(name, qualname)
-    except Exception:  # noqa: BLE001 - importing runs code of the user
+    except Exception:  # noqa: BLE001 - importing runs user code
         return pickle.loads(value)

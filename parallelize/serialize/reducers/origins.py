@@ -1,21 +1,21 @@
-"""Modules that only this process can import, and where they come from.
+"""Detects modules that only this process can import, and records their origins.
 
-A value that is pickled by name is of no use to a process that cannot import the name,
-or that finds another module under it. So each module of `sys.modules` is compared,
-once, with what a fresh interpreter would find on the `sys.path` that workers have:
+A value pickled by name is useless to a process that cannot import the name, or that
+finds another module under it. So each module of `sys.modules` is compared, once, with
+what a fresh interpreter would find on the workers' `sys.path`:
 
-* found in the same file: it travels by name, as nearly all do;
-* loaded from a file elsewhere (a plug-in, pytest's ``--import-mode=importlib``): it
-  travels by name, headed by its origin, see `finders`;
-* without a file that a worker could load (made by hand, ``runpy.run_path``, a loader of
-  the program's own): what it has goes by value, see `by_value`.
+* found in the same file: pickled by name, like nearly all modules;
+* loaded from a file elsewhere (a plug-in, pytest's ``--import-mode=importlib``):
+  pickled by name, with its origin in the parcel's head, see `finders`;
+* without a file that a worker could load (created by hand, ``runpy.run_path``, a custom
+  loader): its contents are pickled by value, see `by_value`.
 
 ```
  parcel:  ┌ N ─ length ─ (sys.path?, {module: origin}) ┐┌─ pickle that names them ─┐
 ```
 
-Only pickles that name something at all are looked at. What is looked for then are the
-names of such modules, of which there are mostly none.
+Only pickles that contain names are searched, and only for the names of such modules, of
+which there are usually none.
 """
 
 from __future__ import annotations
@@ -37,59 +37,59 @@ if TYPE_CHECKING:
 
     from parallelize.serialize.reducers.finders import Origin
 
-#: What a parcel begins with that is headed by origins; no pickle begins so.
+#: The first byte of a parcel with a head of origins; no pickle begins with it.
 MARK = b"N"
 
-#: A pickle without this byte names nothing (the operation STACK_GLOBAL). It is a
-#: number, as ``in`` takes several times as long to look for bytes.
+#: A pickle without this byte (the opcode STACK_GLOBAL) contains no names. It is a
+#: number, because ``in`` takes several times as long to search for bytes.
 NAMES_SOMETHING = 0x93
 
-#: How things of a module travel.
+#: How objects of a module are pickled.
 BY_NAME, HEADED, EITHER, BY_VALUE = range(4)
 
-_LENGTH = 8  # bytes of the number behind the mark: how long the head is
-_MOST_PATHS = 8  # that workers were started with
-_MOST_RELATED = 200  # modules that one head names
+_LENGTH = 8  # size of the head's length, after the mark
+_MOST_PATHS = 8  # the largest number of recorded paths
+_MOST_RELATED = 200  # the largest number of modules in one head
 
-#: The names of the main module; the second is that in children of multiprocessing.
+#: The names of the main module; the second one in children of multiprocessing.
 MAINS = ("__main__", "__mp_main__")
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _PACKAGES = ("site-packages", "dist-packages")
 _LOADERS = ("_frozen_importlib_external", "importlib._bootstrap_external", "zipimport")
-_CYTHON = ("cython_runtime", "_cython_")  # it makes these for itself
-_REWRITER = "_pytest.assertion.rewrite"  # it compiles the same source
+_CYTHON = ("cython_runtime", "_cython_")  # internal modules of Cython
+_REWRITER = "_pytest.assertion.rewrite"  # it loads the same source file
 
-# Held while modules are looked at: a second thread waits for what comes of it, as it
-# needs the same.
+# Held during a survey of modules: a second thread waits for the result, which it needs,
+# too.
 _new_lock = locks.reentrant("modules", native.RLock)
 _lock = _new_lock()
-_paths: list[list[str]] = []  # those that workers were started with
+_paths: list[list[str]] = []  # each `sys.path` with which workers were started
 
-#: What is remembered of names elsewhere; cleared when workers have another path.
+#: Caches elsewhere that depend on names; cleared when workers get another path.
 memories: list[Any] = []  # dictionaries and the like
 
 
 def _nothing() -> None:
-    """Stand for a module that was not seen."""
+    """Represent a module that was not examined."""
 
 
 def _weakly(module: object) -> Callable[[], object]:
     try:
         return weakref.ref(module)
-    except TypeError:  # anything may stand among the modules
+    except TypeError:  # sys.modules may contain anything
         return lambda: module
 
 
 class Survey:
-    """What is known of the modules, as long as these and `sys.path` are the same.
+    """What is known of the modules, valid while these and `sys.path` do not change.
 
-    It is complete when it is seen by others, and does not change any more.
+    It is complete and immutable once other threads can see it.
 
     Attributes:
-        ways: Of modules that do not travel by name alone.
-        origins: Where those come from that have a file.
-        marks: What is looked for in pickles.
-        marks_back: The same, without what the program has.
+        ways: How to pickle objects of modules for which a name alone does not suffice.
+        origins: The origins of those that have a file.
+        marks: The byte strings to search for in pickles.
+        marks_back: Those to search for in a worker's pickles for the program.
     """
 
     def __init__(self) -> None:
@@ -99,14 +99,14 @@ class Survey:
         self.marks_back: tuple[bytes, ...] = ()
         self._heads: dict[tuple[bool, frozenset[str]], bytes] = {}
         self._count = -1
-        self._reducers = 0  # how many types have one
+        self._reducers = 0  # number of types with reducers
         self._path = list(sys.path)
-        # Held weakly, so that a program's modules end as they would without this.
+        # Weak references, so that a program's modules are released as usual.
         self._seen: dict[str, Callable[[], object]] = {}
         self._folders: dict[str, Sequence[str]] = {}  # where submodules are found
 
     def holds(self) -> bool:
-        """Whether nothing has changed since."""
+        """Whether the survey is still valid."""
         return (
             len(sys.modules) == self._count
             and sys.path == self._path
@@ -114,12 +114,12 @@ class Survey:
         )
 
     def has_seen(self, name: str) -> bool:
-        """Whether a module is the one that was looked at."""
+        """Whether a module is the one that was examined."""
         seen = self._seen.get(name, _nothing)()
         return seen is not None and seen is sys.modules.get(name)
 
     def renewed(self) -> Survey:
-        """Return one that holds now."""
+        """Return a survey that is valid now."""
         new = Survey()
         modules = dict(sys.modules)
         if new._path == self._path:
@@ -137,7 +137,7 @@ class Survey:
         return new
 
     def _take_over(self, old: Survey, modules: dict[str, ModuleType]) -> None:
-        """Take what is known of modules that are still there, with their packages."""
+        """Copy what is known of modules that still exist, with their packages."""
         gone = {n for n, seen in old._seen.items() if modules.get(n) is not seen()}
         self._seen = {
             name: seen
@@ -151,7 +151,7 @@ class Survey:
     # Heads.
 
     def head(self, names: Iterable[str], *, back: bool = False) -> bytes:
-        """Return what heads a parcel that names things of these modules."""
+        """Return the head for a parcel that names objects of these modules."""
         key = back, frozenset(names)
         known = self._heads.get(key)
         if known is None:
@@ -163,7 +163,7 @@ class Survey:
         return known
 
     def _related(self, names: Iterable[str]) -> list[str]:
-        """Modules with an origin: the packages they are in, and what they mention."""
+        """Return modules with origins: these, their packages, those they refer to."""
         found: dict[str, None] = {}
         waiting = list(names)
         while waiting and len(found) < _MOST_RELATED:
@@ -173,13 +173,13 @@ class Survey:
                     waiting.extend(_mentioned(name))
         return list(found)
 
-    # Looking at modules.
+    # Examining modules.
 
     def _look_at(self, name: str, module: object) -> None:
         self._seen[name] = _weakly(module)
         try:
             way = self._way(name, module)
-        except Exception:  # noqa: BLE001 - specs and finders may be of the user
+        except Exception:  # noqa: BLE001 - specs and finders may be the user's
             return
         if way != BY_NAME:
             self.ways[name] = way
@@ -188,7 +188,7 @@ class Survey:
         space = _space_of(module)
         spec = space.get("__spec__")
         if name in MAINS or not space or space.get("__name__", name) != name:
-            return BY_NAME  # or it stands for itself under another name
+            return BY_NAME  # or a module under another name
         if spec is None:
             return self._way_without_file(name, space)
         origin = spec.origin
@@ -219,7 +219,7 @@ class Survey:
         return name in self._seen and name not in self.ways
 
     def _is_found(self, name: str, spec: ModuleSpec) -> bool:
-        """Whether a fresh interpreter would find a module in the same place."""
+        """Whether a fresh interpreter would find the module in the same file."""
         parent = name.rpartition(".")[0]
         if not parent:
             paths = (*_paths, self._path)
@@ -258,7 +258,7 @@ _now = Survey()
 
 
 def _look(*, again: bool = False) -> Survey:
-    """Return what is known of the modules; look at those that are new."""
+    """Return a valid survey; examine new modules if needed."""
     if again or not _now.holds():
         locks.held(_lock, _renew, again)
     return _now
@@ -288,11 +288,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-# What is asked.
+# Queries.
 
 
 def begin_worker(*, is_copy: bool) -> None:
-    """Note that this is a worker; whether it is a copy of the program."""
+    """Record that this process is a worker, maybe a fork of the program."""
     finders.begin_worker(is_copy=is_copy)
     if is_copy:
         reductions.begin_copy()
@@ -300,7 +300,7 @@ def begin_worker(*, is_copy: bool) -> None:
 
 
 def workers_have(path: Sequence[str]) -> None:
-    """Note the `sys.path` with which a worker is started."""
+    """Record the `sys.path` with which a worker is started."""
     if path not in _paths:
         _paths.append(list(path))
         del _paths[:-_MOST_PATHS]
@@ -310,20 +310,20 @@ def workers_have(path: Sequence[str]) -> None:
 
 
 def _is_new(path: Sequence[str]) -> bool:
-    """Whether there may be workers that were started with another path."""
+    """Whether some workers may have been started with another path."""
     return any(each != path for each in _paths)
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether a worker can unpickle a pickle that names something."""
-    for mark in _look().marks:  # noqa: SIM110 - this is called for each value
+    """Whether a worker can import all that a pickle names."""
+    for mark in _look().marks:  # noqa: SIM110 - called for each value
         if data.find(mark) >= 0:
             return False
     return True
 
 
 def is_plain_back(data: bytes) -> bool:
-    """Whether the program can unpickle what a worker has pickled."""
+    """Whether the program can import all that a worker's pickle names."""
     for mark in _look().marks_back:  # noqa: SIM110
         if data.find(mark) >= 0:
             return False
@@ -331,11 +331,11 @@ def is_plain_back(data: bytes) -> bool:
 
 
 def way_of(module: object, *, back: bool = False) -> int:
-    """Return how things of a module travel: `BY_NAME`, for one.
+    """Return how objects of a module are pickled, such as `BY_NAME`.
 
     Args:
-        module: Its name, as a function or class has it.
-        back: Whether from a worker to the program.
+        module: Its name, as in the ``__module__`` of functions and classes.
+        back: Whether they are pickled in a worker for the program.
     """
     if type(module) is not str:
         return BY_NAME
@@ -347,7 +347,7 @@ def way_of(module: object, *, back: bool = False) -> int:
 
 
 def headed(data: bytes, *, back: bool = False) -> bytes:
-    """Return a parcel or pickle, headed by the origins of modules that it names."""
+    """Prefix a parcel or pickle with the origins of the modules that it names."""
     now = _look()
     names = [
         name
@@ -360,14 +360,14 @@ def headed(data: bytes, *, back: bool = False) -> bytes:
 
 
 def head_for(module: str) -> bytes:
-    """Return the head for a name in a module; empty if it needs none."""
+    """Return the head for names in a module; empty if none is needed."""
     now = _look()
     names = [each for each in _lineage(module) if now.ways.get(each) == HEADED]
     return now.head(names) if names else b""
 
 
 def body_of(parcel: bytes | bytearray | memoryview) -> memoryview:
-    """Receive the head of a parcel; return what follows it."""
+    """Process the head of a parcel; return what follows it."""
     view = memoryview(parcel)
     end = end_of_head(view)
     finders.receive(bytes(view[len(MARK) + _LENGTH : end]))
@@ -375,26 +375,26 @@ def body_of(parcel: bytes | bytearray | memoryview) -> memoryview:
 
 
 def opened(data: bytes) -> bytes | memoryview:
-    """Return a pickle that may be headed, whose head is received."""
+    """Process the head of a pickle, if it has one; return the pickle."""
     return body_of(data) if data[:1] == MARK else data
 
 
 def end_of_head(parcel: bytes | memoryview) -> int:
-    """Where the head of a parcel ends."""
+    """Return the offset at which a parcel's head ends."""
     at = len(MARK) + _LENGTH
     return at + int.from_bytes(parcel[len(MARK) : at], "little")
 
 
-# What there is to know of one module.
+# Properties of one module.
 
 
 def module_of(name: object) -> ModuleType | None:
-    """Return the module under a name, which may be anything."""
+    """Return the module of a name, which may be any object."""
     return sys.modules.get(name) if isinstance(name, str) else None
 
 
 def _lineage(name: str) -> Iterator[str]:
-    """A module's packages, from the top, and itself."""
+    """Return the names of a module's packages, outermost first, and its own."""
     parts = name.split(".")
     return (".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
@@ -408,7 +408,7 @@ def _mentioned(name: str) -> Iterator[str]:
 
 
 def _space_of(module: object) -> dict[str, Any]:
-    # A module may load itself, or another, when it is asked for an attribute.
+    # getattr() on a lazy module might import it, or another one.
     if not issubclass(type(module), ModuleType):
         return {}
     space: dict[str, Any] = object.__getattribute__(module, "__dict__")
@@ -426,7 +426,7 @@ def _is_of_library(origin: object) -> bool:
 
 
 def _lies_in(folders: Sequence[str], name: str, file: str | None) -> bool:
-    """Whether a file is where a submodule is looked for first."""
+    """Whether a file is where the import system looks first for a submodule."""
     if file is None or not folders:
         return False
     folder, last = os.path.split(file)
@@ -437,7 +437,7 @@ def _lies_in(folders: Sequence[str], name: str, file: str | None) -> bool:
 
 
 def _is_bare_package(name: str, space: dict[str, Any], loader: object) -> bool:
-    """Whether a module is but the place of others."""
+    """Whether a module is only a package of others, without contents."""
     if space.get("__path__") is None or space.get("__file__"):
         return False
     if loader is not None:
@@ -458,14 +458,14 @@ def _can_be_loaded(spec: ModuleSpec) -> bool:
     """Whether another process can load a module from its file."""
     kind = type(spec.loader)
     if kind.__module__ not in _LOADERS and kind.__module__ != _REWRITER:
-        return False  # it may make something else of the file
+        return False  # a custom loader may transform the file
     origin = spec.origin or ""
     archive = getattr(spec.loader, "archive", None)
     return os.path.isfile(origin if archive is None else archive)
 
 
 def _root(name: str, file: str) -> str | None:
-    """The folder from which a module's name leads to its file, if one does."""
+    """Return the directory from which a module's name leads to its file, or None."""
     folder, last = os.path.split(file)
     stem = last.partition(".")[0]
     if stem == "__init__":

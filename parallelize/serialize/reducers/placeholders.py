@@ -1,9 +1,9 @@
-"""Gaps in pickled arguments: where a future stood, its value is put in later.
+"""Placeholders for futures in pickled arguments, replaced by their results later.
 
-The side that pickles opens `collect_futures`; every future met while pickling
-leaves a numbered gap and is collected. The side that unpickles opens
-`substitute_results` with the values. Both are notes of the running thread, so nothing
-needs a pickler of its own. A worker loads this file and not the futures.
+The sender pickles inside `collect_futures`; every future that is pickled leaves a
+numbered placeholder and is collected. The receiver unpickles inside
+`substitute_results` with the values. Both are state of the current thread, so no custom
+pickler is needed. A worker imports this module, but not the futures.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 
 class Found(list["Future[Any]"]):
-    """The futures that left gaps, by number.
+    """The futures that left placeholders, by number.
 
     Attributes:
-        values: The numbers of those that are wanted for their values, wherever they
-            stood: those of stand-ins.
+        values: The numbers of futures that must be replaced by their values wherever
+            they are: those of stand-ins.
     """
 
     values: frozenset[int] = frozenset()
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all of them."""
         super().clear()
         self.values = frozenset()
 
 
 class _Gaps(threading.local):
     futures: Found | None = None  # collected while pickling
-    values: Sequence[Any] | None = None  # to put in while unpickling
+    values: Sequence[Any] | None = None  # substituted while unpickling
 
 
 _gaps = _Gaps()
 
 
 class collect_futures:  # noqa: N801 - reads as a function in a with statement
-    """Within the block, a future that is pickled leaves a gap and is collected."""
+    """Collect the futures that are pickled in the block as placeholders."""
 
     __slots__ = ("_outer",)
 
@@ -56,7 +56,7 @@ class collect_futures:  # noqa: N801 - reads as a function in a with statement
 
 
 class substitute_results:  # noqa: N801 - reads as a function in a with statement
-    """Within the block, what is unpickled gets ``values`` in place of its gaps."""
+    """Replace placeholders that are unpickled in the block by ``values``."""
 
     __slots__ = ("_outer", "_values")
 
@@ -72,23 +72,23 @@ class substitute_results:  # noqa: N801 - reads as a function in a with statemen
 
 
 def collecting() -> bool:
-    """Whether this thread pickles the arguments of a call just now."""
+    """Whether this thread is pickling the arguments of a call."""
     return _gaps.futures is not None
 
 
 def left() -> int:
-    """How many gaps there are in what this thread has pickled of a call."""
+    """Return the number of placeholders that this thread has pickled for a call."""
     return len(_gaps.futures or ())
 
 
 def restart() -> None:
-    """Forget the gaps of an attempt at pickling that is being made anew."""
+    """Drop the placeholders of a failed attempt, before pickling again."""
     if _gaps.futures is not None:
         _gaps.futures.clear()
 
 
 def reduce_future(future: Future[Any]) -> tuple[Callable[[int], Any], tuple[int]]:
-    """Pickle a future as a gap; outside a call's arguments it cannot be pickled."""
+    """Pickle a future as a placeholder; raise outside of a call's arguments."""
     if _gaps.futures is None:
         msg = "a Future cannot be pickled, except as an argument of a call"
         raise TypeError(msg)
@@ -97,7 +97,7 @@ def reduce_future(future: Future[Any]) -> tuple[Callable[[int], Any], tuple[int]
 
 
 def reduce_stand_in(future: Future[Any]) -> tuple[Callable[[int], Any], tuple[int]]:
-    """Pickle the stand-in of a future as a gap, which its value will fill."""
+    """Pickle a future's stand-in as a placeholder for its value."""
     reduced = reduce_future(future)
     if _gaps.futures is not None:
         _gaps.futures.values |= {len(_gaps.futures) - 1}

@@ -1,13 +1,13 @@
-"""What multiprocessing knows of pickling: sockets, connections, what users registered.
+"""Reducers of multiprocessing: sockets, connections, and those of users.
 
-`ForkingPickler` has reducers of its own, for types of which plain pickle would copy the
-number of a descriptor, which means something else in another process. They hold here,
-too, as soon as the program has loaded them; before that, nothing of theirs can be there
-but a socket.
+`ForkingPickler` has its own reducers, for types of which plain pickle would copy the
+number of a descriptor, which is meaningless in another process. They are used here,
+too, as soon as the program has loaded them; before that, only sockets can exist among
+these types.
 
-Where multiprocessing sends a descriptor, a thread of the sender waits for the receiver
-to fetch it. The two prove to each other that they know a key, and that goes with the
-pickle here: a worker may have been started before the program had one.
+When multiprocessing sends a descriptor, a thread of the sender waits until the receiver
+fetches it. Both authenticate with a key, which is sent in the pickle here, because a
+worker may have been started before the program had one.
 """
 
 from __future__ import annotations
@@ -24,29 +24,30 @@ if TYPE_CHECKING:
 
     Reducer = Callable[[Any], Any]
 
-#: What a pickle begins with whose descriptors are to be fetched while the sender lives.
+#: The first byte of a pickle whose descriptors must be fetched while the sender is
+#: alive.
 MARK = b"D"
 
 #: The reducers of `ForkingPickler`, once they are loaded.
 registered: dict[type, Reducer] = {}
 
-# Those that are of no use here: pickle and cloudpickle can do it, and better.
+# Reducers not needed here: pickle and cloudpickle do better.
 _NEEDLESS = ("multiprocessing.reduction", "multiprocessing.managers")
 
-#: Why none goes to an interpreter beside this one.
+#: Why no descriptor is sent to another interpreter of this process.
 SAME_PROCESS = "an interpreter has the descriptors of its process: pass its fileno()"
 
-_never = ""  # why this process sends none at all
+_never = ""  # why this process sends no descriptors at all
 _local = threading.local()  # `why_not`: why this thread may send no descriptor
-_sent = 0  # how many were sent
+_sent = 0  # number of descriptors sent
 
 
 class NotForManyError(TypeError):
-    """What is pickled may be for many workers, but a descriptor goes to one."""
+    """A pickle for many workers cannot contain a descriptor, which goes to one."""
 
 
 def look() -> dict[type, Reducer]:
-    """Return the reducers that are loaded by now."""
+    """Return the reducers that are loaded so far."""
     global registered
     reduction = sys.modules.get("multiprocessing.reduction")
     pickler = getattr(reduction, "ForkingPickler", None)
@@ -55,7 +56,7 @@ def look() -> dict[type, Reducer]:
 
 
 def marks() -> list[bytes]:
-    """What pickles mention that plain pickle has made of what has a reducer."""
+    """Return the module names that show a need for reducers in a plain pickle."""
     modules = {
         kind.__module__
         for kind, reduce in list(look().items())
@@ -69,10 +70,10 @@ def _is_needless(reduce: Reducer) -> bool:
 
 
 class Table(Mapping[type, "Reducer"]):
-    """The reducers as a part of a pickler's table.
+    """The reducers as part of a pickler's dispatch table.
 
     Args:
-        far: Whether it pickles for other machines, where no descriptor can go.
+        far: Whether it pickles for other machines, which cannot receive descriptors.
     """
 
     def __init__(self, *, far: bool) -> None:
@@ -104,7 +105,7 @@ class Table(Mapping[type, "Reducer"]):
     def _socket(self, sock: Any) -> Any:
         if self._far:
             return _refuse(sock)
-        _check_allowed(sock)  # before all that is loaded, or made
+        _check_allowed(sock)  # before anything is loaded or created
         from multiprocessing import reduction
 
         look()
@@ -138,24 +139,24 @@ def _reduce_plainly(obj: Any) -> Any:
 
 
 def _reduce_ctype(obj: Any) -> Any:
-    """Pickle what is not shared, which multiprocessing does not tell apart."""
+    """Pickle a ctypes object plainly if it is not shared."""
     if hasattr(obj, "_wrapper"):
         return registered[type(obj)](obj)
     return obj.__reduce_ex__(5)
 
 
-# Descriptors on their way.
+# Sending descriptors.
 
 
 @contextlib.contextmanager
 def refusing(why: str) -> Generator[None]:
-    """Within the block no descriptor is sent.
+    """Refuse to pickle descriptors within the block.
 
     Args:
-        why: What the error says of the reason.
+        why: The reason, for the error.
 
     Raises:
-        NotForManyError: What is pickled has one.
+        NotForManyError: A descriptor was to be pickled.
     """
     before = getattr(_local, "why_not", "")
     _local.why_not = why
@@ -166,7 +167,7 @@ def refusing(why: str) -> Generator[None]:
 
 
 def refuse_always(why: str) -> None:
-    """Let no descriptor be sent from here on, see `refusing`."""
+    """Refuse to pickle descriptors from now on, see `refusing`."""
     global _never
     _never = why
 
@@ -174,7 +175,7 @@ def refuse_always(why: str) -> None:
 def _check_allowed(obj: object) -> None:
     context = sys.modules.get("multiprocessing.context")
     if context is not None and context.get_spawning_popen() is not None:
-        return  # it goes with a child that is being started
+        return  # it is inherited by a child that is being started
     why_not = getattr(_local, "why_not", "") or _never
     if why_not:
         msg = f"cannot pickle a {type(obj).__qualname__}: {why_not}"
@@ -191,12 +192,12 @@ def _reduce_descriptor(descriptor: Any) -> tuple[Any, ...]:
 
 
 def count() -> int:
-    """How many descriptors this process has sent."""
+    """Return the number of descriptors that this process has sent."""
     return _sent
 
 
 class Descriptor:
-    """A descriptor at the far side; what multiprocessing rebuilds calls `detach`."""
+    """A received descriptor; objects rebuilt by multiprocessing call `detach`."""
 
     def __init__(self, id: tuple[Any, Any], key: bytes) -> None:
         self._id = id
@@ -206,7 +207,7 @@ class Descriptor:
         """Fetch the descriptor.
 
         Raises:
-            OSError: The process that has sent it is gone.
+            OSError: The sending process is gone.
         """
         import os
         from multiprocessing import connection, reduction
@@ -223,7 +224,7 @@ class Descriptor:
 
 
 def begin_copy() -> None:
-    """In a copy of the program: what waits to be fetched is the program's."""
+    """In a fork of the program: drop pending descriptors, which are the program's."""
     sharer: Any = sys.modules.get("multiprocessing.resource_sharer")
     if sharer is not None:
         sharer._resource_sharer._afterfork()
