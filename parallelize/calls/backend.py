@@ -1,4 +1,4 @@
-"""What a map asks of the executor on which it runs; a file for type checkers alone."""
+"""The protocol of executors on which maps run; for type checkers only."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ __all__ = ("MapBackend",)
 class MapBackend(Protocol):
     """An executor as maps see it.
 
-    Each row that a map starts ends exactly once: its future ends, or its outcome is
-    delivered, from any thread, also where a worker dies or the executor shuts down.
+    Each row that a map starts completes exactly once: its future is done or its outcome
+    delivered, from any thread, even if a worker dies or the executor shuts down.
     """
 
-    #: The word for executors of this kind: what a chunk costs depends on it.
+    #: The name of this kind of executor, on which the cost of a chunk depends.
     kind: ClassVar[str]
 
     @property
     def _max_workers(self) -> int:
-        """How many calls run at once."""
+        """The number of calls that run at once."""
         ...
 
     @property
     def _maps(self) -> OpenMaps:
-        """Where a map is entered; each shutdown begins with those in here."""
+        """The open maps, with which each shutdown begins."""
         ...
 
     @property
@@ -41,17 +41,17 @@ class MapBackend(Protocol):
     ) -> Callable[
         [Callable[..., Any], tuple[Any, ...], dict[str, Any], CallOptions], Future[Any]
     ]:
-        """Start one call; raise RuntimeError after shutdown."""
+        """A function that starts one call; it raises RuntimeError after shutdown."""
         ...
 
     def _start_rows(self, rows: Rows) -> SubmittedRows:
-        """Start rows of calls that hold no futures; raise RuntimeError likewise."""
+        """Start rows of calls without futures; raise RuntimeError after shutdown."""
         ...
 
     def _is_watched(self) -> bool:
-        """Whether a `submit` of the user's is to see each call: then no rows."""
+        """Whether a user's `submit` must see each call, so that no rows are used."""
         ...
 
     def _loop_is_here(self) -> bool:
-        """Whether this thread runs a loop of the executor, and may not be held up."""
+        """Whether this thread runs a loop of the executor, and so must not block."""
         ...

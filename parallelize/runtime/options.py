@@ -17,32 +17,32 @@ if TYPE_CHECKING:
     class Limited(Protocol):
         """The future of a call that waits for a place in a limit, or has one."""
 
-        _place_in: tuple[Limit, Any] | None  # where it waits; the call is its class's
+        _place_in: tuple[Limit, Any] | None  # where its call waits
 
         def done(self) -> bool:
-            """Whether it has ended, and its place is to be free."""
+            """Whether the call is done, so that its place is free."""
             ...
 
         def cancel(self) -> bool:
-            """End it, as its call could not be started."""
+            """Cancel the future, because its call could not be started."""
             ...
 
         def add_done_callback(self, fn: Callable[[Any], object], /) -> None:
-            """Have the limit called once when it ends, in whatever way."""
+            """Call the limit's function once when the future is done."""
 
     class LimitedCall(Protocol):
-        """A call that begins when it has a place."""
+        """A call that starts when it has a place."""
 
         @property
         def future(self) -> Limited:
-            """What holds the place until it ends."""
+            """The future, which holds the place until it is done."""
             ...
 
         def start(self) -> None:
-            """Begin; what fails then fails the future."""
+            """Start the call; errors fail the future."""
 
         def fail(self, error: BaseException) -> None:
-            """End the future with the error that `start` raised all the same."""
+            """Fail the future with an error that `start` did raise."""
 
 
 _new_lock = locks.reentrant("limit")
@@ -148,7 +148,7 @@ class Limit:
         self._left: deque[Limited] = deque()  # in _inside, but completed
         self._waiting: deque[LimitedCall] = deque()
         self._starting: deque[LimitedCall] = deque()  # in _inside, to be started
-        # Noted before it leaves those that wait.
+        # Set before the call leaves _waiting.
         self._coming: LimitedCall | None = None
         self._watches_forks = False
 
