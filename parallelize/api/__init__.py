@@ -1,1 +1,1 @@
-"""What users write: decorators, maps, `use`; what they get of it."""
+"""The public API: decorators, maps and `use`, and the objects they return."""

@@ -1,4 +1,4 @@
-"""The decorators: they check the options and make a `ParallelFunction`."""
+"""The decorators: they check their options and make a `ParallelFunction`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from parallelize.registry.kinds import AnyExecutor
 
     class Closable(Protocol):
-        """What somebody opens and closes: a file, a cursor, a response.
+        """An object that is opened and closed: a file, a cursor, a response.
 
-        Many of them are iterators, and they are the results of ordinary functions.
+        Many of them are iterators, but functions return them like any other value.
         """
 
         @property
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     K = TypeVar("K", bound=Closable)
 
     class FunctionOptions(TypedDict, total=False):
-        """The options beside a function, for type checkers; `threaded` tells."""
+        """The options given with a function, for type checkers; see `threaded`."""
 
         max_workers: int | None
         executor: AnyExecutor | None
@@ -73,7 +73,7 @@ __all__ = (
 
 
 class Decorator:
-    """What a decorator with options returns: it takes the function."""
+    """Returned by a decorator that is called with options; takes the function."""
 
     def __init__(self, where: Placement, options: CallOptions) -> None:
         self._where = where
@@ -95,9 +95,9 @@ class Decorator:
     def __call__(
         self, fn: Callable[P, AsyncGenerator[T, Any]], /
     ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
-    @overload  # a file or a cursor is an iterator, too, but nobody yields its items
+    @overload  # a file or cursor is an iterator, too, but is not a generator
     def __call__(self, fn: Callable[P, K], /) -> ParallelFunction[P, K, K]: ...
-    @overload  # how most annotate their generator functions
+    @overload  # most generator functions are annotated like this
     def __call__(
         self, fn: Callable[P, Iterator[T]], /
     ) -> StreamFunction[P, T, Iterator[T]]: ...
@@ -110,7 +110,7 @@ class Decorator:
     def __call__(self, fn: Callable[..., Any], /) -> ParallelFunction[..., Any, Any]:
         """Decorate the function."""
         check_function(fn)
-        # A callable object may have it from its class.
+        # A callable object may inherit being decorated from its class.
         if isinstance(innermost(fn), ParallelFunction) or undecorated(fn) is not None:
             msg = (
                 f"{fn!r} is decorated already, and a future of a future is of no use: "
@@ -121,7 +121,7 @@ class Decorator:
         if options.buffersize is not None and not is_generator(fn):
             msg = f"buffersize is for generator functions, which {fn!r} is not"
             raise ValueError(msg)
-        # A worker is to be ready soon, and has no such pools.
+        # Not in workers: they should start quickly, and have no such pools.
         if not (inside_worker() or inside_interpreter()):
             preload.load_for(fn, self._where.word())
         if options.limit is not None:
@@ -150,11 +150,11 @@ def threaded(
 def threaded(
     fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
 ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
-@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+@overload  # a file or cursor is an iterator, too, but is not a generator
 def threaded(
     fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, K, K]: ...
-@overload  # how most annotate their generator functions
+@overload  # most generator functions are annotated like this
 def threaded(
     fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
 ) -> StreamFunction[P, T, Iterator[T]]: ...
@@ -199,41 +199,40 @@ def threaded(
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in threads.
 
-    Right for functions that wait (for a network, a disk, a program) or that
-    compute outside of Python (as numpy does). Use it bare or with options, on
+    Suited to functions that wait (for a network, a disk, another program) or that
+    compute outside of Python (as numpy does). Use it with or without options, on
     functions, methods, coroutine functions and other callables; with
-    ``@classmethod``, write it above that.
+    ``@classmethod``, place it above that.
 
     Args:
-        fn: The function; without it, what decorates one is returned.
-        max_workers: So many threads for this function alone, instead of the
-            threads that all share.
-        executor: The executor for the calls, any of PEP 3148, or the word for a
-            kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
-        timeout: Seconds that each attempt of a call may run; then that has failed
-            with `TaskTimeout`. A thread cannot be stopped: the attempt itself runs on,
-            beside the next one if there is one.
-        retries: How many times more a failed call is started. `Future.cancel` and all
-            else that stops a call ends this, too.
-        retry_on: The error class, or a tuple of them, after which it is.
-        limit: How many calls of this function run at once, at most; or a `Limit`,
-            that several functions share.
-        cancel: What becomes of a call that has begun when a task that awaits it is
+        fn: The function. If omitted, a decorator is returned.
+        max_workers: Use a private pool of this many threads instead of the shared one.
+        executor: The executor for the calls: any PEP 3148 executor, or the name of a
+            kind. `use` and ``PARALLELIZE_EXECUTOR`` do not redirect these calls.
+        timeout: Seconds that each attempt of a call may run; after that the attempt
+            fails with `TaskTimeout`. A thread cannot be stopped: the attempt itself
+            runs on, beside the next one if there is one.
+        retries: Number of retries after a failed attempt. `Future.cancel` and
+            anything else that stops a call ends the retries, too.
+        retry_on: The error class, or a tuple of classes, that is retried.
+        limit: The maximum number of calls of this function that run at once; or a
+            `Limit` shared by several functions.
+        cancel: What happens to a running call when a task that awaits it is
             cancelled: None lets it run on, and so does "kill" for a plain function
-            in a thread, as that cannot be stopped.
+            in a thread, which cannot be stopped.
         initializer: Called in each worker when it starts; the function gets
-            workers of its own.
+            a private pool.
         initargs: The arguments of ``initializer``.
-        name: What errors call the function, instead of its own name.
-        buffersize: For a generator function: how many items it may be ahead of its
-            reader; None leaves that to us.
+        name: The name of the function in errors, instead of its own.
+        buffersize: For a generator function: the number of items it may be ahead of
+            its reader. None: chosen automatically.
 
     Returns:
-        The decorated function; with options, what decorates it.
+        The decorated function; without ``fn``, a decorator.
 
     Raises:
-        TypeError: An option, or what is decorated, is of the wrong type.
-        ValueError: An option has a value that cannot be.
+        TypeError: An option, or the decorated object, is of the wrong type.
+        ValueError: An option has an invalid value.
 
     Example:
         >>> from parallelize import threaded
@@ -241,7 +240,7 @@ def threaded(
         ... def size(path: str) -> int:
         ...     with open(path, "rb") as file:
         ...         return len(file.read())
-        >>> future = size(__file__)  # it is being read
+        >>> future = size(__file__)  # the file is being read
         >>> future.result() > 0
         True
     """
@@ -278,11 +277,11 @@ def processed(
 def processed(
     fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
 ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
-@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+@overload  # a file or cursor is an iterator, too, but is not a generator
 def processed(
     fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, K, K]: ...
-@overload  # how most annotate their generator functions
+@overload  # most generator functions are annotated like this
 def processed(
     fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
 ) -> StreamFunction[P, T, Iterator[T]]: ...
@@ -327,41 +326,41 @@ def processed(
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in processes.
 
-    Right for functions that compute in Python: each process has a CPU to itself.
-    Arguments and results travel as copies. Functions of ``__main__``, lambdas and
+    Suited to CPU-bound Python functions: each process has a CPU to itself.
+    Arguments and results are copied. Functions of ``__main__``, lambdas and
     closures work, and a script needs no ``if __name__ == "__main__":``. Use it
-    bare or with options, on functions, methods, coroutine functions and other
-    callables; with ``@classmethod``, write it above that.
+    with or without options, on functions, methods, coroutine functions and other
+    callables; with ``@classmethod``, place it above that.
 
     Args:
-        fn: The function; without it, what decorates one is returned.
-        max_workers: So many processes for this function alone, instead of the
-            processes that all share.
-        executor: The executor for the calls, any of PEP 3148, or the word for a
-            kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
-        timeout: Seconds that each attempt of a call may run; then its worker is
-            killed and replaced, and the attempt has failed with `TaskTimeout`.
-        retries: How many times more a failed call is started. `Future.cancel` and all
-            else that stops a call ends this, too.
-        retry_on: The error class, or a tuple of them, after which it is; the
-            death of a worker always counts.
-        limit: How many calls of this function run at once, at most; or a `Limit`,
-            that several functions share.
-        cancel: What becomes of a call that has begun when a task that awaits it is
+        fn: The function. If omitted, a decorator is returned.
+        max_workers: Use a private pool of this many processes instead of the shared
+            one.
+        executor: The executor for the calls: any PEP 3148 executor, or the name of a
+            kind. `use` and ``PARALLELIZE_EXECUTOR`` do not redirect these calls.
+        timeout: Seconds that each attempt of a call may run; after that its worker
+            is killed and replaced, and the attempt fails with `TaskTimeout`.
+        retries: Number of retries after a failed attempt. `Future.cancel` and
+            anything else that stops a call ends the retries, too.
+        retry_on: The error class, or a tuple of classes, that is retried; the death
+            of a worker always is.
+        limit: The maximum number of calls of this function that run at once; or a
+            `Limit` shared by several functions.
+        cancel: What happens to a running call when a task that awaits it is
             cancelled: None lets it run on, "kill" kills it, by killing its worker.
         initializer: Called in each worker when it starts; the function gets
-            workers of its own.
+            a private pool.
         initargs: The arguments of ``initializer``.
-        name: What errors call the function, instead of its own name.
-        buffersize: For a generator function: how many items it may be ahead of its
-            reader; None leaves that to us.
+        name: The name of the function in errors, instead of its own.
+        buffersize: For a generator function: the number of items it may be ahead of
+            its reader. None: chosen automatically.
 
     Returns:
-        The decorated function; with options, what decorates it.
+        The decorated function; without ``fn``, a decorator.
 
     Raises:
-        TypeError: An option, or what is decorated, is of the wrong type.
-        ValueError: An option has a value that cannot be.
+        TypeError: An option, or the decorated object, is of the wrong type.
+        ValueError: An option has an invalid value.
 
     Example:
         >>> from parallelize import processed
@@ -404,11 +403,11 @@ def interpreted(
 def interpreted(
     fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
 ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
-@overload  # a file or a cursor is an iterator, too, but nobody yields its items
+@overload  # a file or cursor is an iterator, too, but is not a generator
 def interpreted(
     fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
 ) -> ParallelFunction[P, K, K]: ...
-@overload  # how most annotate their generator functions
+@overload  # most generator functions are annotated like this
 def interpreted(
     fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
 ) -> StreamFunction[P, T, Iterator[T]]: ...
@@ -453,40 +452,40 @@ def interpreted(
 ) -> ParallelFunction[..., Any, Any] | Decorator:
     """Make the calls of a function run in interpreters beside the main one.
 
-    For Python 3.14 and later. Right for functions that compute in Python and need
-    only modules that such an interpreter can load: each has a CPU to itself, and
-    no process is started. Arguments and results travel as copies, and
-    functions by name or by value, as they do to processes. A decorated function
-    that is called inside such a call runs in place.
+    For Python 3.14 and later. Suited to CPU-bound Python functions that need only
+    modules which such an interpreter can load: each has a CPU to itself, and no
+    process is started. Arguments and results are copied, and functions are sent by
+    name or by value, as they are to processes. A decorated function that is called
+    inside such a call runs in place.
 
     Args:
-        fn: The function; without it, what decorates one is returned.
-        max_workers: So many interpreters for this function alone, instead of those
-            that all share.
-        executor: The executor for the calls, any of PEP 3148, or the word for a
-            kind; `use` and ``PARALLELIZE_EXECUTOR`` do not redirect it then.
-        timeout: Seconds that each attempt of a call may run; then that has failed
-            with `TaskTimeout`. It cannot be stopped: it runs on, beside the next one if
-            there is one.
-        retries: How many times more a failed call is started. `Future.cancel` and all
-            else that stops a call ends this, too.
-        retry_on: The error class, or a tuple of them, after which it is.
-        limit: How many calls of this function run at once, at most; or a `Limit`,
-            that several functions share.
-        cancel: As in `processed`; of no use here, as no call can be stopped.
+        fn: The function. If omitted, a decorator is returned.
+        max_workers: Use a private pool of this many interpreters instead of the
+            shared one.
+        executor: The executor for the calls: any PEP 3148 executor, or the name of a
+            kind. `use` and ``PARALLELIZE_EXECUTOR`` do not redirect these calls.
+        timeout: Seconds that each attempt of a call may run; after that the attempt
+            fails with `TaskTimeout`. It cannot be stopped: it runs on, beside the
+            next one if there is one.
+        retries: Number of retries after a failed attempt. `Future.cancel` and
+            anything else that stops a call ends the retries, too.
+        retry_on: The error class, or a tuple of classes, that is retried.
+        limit: The maximum number of calls of this function that run at once; or a
+            `Limit` shared by several functions.
+        cancel: As in `processed`; has no effect here, as no call can be stopped.
         initializer: Called in each interpreter when it starts; the function gets
-            interpreters of its own.
+            a private pool.
         initargs: The arguments of ``initializer``.
-        name: What errors call the function, instead of its own name.
-        buffersize: None; generator functions cannot run there.
+        name: The name of the function in errors, instead of its own.
+        buffersize: None; generator functions cannot run in interpreters.
 
     Returns:
-        The decorated function; with options, what decorates it. On an older Python
-        its calls raise NotImplementedError, unless `use` sends them elsewhere.
+        The decorated function; without ``fn``, a decorator. On older Pythons its
+        calls raise NotImplementedError, unless `use` redirects them.
 
     Raises:
-        TypeError: An option, or what is decorated, is of the wrong type.
-        ValueError: An option has a value that cannot be.
+        TypeError: An option, or the decorated object, is of the wrong type.
+        ValueError: An option has an invalid value.
 
     Example:
         >>> from parallelize import interpreted
@@ -528,33 +527,34 @@ def parallelized(
     name: str | None = None,
     buffersize: int | None = None,
 ) -> Decorator:
-    """Make the calls of a function run in the executor that is given.
+    """Make the calls of a function run in the given executor.
 
     Args:
         executor: An executor of parallelize, any other PEP 3148 executor, or the
-            word for a kind: "threads", "processes", "interpreters", "serial". `use`
+            name of a kind: "threads", "processes", "interpreters", "serial". `use`
             and ``PARALLELIZE_EXECUTOR`` do not redirect it.
-        max_workers: So many workers for this function alone; only with a word.
-        timeout: Seconds that each attempt of a call may run; then that has failed
-            with `TaskTimeout`.
-        retries: How many times more a failed call is started.
-        retry_on: The error class, or a tuple of them, after which it is.
-        limit: How many calls of this function run at once, at most; or a `Limit`,
-            that several functions share.
-        cancel: What becomes of a call that has begun when a task that awaits it is
+        max_workers: Use a private pool of this many workers; only for the name of a
+            kind.
+        timeout: Seconds that each attempt of a call may run; after that the attempt
+            fails with `TaskTimeout`.
+        retries: Number of retries after a failed attempt.
+        retry_on: The error class, or a tuple of classes, that is retried.
+        limit: The maximum number of calls of this function that run at once; or a
+            `Limit` shared by several functions.
+        cancel: What happens to a running call when a task that awaits it is
             cancelled: None lets it run on, "kill" kills it where that is possible.
-        initializer: Called in each worker when it starts; only with a word.
+        initializer: Called in each worker when it starts; only for the name of a kind.
         initargs: The arguments of ``initializer``.
-        name: What errors call the function, instead of its own name.
-        buffersize: For a generator function: how many items it may be ahead of its
-            reader; None leaves that to us.
+        name: The name of the function in errors, instead of its own.
+        buffersize: For a generator function: the number of items it may be ahead of
+            its reader. None: chosen automatically.
 
     Returns:
-        What decorates the function.
+        A decorator.
 
     Raises:
-        TypeError: An option, or what is decorated, is of the wrong type.
-        ValueError: An option has a value that cannot be.
+        TypeError: An option, or the decorated object, is of the wrong type.
+        ValueError: An option has an invalid value.
 
     Example:
         >>> from parallelize import ThreadPoolExecutor, parallelized

@@ -1,13 +1,13 @@
 """The decorated function: a callable whose calls run elsewhere.
 
-A `ParallelFunction` is at once the declared type of a decorated function and the
-object itself. It knows the plain function (``__wrapped__``), a `pools.Source`
-that says which executor takes a call, and the options of a call, checked when
-the decorator ran; so a call is a look-up and a hand-over.
+A `ParallelFunction` is both the declared type of a decorated function and the
+object itself. It holds the plain function (``__wrapped__``), a `shared_pools.Source`
+that names the executor for each call, and the options of a call, which were checked
+when the decorator ran; so a call is one look-up and one submit.
 
-What is handed over is the plain function itself wherever it can be (executors
-send it by its name, and remember it); a bound method goes as its function, with
-the object as the first argument. Only what needs more is wrapped in a `_Target`.
+The plain function itself is submitted wherever possible (executors send it by name,
+and cache that); a bound method is submitted as its function, with the object as the
+first argument. Only what needs more is wrapped in a `_Target`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ else:
     W = TypeVar("W")
 
 P = ParamSpec("P")
-R = TypeVar("R")  # what the future holds: W, or what a coroutine W comes to
+R = TypeVar("R")  # what the future holds: W, or the result of a coroutine W
 
 __all__ = ("ParallelFunction", "row_target")
 
@@ -60,11 +60,11 @@ __all__ = ("ParallelFunction", "row_target")
 class ParallelFunction(Generic[P, R, W]):
     """A function whose calls run in a worker and return futures.
 
-    Made by `threaded`, `processed` and `parallelized`; look there for what the
-    options mean. Its name, signature, docstring and attributes are those of the
+    Made by `threaded`, `processed` and `parallelized`; their docstrings explain the
+    options. Its name, signature, docstring and attributes are those of the
     plain function, which is ``__wrapped__``.
 
-    Annotate a parameter that takes such a function with what it does,
+    Annotate a parameter that takes such a function by its behaviour,
     ``Callable[[int], Future[str]]``, rather than with this class.
 
     Example:
@@ -85,11 +85,11 @@ class ParallelFunction(Generic[P, R, W]):
     __qualname__: str
     _gives_futures: ClassVar[bool] = True
 
-    # _where     where calls run, as the decorator was told
-    # _source    ... and who finds the executor for each of them
+    # _where     where calls run, as given to the decorator
+    # _source    finds the executor for each call
     # _options   how a call is run
-    # _target    the function to hand over; None: an _AsyncTarget made for each call
-    # _is_method whether that is a bound method, made at a look-up
+    # _target    the function to submit; None: an _AsyncTarget made for each call
+    # _is_method whether _target is a bound method, made by attribute access
     # _owner     the object or class that a bound method was looked up on
     # _attribute the name by which it was found there, if it differs
 
@@ -97,8 +97,8 @@ class ParallelFunction(Generic[P, R, W]):
         self, fn: Callable[P, W], where: Placement, options: CallOptions
     ) -> None:
         functools.update_wrapper(self, fn, updated=())
-        # It leads to the whole class of a method, which would be in every pickle of
-        # this. The plain function has it, and is asked for it, see `_is_shown`.
+        # It refers to the whole class of a method, which would be in every pickle
+        # of this object. The plain function has it, see `_is_shown`.
         self.__dict__.pop("__annotate__", None)
         if not hasattr(fn, "__name__"):
             self.__name__, self.__qualname__, self.__module__ = names_of(fn)
@@ -114,19 +114,19 @@ class ParallelFunction(Generic[P, R, W]):
         self._show_signature()
 
     if not TYPE_CHECKING:
-        # The class's own annotations would pass for those of its functions.
+        # inspect would take the class's annotations for those of its instances.
         del __annotations__  # noqa: F821
 
         def __class_getitem__(cls, params: Any) -> Any:
-            # W has a default, which the TypeVars of Python before 3.13 do not know.
+            # W has a default, which TypeVars before Python 3.13 do not support.
             if isinstance(params, tuple) and len(params) == 2:
                 params = (*params, Any)
             return super().__class_getitem__(params)
 
         def __getattr__(self, name: str) -> Any:
-            # Attributes that somebody gave the function, or that a callable object
-            # has, and those by which inspect knows a function; but not what would
-            # make it take this for a coroutine function.
+            # Attributes set on the function, those of a callable object, and those
+            # by which inspect recognises a function; but none that would make
+            # inspect take this object for a coroutine function.
             fn = self.__dict__.get("__wrapped__")
             if fn is None or not _is_shown(fn, name):
                 msg = f"{type(self).__name__!r} object has no attribute {name!r}"
@@ -146,7 +146,7 @@ class ParallelFunction(Generic[P, R, W]):
             try:
                 return executor._entry(target, args, kwargs, options)
             except RuntimeError:
-                # Somebody may have shut the pool down since it was looked up.
+                # Another thread may have shut the pool down since the look-up.
                 fresh = self._source.replacement(executor)
                 if fresh is None:
                     raise
@@ -275,14 +275,14 @@ class ParallelFunction(Generic[P, R, W]):
         """Call the function with each item of the iterables, as `map` does.
 
         Args:
-            *iterables: The arguments. They are read a bounded window ahead. Some may
-                be asynchronous; then the results are for ``async for`` alone.
-            timeout: Seconds from now in which each result must come. (The
-                ``timeout`` of the decorator is another: it bounds each call.)
-            chunksize: Calls handed to a worker at once; None measures and adapts.
-            buffersize: Calls begun ahead of the reader; None fits the workers.
-            ordered: Give results in the order of the input, else as completed.
-            return_exceptions: Give a call's error as its item, instead of raising.
+            *iterables: The arguments. They are read at most a bounded window ahead.
+                If one is asynchronous, the results are for ``async for`` only.
+            timeout: Seconds from now within which each result must arrive. (The
+                ``timeout`` of the decorator is a different one: it bounds each call.)
+            chunksize: Calls sent to a worker at once; None measures and adapts.
+            buffersize: Calls started ahead of the reader; None: chosen automatically.
+            ordered: Yield results in the order of the input, else as completed.
+            return_exceptions: Yield a call's error as its item, instead of raising.
             progress: Show a progress bar; a string is its description.
 
         Returns:
@@ -396,12 +396,12 @@ class ParallelFunction(Generic[P, R, W]):
         """Call the function with each row of arguments, as `itertools.starmap` does.
 
         Args:
-            rows: The arguments of each call: a tuple. They may come asynchronously.
+            rows: Tuples, each the arguments of one call. May be asynchronous.
             timeout: As in `map`, like the keywords after it.
-            chunksize: Calls handed to a worker at once; None measures and adapts.
-            buffersize: Calls begun ahead of the reader; None fits the workers.
-            ordered: Give results in the order of the input, else as completed.
-            return_exceptions: Give a call's error as its item, instead of raising.
+            chunksize: Calls sent to a worker at once; None measures and adapts.
+            buffersize: Calls started ahead of the reader; None: chosen automatically.
+            ordered: Yield results in the order of the input, else as completed.
+            return_exceptions: Yield a call's error as its item, instead of raising.
             progress: Show a progress bar; a string is its description.
 
         Returns:
@@ -445,22 +445,22 @@ class ParallelFunction(Generic[P, R, W]):
     ) -> Self:
         """Return a copy of the function with other options.
 
-        Only those given change; the rest, a ``limit`` and a pool of its own
-        among them, is shared with the original. An executor takes the place of
-        a pool of its own, and the other way round.
+        Options that are not given keep their values; a ``limit`` and a private pool
+        are then shared with the original. An executor replaces a private pool, and
+        vice versa.
 
         Args:
-            max_workers: As in `threaded` and `processed`, like all that follow.
-            executor: An executor or the word for a kind.
+            max_workers: As in `threaded` and `processed`, like all the others.
+            executor: An executor or the name of a kind.
             timeout: Seconds that each attempt of a call may run.
-            retries: How many times more a failed call is started.
-            retry_on: The errors after which it is.
-            limit: How many calls of this function run at once, at most; or a `Limit`,
-                that several functions share.
+            retries: Number of retries after a failed attempt.
+            retry_on: The error class, or a tuple of classes, that is retried.
+            limit: The maximum number of calls of this function that run at once; or
+                a `Limit` shared by several functions.
             cancel: Whether cancelling a task that awaits a call kills the call.
-            initializer: Called in each worker of its own pool, when it starts.
+            initializer: Called in each worker of its private pool, when it starts.
             initargs: The arguments of ``initializer``.
-            name: What errors call the function.
+            name: The name of the function in errors.
 
         Returns:
             The copy.
@@ -503,13 +503,13 @@ class ParallelFunction(Generic[P, R, W]):
         return copy
 
     def _row_target(self) -> Callable[..., Any]:
-        """The function for a map: it takes what the caller gives and no more."""
+        """The function for a map: it takes the items as arguments and no more."""
         if self._target is None:
             return _AsyncTarget(self)
         return _Target(self) if self._is_method else self._target
 
     def _wrapped_target(self) -> Callable[..., Any]:
-        """The same for where a name has to find it among other values."""
+        """The function for a map whose name must be found among other values."""
         return _Target(self) if self._target is not None else _AsyncTarget(self)
 
     def _named_options(self) -> CallOptions:
@@ -520,8 +520,8 @@ class ParallelFunction(Generic[P, R, W]):
     def _full_name(self) -> str:
         return f"{self.__module__}.{self.__qualname__}"
 
-    # Methods. Five cases, told apart by what the first parameter accepts. `self` is
-    # typed as a callable, not as ParallelFunction[...], whose arguments type
+    # Methods: five cases, distinguished by what the first parameter accepts. `self`
+    # is typed as a callable, not as ParallelFunction[...], whose arguments type
     # checkers compare by identity only.
 
     @overload  # anything at all: a static method
@@ -550,7 +550,7 @@ class ParallelFunction(Generic[P, R, W]):
     @overload  # something else: a static method
     def __get__(self, instance: object, owner: Any = None, /) -> Self: ...
     def __get__(self, instance: object, owner: Any = None, /) -> Any:
-        """Bind as the function does (also inside a static or class method)."""
+        """Bind as the function does (also within a static or class method)."""
         fn = self.__wrapped__
         bind: Any = getattr(type(fn), "__get__", None)
         bound: Any = fn if bind is None else bind(fn, instance, owner)
@@ -575,9 +575,9 @@ class ParallelFunction(Generic[P, R, W]):
             self._show_signature(bound=True)
 
     def _show_signature(self, *, bound: bool = False) -> None:
-        # unittest.mock reads the signature of `f.__call__`, and that of the class
-        # says nothing. (A call looks in the class alone, so this costs none of them.)
-        copy = self._copy()  # lest there be a cycle to collect
+        # unittest.mock reads the signature of `f.__call__`, and the one defined in
+        # the class is generic. (Calls look in the class only, so this costs nothing.)
+        copy = self._copy()  # a reference to self would be a cycle
         copy.__dict__.pop("__call__", None)
         self.__dict__["__call__"] = _CallAttribute(copy, bound)
 
@@ -597,7 +597,7 @@ class ParallelFunction(Generic[P, R, W]):
         return f"<parallel {self.__wrapped__!r}>"
 
     def __copy__(self) -> Self:
-        return self  # as a function's copy is the function
+        return self  # as copying a function returns the function
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         from copy import deepcopy
@@ -610,13 +610,13 @@ class ParallelFunction(Generic[P, R, W]):
         copy = self._copy(__wrapped__=fn)
         if self._target is not None:
             copy._target = fn
-        if self._is_method:  # of a copied object now
+        if self._is_method:  # fn is a method of the copied object
             copy._owner = fn.__self__
         copy._show_signature()
         return copy
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Pickle by name where a name finds the function, else with its parts."""
+        """Pickle by name where a name finds the function, else by its parts."""
         if self._owner is not None:
             return self._reduced_method()
         from parallelize.calls import references
@@ -655,24 +655,24 @@ class ParallelFunction(Generic[P, R, W]):
         hidden = ("_source", "__call__")
         state = {k: v for k, v in self.__dict__.items() if k not in hidden}
         fn = self.__wrapped__
-        if isinstance(fn, types.MethodType):  # whose own pickle looks up the name
+        if isinstance(fn, types.MethodType):  # its own pickle would look up the name
             state["__wrapped__"] = fn.__func__, fn.__self__
         if self._is_method:
             del state["_target"]  # likewise
         return state
 
-    # Attributes that have another meaning while this is pickled, see `references`.
+    # Attributes with another meaning while this is being pickled, see `references`.
 
     @property
     def _by_name(self) -> Any:  # this function, or what is pickled in its place
         return self._or_carrier("_by_name", self, self)
 
     @property
-    def _no_state(self) -> Any:  # the same for what is left to do when it is found
+    def _no_state(self) -> Any:  # None, or what is pickled in place of the state
         return self._or_carrier("_no_state", self, None)
 
     @property
-    def _plain(self) -> Any:  # the same for the plain function
+    def _plain(self) -> Any:  # the plain function, or what is pickled in its place
         fn = getattr(self.__wrapped__, "__func__", self.__wrapped__)
         return self._or_carrier("_plain", fn, fn)
 
@@ -697,7 +697,7 @@ class ParallelFunction(Generic[P, R, W]):
         self._show_signature()
 
 
-#: By these inspect takes an object for a function, whatever its class.
+#: inspect takes an object with these for a function, whatever its class.
 _FUNCTION_LIKE = (
     "__annotate__",
     "__annotations__",
@@ -708,7 +708,7 @@ _FUNCTION_LIKE = (
 
 
 def _is_shown(fn: object, name: str) -> bool:
-    """Whether an attribute of a plain function is one of the decorated one, too."""
+    """Whether an attribute of a plain function is visible on the decorated one."""
     if name.startswith("__"):
         in_dict = name in getattr(fn, "__dict__", ())
         return in_dict or (name in _FUNCTION_LIKE and hasattr(fn, name))
@@ -723,7 +723,7 @@ def _blank(
     kind: type[ParallelFunction[..., Any, Any]],
 ) -> ParallelFunction[..., Any, Any]:
     # A pickle makes this first and fills it last, so that a function may refer to
-    # its decorated self (as a recursive one in __main__ does).
+    # itself in its decorated form (as a recursive one in __main__ does).
     return object.__new__(kind)
 
 
@@ -741,11 +741,11 @@ def _variant_of(
 
 
 class _Target:
-    """The plain function of a decorated one, as a worker is to call it.
+    """The plain function of a decorated one, as a worker calls it.
 
-    It stands in where the plain function itself will not do: for bound methods in
-    a map. It travels as the decorated function, which a name finds where it would
-    not find the plain one.
+    Used where the plain function itself cannot be submitted: for bound methods in
+    a map. It is pickled as the decorated function, which can be found by name where
+    the plain one cannot.
     """
 
     __slots__ = ("_function",)
@@ -764,7 +764,7 @@ class _Target:
 
 
 class _AsyncTarget(AsyncTarget):
-    """The coroutine function of a decorated one; it travels as a `_Target` does."""
+    """The coroutine function of a decorated one; pickled as a `_Target` is."""
 
     __slots__ = ()
 
@@ -773,12 +773,12 @@ class _AsyncTarget(AsyncTarget):
 
 
 class _CallAttribute:
-    """What ``f.__call__`` gives: it calls, and shows the function's signature."""
+    """The value of ``f.__call__``: it calls, and has the function's signature."""
 
     __slots__ = ("_bound", "_function")
 
     def __init__(self, function: ParallelFunction[..., Any, Any], bound: bool) -> None:
-        self._function = function  # a copy, lest there be a cycle to collect
+        self._function = function  # a copy: f itself would be a cycle
         self._bound = bound
 
     def _parallel_function(self) -> ParallelFunction[..., Any, Any]:
@@ -798,7 +798,7 @@ class _CallAttribute:
 
 
 class _BoundCall:
-    """The same of a method, made at each look-up: so it notes how, and no more."""
+    """``__call__`` of a bound method, made by each look-up; it binds when used."""
 
     __slots__ = ("_function", "_instance", "_owner")
 
@@ -826,8 +826,8 @@ class _BoundCall:
 
 
 def _identity_of(fn: Any) -> tuple[int, ...]:
-    """What tells functions apart; a callable may compare and hash as it likes."""
-    if type(fn) is types.MethodType:  # there is a new one at each look-up
+    """What distinguishes functions; a callable may define comparison and hash."""
+    if type(fn) is types.MethodType:  # each look-up makes a new one
         return id(fn.__self__), id(fn.__func__)
     return (id(fn),)
 
@@ -837,7 +837,7 @@ def _is_same(fn: Any, other: Any) -> bool:
 
 
 def row_target(fn: Callable[..., Any]) -> tuple[Callable[..., Any], CallOptions]:
-    """Return what a map over ``fn`` hands over, and the options of its calls.
+    """Return what a map over ``fn`` submits, and the options of its calls.
 
     Args:
         fn: Any callable, plain or decorated.
@@ -845,7 +845,7 @@ def row_target(fn: Callable[..., Any]) -> tuple[Callable[..., Any], CallOptions]
     if isinstance(fn, ParallelFunction):
         return fn._row_target(), fn._named_options()
     if undecorated(fn) is not None:
-        return fn, DEFAULTS  # a map knows what to do with these
+        return fn, DEFAULTS  # a map handles these itself
     if is_async(fn):
         _, qualname, module = names_of(fn)
         name = f"{module}.{qualname}"

@@ -1,8 +1,8 @@
-"""Parallel maps of plain functions, for who needs no decorator.
+"""Parallel maps of functions that are not decorated.
 
 `thread_map` and `process_map` name the kind of worker, `parallel_map` takes any
-executor. All are the one map of `parallelize.mapping`; decorated functions may be
-given as well, and keep the options of their calls.
+executor. All use the one map of `parallelize.mapping`; they accept decorated
+functions, too, which keep the options of their calls.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = ("parallel_map", "process_map", "thread_map")
 
 T = TypeVar("T")
 
-# The items are not checked against the parameters of the function: that would
-# take forty-five overloads. A decorated function's own `map` does check them.
+# The items are not type-checked against the parameters of the function: that would
+# take forty-five overloads. The `map` of a decorated function does check them.
 
 
 @overload  # a decorated function
@@ -104,14 +104,14 @@ def thread_map(
 
     Args:
         fn: The function, plain or decorated, called with one item of each iterable.
-        *iterables: The arguments. They are read a bounded window ahead.
-        max_workers: So many threads for this map alone, instead of the threads
-            that all share; `use` does not redirect it then.
-        timeout: Seconds from now in which each result must come.
-        chunksize: Calls handed to a worker at once; None measures and adapts.
-        buffersize: Calls begun ahead of the reader; None fits the workers.
-        ordered: Give results in the order of the input, else as completed.
-        return_exceptions: Give a call's error as its item, instead of raising.
+        *iterables: The arguments. They are read at most a bounded window ahead.
+        max_workers: Use a pool of this many threads for this map only, instead of the
+            shared one; `use` does not redirect it.
+        timeout: Seconds from now within which each result must arrive.
+        chunksize: Calls sent to a worker at once; None measures and adapts.
+        buffersize: Calls started ahead of the reader; None: chosen automatically.
+        ordered: Yield results in the order of the input, else as completed.
+        return_exceptions: Yield a call's error as its item, instead of raising.
         progress: Show a progress bar; a string is its description.
 
     Returns:
@@ -206,14 +206,14 @@ def process_map(
 
     Args:
         fn: The function, plain or decorated, called with one item of each iterable.
-        *iterables: The arguments. They are read a bounded window ahead.
-        max_workers: So many processes for this map alone, instead of the
-            processes that all share; `use` does not redirect it then.
-        timeout: Seconds from now in which each result must come.
-        chunksize: Calls handed to a worker at once; None measures and adapts.
-        buffersize: Calls begun ahead of the reader; None fits the workers.
-        ordered: Give results in the order of the input, else as completed.
-        return_exceptions: Give a call's error as its item, instead of raising.
+        *iterables: The arguments. They are read at most a bounded window ahead.
+        max_workers: Use a pool of this many processes for this map only, instead of
+            the shared one; `use` does not redirect it.
+        timeout: Seconds from now within which each result must arrive.
+        chunksize: Calls sent to a worker at once; None measures and adapts.
+        buffersize: Calls started ahead of the reader; None: chosen automatically.
+        ordered: Yield results in the order of the input, else as completed.
+        return_exceptions: Yield a call's error as its item, instead of raising.
         progress: Show a progress bar; a string is its description.
 
     Returns:
@@ -308,15 +308,15 @@ def parallel_map(
 
     Args:
         fn: The function, plain or decorated, called with one item of each iterable.
-        *iterables: The arguments. They are read a bounded window ahead.
-        executor: Any PEP 3148 executor or the word for a kind. None takes a
-            decorated function's own, for a plain function what `use` says, else
+        *iterables: The arguments. They are read at most a bounded window ahead.
+        executor: Any PEP 3148 executor or the name of a kind. None: a decorated
+            function's own; for a plain function the executor chosen by `use`, else
             processes.
-        timeout: Seconds from now in which each result must come.
-        chunksize: Calls handed to a worker at once; None measures and adapts.
-        buffersize: Calls begun ahead of the reader; None fits the workers.
-        ordered: Give results in the order of the input, else as completed.
-        return_exceptions: Give a call's error as its item, instead of raising.
+        timeout: Seconds from now within which each result must arrive.
+        chunksize: Calls sent to a worker at once; None measures and adapts.
+        buffersize: Calls started ahead of the reader; None: chosen automatically.
+        ordered: Yield results in the order of the input, else as completed.
+        return_exceptions: Yield a call's error as its item, instead of raising.
         progress: Show a progress bar; a string is its description.
 
     Returns:
@@ -341,7 +341,7 @@ def parallel_map(
 
 
 def _chosen(fn: Callable[..., Any], executor: object) -> Placement | None:
-    """Where a `parallel_map` runs; None leaves it to what is decorated."""
+    """Where a `parallel_map` runs; None: where the decorated function runs."""
     if executor is not None:
         return Placement("process", executor=adapt(executor))
     return Placement("process") if undecorated(fn) is None else None
@@ -351,7 +351,7 @@ def _map(
     where: Placement | None,
     fn: Callable[..., Any],
     iterables: tuple[Iterable[Any] | AsyncIterable[Any], ...],
-    **options: Any,  # those of a map, as the caller's signature has them
+    **options: Any,  # those of a map, checked by the caller's signature
 ) -> MapIterator[Any]:
     if where is None and isinstance(fn, ParallelFunction):
         return fn.map(*iterables, **options)
@@ -369,5 +369,5 @@ def _executor(where: Placement | None, fn: Callable[..., Any]) -> Executor:
         source: Source = found.function._source
         return source.open_executor()
     where = where or Placement("process")
-    # A pool of this map alone is held by the map, and ends with it.
+    # A private pool is held by the map, and ends with it.
     return where.make() if where.wants_own_pool() else where.source().open_executor()

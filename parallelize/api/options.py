@@ -1,4 +1,4 @@
-"""The options that decorators take: checked when they run, changed in copies."""
+"""The options of decorators: checked when those run, changed in copies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ("UNCHANGED", "changed_options", "changed_where")
 
 
 class _Unchanged:
-    """The default of a keyword of `ParallelFunction.options`: leave it as it is."""
+    """The default of a keyword of `ParallelFunction.options`: keep the value."""
 
     def __repr__(self) -> str:
         return "unchanged"
@@ -37,7 +37,7 @@ def _given(**keywords: Any) -> dict[str, Any]:  # keywords of every type
 
 
 def changed_where(where: Placement, **keywords: Any) -> Placement:
-    """Check where calls are to run, as far as it was given, and change that."""
+    """Check and apply those keywords that say where calls run and were given."""
     given = _given(**keywords)
     if not given:
         return where
@@ -48,7 +48,7 @@ def changed_where(where: Placement, **keywords: Any) -> Placement:
     elif own and _is_executor(where.executor):
         where = where._replace(executor=None)
     if given.get("initializer", ...) is None:
-        given.setdefault("initargs", ())  # they were those of the other
+        given.setdefault("initargs", ())  # they belonged to the old initializer
     where = where._replace(**given)
     _check_whole(where)
     return where
@@ -90,7 +90,7 @@ def _check_whole(where: Placement) -> None:
 
 
 def changed_options(options: CallOptions, **keywords: Any) -> CallOptions:
-    """Check the options of a call, as far as they were given, and change those."""
+    """Check and apply those options of a call that were given."""
     given = _given(**keywords)
     if "timeout" in given:
         given["timeout"] = check_timeout(given["timeout"])

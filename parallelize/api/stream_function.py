@@ -1,4 +1,4 @@
-"""The decorated generator function: its calls give streams."""
+"""The decorated generator function: its calls return streams."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ T = TypeVar("T")  # what the generator yields
 __all__ = ("StreamFunction",)
 
 
-# There is no future of a call: the result of one is Never.
+# A call returns no future: the type of its result is Never.
 class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
     """A generator function that runs in a worker while its items are read.
 
-    Made by `threaded`, `processed` and `parallelized`. Each call gives a `Stream`;
-    there is no map, as each item of it would be a stream.
+    Made by `threaded`, `processed` and `parallelized`. Each call returns a `Stream`;
+    there is no map, as each of its items would be a stream.
 
     Example:
         >>> from collections.abc import Iterator
@@ -60,20 +60,20 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
     _gives_futures: ClassVar[bool] = False
 
     if not TYPE_CHECKING:
-        del __annotations__  # noqa: F821 - they would pass for those of its functions
+        del __annotations__  # noqa: F821 - inspect would take them for the function's
 
     def __init__(
         self, fn: Callable[P, W], where: Placement, options: CallOptions
     ) -> None:
         _refuse_retries(options)
         super().__init__(fn, where, options)
-        self._target = fn  # whatever it wraps
+        self._target = fn  # also for a coroutine function or what it wraps
 
-    # It is all that the other is, but that a call gives a stream.
+    # A ParallelFunction in all respects, except that a call returns a stream.
     def __call__(  # type: ignore[override]
         self, /, *args: P.args, **kwargs: P.kwargs
     ) -> Stream[T]:
-        """Begin to run the generator, and return the stream of its items at once."""
+        """Start the generator, and return the stream of its items at once."""
         from parallelize.streams.stream import open_stream
 
         options = self._named_options()
@@ -83,7 +83,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             try:
                 return open_stream(executor, target, args, kwargs, options)
             except RuntimeError:
-                # Somebody may have shut the pool down since it was looked up.
+                # Another thread may have shut the pool down since the look-up.
                 fresh = self._source.replacement(executor)
                 if fresh is None:
                     raise
@@ -114,15 +114,15 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
 
         Args:
             max_workers: As in `ParallelFunction.options`, like those that follow.
-            executor: An executor or the word for a kind.
-            timeout: Seconds the generator may take for each item.
-            limit: How many streams of this function are open at once, at most; or a
-                `Limit`, that several functions share.
-            initializer: Called in each worker of its own pool, when it starts.
+            executor: An executor or the name of a kind.
+            timeout: Seconds that the generator may take for each item.
+            limit: The maximum number of streams of this function that are open at
+                once; or a `Limit` shared by several functions.
+            initializer: Called in each worker of its private pool, when it starts.
             initargs: The arguments of ``initializer``.
-            name: What errors call the function.
-            buffersize: How many items the generator may be ahead of its reader.
-            **others: What else ordinary functions have; ``retries`` is refused.
+            name: The name of the function in errors.
+            buffersize: The number of items it may be ahead of its reader.
+            **others: Other options of ordinary functions; ``retries`` is refused.
 
         Returns:
             The copy.
@@ -184,7 +184,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
     def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, instance: object, owner: Any = None, /
     ) -> Any:
-        """Bind as the function does (also inside a static or class method)."""
+        """Bind as the function does (also within a static or class method)."""
         bind: Any = super().__get__
         return bind(instance, owner)
 

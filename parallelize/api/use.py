@@ -1,16 +1,16 @@
-"""Which executor takes a call: what the decorator was given, `using`, `use`, ...
+"""Which executor runs a call: the decorator's, or that of `using`, `use`, ...
 
-Who calls a decorated function or a helper gets the executor that the first of
+A call of a decorated function or a helper goes to the executor that the first of
 these names:
 
-1. the ``executor`` (or ``max_workers``, ``initializer``) that the decorator or
-   the helper was given;
+1. the ``executor`` (or ``max_workers``, ``initializer``) given to the decorator or
+   the helper;
 2. `using`, within its block; else `use`, for the whole program;
 3. the environment variable ``PARALLELIZE_EXECUTOR``;
 4. the kind of the decorator or helper itself.
 
 Inside a worker process, process calls run in place: workers that wait for workers of
-workers would soon wait for themselves.
+their own could soon be waiting for themselves.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _new_lock = locks.reentrant("choosing")
 
-#: The environment variable that redirects the calls of a whole program.
+#: The environment variable that redirects the calls of the whole program.
 KIND_VARIABLE = "PARALLELIZE_EXECUTOR"
 
 P = ParamSpec("P")
@@ -61,11 +61,11 @@ class DefaultSource(Source):
         self._default = Global(kind)
 
     def executor(self) -> Executor:
-        """Return what `use` names, else the environment, else the kind's pool."""
+        """Return that of `use`, else of the environment, else the pool of the kind."""
         return self._now().executor()
 
     def replacement(self, refused: Executor) -> Executor | None:
-        """Ask whoever named the executor that refused."""
+        """Ask the source whose executor refused the call."""
         return self._now().replacement(refused)
 
     def _now(self) -> Source:
@@ -77,24 +77,24 @@ class DefaultSource(Source):
 
 
 class Placement(NamedTuple):
-    """Where a function's calls run, as its decorator was told.
+    """Where a function's calls run, as given to its decorator.
 
     Attributes:
         kind: The kind of the decorator itself.
         executor: An executor or a kind given explicitly; it is not redirected.
-        max_workers: For a pool of its own.
-        initializer: Likewise.
-        initargs: Likewise.
+        max_workers: The size of a private pool.
+        initializer: The initializer of the workers of a private pool.
+        initargs: The arguments of the initializer.
     """
 
     kind: str
     executor: Executor | str | None = None
     max_workers: int | None = None
     initializer: Callable[..., object] | None = None
-    initargs: tuple[Any, ...] = ()  # as the initializer likes them
+    initargs: tuple[Any, ...] = ()  # the types are the initializer's
 
     def source(self) -> Source:
-        """Make what answers for a function that was told this."""
+        """Make the source of executors for a function with this placement."""
         if not (self.executor is None or isinstance(self.executor, str)):
             return FixedSource(self.executor)
         if self.wants_own_pool():
@@ -104,23 +104,23 @@ class Placement(NamedTuple):
         return DefaultSource(self.kind)
 
     def word(self) -> str:
-        """The kind of the executor, unless the program redirects the calls."""
+        """The kind of the executor, unless the calls are redirected."""
         if self.executor is None:
             return self.kind
         given = self.executor
         return given if isinstance(given, str) else given.kind
 
     def wants_own_pool(self) -> bool:
-        """Whether the shared pools will not do."""
+        """Whether the calls need a private pool."""
         return self.max_workers is not None or self.initializer is not None
 
     def make(self) -> Executor:
-        """Make the pool of its own."""
+        """Make the private pool."""
         kind = self.executor if isinstance(self.executor, str) else self.kind
         return make_executor(kind, self.max_workers, self.initializer, self.initargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An executor does not travel. Where it ran calls, its kind does now.
+        # Executors cannot be pickled: the copy uses an executor of the same kind.
         executor = self.executor
         if executor is not None and not isinstance(executor, str):
             executor = KINDS.get(executor.kind)
@@ -128,19 +128,19 @@ class Placement(NamedTuple):
 
 
 def executor_for(kind: str) -> Executor:
-    """Return the executor for calls of a kind that were not given one."""
+    """Return the executor for calls of a kind that name no executor."""
     return DefaultSource(kind).executor()
 
 
-# ------------------------------------------------- what the program has chosen
+# ---------------------------------------------- the choice for the whole program
 
 
 class _Environment:
-    """What PARALLELIZE_EXECUTOR says, read anew when the pools were shut down."""
+    """The choice of PARALLELIZE_EXECUTOR, read again after each `shutdown`."""
 
     def __init__(self) -> None:
         self._choice: Source | None = None
-        self._read_for = -1  # which generation of pools
+        self._read_for = -1  # the generation of pools it was read for
 
     def choice(self) -> Source | None:
         generation = shared_pools.generation
@@ -165,24 +165,24 @@ class _Environment:
 _environment = _Environment()
 
 
-# Guards what the program has chosen. Reentrant, as an entry may be collected, whose
-# finalisers may call decorated functions.
+# Guards the two names below. Reentrant, as entries may be garbage collected while it
+# is held, and finalizers may call decorated functions.
 _choosing = _new_lock()
 
-# The blocks that this context is in, the innermost last. No token of the variable is
-# kept, so that blocks may end in any order.
+# The blocks that this context is in, the innermost last. Not restored by tokens of
+# the variable, so that blocks may end in any order.
 _blocks: ContextVar[tuple[Using, ...]] = ContextVar("parallelize.using", default=())
 
-# What `use` was given for the whole program, oldest first; the last one counts.
-# An entry leaves when its `Use` is entered as a context manager.
+# The choices of `use` for the whole program, oldest first; the last one counts.
+# An entry is removed when its `Use` is entered as a context manager.
 _program: list[tuple[weakref.ref[Use], Source | None]] = []
 _programs_choice: Source | None = None
 
 
 class Using:
-    """What `using` returns: the choice for a ``with`` block, or for a function.
+    """Returned by `using`: the choice for a ``with`` block, or for a function.
 
-    It may be entered again, also by other threads and while it is entered.
+    It is reusable and reentrant, also from several threads.
     """
 
     def __init__(self, choice: Source | None) -> None:
@@ -199,7 +199,7 @@ class Using:
                 return
 
     def __call__(self, fn: Callable[P, T]) -> Callable[P, T]:
-        """Make a function whose body is such a block."""
+        """Return a function whose body is such a block."""
         import inspect
 
         wrong = inspect.isgeneratorfunction, inspect.isasyncgenfunction
@@ -218,7 +218,7 @@ class Using:
 
     def _around_coroutine(
         self,
-        fn: Callable[P, Coroutine[Any, Any, T]],  # as `Coroutine` has it
+        fn: Callable[P, Coroutine[Any, Any, T]],  # Any: as `Coroutine` is typed
     ) -> Callable[P, Coroutine[Any, Any, T]]:
         @wraps(fn)
         async def within(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -229,12 +229,12 @@ class Using:
 
 
 class Use(Using):
-    """What `use` returns; entered, it is a block, as that of `using`.
+    """Returned by `use`; as a context manager, it is a block as of `using`.
 
     Args:
-        choice: What was chosen.
-        for_block: Whether it is known to be entered next: then the program's choice
-            does not change, not for a moment.
+        choice: The source of executors that was chosen.
+        for_block: Whether it is about to be entered: then the program's choice
+            does not change, not even for a moment.
     """
 
     def __init__(self, choice: Source | None, *, for_block: bool) -> None:
@@ -254,7 +254,7 @@ class Use(Using):
 
 
 def _forget_lock() -> None:
-    """In a forked child: a thread of the parent may have held it."""
+    """In a forked child: a thread of the parent may have held the lock."""
     global _choosing
     _choosing = _new_lock()
 
@@ -264,13 +264,13 @@ if hasattr(os, "register_at_fork"):
 
 
 def _drop_buried() -> None:
-    """Drop entries that can never count again: those below one that cannot leave."""
+    """Drop entries that cannot count again: those below one that cannot be removed."""
     for index in range(len(_program) - 1, -1, -1):
         if _program[index][0]() is None:
             del _program[:index]
             break
     if _program and _program[0][0]() is None and _program[0][1] is None:
-        del _program[0]  # it says what holds without it
+        del _program[0]  # the same as an empty list
 
 
 def _settle_program() -> None:
@@ -286,13 +286,13 @@ def _source(executor: AnyExecutor | str | None) -> Source | None:
 
 
 def _is_entered_next(caller: FrameType) -> bool:
-    """Whether the running call of a frame stands in the head of a ``with`` block."""
+    """Whether the call that a frame is making is the subject of a ``with``."""
     from opcode import opname
 
     code = caller.f_code.co_code
     after = [opname[op] for op in code[caller.f_lasti + 2 :: 2][:_LONGEST_CALL]]
     names = [name for name in after if name != "CACHE"]
-    # Up to Python 3.13, and from 3.14 on.
+    # Up to Python 3.13, and since 3.14.
     return names[:1] == ["BEFORE_WITH"] or names[:2] == ["COPY", "LOAD_SPECIAL"]
 
 
@@ -300,27 +300,27 @@ def _is_entered_next(caller: FrameType) -> bool:
 _LONGEST_CALL = 12
 
 
-# A string, for the address of a cluster is one.
+# A string, as the address of a cluster is one.
 def using(executor: AnyExecutor | str | None) -> Using:
     """Choose the executor for the decorated calls and helpers of a block.
 
-    It holds for what is called in the block, in this thread or asyncio task alone,
-    and in what is started from it by its context: asyncio tasks, and calls in
-    threads of this library. Blocks may end in any order. As a decorator it makes
-    the body of a function, also of an ``async def``, such a block.
+    It applies to calls made in the block, in this thread or asyncio task only, and
+    to what the block starts in its context: asyncio tasks, and calls in threads of
+    this library. Blocks may end in any order. As a decorator it makes the body of a
+    function, or of an ``async def``, such a block.
 
     A function or helper that was given an executor, a kind or a number of
-    workers keeps to that.
+    workers keeps it.
 
     Args:
-        executor: As for `use`; None stands for what holds where nothing was chosen.
+        executor: As for `use`; None restores the default for the block.
 
     Returns:
         A context manager, which may be entered more than once.
 
     Raises:
-        TypeError: If it is neither an executor nor a word.
-        ValueError: If there is no such word.
+        TypeError: If it is neither an executor nor a string.
+        ValueError: If the string names no kind.
 
     Example:
         >>> from parallelize import processed, using
@@ -337,31 +337,31 @@ def using(executor: AnyExecutor | str | None) -> Using:
 def use(executor: AnyExecutor | str | None = None) -> Use:
     """Choose the executor for decorated calls and helpers that were given none.
 
-    It holds for the whole program, in all its threads, from now on::
+    It applies to the whole program, in all its threads, from now on::
 
         parallelize.use("serial")
 
-    For a block of code there is `using`. ``with use(...):`` does the same; but
-    what is entered later than in the statement that calls `use`, by an
-    `contextlib.ExitStack` for one, holds for the whole program until then.
+    For a block of code there is `using`. ``with use(...):`` does the same; but if
+    the object is entered after the statement that calls `use`, for example by
+    `contextlib.ExitStack`, the choice applies to the whole program until then.
 
     A function or helper that was given an executor, a kind or a number of
-    workers keeps to that.
+    workers keeps it.
 
     Args:
         executor: An executor of parallelize, any other PEP 3148 executor, or
-            one of the words "serial", "threads", "processes" and (from Python 3.14
-            on) "interpreters", which stand for the global pools;
+            one of the names "serial", "threads", "processes" and (since Python 3.14)
+            "interpreters", which stand for the shared pools;
             "dask://host:8786" and "ray://host:10001" for that cluster, "dask" for a
-            local one and "ray" for what the program has initialised; None, the
-            default, takes the choice back.
+            local one and "ray" for the one that the program has initialised. None,
+            the default, undoes the choice.
 
     Returns:
-        An object that may be dropped.
+        A context manager; it may be ignored.
 
     Raises:
-        TypeError: If it is neither an executor nor a word.
-        ValueError: If there is no such word.
+        TypeError: If it is neither an executor nor a string.
+        ValueError: If the string names no kind.
 
     Example:
         >>> import parallelize

@@ -1,1 +1,1 @@
-"""Which executor a word means, and the shared ones."""
+"""Which executor a name stands for, and the shared executors."""

@@ -1,7 +1,7 @@
-"""The words for kinds of executors, and what makes an executor of one.
+"""The names of the kinds of executors, and the making of executors by name.
 
-What a user may give where an executor is wanted is one of these words, an executor of
-ours, or any other of PEP 3148; `adapt` makes the first out of the second and the third.
+Where an executor is wanted, a user may give one of these names, an executor of this
+library, or any other PEP 3148 executor. `adapt` reduces them to the first two.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _new_lock = locks.reentrant("adopting")
 
-#: The engines of others: the word alone, or with the address of a cluster behind it.
+#: Third-party engines: the name alone, or followed by the address of a cluster.
 _ENGINES = ("dask", "ray")
 
 KINDS = {
@@ -54,15 +54,15 @@ KINDS = {
 
 
 def adapt(executor: object, argument: str = "executor") -> Executor | str:
-    """Return an executor of ours, or the plain word for a kind.
+    """Return an executor of this library, or the canonical name of a kind.
 
     Args:
-        executor: An executor of ours, any PEP 3148 executor, or a kind.
-        argument: How an error names what was given.
+        executor: Any PEP 3148 executor, or the name of a kind.
+        argument: The name of the argument in errors.
 
     Raises:
-        TypeError: It is neither an executor nor a word.
-        ValueError: It is a word, but no kind.
+        TypeError: It is neither an executor nor a string.
+        ValueError: It is a string, but names no kind.
     """
     if isinstance(executor, str):
         return kind_named(executor, argument)
@@ -74,9 +74,9 @@ def adapt(executor: object, argument: str = "executor") -> Executor | str:
 
 
 def kind_named(word: str, argument: str) -> str:
-    """Return the plain word for a kind, or raise naming the argument.
+    """Return the canonical name of a kind; an error names the argument.
 
-    An engine's word, with or without an address, is that itself.
+    The name of an engine, with or without an address, is canonical.
     """
     kind = word if is_engine(word) else KINDS.get(word)
     if kind is None:
@@ -86,27 +86,27 @@ def kind_named(word: str, argument: str) -> str:
 
 
 def is_engine(word: str) -> bool:
-    """Whether a word stands for an engine of others, with or without an address."""
+    """Whether a name stands for a third-party engine, with or without an address."""
     name, scheme, address = word.partition("://")
     return name in _ENGINES and bool(scheme) == bool(address)
 
 
 def valid_names() -> str:
-    """Return all of them, as an error lists them."""
+    """Return all the names, as an error lists them."""
     addresses = (f"'{name}://host:port'" for name in _ENGINES)
     return ", ".join([*map(repr, (*KINDS, *_ENGINES)), *addresses])
 
 
-# Guards _foreign. Reentrant, as making a wrapper may collect garbage, whose finalisers
-# may call decorated functions.
+# Guards _foreign. Reentrant, as making a wrapper may trigger a garbage collection, and
+# finalizers may call decorated functions.
 _adopting = _new_lock()
 
-# The wrapper of each foreign executor that is in use, by the executor's id; as
-# long as there is a wrapper, it keeps its executor alive and so the id its own.
+# The wrappers of foreign executors in use, by the id of the executor. A wrapper keeps
+# its executor alive, so that no other object can have that id meanwhile.
 _foreign: weakref.WeakValueDictionary[int, Executor] = weakref.WeakValueDictionary()
 
 
-def _ours(executor: Any) -> Executor:  # anything with a submit
+def _ours(executor: Any) -> Executor:  # Any: anything with a submit
     from parallelize.executors.base import Executor
 
     if isinstance(executor, Executor):
@@ -121,7 +121,7 @@ def _ours(executor: Any) -> Executor:  # anything with a submit
 
 
 def _forget_lock() -> None:
-    """In a forked child: a thread of the parent may have held it."""
+    """In a forked child: a thread of the parent may have held the lock."""
     global _adopting
     _adopting = _new_lock()
 
@@ -140,17 +140,17 @@ def make_executor(
     initargs: tuple[Any, ...] = (),
     early: Prestart | None = None,
 ) -> Executor:
-    """Make a new executor of a kind; inside a worker process, not one of processes.
+    """Make a new executor of a kind; inside a worker process, one without processes.
 
-    Inside an interpreter beside the main one all is serial: it may have no threads
-    that end with the program.
+    Inside an interpreter beside the main one every kind is serial, as it may not have
+    daemon threads.
 
     Args:
         kind: The kind.
         max_workers: As for the executor itself.
         initializer: Likewise.
         initargs: Likewise.
-        early: What `prestart` has returned for this kind.
+        early: The result of `prestart` for this kind.
     """
     if is_engine(kind):
         return _make_engine(kind, max_workers, initializer)
@@ -192,7 +192,7 @@ def prestart(kind: str) -> Prestart | None:
 def _make_engine(
     kind: str, max_workers: int | None, initializer: Callable[..., object] | None
 ) -> Executor:
-    if inside_worker():  # whose program has the cluster for itself
+    if inside_worker():  # the cluster is the parent program's to use
         return make_executor("process")
     if initializer is not None or (max_workers is not None and kind != "dask"):
         argument = "max_workers" if initializer is None else "initializer"
@@ -213,7 +213,7 @@ def _make_engine(
 
 
 def inside_worker() -> bool:
-    """Whether this is a worker process, of ours or of another engine."""
+    """Whether this is a worker process, of this library or of a third-party engine."""
     return any(
         module is not None and module.inside_worker()
         for module in map(sys.modules.get, _WORKERS)
@@ -224,6 +224,6 @@ _WORKERS = ("parallelize.process.worker.main", "parallelize.clusters.parcels")
 
 
 def inside_interpreter() -> bool:
-    """Whether this is an interpreter beside the main one, and a worker of ours."""
+    """Whether this is a worker of this library in a subinterpreter."""
     serving = sys.modules.get("parallelize.interpreters.inner")
     return serving is not None and serving.inside_interpreter()

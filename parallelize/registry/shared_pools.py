@@ -1,7 +1,7 @@
 """The shared pools: one of each kind, made on first use, ended with the program.
 
-A function holds a `Source`, which answers for each call anew which executor takes it:
-the pools behind it come and go (`shutdown`, `os.fork`), the function stays.
+A function holds a `Source`, which names the executor for each call: the pools behind
+it come and go (`shutdown`, `os.fork`), the function stays.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from parallelize.registry.kinds import make_executor, prestart
 
-# Here, not at first use: a fork while another thread imports it would leave the
-# child waiting for that import for ever.
+# At module level, not at first use: after a fork while another thread imports it, the
+# child would wait for that import forever.
 from parallelize.runtime import lifecycle, locks
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _new_lock = locks.reentrant("pools")
 
 
 class Source(ABC):
-    """Says, call by call, which executor takes the calls of a function."""
+    """Names the executor for each call of a function."""
 
     __slots__ = ("__weakref__",)
 
@@ -36,11 +36,11 @@ class Source(ABC):
         """Return the executor for a call that is made now."""
 
     def replacement(self, refused: Executor) -> Executor | None:
-        """Return another executor after one refused a call; None if it stands."""
+        """Return another executor after one refused a call, None to accept that."""
         return None
 
     def open_executor(self) -> Executor:
-        """Return the executor for a map, which cannot change it once it has begun."""
+        """Return the executor for a map, which keeps it from start to end."""
         executor = self.executor()
         if not _is_closed(executor):
             return executor
@@ -49,7 +49,7 @@ class Source(ABC):
 
 
 class Global(Source):
-    """The global pool of a kind, whatever `use` says."""
+    """The global pool of a kind, regardless of `use`."""
 
     __slots__ = ("kind",)
 
@@ -62,7 +62,7 @@ class Global(Source):
         return _make_global(self.kind) if pool is None else pool
 
     def replacement(self, refused: Executor) -> Executor | None:
-        """Return a fresh global pool if the old one was shut down meanwhile."""
+        """Return a fresh global pool if the old one was shut down in the meantime."""
         with _lock:
             if _pools.get(self.kind) is refused:
                 if not _is_closed(refused):
@@ -72,7 +72,7 @@ class Global(Source):
 
 
 class FixedSource(Source):
-    """An executor that somebody else made and will shut down."""
+    """An executor that the user made and will shut down."""
 
     __slots__ = ("_executor",)
 
@@ -80,18 +80,18 @@ class FixedSource(Source):
         self._executor = executor
 
     def executor(self) -> Executor:
-        """Return it."""
+        """Return that executor."""
         return self._executor
 
 
 class PrivatePool(Source):
-    """A pool for one function alone, made at its first call.
+    """A private pool of one function, made at its first call.
 
-    It ends with the global pools, or when the function is forgotten: an executor
-    that nobody holds finishes what it has and ends.
+    It ends with the global pools, or when the function is garbage collected: an
+    executor without references finishes what was submitted and ends.
 
     Args:
-        make: Makes it.
+        make: Makes the pool.
     """
 
     __slots__ = ("_executor", "_make_one")
@@ -106,7 +106,7 @@ class PrivatePool(Source):
         return self._make() if pool is None else pool
 
     def replacement(self, refused: Executor) -> Executor | None:
-        """Return a fresh pool if the old one was shut down meanwhile."""
+        """Return a fresh pool if the old one was shut down in the meantime."""
         with _lock:
             if self._executor is refused:
                 if not _is_closed(refused):
@@ -115,7 +115,7 @@ class PrivatePool(Source):
         return None if lifecycle.is_ending() else self.executor()
 
     def take(self) -> Executor | None:
-        """Give the pool away, without making a new one; the caller holds the lock."""
+        """Return the pool, if there is one, and forget it; call with the lock held."""
         executor, self._executor = self._executor, None
         return executor
 
@@ -131,11 +131,11 @@ class PrivatePool(Source):
 
 # ------------------------------------------------------------- the global pools
 
-# Guards everything below that changes. It is reentrant because making a pool may
-# collect garbage, whose finalisers may call decorated functions.
+# Guards everything below that changes. Reentrant, as making a pool may trigger a
+# garbage collection, and finalizers may call decorated functions.
 _lock = _new_lock()
 
-#: How often the pools were shut down: what was looked up for those before is stale.
+#: Counts the calls of `shutdown`: what was looked up in an earlier generation is stale.
 generation: int = 0
 
 _pools: dict[str, Executor] = {}
@@ -163,15 +163,15 @@ def _make_shared(kind: str) -> Executor:
 
 
 def shutdown(wait: bool = True, *, cancel_futures: bool = False) -> None:
-    """Shut down the global pools, and the pools that functions have of their own.
+    """Shut down the global pools and the private pools of functions.
 
-    Executors that you made yourself are yours to shut down. The next call of a
-    decorated function or a helper makes fresh pools; the environment is read
-    again then.
+    It does not shut down executors that you made yourself. The next call of a
+    decorated function or a helper makes a fresh pool, and reads the environment
+    again.
 
     Args:
-        wait: Return when all that was submitted has run and the workers are gone.
-        cancel_futures: Cancel the calls that have not begun.
+        wait: Return when all that was submitted has run and the workers have ended.
+        cancel_futures: Cancel the calls that have not started.
 
     Example:
         >>> import parallelize
@@ -183,7 +183,7 @@ def shutdown(wait: bool = True, *, cancel_futures: bool = False) -> None:
         _pools.clear()
         generation += 1
     closing = [pool for pool in pools if pool is not None]
-    for pool in closing:  # all are told before the first is waited for
+    for pool in closing:  # all begin to end before the first is waited for
         pool.shutdown(wait=False, cancel_futures=cancel_futures)
     if wait:
         for pool in closing:
@@ -194,7 +194,7 @@ def _is_closed(executor: Executor) -> bool:
     return bool(getattr(executor, "_closed", False))
 
 
-#: A fork waits so many seconds for a pool that another thread is making.
+#: The seconds for which a fork waits for a pool that another thread is making.
 LONGEST_PAUSE = 5.0
 
 _watches_forks = False
@@ -202,7 +202,7 @@ _of_parents: list[Executor | None] = []
 
 
 class _Pauses(threading.local):
-    """Whether this thread, which forks, got the lock; once for each registration."""
+    """Whether the forking thread acquired the lock, for each registration."""
 
     def __init__(self) -> None:
         self.hold_lock: list[bool] = []
@@ -212,13 +212,14 @@ _pauses = _Pauses()
 
 
 def _watch_forks() -> None:
-    """Have the pools forgotten in forked children; at exit they end by themselves."""
+    """Drop the pools in forked children; at exit they end by themselves."""
     global _watches_forks
     with _lock:
         if _watches_forks or not hasattr(os, "register_at_fork"):
             return
-        # What is registered last is called first. We have to come before `logging`,
-        # which takes its own lock for a fork: who makes a pool may want that one.
+        # Handlers are called in reverse order of registration. Ours must be called
+        # before that of `logging`, which acquires its own lock for the fork: a thread
+        # that makes a pool may wait for that lock.
         _register_at_fork()
         import logging  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
@@ -233,8 +234,8 @@ def _register_at_fork() -> None:
 
 
 def _pause() -> None:
-    # No fork while a thread makes a pool: what that thread imports would stay
-    # locked for ever in the child. But rather so than no fork at all.
+    # No fork while a thread makes a pool: the locks of modules it imports would stay
+    # locked forever in the child. After the timeout the fork goes ahead regardless.
     _pauses.hold_lock.append(_lock.acquire(timeout=LONGEST_PAUSE))
 
 
@@ -247,7 +248,7 @@ def _forget_in_child() -> None:
     global _lock
     _lock = _new_lock()
     _pauses.hold_lock.clear()
-    # They are kept, not collected: their finalisers would take locks of theirs.
+    # Kept, not garbage collected: their finalizers would acquire locks of theirs.
     _of_parents.extend(_pools.values())
     _of_parents.extend(own.take() for own in list(_own))
     _pools.clear()
