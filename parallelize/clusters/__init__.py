@@ -1,1 +1,1 @@
-"""Executors on the engines of others: Dask, Ray."""
+"""Executors on third-party engines: Dask, Ray."""

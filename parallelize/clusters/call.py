@@ -1,9 +1,9 @@
-"""A call on another engine, from the pickling of its arguments to its future's end.
+"""A call on a cluster engine, from pickling its arguments to completing its future.
 
 ```
- pack ─▶ start ─▶ (the engine) ─▶ settle ─▶ the future opens it when it is asked
+ pack ─▶ start ─▶ (the engine) ─▶ settle ─▶ the future unpickles the result when read
    │       └ references, not values, of futures that the same engine computes
-   └ large buffers are put into the cluster: the caller may change them from now on
+   └ large buffers are put into the cluster; the caller may change them afterwards
 ```
 """
 
@@ -41,22 +41,22 @@ __all__ = ("EngineCall", "EngineFuture", "Remote", "RowsCall")
 
 
 class Remote(NamedTuple):
-    """The answer of a call whose result has stayed in the cluster.
+    """The answer of a call whose result remains in the cluster.
 
     Attributes:
-        ref: The engine's reference to it.
+        ref: The engine's reference to the result.
     """
 
     ref: Any
 
 
 class EngineFuture(Future[T]):
-    """A future whose call another engine runs.
+    """A future whose call is run by a cluster engine.
 
     Attributes:
-        executor: Whose call it is.
-        ref: The engine's reference to the call, from when it was handed over until
-            the result is here; a large result stays in the cluster, and so does this.
+        executor: The executor of the call.
+        ref: The engine's reference to the call, from its submission until the result
+            has arrived; kept as long as a large result remains in the cluster.
     """
 
     executor: EngineExecutor
@@ -80,11 +80,11 @@ class EngineFuture(Future[T]):
         return super().kill()
 
     def _await_end(self, timeout: float | None) -> None:
-        self.executor.fail_if_lost()  # some engines end without a word
+        self.executor.fail_if_lost()  # some engines report no loss by themselves
         super()._await_end(timeout)
 
     def __await__(self) -> Generator[Any, Any, T]:
-        if self._sealed is not None:  # opening it may take a while
+        if self._sealed is not None:  # unpickling may take a while
             import asyncio
 
             loop = asyncio.get_running_loop()
@@ -93,7 +93,7 @@ class EngineFuture(Future[T]):
 
 
 class EngineCall(Call):
-    """One call on its way to another engine."""
+    """A call submitted to a cluster engine."""
 
     __slots__ = (
         "_deadline",
@@ -115,28 +115,28 @@ class EngineCall(Call):
         self.waits_for: Sequence[Future[Any]] = ()
         #: The futures among the arguments.
         self.upstream: Sequence[Future[Any]] = ()
-        #: The future, as what it is.
+        #: The future, by its own type.
         self.handle: EngineFuture[Any] = EngineFuture()
         self.handle.executor = executor
         self.future: Future[Any] = self.handle
         self._packed: Packed | None = None
         self._puts: list[
             RemoteObject
-        ] = []  # what must stay in the cluster for this call
+        ] = []  # what must remain in the cluster for this call
         self._deadline: Deadline | None = None
 
     def name(self) -> str:
-        """What errors call the function."""
+        """The function's name in errors."""
         return name_of(self.fn, self.options)
 
     def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Take the snapshot of the arguments; raises `SerializationError`."""
+        """Pickle the arguments; raises `SerializationError`."""
         packed = parcels.pack_call(self.fn, args, kwargs, self.options)
         self._packed = packed
         self.upstream = packed.futures
-        # What this very engine computes it brings to the worker by itself.
+        # The engine itself moves the results of its own calls to the worker.
         self.waits_for = [f for f in packed.futures if self._reference(f) is None]
-        # The buffers are the caller's, who may change them from now on.
+        # Copy the buffers now: the caller may change them afterwards.
         self._puts = [self.executor._puts.buffer(b) for b in self._buffers(packed)]
 
     def _buffers(self, packed: Packed) -> list[Any]:
@@ -158,7 +158,7 @@ class EngineCall(Call):
             self.refuse(error)
 
     def refuse(self, error: BaseException) -> None:
-        """End a call that could not be handed over."""
+        """End a call that could not be submitted."""
         translated = self._of_the_engine(error)
         failure = Failure(error if translated is None else translated)
         self.future.set_outcome(failure, failed=True)
@@ -187,7 +187,7 @@ class EngineCall(Call):
     def _value_of(self, future: Future[Any]) -> Any:
         ref = self._reference(future)
         if ref is not None:
-            # As elsewhere who waits for a call answers for its failure.
+            # As on other executors, a call that depends on it retrieves its failure.
             future.add_done_callback(look_at)
             return ref
         value, put = self.executor._puts.value(future.result())
@@ -198,7 +198,7 @@ class EngineCall(Call):
     # While it runs.
 
     def begun(self) -> None:
-        """The worker tells that the function has begun; again after each retry."""
+        """Record that a worker started the function; again after each retry."""
         if self.future.done():
             return
         if not self.future.running():
@@ -207,11 +207,11 @@ class EngineCall(Call):
             self._deadline.cancel()
         assert self.options.timeout is not None
         self._deadline = timer.after(self.options.timeout, self._expire)
-        if self.future.done():  # just now, in whatever way
+        if self.future.done():  # it has ended in the meantime
             self._deadline.cancel()
 
     def untime(self) -> None:
-        """The future has ended: no deadline is to hold it."""
+        """Cancel the deadline, as the future has ended."""
         if self._deadline is not None:
             self._deadline.cancel()
 
@@ -233,10 +233,10 @@ class EngineCall(Call):
             self.executor._drop([ref])
         return True
 
-    # Its end.
+    # The end of the call.
 
     def settle(self, answer: object) -> None:
-        """End with the engine's answer."""
+        """Complete the future with the engine's answer."""
         if self._deadline is not None:
             self._deadline.cancel()
         if type(answer) is Remote:
@@ -250,7 +250,7 @@ class EngineCall(Call):
             self._fail(answer)
             self.handle.ref = None
         self._puts = []
-        self.upstream = []  # or a chain would hold the results of all its calls
+        self.upstream = []  # otherwise a chain would hold the results of all its calls
 
     def _fail(self, answer: object) -> None:
         error = self._of_the_engine(answer)
@@ -260,13 +260,13 @@ class EngineCall(Call):
             self.future.set_outcome(Failure(error), failed=True)
 
     def _of_the_engine(self, answer: object) -> BaseException | None:
-        """The error in a class of ours; None if the call was cancelled."""
+        """The error as one of this library's; None if the call was cancelled."""
         if type(answer) is FinalError:
             return answer.carried.error()
         if isinstance(answer, EncodedError):
             return answer.error()
         assert isinstance(answer, BaseException)
-        # The engine drops what depends on a call that was stopped or cancelled.
+        # The engine cancels calls that depend on one that was stopped or cancelled.
         for future in self.upstream:
             error = error_of(future) if future.done() else None
             if error is not None:
@@ -275,7 +275,7 @@ class EngineCall(Call):
 
 
 class _Arrived(Outcome):
-    """A result as it travelled; its reader unpickles it."""
+    """A result that has arrived pickled; its reader unpickles it."""
 
     __slots__ = ("_name", "_parcel")
 
@@ -290,7 +290,7 @@ class _Arrived(Outcome):
 
 
 class _InCluster(Outcome):
-    """A result that has stayed in the cluster; its reader fetches it."""
+    """A result that remains in the cluster; its reader fetches it."""
 
     __slots__ = ("_call", "_ref")
 
@@ -322,7 +322,7 @@ def _opened(parcel: Payload, name: str) -> tuple[Any, BaseException | None]:
 
 
 class RowsCall(EngineCall):
-    """Rows of calls, as one call of the engine."""
+    """Rows of calls, submitted to the engine as one call."""
 
     __slots__ = ("rows",)
 
@@ -351,15 +351,15 @@ class RowsCall(EngineCall):
         return _Arrived(self, outcome) if isinstance(outcome, Payload) else outcome
 
     def _may_split(self, error: BaseException) -> bool:
-        """Whether each row may run alone, after one of them has killed its worker."""
+        """Whether to run each row alone, after one of them killed its worker."""
         if len(self.rows.rows) == 1 or not self.executor._blames_a_row(error):
             return False
         return self.executor._starts_again or self.options.retries > 0
 
     def _run_alone(self, index: int, error: BaseException) -> None:
-        """Run a row by itself, and after it the next one.
+        """Run this row, then the following ones, each by itself.
 
-        One after the other, for Dask blames whatever waits on the worker that dies.
+        One after the other, as Dask blames every call that is on a worker that dies.
         """
         rows = self.rows
         if index == len(rows.rows):
@@ -372,6 +372,6 @@ class RowsCall(EngineCall):
         row = Rows(rows.fn, [rows.rows[index]], rows.options, deliver)
         try:
             self.executor._start_rows(row)
-        except RuntimeError:  # the executor takes no more calls
+        except RuntimeError:  # the executor has been shut down
             left = len(rows.rows) - index
             rows.deliver(index, [Failure(error)] * left, 0.0)

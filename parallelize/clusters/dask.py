@@ -1,6 +1,6 @@
-"""`DaskExecutor`: calls on a Dask cluster, one of others or a local one of its own.
+"""`DaskExecutor`: calls on a Dask cluster, an existing one or a private local one.
 
-Everything of `distributed` is imported when an executor is made.
+`distributed` is imported only when an executor is made.
 """
 
 from __future__ import annotations
@@ -30,41 +30,41 @@ if TYPE_CHECKING:
 
 __all__ = ("DaskExecutor",)
 
-#: What may stand in front of an address, as `use` takes it.
+#: An optional prefix of addresses, as `use` takes them.
 SCHEME = "dask://"
 
-_numbers = count()  # of calls, so that each has a key of its own
+_numbers = count()  # of calls, to make their keys unique
 
 
 class DaskExecutor(EngineExecutor):
     """Runs calls on a Dask cluster, by `dask.distributed`.
 
-    Dask queues the calls, places them, moves results from worker to worker, and
-    starts a call again whose worker died: as often as its setting
-    ``distributed.scheduler.allowed-failures`` says (three times), whether or not
-    ``retries`` were asked for. Only then the future raises `WorkerDied`. ``retries``
-    are Dask's, too.
+    Dask queues the calls, places them and moves results from worker to worker. If a
+    worker dies, it starts the call again, up to the number of times in its setting
+    ``distributed.scheduler.allowed-failures`` (three by default), even without
+    ``retries``. After that the future raises `WorkerDied`. ``retries`` are made by
+    Dask, too.
 
-    A future of this executor, given to another call of it, stands for a result that
-    goes straight from worker to worker. Results above a megabyte stay in the cluster
-    until somebody asks for them; buffers above a megabyte among the arguments are put
-    there once, however many calls have them, and what `share` returns likewise.
+    If a future of this executor is an argument of another call of it, the result goes
+    straight from worker to worker. Results above a megabyte remain in the cluster
+    until they are read; buffers above a megabyte among the arguments are put there
+    once, for all calls that use them, and so is what `share` returns.
 
-    A ``timeout`` counts from when the function begins, and fails the future; the
+    A ``timeout`` is measured from the start of the function, and fails the future; the
     function itself runs on, as in a thread: Dask cannot stop it, and so neither
     can `Future.kill`.
 
     Args:
         client_or_address: A ``distributed.Client`` or a cluster of Dask, which is
-            left as it is; or the address of a scheduler, ``"tcp://host:8786"`` or
+            left open; or the address of a scheduler, ``"tcp://host:8786"`` or
             ``"dask://host:8786"``. None starts a ``LocalCluster`` on 127.0.0.1 without
             a dashboard; it ends with this executor or with the program.
-        max_workers: How many processes the cluster of its own has; None takes as
-            many as there are CPUs.
+        max_workers: The number of processes of a private local cluster. None: the
+            number of CPUs.
 
     Raises:
         MissingExtraError: ``distributed`` is not installed.
-        ConnectionError: No scheduler answers there.
+        ConnectionError: No scheduler answers at the address.
         TypeError: An argument is of a wrong type; the text names it.
         ValueError: An argument has a wrong value; the text names it.
 
@@ -117,19 +117,19 @@ class DaskExecutor(EngineExecutor):
 
     @property
     def client(self) -> distributed.Client:
-        """The client of Dask: for all that Dask itself can do."""
+        """The client of Dask, for everything else that Dask can do."""
         return self._client
 
     if not TYPE_CHECKING:
 
         @property
         def _max_workers(self) -> int:
-            # Clusters grow and shrink, and one that is lost the calls will tell of.
+            # Clusters grow and shrink; if this one is lost, the calls report that.
             with contextlib.suppress(Exception):
                 return max(1, sum(self._client.nthreads().values()))
             return 1
 
-    # The road of a call.
+    # How a call is run.
 
     def _hand_over(
         self,
@@ -138,7 +138,7 @@ class DaskExecutor(EngineExecutor):
         order: RemoteCall,
         objects: Sequence[Any],
     ) -> Any:
-        # Dask groups keys by what stands before the dash, and its dashboard shows it.
+        # Dask groups keys by the part before the dash, and its dashboard shows that.
         name = order.name.replace("-", "_").replace("<", "").replace(">", "")
         theirs = self._client.submit(
             run,
@@ -166,20 +166,20 @@ class DaskExecutor(EngineExecutor):
         await ended
         if theirs.status == "finished" and theirs.type is LargePayload:
             return Remote(theirs)
-        # The client fetches what several ask for at once in one go.
+        # The client fetches results that are requested together in one message.
         return await self._client.gather(theirs, asynchronous=True)
 
     def _started_teller(self, number: int) -> Callable[[], object]:
         topic = self._topic
         if topic is None:
             topic = self._topic = f"parallelize-{self._client.id}-{id(self)}"
-            # Whoever comes second at the same time subscribes once more: no harm.
+            # A thread that does this at the same time subscribes, too: harmless.
             self._client.subscribe_topic(topic, lambda event: self.begun(event[1]))
         return _Started(topic, number)
 
     def _put(self, parcel: Payload) -> Any:
         if self._client.scheduler.address.startswith("inproc://"):
-            # It would be handed over as it is, and the caller may change it.
+            # The engine would pass it by reference, and the caller may change it.
             buffers = [bytes(buffer) for buffer in parcel.buffers]
             parcel = type(parcel)(parcel.data, buffers)
         return self._client.scatter(parcel, hash=False)
@@ -195,7 +195,7 @@ class DaskExecutor(EngineExecutor):
         if not refs:
             return []
         running: set[str] = set()
-        # A call that has just ended is not known any more; it does not run, either.
+        # A call that has just ended is unknown to Dask, and is not running.
         with contextlib.suppress(Exception):
             stacks = self._client.call_stack(keys=[ref.key for ref in refs])
             running.update(*stacks.values())
@@ -203,7 +203,7 @@ class DaskExecutor(EngineExecutor):
 
     def _drop(self, refs: Sequence[Any]) -> None:
         if refs and self._client.status == "running":
-            # Who cancels may be the client's own thread, which cannot wait for itself.
+            # The client's own thread may cancel, and must not wait for itself.
             self._client.loop.add_callback(
                 self._client.cancel, list(refs), asynchronous=True
             )
@@ -224,7 +224,7 @@ class DaskExecutor(EngineExecutor):
 
 
 class _Started:
-    """Tells, in a worker, that a function begins."""
+    """Reports, from a worker, that a function starts."""
 
     def __init__(self, topic: str, number: int) -> None:
         self._topic = topic
@@ -254,7 +254,7 @@ def _checked(client: distributed.Client) -> distributed.Client:
 
 
 def _target(given: Any) -> Any:
-    """What a client connects to: an address, or a cluster of Dask."""
+    """Return what a client connects to: an address, or a cluster of Dask."""
     if isinstance(given, str):
         address = given.removeprefix(SCHEME)
         if address.rpartition("://")[2].strip("/") == "" or address.endswith(":"):
@@ -290,7 +290,7 @@ def _end(client: distributed.Client | None, cluster: Cluster | None) -> None:
 
 
 def _end_elsewhere(end: Callable[[], object]) -> None:
-    """Let go of a cluster whose executor was collected, or as the program ends."""
+    """Leave a cluster when its executor is collected or the program ends."""
     if lifecycle.is_ending():
         end()
     else:
@@ -300,7 +300,7 @@ def _end_elsewhere(end: Callable[[], object]) -> None:
 def _translated(
     error: BaseException, name: str, client: distributed.Client
 ) -> BaseException | None:
-    """Return an error of Dask in a class of ours; None if the call was cancelled."""
+    """Return an error of Dask as one of this library; None if it was a cancellation."""
     from parallelize.errors.worker import ClusterLost, WorkerDied
 
     if type(error).__name__ == "KilledWorker":

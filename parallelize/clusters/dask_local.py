@@ -1,12 +1,12 @@
-"""A LocalCluster of our own, in a process of its own.
+"""A private LocalCluster, in a process of its own.
 
 ```
  program ── starts ──▶ keeper (this file's `main`) ── LocalCluster ──▶ workers
     │ ◀── address ────────┘  │
-    └── a pipe, held open ───┘  at whose end, whatever the reason, all of it ends
+    └── an open pipe ────────┘  all of it ends when the pipe closes, for any reason
 ```
 
-In the program itself Dask would import the program's script again in each worker, and
+Within the program, Dask would import the program's script again in each worker, and
 its scheduler would compete with the program for the interpreter.
 """
 
@@ -22,7 +22,7 @@ from parallelize.runtime import command
 
 __all__ = ("Cluster", "main")
 
-#: Seconds that the cluster has for its end.
+#: Seconds that the cluster has to end.
 GRACE = 20.0
 
 
@@ -30,20 +30,20 @@ class Cluster:
     """Scheduler and workers on 127.0.0.1.
 
     Attributes:
-        address: Where the scheduler is reached.
-        hurry: Whether `close` is to kill what runs.
+        address: The address of the scheduler.
+        hurry: Whether `close` kills running calls.
     """
 
     hurry: bool = False
 
     def __init__(self, workers: int) -> None:
-        """Start it.
+        """Start the cluster.
 
         Args:
-            workers: How many processes, of one thread each.
+            workers: The number of processes, of one thread each.
 
         Raises:
-            RuntimeError: It did not start; what went wrong stands on stderr.
+            RuntimeError: It did not start; the reason is on stderr.
         """
         self._folder = tempfile.mkdtemp(prefix="parallelize-dask-")
         self._process, reading = _start(workers, self._folder)
@@ -59,14 +59,14 @@ class Cluster:
 
     @property
     def pid(self) -> int:
-        """The process id of its keeper."""
+        """The process id of the keeper."""
         return self._process.pid
 
     def close(self) -> None:
-        """End it; returns when it has ended."""
+        """End the cluster, and return when it has ended."""
         assert self._process.stdin is not None
         if self.hurry:
-            self._process.kill()  # its workers notice, and end at once
+            self._process.kill()  # the workers detect that, and end at once
         self._process.stdin.close()
         try:
             self._process.wait(GRACE)
@@ -77,9 +77,9 @@ class Cluster:
 
 
 def _start(workers: int, folder: str) -> tuple[subprocess.Popen[bytes], int]:
-    """Start the keeper; return it and the end of a pipe on which its address comes."""
+    """Start the keeper; return it and the reading end of a pipe for its address."""
     code = "from parallelize.clusters.dask_local import main; main"
-    if sys.platform == "win32":  # where only the standard streams are passed on
+    if sys.platform == "win32":  # only the standard streams can be inherited
         line = command.python(f"{code}(1, {workers}, {folder!r}, {sys.path!r})")
         process = subprocess.Popen(
             line,
@@ -91,7 +91,7 @@ def _start(workers: int, folder: str) -> tuple[subprocess.Popen[bytes], int]:
         return process, os.dup(process.stdout.fileno())
     reading, writing = os.pipe()
     try:
-        # A session of its own: Ctrl-C is for the program, which ends it in order.
+        # A session of its own: Ctrl-C only reaches the program, which ends the keeper.
         return subprocess.Popen(
             command.python(f"{code}({writing}, {workers}, {folder!r}, {sys.path!r})"),
             stdin=subprocess.PIPE,
@@ -104,13 +104,13 @@ def _start(workers: int, folder: str) -> tuple[subprocess.Popen[bytes], int]:
 
 
 def main(report: int, workers: int, folder: str, path: list[str]) -> None:
-    """Keep a cluster until the pipe that is standard input is closed.
+    """Keep a cluster until standard input, a pipe, is closed.
 
     Args:
         report: The descriptor to which the address is written.
-        workers: How many processes.
-        folder: Where they keep files; it is gone in the end.
-        path: Where modules are looked for.
+        workers: The number of processes.
+        folder: The directory of their files; it is removed at the end.
+        path: The search path for modules.
     """
     sys.path[:] = path
     if report == 1:
@@ -128,14 +128,14 @@ def _keep(report: int, workers: int, folder: str) -> None:
 
     from parallelize.clusters.dask import _distributed
 
-    # What goes wrong the futures tell; the rest is workers saying goodbye.
+    # Futures report errors; the rest of the log is about workers that end.
     with _distributed().LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         host="127.0.0.1",
         dashboard_address=None,
-        # It has a small HTTP server all the same, which would ask for port 8787 on
-        # every interface.
+        # It runs a small HTTP server nevertheless, by default at port 8787 on every
+        # interface.
         scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         local_directory=folder,
         silence_logs=logging.CRITICAL,

@@ -1,14 +1,14 @@
-"""What `DaskExecutor` and `RayExecutor` have in common: calls on another engine.
+"""The common base of `DaskExecutor` and `RayExecutor`: calls on a cluster engine.
 
 ```
- caller's thread                     engine                   answers' thread (ours)
+ caller's thread                     engine                   thread of the answers
  _prepare ▸ pack ▸ Call.start ──▶ _hand_over ▸ a worker runs it
- Future ◀── settle ◀───────────────────────────────────── queue ◀── the engine tells
+ Future ◀── settle ◀──────────────────────────────── queue ◀── the engine reports back
 ```
 
-The engine queues, places, moves, starts anew. A backend says how to hand a call over
-and how to fetch, cancel and kill; futures, callbacks and errors are dealt with here,
-in a thread of ours, as the engine's own thread must never wait for the user's code.
+The engine queues, places, moves and restarts calls. A backend defines how to submit,
+fetch, cancel and kill; futures, callbacks and errors are handled here, in a separate
+thread, as the engine's own thread must never wait for the user's code.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ __all__ = ("EngineExecutor",)
 
 
 class EngineExecutor(Executor):
-    """Runs calls on an engine that others have written; a backend derives from it."""
+    """Runs calls on a third-party engine; each backend is a subclass."""
 
-    #: Whether the engine can stop a call that runs.
+    #: Whether the engine can stop a running call.
     _can_kill: ClassVar[bool] = False
 
-    #: Whether the engine starts a call again whose worker died, without being asked.
+    #: Whether the engine, even without retries, restarts a call whose worker died.
     _starts_again: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -61,15 +61,15 @@ class EngineExecutor(Executor):
         self._answers = _Answers()
         self._puts = ObjectCache(self._put, self._is_there)
         # Calls with a timeout that have not ended, by the numbers of their tellers.
-        # Touched by single operations only, each of which is atomic.
+        # Accessed by single operations only, each of which is atomic.
         self._timed: dict[int, EngineCall] = {}
         self._numbers = count()
-        # One closes, while the cluster is left; the gate's and others are taken under
-        # it. Reentrant, as a signal handler may close, too.
+        # Serialises closing, while the cluster is left; the gate's lock and others are
+        # acquired under it. Reentrant, as a signal handler may close, too.
         self._closing = locks.reentrant("closing")()
         self._is_open = True
 
-    # What a backend writes.
+    # What a backend implements.
 
     @abstractmethod
     def _hand_over(
@@ -79,53 +79,53 @@ class EngineExecutor(Executor):
         order: RemoteCall,
         objects: Sequence[Any],
     ) -> Any:
-        """Have ``run(order, *objects)`` run; return the engine's reference.
+        """Submit ``run(order, *objects)``; return the engine's reference.
 
-        References among the objects become what they refer to. When the call has
-        ended, `answer` is called.
+        References among the objects are replaced by what they refer to. When the call
+        has ended, `answer` is called.
         """
 
     @abstractmethod
     def _started_teller(self, number: int) -> Callable[[], object]:
-        """What a worker calls so that ``self.begun(number)`` is called here."""
+        """Return what a worker calls so that ``self.begun(number)`` is called here."""
 
     @abstractmethod
     def _put(self, parcel: Payload) -> Any:
-        """Put something into the cluster; return the engine's reference."""
+        """Put a payload into the cluster; return the engine's reference."""
 
     @abstractmethod
     def _is_there(self, ref: Any) -> bool:
-        """Whether the cluster still has it, as far as is known."""
+        """Whether the cluster still has the object, as far as is known."""
 
     @abstractmethod
     def _fetch(self, ref: Any) -> Payload:
-        """Return a result that has stayed in the cluster."""
+        """Return a result that remains in the cluster."""
 
     @abstractmethod
     def _running(self, refs: Sequence[Any]) -> list[bool]:
-        """Whether each of these calls has begun, as far as the engine tells."""
+        """Whether each of these calls has started, as far as the engine knows."""
 
     @abstractmethod
     def _drop(self, refs: Sequence[Any]) -> None:
-        """Let none of these calls begin, and keep none of their results."""
+        """Do not start any of these calls, and keep none of their results."""
 
     def _kill(self, ref: Any) -> bool:
-        """Stop a call that may run; return whether the engine can."""
+        """Stop a call that may be running; return whether the engine can."""
         return False
 
     @abstractmethod
     def _translated(self, error: BaseException, name: str) -> BaseException | None:
-        """Return an error of the engine in a class of ours; None: it was cancelled."""
+        """Return the engine's error as one of this library; None: a cancellation."""
 
     def _loss(self) -> str | None:
-        """Why the cluster is lost, where the engine ends no call for that itself."""
+        """Return why the cluster is lost, for engines that do not fail calls then."""
         return None
 
     @abstractmethod
     def _leave(self) -> None:
-        """Let go of the cluster; end it if this executor made it."""
+        """Disconnect from the cluster; end it if this executor started it."""
 
-    # The road of a call.
+    # How a call is run.
 
     def _prepare(
         self,
@@ -161,27 +161,27 @@ class EngineExecutor(Executor):
         return is_a(error, WorkerDied) and not is_a(error, ClusterLost)
 
     def answer(self, call: EngineCall, answer: object) -> None:
-        """Let a call end: called by the engine, in any of its threads.
+        """Let a call end; may be called from any thread of the engine.
 
         Args:
             call: The call.
-            answer: What `parcels.run_call` gave, `Remote` if that has stayed in the
+            answer: The result of `parcels.run_call`, `Remote` if that remains in the
                 cluster, or an error of the engine.
         """
         self._answers.put(lambda: _settle(call, answer))
 
     def later(self, action: Callable[[], object]) -> None:
-        """Do something in the thread of the answers, which may wait for the engine."""
+        """Run an action in the thread of the answers, which may wait for the engine."""
         self._answers.put(action)
 
     def begun(self, number: int) -> None:
-        """A worker tells that the function of a call with a timeout has begun."""
+        """Record that a worker started the function of a call with a timeout."""
         call = self._timed.get(number)
         if call is not None:
             self._answers.put(call.begun)
 
     def _teller(self, call: EngineCall) -> Callable[[], object]:
-        """What tells that a call begins."""
+        """Return the callable by which a worker reports that the call has started."""
         number = next(self._numbers)
         self._timed[number] = call
         call.future.add_done_callback(lambda _: self._untime(number))
@@ -193,7 +193,7 @@ class EngineExecutor(Executor):
             call.untime()
 
     def fail_if_lost(self) -> None:
-        """End all calls if the cluster is gone: nobody else would."""
+        """End all calls if the cluster is lost, as nothing else would."""
         reason = self._loss()
         if reason is None:
             return
@@ -204,17 +204,17 @@ class EngineExecutor(Executor):
             name = call.name() if isinstance(call, EngineCall) else "a call"
             future.set_outcome(Failure(ClusterLost(name, reason)), failed=True)
 
-    # The end.
+    # Shutting down.
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls; then let go of the cluster.
+        """Accept no more calls; then disconnect from the cluster.
 
-        A cluster that this executor started ends with it. Any other is left alone,
-        and so is a connection that it did not make.
+        A cluster that this executor started ends with it. Any other keeps running, and
+        a connection that it did not make stays open.
 
         Args:
             wait: Return when all calls made here have ended; else at once.
-            cancel_futures: Cancel the calls that have not begun.
+            cancel_futures: Cancel the calls that have not started.
         """
         self._finish_maps(cancel=cancel_futures)
         inside = self._gate.close()
@@ -244,11 +244,11 @@ class EngineExecutor(Executor):
         self._close()
 
     def _hurry(self) -> None:
-        """Be ready to end a cluster that this executor made without waiting for it."""
+        """Prepare to end a cluster that this executor started without waiting."""
 
     def _close(self) -> None:
         if self._pid != os.getpid():
-            return  # what there is belongs to the parent
+            return  # the cluster belongs to the parent
         self.fail_if_lost()
         self._gate.wait_empty()
         with self._closing:
@@ -272,7 +272,7 @@ def _settle(call: EngineCall, answer: object) -> None:
 
 
 class _Gate(InFlight):
-    """The gate of an engine, which looks whether that is still there."""
+    """The calls in flight on an engine; checks whether the engine is still there."""
 
     def __init__(self, executor: EngineExecutor) -> None:
         self._executor = weakref.ref(executor)
@@ -291,7 +291,7 @@ class _Gate(InFlight):
 
 
 class _Answers:
-    """The thread in which calls end; it is started by the first answer."""
+    """The thread in which calls end; started by the first answer."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
@@ -307,14 +307,14 @@ class _Answers:
     def _start(self) -> None:
         with self._lock:
             if self._service is None:
-                # At the end of the program the gate waits for the calls.
+                # At the end of the program, the gate waits for the calls.
                 service = Service("parallelize-answers", self._run)
                 service.start()
                 self._service = service
 
     def _run(self, service: Service) -> None:
         if service.serve(self._turn):
-            self._queue.put(None)  # for another: a signal handler may start one
+            self._queue.put(None)  # for a second thread: a signal handler may start one
 
     def _turn(self) -> bool:
         action = self._queue.get()
@@ -327,7 +327,7 @@ class _Answers:
         return True
 
     def stop(self) -> None:
-        """End the thread when it has done all; a callback may ask for that itself."""
+        """End the thread after all queued actions; callbacks may call this, too."""
         self._queue.put(None)
         if self._service is not None:
             self._service.join()

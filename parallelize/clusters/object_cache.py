@@ -1,12 +1,12 @@
-"""What the workers of another engine were given once, to be used by many calls.
+"""Objects that were put into a cluster once, for use by many calls.
 
 ```
- buffer ─▶ digest ─▶ known? ─▶ its Put          (the engine's reference)
+ buffer ─▶ digest ─▶ known? ─▶ its RemoteObject (the engine's reference)
  handle ─▶ number ─▶ known? ─▶ likewise, until the handle is collected
 ```
 
-A buffer is known by what is in it, not by which object it is: one that was changed
-since is another.
+A buffer is identified by its content, not by the object: after a change it is a
+different one.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
 
     from parallelize.process.memory.shared import Shared
 
-#: So many bytes are kept in the cluster for calls that may come, the latest ones.
+#: The number of bytes kept in the cluster for later calls, most recently used first.
 KEPT_BYTES = 512 << 20
 
 
 class RemoteObject:
-    """Something that is in the cluster, as long as this object lives.
+    """An object that is kept in the cluster as long as this one lives.
 
     Attributes:
         ref: The engine's reference to it.
-        nbytes: How large it is.
+        nbytes: Its size.
     """
 
     __slots__ = ("__weakref__", "nbytes", "ref")
 
     def __init__(self, ref: Any, nbytes: int) -> None:
-        self.ref: Any = ref  # of a type that the engine knows
+        self.ref: Any = ref  # of a type of the engine's
         self.nbytes: int = nbytes
 
 
 class ObjectCache:
-    """Puts large things into a cluster, each once."""
+    """Puts large objects into a cluster, each once."""
 
     def __init__(
         self, put: Callable[[Payload], Any], is_there: Callable[[Any], bool]
     ) -> None:
-        """Begin with nothing.
+        """Make an empty cache.
 
         Args:
-            put: Puts something into the cluster and returns the reference.
+            put: Puts a payload into the cluster and returns the reference.
             is_there: Whether the cluster still has what a reference refers to.
         """
         self._put = put
@@ -61,8 +61,8 @@ class ObjectCache:
         )
         self._kept: OrderedDict[bytes, RemoteObject] = OrderedDict()
         self._shared: dict[int, RemoteObject] = {}
-        # Guards all of them; nothing is taken under it. Reentrant as a handle may be
-        # collected anywhere. Two threads may put the same thing at once: no harm.
+        # Guards the three above; a leaf lock. Reentrant, as a handle may be garbage
+        # collected anywhere. Two threads may put the same object at once: harmless.
         self._lock = locks.reentrant("puts")()
 
     def buffer(self, buffer: Any) -> RemoteObject:
@@ -85,7 +85,7 @@ class ObjectCache:
                 total -= self._kept.popitem(last=False)[1].nbytes
 
     def value(self, value: object) -> tuple[Any, RemoteObject | None]:
-        """What to hand over for a value: a small parcel, or where it was put."""
+        """Return what to submit for a value: a small payload, or a reference."""
         parcel = pack(value)
         if parcel.nbytes < LEAST_BUFFER:
             return parcel, None
@@ -109,7 +109,7 @@ class ObjectCache:
             self._shared.pop(id, None)
 
     def clear(self) -> None:
-        """Keep nothing more."""
+        """Forget all objects."""
         with self._lock:
             self._kept.clear()
             self._shared.clear()

@@ -1,14 +1,14 @@
-"""What goes to the workers of another engine and back, and what runs there.
+"""What is sent to the workers of a cluster engine and back, and what runs there.
 
 ```
- program                            engine (dask, ray)             its worker
- pack ── Order, large buffers ──▶ hands over, keeps, moves ──▶ run ▸ open ▸ call ▸ pack
- open ◀──────── Parcel, Failed or Carried ◀───────────────────────────────────────┘
+ program                                 engine (dask, ray)          its worker
+ pack ── RemoteCall, large buffers ──▶ sends, keeps, moves ──▶ run ▸ open ▸ call ▸ pack
+ open ◀── Payload, FinalError or EncodedError ◀──────────────────────────────────┘
                    └──────▶ straight to the worker of a call that has its future
 ```
 
-Everything is pickled here, so that what cannot be pickled fails its own call and
-nothing of the engine; the engine only ever sees bytes and a few classes of this file.
+Everything is pickled here, so that an object that cannot be pickled fails its own call
+and nothing in the engine; the engine sees only bytes and a few classes of this file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from parallelize.process.memory.shared import Shared
     from parallelize.runtime.options import CallOptions
 
-#: Buffers from so many bytes on are put into the cluster once, apart from the call.
+#: Buffers of at least this many bytes are put into the cluster, apart from the call.
 LEAST_BUFFER = 1 << 20
 
 _SIMPLE = frozenset((int, float, bool, type(None)))
@@ -48,17 +48,17 @@ _has_run = False
 
 
 def this_is_the_program() -> None:
-    """Note that executors are made in this process: it is no mere worker."""
+    """Note that executors are made in this process: it is not only a worker."""
     global _is_program
     _is_program = True
 
 
 def inside_worker() -> bool:
-    """Whether this process is a worker of another engine, and nothing else."""
+    """Whether this process is a worker of a cluster engine, and nothing else."""
     return _has_run and not _is_program
 
 
-# ----------------------------------------------------------------------- a parcel
+# ---------------------------------------------------------------------- payloads
 
 
 class Payload:
@@ -73,20 +73,20 @@ class Payload:
 
     def __init__(self, data: bytes, buffers: Sequence[Any] = ()) -> None:
         self.data: bytes = data
-        self.buffers: Sequence[Any] = buffers  # whatever hands out its bytes
+        self.buffers: Sequence[Any] = buffers  # any objects with a buffer interface
 
     def open(self) -> Any:
-        """Build the value; its arrays are its own and may be written to."""
+        """Build the value; its arrays are independent copies and writable."""
         return pickle.loads(self.data, buffers=[bytearray(b) for b in self.buffers])
 
     def look(self) -> Any:
-        """Build the value upon the buffers as they are; its arrays are read-only."""
+        """Build the value on the buffers themselves; its arrays are read-only."""
         views = [memoryview(buffer).toreadonly() for buffer in self.buffers]
         return pickle.loads(self.data, buffers=views)
 
     @property
     def nbytes(self) -> int:
-        """How many bytes it is."""
+        """The size in bytes."""
         return len(self.data) + sum(memoryview(b).nbytes for b in self.buffers)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
@@ -96,16 +96,17 @@ class Payload:
 
 
 class LargePayload(Payload):
-    """One so large that it stays where it is until somebody asks for it.
+    """A payload so large that it remains in the cluster until it is read.
 
-    The class tells: an engine knows of what type a result is before it has it.
+    This is a class of its own because an engine knows the type of a result before
+    fetching it.
     """
 
     __slots__ = ()
 
 
 def pack(value: object) -> Payload:
-    """Pickle a value; what `Payload.buffers` holds is the value's own, no copy."""
+    """Pickle a value; the `Payload.buffers` are the value's own, not copies."""
     if pickling._is_long(value):
         value = pickling._Bytes(value)
     buffers: list[memoryview] = []
@@ -123,14 +124,14 @@ def pack(value: object) -> Payload:
     return Payload(data)
 
 
-# ----------------------------------------------------------------------- an error
+# ------------------------------------------------------------------------- errors
 
 
 class EncodedError(Exception):
-    """An error of the called function, in bytes: what the engine sees of it.
+    """An error of the called function, encoded: the form that the engine handles.
 
     Attributes:
-        encoded: The error, as `encode_failure` put it.
+        encoded: The error, as encoded by `encode_failure`.
     """
 
     def __init__(self, encoded: bytes) -> None:
@@ -146,7 +147,7 @@ class EncodedError(Exception):
 
 
 class FinalError(NamedTuple):
-    """An error as a value: one after which the engine must not try again.
+    """An error returned as a value, so that the engine does not retry the call.
 
     Attributes:
         carried: The error.
@@ -156,7 +157,7 @@ class FinalError(NamedTuple):
 
 
 def encode_failure(error: BaseException) -> bytes:
-    """Put an error into bytes: as a pickle where that works, always as text."""
+    """Encode an error: as a pickle where that works, always as text."""
     return messages.encode_failure(error, _to_bytes)
 
 
@@ -165,19 +166,19 @@ def _to_bytes(value: object) -> bytes | None:
     return None if parcel.buffers else parcel.data
 
 
-# ---------------------------------------------------------------- what is to be run
+# -------------------------------------------------------------------- remote calls
 
 
 class RemoteCall(NamedTuple):
-    """A call on its way to a worker, but for the objects that the engine keeps.
+    """A call as sent to a worker, without the objects that the engine keeps.
 
     Attributes:
-        name: What errors call the function.
-        data: The pickle of the function, its arguments and the options; if it is
-            large, it is empty here, and the first of the buffers.
-        buffers: How many of the objects are buffers of that pickle.
-        shares: The numbers of the shared objects, which come behind them.
-        started: Called when the function begins.
+        name: The name of the function in errors.
+        data: The pickle of the function, its arguments and the options. If it is
+            large, this is empty and the pickle is the first of the buffers.
+        buffers: The number of objects that are buffers of that pickle.
+        shares: The numbers of the shared objects, which follow the buffers.
+        started: Called when the function starts.
     """
 
     name: str
@@ -188,7 +189,7 @@ class RemoteCall(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The same in the program, with what belongs to it.
+    """A pickled call in the program, with the futures and handles it refers to.
 
     Attributes:
         parcel: The pickle of the function, its arguments and the options.
@@ -202,19 +203,19 @@ class Packed(NamedTuple):
 
 
 def pack_call(
-    fn: Any,  # a method has more than a callable
+    fn: Any,  # of a method, attributes beyond those of a callable are used
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     options: CallOptions,
 ) -> Packed:
-    """Take the snapshot of a call; raises `SerializationError`."""
+    """Pickle a call; raises `SerializationError`."""
     own = args
     if type(fn) is MethodType:
-        # By name a method is found on its class; the instance is an argument.
+        # A method can be found by name on its class; the instance is an argument.
         fn, args = fn.__func__, (fn.__self__, *args)
     if any(map(pickling._is_long, args)):
         args = tuple(pickling._Bytes(a) if pickling._is_long(a) else a for a in args)
-    # A limit is kept on the program's side, and a timeout too.
+    # The program, not the worker, applies the limit and the timeout.
     options = options._replace(limit=None, timeout=None)
     try:
         with collect_futures() as futures, noting_shared() as shares:
@@ -228,7 +229,7 @@ def pack_call(
 
 
 def _name_of(fn: Any) -> str | None:  # any callable
-    """The name of a function, if other machines may have its module."""
+    """The name of a function, if other machines can be expected to have its module."""
     name = pickling._name_of(fn)
     return name if name is None or not origins.way_of(fn.__module__) else None
 
@@ -241,7 +242,7 @@ def _summary(error: BaseException) -> str:
 
 
 def run_call(order: RemoteCall, *objects: Any) -> Payload | FinalError:
-    """Run one call; raises `EncodedError`, after which the engine may try again."""
+    """Run one call; raises `EncodedError`, after which the engine may retry."""
     _note_worker()
     final = False
     try:
@@ -267,7 +268,7 @@ def run_call(order: RemoteCall, *objects: Any) -> Payload | FinalError:
 
 
 def run_rows(order: RemoteCall, *objects: Any) -> Payload:
-    """Run rows of calls; the parcel has a list of outcomes and how long they ran."""
+    """Run rows of calls; the payload has the list of outcomes and the run time."""
     _note_worker()
     try:
         (fn, (rows,), _, options), handles = _opened(order, objects)
@@ -285,7 +286,7 @@ def _note_worker() -> None:
 
 
 def _opened(order: RemoteCall, objects: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
-    """Return function, arguments, and options; and the handles among them."""
+    """Return the function, arguments and options; and the handles among them."""
     shares = order.buffers + len(order.shares)
     values = [_value(each) for each in objects[shares:]]
     handles = [
@@ -310,7 +311,7 @@ def _opened(order: RemoteCall, objects: Sequence[Any]) -> tuple[Any, Sequence[An
 
 
 def _value(given: Any) -> Any:
-    """The value of a future: what another call came to, or what was packed."""
+    """The value of a future: the answer of another call, or a packed value."""
     if type(given) is FinalError:
         raise given.carried
     return given.open()
@@ -326,7 +327,7 @@ def _packed_result(value: object) -> Payload:
 
 
 def _outcome(fn: Callable[..., Any], row: tuple[Any, ...], options: CallOptions) -> Any:
-    """What a row comes to: a plain value, a parcel, or an error."""
+    """The outcome of a row: a plain value, a payload, or an error."""
     value = run_retrying(fn, row, {}, options)
     if type(value) in _SIMPLE:
         return value

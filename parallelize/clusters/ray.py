@@ -3,11 +3,11 @@
 ```
  program                              a worker of Ray
  _hand_over ── two references ──▶ run ▸ head:  the result if it is small
-   │                                   └─ value: the result, for calls that have its
-   ▼ head has come ▸ answer                      future, and for who asks
+   │                                   └─ value: the result, for calls that depend on
+   ▼ head has arrived ▸ answer                   its future, and for readers
 ```
 
-Everything of `ray` is imported when an executor is made.
+`ray` is imported only when an executor is made.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ __all__ = ("RayExecutor",)
 class RayExecutor(EngineExecutor):
     """Runs calls on a Ray cluster, by `ray`.
 
-    Ray queues the calls, places them, moves results from worker to worker. A call
-    whose worker dies raises `WorkerDied`, unless ``retries`` were asked for; they are
-    Ray's. `Future.kill` and a ``timeout``, which counts from when the function begins,
-    stop the call by killing its worker, which Ray replaces.
+    Ray queues the calls, places them and moves results from worker to worker. A call
+    whose worker dies raises `WorkerDied`, unless it has ``retries``, which are made by
+    Ray. `Future.kill` and a ``timeout``, which is measured from the start of the
+    function, stop the call by killing its worker, which Ray replaces.
 
-    Ray does not tell whether a call has begun. So `Future.cancel` of a call that has
-    not ended is always granted, and one that runs is interrupted; the same goes for
+    Ray does not report whether a call has started. So `Future.cancel` always succeeds
+    for a call that has not ended, and interrupts one that is running; likewise
     ``shutdown(cancel_futures=True)``.
 
-    A future of this executor, given to another call of it, stands for a result that
-    goes straight from worker to worker. Results above a megabyte stay in the cluster
-    until somebody asks for them; buffers above a megabyte among the arguments are put
-    there once, however many calls have them, and what `share` returns likewise.
+    If a future of this executor is an argument of another call of it, the result goes
+    straight from worker to worker. Results above a megabyte remain in the cluster
+    until they are read; buffers above a megabyte among the arguments are put there
+    once, for all calls that use them, and so is what `share` returns.
 
     Args:
-        address: None takes the Ray that the program has initialised, and leaves it as
-            it is. An address, as ``ray.init`` takes it (``"ray://host:10001"``, or
+        address: None uses the Ray that the program has initialised, and leaves it
+            running. An address, as ``ray.init`` takes it (``"ray://host:10001"``, or
             ``"auto"`` for the cluster of this machine), connects to that; the
             connection ends with this executor, the cluster does not.
-        num_cpus: How many CPUs of the cluster a call takes; may be a fraction.
-        num_gpus: How many GPUs.
-        resources: What else it takes, by the cluster's own names.
+        num_cpus: The number of CPUs of the cluster per call; may be a fraction.
+        num_gpus: The number of GPUs per call.
+        resources: Other resources per call, by the cluster's own names.
 
     Raises:
         MissingExtraError: ``ray`` is not installed.
@@ -62,7 +62,7 @@ class RayExecutor(EngineExecutor):
         ConnectionError: No cluster answers at the address.
 
     Example:
-        On a Ray of this machine::
+        On a local Ray::
 
             import ray
             from parallelize import RayExecutor
@@ -96,7 +96,7 @@ class RayExecutor(EngineExecutor):
             _connect(ray, address)
         self._run = ray.remote(_run)
         self._node = _node(ray)
-        self._clock: Any = None  # the actor that hears which calls have begun
+        self._clock: Any = None  # the actor that collects the calls that have started
         super().__init__()
 
     if not TYPE_CHECKING:
@@ -109,17 +109,17 @@ class RayExecutor(EngineExecutor):
             cpus = self._ray.cluster_resources().get("CPU", 1)
             return max(1, int(cpus / max(self._takes["num_cpus"], 0.01)))
 
-    # The road of a call.
+    # How a call is run.
 
     def _connected(self) -> Any:
-        """Ray; it would start a cluster by itself where there is none any more."""
+        """Return Ray, unless it is lost: Ray would start a new cluster by itself."""
         reason = self._loss()
         if reason is not None:
             raise _LostError(reason)
         return self._ray
 
     def _loss(self) -> str | None:
-        # Ray forgets its calls without a word, and a new one knows nothing of them.
+        # Ray does not fail its calls when shut down, and a new one does not know them.
         if self._ray.is_initialized() and _node(self._ray) == self._node:
             return None
         return "ray was shut down"
@@ -154,7 +154,7 @@ class RayExecutor(EngineExecutor):
         return _Started(self._clock, number)
 
     def _listen(self, clock: Any) -> None:
-        """Ask which calls have begun; the answer comes when one has."""
+        """Request the calls that have started; the answer arrives when one has."""
 
         def heard(answer: Any) -> None:
             with contextlib.suppress(Exception):  # it was killed
@@ -188,7 +188,7 @@ class RayExecutor(EngineExecutor):
         return self._cancel(ref, force=True)
 
     def _cancel(self, ref: Any, *, force: bool) -> bool:
-        with contextlib.suppress(Exception):  # it may have ended just now
+        with contextlib.suppress(Exception):  # it may just have ended
             self._connected().cancel(ref, force=force)
         return True
 
@@ -205,20 +205,20 @@ class RayExecutor(EngineExecutor):
 
 
 class _LostError(Exception):
-    """Ray is not there any more."""
+    """Ray has been shut down."""
 
 
 # ----------------------------------------------------------------- in the workers
 
 
 def _run(run: Callable[..., Any], order: RemoteCall, *objects: Any) -> tuple[Any, Any]:
-    """Run a call; a large result is only the second of the two."""
+    """Run a call; a large result is only in the second of the two values."""
     value = run(order, *objects)
     return (None if type(value) is LargePayload else value), value
 
 
 class _Started:
-    """Tells, in a worker, that a function begins."""
+    """Reports, from a worker, that a function starts."""
 
     def __init__(self, clock: Any, number: int) -> None:
         self._clock = clock
@@ -229,7 +229,7 @@ class _Started:
 
 
 class _Clock:
-    """An actor that passes on which calls have begun."""
+    """An actor that forwards which calls have started."""
 
     def __init__(self) -> None:
         import asyncio
@@ -238,12 +238,12 @@ class _Clock:
         self._some = asyncio.Event()
 
     async def tell(self, number: int) -> None:
-        """A call has begun."""
+        """Record that a call has started."""
         self._numbers.append(number)
         self._some.set()
 
     async def news(self) -> list[int]:
-        """Return those that have begun since, when there are any."""
+        """Wait for calls that have started, and return them."""
         await self._some.wait()
         self._some.clear()
         numbers, self._numbers = self._numbers, []
@@ -288,7 +288,7 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def _node(ray: Any) -> str:
-    """By what one cluster is told from another."""
+    """What distinguishes one cluster from another."""
     return str(ray.get_runtime_context().get_node_id())
 
 
@@ -306,17 +306,17 @@ def _amount(amount: object, argument: str) -> float:
 
 
 def _answer(ended: Any, value: Any) -> object:
-    """What a call came to, by the future of its head."""
+    """The answer of a call, from the future of its head."""
     error = ended.exception()
     if error is not None:
-        value.future()  # or Ray would print that nobody has looked at the error
+        value.future()  # otherwise Ray prints that the error was not retrieved
         cause = getattr(error, "cause", None)
         return cause if isinstance(cause, EncodedError) else error
     head = ended.result()
     return Remote(value) if head is None else head
 
 
-#: The names of Ray's errors after which a worker, a node or a result is gone.
+#: The names of Ray's errors that mean that a worker, a node or a result is lost.
 _DEATHS = frozenset(
     (
         "LocalRayletDiedError",
@@ -330,7 +330,7 @@ _NO_STARTS = frozenset(("RuntimeEnvSetupError", "TaskUnschedulableError"))
 
 
 def _translated(error: BaseException, name: str, ray: Any) -> BaseException | None:
-    """Return an error of Ray in a class of ours; None if the call was cancelled."""
+    """Return an error of Ray as one of this library; None if it was a cancellation."""
     from parallelize.errors.worker import ClusterLost, WorkerDied, WorkerStartError
 
     classes = {each.__name__ for each in type(error).__mro__}
