@@ -1,1 +1,1 @@
-"""What shows the user how it goes; each part is loaded when it is asked for."""
+"""Tools that show what the program does; each module is loaded on first use."""

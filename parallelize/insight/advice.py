@@ -1,7 +1,7 @@
 """One line of advice about a traced run: what to change first, if anything.
 
-It is about the workers of one kind, those that ran longest: threads that wait for
-what processes do are idle, and that is right.
+It concerns the workers of one kind, those that ran longest: threads that wait for
+processes are idle, as they should be.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
     from parallelize.insight.report import Report
 
-#: What is said where there is nothing to advise about.
+#: The text if nothing ran.
 NOTHING_RAN = "no task ran while the trace was open"
 
-#: A run in which the workers are busy for so much of the time needs no advice.
+#: A run in which the workers are busy for this share of the time needs no advice.
 BUSY_ENOUGH = 0.7
 
-#: A call that runs for less nanoseconds than this may cost more than it gains.
+#: A call that runs for fewer nanoseconds than this may cost more than it gains.
 SMALL = 1_000_000
 
-#: A call that moves more bytes than this may spend its time with that.
+#: A call that moves more bytes than this may spend its time on that.
 LARGE = 1 << 18
 
-#: The share of the time from which on moving or missing input is worth a word.
+#: The share of the time from which moving, or missing input, is worth mentioning.
 NOTABLE = 0.3
 
 _PLURALS = {"process": "processes", "thread": "threads"}
 
-_LEAST_CALLS = 10  # of fewer nothing can be said
+_LEAST_CALLS = 10  # below this number no conclusion is drawn
 
 
 class Advice:
-    """What there is to say about a run in which something ran."""
+    """The advice about a run in which something ran."""
 
     def __init__(self, report: Report) -> None:
         busy: dict[str, int] = defaultdict(int)
@@ -53,7 +53,7 @@ class Advice:
         self._report = report
 
     def text(self) -> str:
-        """The first advice that fits."""
+        """The first advice that applies."""
         rules: Sequence[Callable[[], str]] = (
             self._too_large,
             self._too_small,
@@ -132,7 +132,7 @@ class Advice:
         return f"{text}; fewer workers would do as well"
 
     def _idle_times(self) -> tuple[int, int]:
-        """How long workers were free: without input, and with tasks that waited."""
+        """How long workers were free: without input, and while tasks waited."""
         last_submit = max(record.submitted for record in self._records)
         without = waited = running = waiting = 0
         before = self._report.first

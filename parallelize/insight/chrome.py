@@ -1,4 +1,4 @@
-"""A trace as events of the Trace Event Format, which Chrome and Perfetto read."""
+"""A trace as events of the Trace Event Format, as read by Chrome and Perfetto."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 
-#: The steps of a task's life, in order, as they are called in the events.
+#: The steps of a task, in order, by their names in the events.
 STEPS = ("submitted", "pickled", "queued", "sent", "started", "ended", "returned")
 
 
 def events(records: Sequence[Record], span: tuple[int, int]) -> str:
-    """Return the records as JSON; times are microseconds from the trace's begin."""
+    """Return the records as JSON; times are microseconds since the trace's start."""
     begin, _ = span
     lanes = {record.lane for record in records if record.lane is not None}
     callers = {name: n for n, name in enumerate(sorted({r.caller for r in records}))}
@@ -29,7 +29,7 @@ def events(records: Sequence[Record], span: tuple[int, int]) -> str:
 
 
 def _names(lanes: set[Lane], callers: dict[str, int]) -> Iterator[Event]:
-    """What is written beside the rows. Callers are rows of this process, too."""
+    """The labels of the rows. Callers are rows of this process, too."""
     own = os.getpid()
     yield _name("process_name", own, 0, "this process")
     for caller, number in callers.items():
@@ -67,7 +67,7 @@ def _of_record(number: int, record: Record, begin: int, caller: int) -> Iterator
         }
     common = {"name": record.name, "cat": "task", "id": number, "pid": own}
     last = record.started or record.returned
-    if last:  # from when it was submitted until it begins: it waits
+    if last:  # from its submission until its start it is waiting
         yield {
             **common,
             "ph": "b",
@@ -91,7 +91,7 @@ def _of_record(number: int, record: Record, begin: int, caller: int) -> Iterator
 
 
 def details(record: Record, begin: int) -> dict[str, Any]:
-    """All that is known of a task; moments in microseconds from the trace's begin."""
+    """All that is known of a task; moments in microseconds since the trace's start."""
     found: dict[str, Any] = {
         step: _micros(moment - begin)
         for step in STEPS

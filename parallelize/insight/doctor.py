@@ -1,7 +1,7 @@
 """What the library finds on this machine, and whether its pools work here.
 
-Each section is looked up by itself, and what cannot be found out is said to be
-unknown: a doctor who falls ill is of no help.
+Each section is looked up separately; what cannot be determined is reported as unknown,
+so that an error in one section does not hide the others.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ("doctor",)
 
-#: Seconds that the test of the pools takes at the most, if they work.
+#: The most seconds that the test of the pools takes, if they work.
 LONGEST = 5.0
 
-#: Seconds after which a pool that gives no answer is said not to work.
+#: Seconds after which a pool that has not answered is reported as not working.
 PATIENCE = 20.0
 
 _WIDTH = 30  # of the first column
 
-#: Packages that work with the library, or beside it.
+#: Packages that work with the library, or are used beside it.
 ENGINES = (
     "cloudpickle",
     "wrapt",
@@ -50,11 +50,12 @@ ENGINES = (
 
 
 def doctor(out: TextIO, *, test: bool = True) -> int:
-    """Write what there is; return 1 if a pool does not work, else 0.
+    """Write a report; return 1 if a pool does not work, else 0.
 
     Args:
         out: Where to write.
         test: Whether to try the pools.
+        test: Whether to test the pools.
     """
     for title, section in _SECTIONS:
         _write(out, title, _safely(section))
@@ -90,7 +91,7 @@ def _safely(section: Callable[[], Iterator[Line]]) -> list[Line]:
     lines: list[Line] = []
     try:
         lines.extend(section())
-    except Exception as error:  # noqa: BLE001 - the other sections are of use
+    except Exception as error:  # noqa: BLE001 - the other sections are still useful
         lines.append(("unknown", f"{type(error).__name__}: {error}"))
     return lines
 
@@ -138,13 +139,13 @@ def _cpus() -> Iterator[Line]:
 
 
 def _affinity() -> str:
-    # What `os.process_cpu_count` says, the user may have overridden.
+    # Not `os.process_cpu_count`, which the user may have overridden.
     if hasattr(os, "sched_getaffinity"):
         return str(len(os.sched_getaffinity(0)))
     return "unknown"
 
 
-_SHM = "/dev/shm"  # noqa: S108 - it is only looked at
+_SHM = "/dev/shm"  # noqa: S108 - only its size is read
 
 
 def _memory() -> Iterator[Line]:
@@ -173,7 +174,7 @@ def _physical() -> Iterator[Line]:
 
 
 def _cgroup_memory() -> str:
-    """The least memory limit of the process's groups, as text."""
+    """The lowest memory limit of the process's groups, as text."""
     names = {1: "memory.limit_in_bytes", 2: "memory.max"}
     found = [
         int(text)
@@ -245,7 +246,7 @@ _SECTIONS: Sequence[tuple[str, Callable[[], Iterator[Line]]]] = (
 
 
 class Trial(NamedTuple):
-    """How it went with one pool."""
+    """The result of testing one pool."""
 
     pool: str
     works: bool
@@ -268,7 +269,7 @@ def _trials() -> Iterator[Trial]:
 
 
 def _trial(name: str, make: Callable[[], Any], seconds: float) -> Trial:
-    """Try a pool for so many seconds, and less if it is quick."""
+    """Test a pool, for at most this many seconds."""
     begun = perf_counter()
     try:
         pool = make()
@@ -278,13 +279,13 @@ def _trial(name: str, make: Callable[[], Any], seconds: float) -> Trial:
             text = _measured(pool, ready, begun + seconds)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    except Exception as error:  # noqa: BLE001 - that is what is to be found out
+    except Exception as error:  # noqa: BLE001 - reported as the result of the test
         return Trial(name, False, f"DOES NOT WORK: {type(error).__name__}: {error}")
     return Trial(name, True, text)
 
 
 def _measured(pool: Any, ready: float, until: float) -> str:
-    """Latency and throughput of a pool that works, in the time that is left."""
+    """The latency and throughput of a pool that works, in the time that is left."""
     left = max(until - perf_counter(), 0.1)
     latency = _best(lambda: pool.submit(abs, -1).result(PATIENCE), left / 3)
     count = 2000
@@ -303,7 +304,7 @@ def _wait(futures: Sequence[Any]) -> None:
 
 
 def _best(action: Callable[[], object], seconds: float) -> float:
-    """The shortest time that an action took, done again for so many seconds."""
+    """The shortest time of an action, which is repeated for this many seconds."""
     until = perf_counter() + seconds
     best = float("inf")
     while True:

@@ -1,14 +1,14 @@
-"""What every worker runs just now, for how long, and where it is.
+"""What every worker is running, for how long, and where in the code it is.
 
 ```
  dump() ── helper thread ──▶ pool: which call, since when (shared page)
    │                         worker's watcher: SHOW ──▶ SHOWN, its stacks
-   │ waits, not for ever     no answer: a signal; faulthandler writes to stderr
+   │ waits, within a limit   no answer: a signal; faulthandler writes to stderr
    ▼
  standard error
 ```
 
-A program that hangs is looked at, so nothing here may wait without end: not for a
+It is used on programs that hang, so nothing here may wait without a limit: not for a
 lock, not for a worker, not for the pool's own thread.
 """
 
@@ -40,27 +40,27 @@ if TYPE_CHECKING:
 
 __all__ = ("dump", "dump_on_signal")
 
-#: Seconds that the rest of a dump may take when the workers' time is over.
+#: Seconds that the rest of a dump may take after the workers' time is over.
 _MARGIN = 1.0
 
 _OWN_THREADS = ("parallelize-dump", "parallelize-dispatcher", "parallelize-deadlines")
 
 
 def dump(file: TextIO | None = None, *, timeout: float = 2.0) -> None:
-    """Write what every worker runs now, for how long, and the stacks of it.
+    """Write what every worker is running, for how long, and its stacks.
 
-    All executors of this program are looked at, their processes and their threads,
-    and the program's other threads too. Nothing is stopped by it.
+    This covers all executors of this program, their processes and threads, and the
+    other threads of the program. Nothing is stopped.
 
-    A process whose C code keeps the interpreter to itself cannot answer. It is
-    told by a signal, and writes its stacks to its own standard error.
+    A process whose C code holds the GIL cannot answer. It is sent a signal, and
+    writes its stacks to its own standard error.
 
     Args:
         file: Where to write; None is standard error.
         timeout: Seconds to wait for processes that do not answer.
 
     Raises:
-        TypeError: ``timeout`` is no number of seconds.
+        TypeError: ``timeout`` is not a number of seconds.
 
     Example:
         >>> import io, parallelize
@@ -72,8 +72,8 @@ def dump(file: TextIO | None = None, *, timeout: float = 2.0) -> None:
     given = check_wait(timeout)
     seconds = LONGEST_WAIT if given is None else bounded(given)
     parts: list[str] = []
-    # In a thread of its own: this one may hold a lock that is wanted, if a signal
-    # has interrupted it or it calls from a callback of a future.
+    # In a separate thread: this one may hold a lock that is needed, if it was
+    # interrupted by a signal or runs a callback of a future.
     asking = threading.get_ident()
     thread = threading.Thread(
         target=_collect,
@@ -83,7 +83,7 @@ def dump(file: TextIO | None = None, *, timeout: float = 2.0) -> None:
     )
     try:
         thread.start()
-    except RuntimeError:  # the program ends, or has no thread left
+    except RuntimeError:  # the program is ending, or cannot start a thread
         _collect(parts, seconds, asking)
     else:
         thread.join(seconds + _MARGIN)
@@ -93,10 +93,10 @@ def dump(file: TextIO | None = None, *, timeout: float = 2.0) -> None:
 
 
 def dump_on_signal(number: int | None = None, file: TextIO | None = None) -> None:
-    """Have `dump` called when this process gets a signal, as by ``kill -USR1 PID``.
+    """Call `dump` when this process receives a signal, as by ``kill -USR1 PID``.
 
-    To be called in the main thread, once, at the start of a program. What the
-    signal did before is replaced.
+    Must be called in the main thread, once, at the start of a program. It replaces
+    the previous handler of the signal.
 
     Args:
         number: The signal; None is ``SIGUSR1``.
@@ -119,13 +119,13 @@ def dump_on_signal(number: int | None = None, file: TextIO | None = None) -> Non
         raise ValueError(msg)
 
     def handler(_: int, __: FrameType | None) -> None:
-        # The thread that was interrupted goes on at once, whatever it holds.
+        # The interrupted thread continues at once, whatever locks it holds.
         thread = threading.Thread(
             target=dump, args=(file,), name="parallelize-dump", daemon=lifecycle.daemons
         )
         try:
             thread.start()
-        except RuntimeError:  # it has no thread left
+        except RuntimeError:  # no thread can be started
             dump(file)
 
     signal.signal(number, handler)
@@ -133,7 +133,7 @@ def dump_on_signal(number: int | None = None, file: TextIO | None = None) -> Non
 
 def _write(file: TextIO | None, text: str) -> None:
     out = sys.stderr if file is None else file
-    if out is not None:  # as in a program without a console
+    if out is not None:  # it is None in a program without a console
         out.write(text)
         out.flush()
 
@@ -144,7 +144,7 @@ def _collect(parts: list[str], seconds: float, asking: int) -> None:
     owners: list[Any] = lifecycle.owners()
     pools = [each for each in owners if _is_a("process.parent.pool", "Pool", each)]
     engines = [each for each in owners if _is_a("threads.engine", "Engine", each)]
-    asked = [_ask(pool, until) for pool in pools]  # what follows is of this moment
+    asked = [_ask(pool, until) for pool in pools]  # the rest is of the same moment
     shown: set[int | None] = set()
     of_threads = [text for engine in engines for text in _of_threads(engine, shown)]
     of_threads += _of_others(shown, asking)
@@ -156,7 +156,7 @@ def _collect(parts: list[str], seconds: float, asking: int) -> None:
 
 
 def _is_a(module: str, name: str, owner: object) -> bool:
-    """Whether it is one of these; who has not loaded them has none."""
+    """isinstance, by name; if the module is not loaded there are no instances."""
     kind = getattr(sys.modules.get(f"parallelize.{module}"), name, None)
     return kind is not None and isinstance(owner, kind)
 
@@ -165,7 +165,7 @@ def _is_a(module: str, name: str, owner: object) -> bool:
 
 
 def _ask(pool: Pool, until: float) -> tuple[str, list[_Look]]:
-    """Ask all workers of a pool where they are; say how it stands with the pool."""
+    """Ask all workers of a pool for their stacks; describe the pool."""
     if not pool.lock.acquire(timeout=max(until - monotonic(), 0)):
         return "a pool of processes, whose lock somebody holds\n", []
     try:
@@ -181,7 +181,7 @@ def _waiting(count: int) -> str:
 
 
 class _Look:
-    """A look at one worker; made under the pool's lock."""
+    """The state of one worker; made under the pool's lock."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -197,7 +197,7 @@ class _Look:
         self._answered.set()
 
     def told(self, until: float) -> Iterator[str]:
-        """What it runs, and where that is."""
+        """What the worker is running, and where in the code it is."""
         yield f"  worker {self._worker.pid} {self._says}\n"
         if not self._is_asked:
             return
@@ -247,14 +247,14 @@ def _of_thread(worker: ThreadWorker, frame: FrameType | None) -> Iterator[str]:
         return
     seconds = max(monotonic() - worker.since, 0)
     name = _name_in(frame) or "a call"
-    # When each call begins nobody notes: that would be paid for by every call.
+    # The start of each call is not recorded, as every call would pay for that.
     yield f"  thread {worker.name} runs {name} for at most {seconds:.1f} s\n"
     yield _indented(stacks.text_of(frame))
     del frame
 
 
 def _name_in(frame: FrameType | None) -> str | None:
-    """The name of the call that a pool's thread runs, from its innermost frame."""
+    """The name of the call that a pool's thread runs, found in its innermost frames."""
     from parallelize.threads.tasks import Task as ThreadTask
 
     code = ThreadTask.run.__code__

@@ -1,4 +1,4 @@
-"""A trace as one page of HTML, which holds all that it needs: see `page.html`."""
+"""A trace as one self-contained page of HTML: see `page.html`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 _TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
 _PLACE = "/*DATA*/"
 
-#: The moments of a task, in the order in which the page reads them.
+#: The moments of a task, in the order in which `page.html` reads them.
 _MOMENTS = ("submitted", "pickled", "queued", "sent", "started", "ended", "returned")
 
 
 def page(records: Sequence[Record], span: tuple[int, int], dropped: int = 0) -> str:
-    """Return the page; moments are microseconds from the trace's begin."""
+    """Return the page; moments are microseconds since the start of the trace."""
     with open(_TEMPLATE, encoding="utf-8") as file:
         head, tail = file.read().split(_PLACE)
     text = json.dumps(_data(records, span, dropped), separators=(",", ":"))
-    # Within a script element, only this would end it.
+    # Within a script element, only "<" could start the tag that ends it.
     return "".join((head, text.replace("<", "\\u003c"), tail))
 
 

@@ -1,4 +1,4 @@
-"""Where the time of a traced run went, in a table, and what to do about it."""
+"""Where the time of a traced run was spent, as a table, and what to improve."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Times(NamedTuple):
-    """Where the time of one task went, in nanoseconds.
+    """Where the time of one task was spent, in nanoseconds.
 
     Attributes:
-        pickling: Its arguments were pickled.
-        held: It waited for its arguments or for a place in its limit.
-        waited: It waited for a worker.
-        moved: It, and its result, were on their way.
-        ran: It ran.
+        pickling: Pickling its arguments.
+        held: Waiting for its arguments or for its limit.
+        waited: Waiting for a worker.
+        moved: Sending it, and receiving its result.
+        ran: Running.
     """
 
     pickling: int
@@ -33,7 +33,7 @@ class Times(NamedTuple):
 
 
 class Totals:
-    """The tasks of one function together; durations in nanoseconds."""
+    """The sums over the tasks of one function; durations in nanoseconds."""
 
     def __init__(self, kind: str, name: str) -> None:
         self.kind: str = kind
@@ -58,17 +58,17 @@ class Totals:
 
 
 class Report:
-    """What there is to say of a run.
+    """The evaluation of a run.
 
     Attributes:
-        records: What was noted.
-        now: When the trace ended, in nanoseconds as all moments are.
+        records: The records of the run.
+        now: When the trace ended, in nanoseconds like all moments.
         functions: The totals of each function, the longest first.
-        lanes: How long each worker ran, each place of a loop by itself, in nanoseconds.
-        workers: How long each worker had something that ran, in nanoseconds.
+        lanes: How long each worker ran, per place of a loop, in nanoseconds.
+        workers: How long each worker was running anything, in nanoseconds.
         first: When the first task was submitted.
         last: When the last one returned.
-        wall: How long that is, in nanoseconds.
+        wall: The time between these two, in nanoseconds.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Report:
         self.wall: int = max(self.last - self.first, 1)
 
     def end_of(self, record: Record) -> int:
-        """When a task returned, or what comes nearest to that."""
+        """When a task returned, or the best approximation of that."""
         return record.returned or record.ended or self.now
 
     def _totals(self) -> list[Totals]:
@@ -104,7 +104,7 @@ class Report:
         return sorted(found.values(), key=lambda each: -each.times.ran)
 
     def _add_busy(self, worker: Lane, record: Record, reached: dict[Lane, int]) -> None:
-        """Add what a task adds to the time in which the worker ran anything."""
+        """Add to the worker's busy time what this task adds to it."""
         ended = record.ended or self.now
         self.workers[worker] += max(ended - max(record.started, reached[worker]), 0)
         reached[worker] = max(ended, reached[worker])
@@ -116,7 +116,7 @@ class Report:
         if not record.started:
             waited = (record.returned or self.now) - record.queued
             return Times(pickling, held, max(waited, 0), 0, 0)
-        # What is sent ahead waits in the worker until that is free.
+        # A task that was sent ahead waits in the worker until that is free.
         sent = record.sent or record.started
         begins = max(sent, free_at[record.lane] if record.lane else 0)
         begins = min(begins, record.started)
@@ -132,12 +132,12 @@ class Report:
 
     @property
     def busy(self) -> int:
-        """How long all workers ran, together, in nanoseconds."""
+        """The sum of the busy times of all workers, in nanoseconds."""
         return sum(self.workers.values())
 
     @property
     def utilisation(self) -> float:
-        """The share of the time in which the workers ran something."""
+        """The share of the time for which the workers ran something."""
         return min(self.busy / (self.wall * max(len(self.workers), 1)), 1.0)
 
     # As text.
@@ -151,7 +151,7 @@ class Report:
         return "\n\n".join([*parts, f"Advice: {self.advice()}"]) + "\n"
 
     def head(self) -> str:
-        """All of it in one sentence."""
+        """A summary in one sentence."""
         calls = sum(each.calls for each in self.functions)
         return (
             f"{calls} calls in {duration(self.wall)} on {len(self.workers)} workers, "

@@ -1,10 +1,10 @@
-"""A trace: what became of every task of a program, or of a part of it, and when.
+"""A trace: what happened to every task of a program, or of a part of it, and when.
 
 ```
- with trace("run.json") as t:    executors make tasks that note what becomes of them
+ with trace("run.json") as t:    executors make tasks that record what happens
      ...                            │
                                     ▼
- t.summary()  t.to_html(path)    records ──▶ report.py, chrome.py, page.py
+ t.summary()  t.to_html(path)    records ──▶ report.py, chrome.py, html.py
 ```
 """
 
@@ -28,24 +28,25 @@ __all__ = ("trace",)
 
 
 class trace:  # noqa: N801 - reads as a function in a with statement
-    """Within the block, note what becomes of each task: when, where, how large.
+    """Within the block, record what happens to each task: when, where, how large.
 
-    All executors are traced, for all threads. Each task is noted when it was
-    submitted, pickled, queued, begun, ended and returned, with its function, its
-    worker and its bytes. Calls of a map that travel together are one task with a
-    count. Short single calls, which travel together otherwise, go one by one while
-    a trace is open, so that each can be timed. A generator is one task from its first
-    step to its last, a coroutine is one that runs while it awaits, too. From Dask, Ray
-    and other engines it is only known when a call was submitted and when it was done.
+    All executors are traced, for all threads. For each task, the record says when it
+    was submitted, pickled, queued, started, ended and returned, with its function,
+    its worker and its size in bytes. Calls of a map that are sent together are one
+    task with a count. Short single calls, which are otherwise sent in batches, are
+    sent one by one while a trace is open, so that each can be timed. A generator is
+    one task from its first step to its last; a coroutine counts as running while it
+    awaits, too. For Dask, Ray and other engines it is only known when a call was
+    submitted and when it was done.
 
     While no trace is open all of this costs nothing.
 
     Args:
-        path: Where the events are written when the block ends, for
+        path: The file for the events, written when the block ends, for
             https://ui.perfetto.dev or ``chrome://tracing``; None writes no file.
 
     Raises:
-        TypeError: ``path`` is no path.
+        TypeError: ``path`` is not a path.
 
     Example:
         >>> from parallelize import thread_map, trace
@@ -64,7 +65,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
         self._ended = 0
 
     def __enter__(self) -> Self:
-        """Begin to note."""
+        """Start recording."""
         if self._began:
             msg = "this trace was used before: make another with trace()"
             raise RuntimeError(msg)
@@ -78,7 +79,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Note no more tasks, and write the file."""
+        """Stop recording, and write the file."""
         self._ended = monotonic_ns()
         _stop(self._sink)
         recording.break_limit_cycle(self._sink.records)
@@ -88,24 +89,24 @@ class trace:  # noqa: N801 - reads as a function in a with statement
 
     @property
     def records(self) -> Sequence[Record]:
-        """What was noted of each task, in the order in which they were submitted."""
+        """The records of the tasks, in the order in which they were submitted."""
         return self._sink.records
 
     @property
     def calls(self) -> int:
-        """How many calls the tasks are."""
+        """The number of calls in all the tasks."""
         return sum(record.count for record in self.records)
 
     @property
     def span(self) -> tuple[int, int]:
-        """When the block began and ended (or now is), in nanoseconds."""
+        """When the block began and ended (else now), in nanoseconds."""
         return self._began, self._ended or monotonic_ns()
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write the events as Chrome and Perfetto read them.
+        """Write the events in the format of Chrome and Perfetto.
 
         Args:
-            path: The file; what is in it is replaced.
+            path: The file; an existing one is replaced.
         """
         from parallelize.insight.chrome import events
 
@@ -114,13 +115,13 @@ class trace:  # noqa: N801 - reads as a function in a with statement
             file.write(events(self.records, self.span))
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Write a page that shows the run, in one file that needs no network.
+        """Write a page that shows the run, as one file that needs no network.
 
-        It has a lane for each worker, to be zoomed with the wheel and moved by
+        It has a lane for each worker, which can be zoomed with the wheel and moved by
         dragging; what waited, and for what; and the totals of each function.
 
         Args:
-            path: The file; what is in it is replaced.
+            path: The file; an existing one is replaced.
         """
         from parallelize.insight.html import page
 
@@ -129,10 +130,10 @@ class trace:  # noqa: N801 - reads as a function in a with statement
             file.write(page(self.records, self.span, self._sink.dropped))
 
     def summary(self, file: TextIO | None = None) -> None:
-        """Print where the time went, and one line of advice.
+        """Print where the time was spent, and one line of advice.
 
         Args:
-            file: Where to; None is standard output.
+            file: Where to write; None is standard output.
         """
         from parallelize.insight.report import Report
 

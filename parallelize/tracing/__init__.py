@@ -1,1 +1,1 @@
-"""The recorder that executors ask, and functions that note when they run."""
+"""The recorder that executors look for, and functions that record when they run."""

@@ -1,4 +1,4 @@
-"""What a call that is on its way or runs is called, and of how many it is one."""
+"""The name of a call that is queued or running, and the number of calls with it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def label_of(
     fn: Callable[..., Any], options: CallOptions = DEFAULTS
 ) -> tuple[str, int]:
-    """The name of what a worker was given to call, and how many calls that makes.
+    """The name of the function that a worker was given, and the number of its calls.
 
-    What executors and traces wrap round the user's function is looked through.
+    The wrappers that executors and traces put around the user's function are ignored.
     """
     fn = getattr(fn, "traced_fn", fn)
     if isinstance(fn, partial) and fn.func is run_rows:  # rows of a map
@@ -28,12 +28,12 @@ def label_of(
     holder: Any = getattr(fn, "__self__", None)
     if is_rows(fn):
         return name_of(holder._rows.fn, holder._rows.options), len(holder._rows.rows)
-    if isinstance(holder, Call):  # one with options, in a thread
+    if isinstance(holder, Call):  # a call with options, in a thread
         call: Any = holder
         return name_of(call.fn, call.options), 1
     return name_of(fn, options), 1
 
 
 def is_rows(fn: Callable[..., Any]) -> bool:
-    """Whether it runs rows of a map in a thread: from a first one to an end."""
+    """Whether ``fn`` runs a range of the rows of a map in a thread."""
     return isinstance(getattr(getattr(fn, "__self__", None), "_rows", None), Rows)

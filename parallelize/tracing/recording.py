@@ -1,9 +1,9 @@
-"""What is noted of each task while somebody traces the program.
+"""What is recorded of each task while a trace is open.
 
-Executors ask one thing of this room, whether `active` is None; and it is, unless a
-`parallelize.trace` is open. (They look once: another thread may close it meanwhile.)
-Moments are nanoseconds of the monotonic clock, which
-all processes of a machine have in common; 0 stands for what has not happened.
+Executors only check whether `active` is None, which it is unless a
+`parallelize.trace` is open. (They read it once: another thread may close the trace at
+any time.) Moments are nanoseconds of the monotonic clock, which all processes of a
+machine share; 0 stands for what has not happened.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
     from parallelize.runtime.options import CallOptions
 
-#: A recorder keeps so many tasks, and counts those beyond.
+#: A recorder keeps this many tasks, and counts the others.
 MOST_RECORDS = 200_000
 
 
 class Lane(NamedTuple):
-    """A worker: what one row of the picture shows.
+    """A worker, shown as one row of the timeline.
 
     Attributes:
         kind: The executor's: "process", "thread", "serial" or another.
         number: The process id, or the thread's identifier.
-        name: What people call it.
-        place: Which of the coroutines that it runs at once, from 1 on; 0 if it runs
-            one task at a time.
+        name: Its human-readable name.
+        place: The number, from 1 on, of a coroutine among those that the worker runs
+            at once; 0 if it runs one task at a time.
     """
 
     kind: str
@@ -46,36 +46,36 @@ class Lane(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What people call it, and the place."""
+        """The human-readable name, with the place."""
         return f"{self.name}, coroutine {self.place}" if self.place else self.name
 
     @property
     def worker(self) -> Lane:
-        """The lane of the worker, whatever the place."""
+        """The lane of the worker, without the place."""
         return self._replace(place=0) if self.place else self
 
 
 class Record:
-    """The life of one task.
+    """What happened to one task.
 
     Attributes:
-        kind: Of which kind the executor is that runs it.
+        kind: The kind of the executor.
         name: The function.
-        count: How many calls it is: more than one for rows of a map.
+        count: The number of calls: more than one for rows of a map.
         caller: The thread that submitted it.
         submitted: When it was submitted.
         pickled: When its arguments were pickled.
-        queued: When it stood in the queue, with all that it waits for.
+        queued: When it entered the queue, after all that it had to wait for.
         sent: When it left the queue for a worker.
-        started: When the worker began it.
+        started: When the worker started it.
         ended: When the worker had its result.
         returned: When its future was done.
         size: The bytes of its pickled arguments.
         answer: The bytes of its pickled result.
         lane: The worker.
         outcome: "done", "failed", "cancelled"; empty while it is open.
-        attempt: How often it was begun before.
-        on_loop: Whether its worker runs others at the same time.
+        attempt: The number of previous attempts.
+        on_loop: Whether its worker runs other tasks at the same time.
     """
 
     __slots__ = (
@@ -118,17 +118,17 @@ class Record:
         self.on_loop: bool = False
 
     def close(self, outcome: str) -> None:
-        """Note that its future is done; what was noted before stands."""
+        """Record that the future is done, unless this was recorded before."""
         if not self.returned:
             self.returned = monotonic_ns()
             self.outcome = self.outcome or outcome
 
     def future_done(self, future: concurrent.futures.Future[Any]) -> None:
-        """The same, as a callback of the future. It does not open the result."""
+        """Call `close`, as a callback of the future. It does not open the result."""
         self.close("cancelled" if future.cancelled() else "done")
 
     def again(self) -> Record:
-        """A record of a further attempt at it."""
+        """Return a record of a further attempt at the task."""
         record = Record(self.kind, self.name, self.count)
         record.submitted, record.size = self.submitted, self.size
         record.pickled, record.attempt = self.pickled, self.attempt + 1
@@ -137,21 +137,21 @@ class Record:
 
 
 class Recorder:
-    """Keeps the records of whoever traces."""
+    """Distributes records to the open traces."""
 
     def __init__(self) -> None:
-        # Guards what is below; nothing is taken under it. A list would do alone but
-        # for its bound.
+        # Guards `_sinks` and their contents; a leaf lock. A plain list would do if
+        # the number of records had no bound.
         self._lock = locks.reentrant("records")()
         self._sinks: list[Sink] = []
 
     def add(self, sink: Sink) -> None:
-        """Give records to one more, from now on."""
+        """Send new records to this sink, too."""
         with self._lock:
             self._sinks.append(sink)
 
     def remove(self, sink: Sink) -> bool:
-        """Give it no more; True if nobody is left."""
+        """Send no more records to this sink; True if no other is left."""
         with self._lock:
             self._sinks.remove(sink)
             return not self._sinks
@@ -159,12 +159,12 @@ class Recorder:
     def new(
         self, kind: str, fn: Callable[..., Any], options: CallOptions = DEFAULTS
     ) -> Record:
-        """Begin the record of a task that is being submitted."""
+        """Start the record of a task that is being submitted."""
         name, count = label_of(fn, options)
         return self.keep(Record(kind, name, count))
 
     def keep(self, record: Record) -> Record:
-        """Give a record to all who trace."""
+        """Send a record to all open traces."""
         with self._lock:
             for sink in self._sinks:
                 sink.take(record)
@@ -177,17 +177,17 @@ class Recorder:
         future: concurrent.futures.Future[Any],
         options: CallOptions,
     ) -> None:
-        """Note when a call was submitted and when it was done, if no more is known."""
+        """Record when a call was submitted and done, where no more can be known."""
         record = self.new(kind, fn, options)
         future.add_done_callback(record.future_done)
 
 
 class Sink:
-    """What one trace has been given.
+    """The records of one trace.
 
     Attributes:
         records: The first `MOST_RECORDS`.
-        dropped: How many came after them.
+        dropped: The number of records after these.
     """
 
     def __init__(self) -> None:
@@ -195,7 +195,7 @@ class Sink:
         self.dropped: int = 0
 
     def take(self, record: Record) -> None:
-        """Keep a record, if there is room."""
+        """Keep a record, unless the sink is full."""
         if len(self.records) < MOST_RECORDS:
             self.records.append(record)
         else:
@@ -203,16 +203,16 @@ class Sink:
 
 
 def break_limit_cycle(records: Sequence[Record]) -> None:
-    """Let no task of a process end after the next has begun there.
+    """Let no task of a process end after the start of the next one.
 
-    When rows ended is known from when their last message came, a little later.
+    The end of rows is taken from the arrival of their last message, which is later.
     """
     last: dict[Lane, Record] = {}
     for record in sorted(records, key=lambda each: each.started):
         lane = record.lane
         if lane is None or not record.started or lane.kind != "process":
             continue
-        if record.on_loop:  # others may well begin before it ends
+        if record.on_loop:  # other tasks may start before it ends
             continue
         before = last.get(lane)
         if before is not None and before.ended > record.started:
@@ -221,7 +221,7 @@ def break_limit_cycle(records: Sequence[Record]) -> None:
 
 
 def find_places(records: Sequence[Record]) -> None:
-    """Give coroutines that ran on one worker at once a place each, the first free."""
+    """Number coroutines that ran on one worker at once, by the first free place."""
     free_at: dict[Lane, list[float]] = defaultdict(list)
     for record in sorted(records, key=lambda each: each.started):
         if not record.on_loop or record.lane is None or not record.started:
@@ -233,9 +233,9 @@ def find_places(records: Sequence[Record]) -> None:
         record.lane = record.lane._replace(place=place + 1)
 
 
-#: Who records just now; None nearly always.
+#: The recorder of the open traces; None almost always.
 active: Recorder | None = None
 
-# Guards `active`, and what a first or last trace does besides; the recorder's own
-# lock is taken under it.
+# Guards `active`, and what the first and the last trace change elsewhere; the
+# recorder's own lock is acquired under it.
 lock: threading.RLock = locks.reentrant("tracing")()

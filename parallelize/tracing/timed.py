@@ -1,6 +1,6 @@
-"""Functions that note when they run: what executors of this process run while traced.
+"""Functions that record when they run; executors of this process run them in a trace.
 
-Each is made when its call is submitted, and stands for the function that it times.
+Each is made when its call is submitted, and replaces the function that it times.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def call(
     future: concurrent.futures.Future[Any],
     options: CallOptions = DEFAULTS,
 ) -> Callable[..., Any]:
-    """Return a function, or one that runs rows of a map, as one that is timed."""
+    """Return a timed version of a function, or of one that runs rows of a map."""
     record = recorder.new(kind, fn, options)
     future.add_done_callback(record.future_done)
     return _Call(fn, record)
@@ -54,7 +54,7 @@ def coroutine(
     future: concurrent.futures.Future[Any],
     options: CallOptions,
 ) -> AsyncTarget:
-    """The same for a coroutine function, which runs beside others on a loop."""
+    """Return a timed version of a coroutine function, which shares a loop."""
     record = recorder.new(kind, target, options)
     record.on_loop = True
     future.add_done_callback(record.future_done)
@@ -64,7 +64,7 @@ def coroutine(
 def generator(
     recorder: Recorder, kind: str, fn: Callable[..., Any], options: CallOptions
 ) -> Callable[..., Any]:
-    """The same for a generator function whose reader runs it."""
+    """Return a timed version of a generator function that its reader runs."""
     return _Generator(fn, recorder.new(kind, fn, options))
 
 
@@ -75,7 +75,7 @@ def _begin(record: Record) -> None:
 
 
 class _Here(threading.local):
-    """What this thread runs just now."""
+    """The record of the call that this thread is running."""
 
     runs: Record | None = None
 
@@ -84,7 +84,7 @@ _here = _Here()
 
 
 class _Call:
-    """A function that notes when it runs, in which thread.
+    """A function that records when it runs, and in which thread.
 
     Attributes:
         traced_fn: The function itself.
@@ -95,7 +95,7 @@ class _Call:
     def __init__(self, fn: Callable[..., Any], record: Record) -> None:
         self.traced_fn: Callable[..., Any] = fn
         self._record = record
-        # Rows that a thread gives back while it runs others of the same map.
+        # Set for rows that a thread returned while it ran others of the same map.
         self._outer = _here.runs if is_rows(fn) else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -125,7 +125,7 @@ class _Call:
 
 
 class _Coroutine:
-    """A coroutine function that does."""
+    """A coroutine function that records when it runs."""
 
     def __init__(self, target: AsyncTarget, record: Record) -> None:
         self._target = target
@@ -144,7 +144,7 @@ class _Coroutine:
 
 
 class _Generator:
-    """A generator function that does, from its first step to its last."""
+    """A generator function that records when it runs, from first step to last."""
 
     def __init__(self, fn: Callable[..., Any], record: Record) -> None:
         self._fn = fn
@@ -173,9 +173,9 @@ class _Generator:
 
 
 class _Noted:
-    """A block that is what a record is about.
+    """A context manager that records the time of its block.
 
-    It is a class, as `contextlib.contextmanager` sets attributes of errors.
+    A class, because `contextlib.contextmanager` sets attributes of exceptions.
     """
 
     def __init__(self, record: Record) -> None:
@@ -187,7 +187,7 @@ class _Noted:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         record = self._record
         if kind is not None:
-            # If it is closed its reader has enough.
+            # If it is closed, its reader has read enough.
             record.outcome = "done" if issubclass(kind, GeneratorExit) else "failed"
         record.ended = monotonic_ns()
         record.close("done")
