@@ -1,4 +1,4 @@
-"""One file a backend; `base` says what they have in common.
+"""One file per kind of executor; `base` has what they share.
 
-Nothing is imported here: each backend is loaded when it is first used.
+Nothing is imported here: each file is loaded when it is first used.
 """

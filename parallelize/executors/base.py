@@ -1,9 +1,9 @@
-"""What every executor is: `submit`, `map` and `shutdown`, over one road for calls.
+"""The base of all executors: `submit`, `map` and `shutdown`, over one path for calls.
 
-A backend writes `_prepare` (which takes the snapshot of the arguments),
-`Call.start` (which hands the call to its workers) and `shutdown`. Chunks,
-windows and order are the map's affair; it hands over rows of calls of one
-function through `_start_rows`, which a backend may do better than one by one.
+A concrete executor implements `_prepare` (which fixes the arguments),
+`Call.start` (which passes the call to its workers) and `shutdown`. Chunks,
+windows and order are the business of the map; it submits rows of calls of one
+function through `_start_rows`, which an executor may do better than one by one.
 
 A concrete `shutdown` calls `_finish_maps` before anything else.
 """
@@ -52,22 +52,22 @@ T = TypeVar("T")
 
 
 class Executor(concurrent.futures.Executor, ABC):
-    """Runs calls somewhere else and hands out their futures.
+    """Runs calls elsewhere and returns their futures.
 
     The abstract base of every executor of parallelize; a real
     `concurrent.futures.Executor` (PEP 3148).
     """
 
-    #: The word that `use()` and the ``executor`` option know this kind by.
+    #: The name of this kind for `use()` and the ``executor`` option.
     kind: ClassVar[str]
 
-    #: How many calls run at once. Other libraries read it under this name.
+    #: The number of calls that run at once. Other libraries read this attribute.
     _max_workers: int
 
-    if not TYPE_CHECKING:  # where the parameters are those of __init__
+    if not TYPE_CHECKING:  # type checkers use the parameters of __init__
 
         def __new__(cls, *_: object, **__: object) -> Self:
-            """Make an executor of some kind; this class itself is none."""
+            """Make an executor; refused for this class, which is abstract."""
             if cls is Executor:
                 msg = (
                     "Executor is what all executors have in common: make a "
@@ -93,7 +93,7 @@ class Executor(concurrent.futures.Executor, ABC):
             RuntimeError: The executor was shut down.
         """
         kind = type(fn)
-        if kind is FunctionType or kind is BuiltinFunctionType:  # as most are
+        if kind is FunctionType or kind is BuiltinFunctionType:  # the common case
             return self._submit(fn, args, kwargs, DEFAULTS)
         return self._submit_other(fn, args, kwargs)
 
@@ -154,14 +154,14 @@ class Executor(concurrent.futures.Executor, ABC):
 
         Args:
             fn: The function, called with one item of each iterable.
-            *iterables: The arguments. They are read a bounded window ahead. Without
-                any, there is nothing to call. Some may be asynchronous; then the
-                results are for ``async for`` alone.
-            timeout: Seconds from this call in which each result must come.
-            chunksize: Calls handed to a worker at once; None measures and adapts.
-            buffersize: Calls begun ahead of the reader; None fits the workers.
-            ordered: Give results in the order of the input, else as completed.
-            return_exceptions: Give a call's error as its item, instead of raising.
+            *iterables: The arguments. They are read at most a bounded window ahead.
+                Without any, there is nothing to call. If one is asynchronous, the
+                results are for ``async for`` only.
+            timeout: Seconds from now within which each result must arrive.
+            chunksize: Calls sent to a worker at once; None measures and adapts.
+            buffersize: Calls started ahead of the reader; None: chosen automatically.
+            ordered: Yield results in the order of the input, else as completed.
+            return_exceptions: Yield a call's error as its item, instead of raising.
             progress: Show a progress bar; a string is its description.
 
         Returns:
@@ -172,7 +172,7 @@ class Executor(concurrent.futures.Executor, ABC):
         return start_map(
             self,
             fn,
-            iterables or ((),),  # as the standard library has it
+            iterables or ((),),  # as in the standard library
             options=DEFAULTS,
             timeout=timeout,
             chunksize=chunksize,
@@ -188,14 +188,14 @@ class Executor(concurrent.futures.Executor, ABC):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Shut down: wait for all calls, unless Ctrl-C has ended the block."""
+        """Shut down: wait for all calls, unless Ctrl-C ended the block."""
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
             self._abandon()
         else:
             self.shutdown(wait=True)
 
     def _abandon(self) -> None:
-        """End soon: drop what has not begun, do not wait for what runs."""
+        """End soon: drop what has not started, do not wait for what is running."""
         self.shutdown(wait=False, cancel_futures=True)
 
     def _submit(
@@ -205,30 +205,30 @@ class Executor(concurrent.futures.Executor, ABC):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Future[Any]:
-        """Start one call; what does not come from `submit` comes by `_entry`."""
+        """Start one call; only `submit` calls it directly, others use `_entry`."""
         call = self._prepare(fn, args, kwargs, options)
         recorder = recording.active
         if recorder is not None:
             recorder.elsewhere(self.kind, fn, call.future, options)
         try:
             admit(call)
-        except BaseException:  # Ctrl-C: the pool must not wait for what nobody has
+        except BaseException:  # Ctrl-C: no caller has the future, so drop the call
             call.future.cancel()
             raise
         return call.future
 
-    #: How the calls of decorated functions and maps come in, see `entrance`.
+    #: Starts the calls of decorated functions and maps, see `entrance`.
     _entry = _submit
     _own_submit: ClassVar[Callable[..., Future[Any]]] = submit
-    _settled_for: ClassVar[object] = submit  # for which `submit` that was settled
-    _passes: ClassVar[bool]  # whether `_submit` has been wrapped for it
+    _settled_for: ClassVar[object] = submit  # the `submit` for which `_entry` was set
+    _passes: ClassVar[bool]  # whether `_submit` has been wrapped for that
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         entrance.open_class(cls)
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute; who sets `submit` sees each call of a map, too."""
+        """Set an attribute; a new `submit` gets each call of a map, too."""
         super().__setattr__(name, value)
         if name == "submit":
             entrance.open_object(self)
@@ -240,7 +240,7 @@ class Executor(concurrent.futures.Executor, ABC):
             entrance.reopen_object(self)
 
     def _is_watched(self) -> bool:
-        """Whether a `submit` that is not ours is to see each call of a map."""
+        """Whether a user-defined `submit` must get each call of a map."""
         entrance.look_again(type(self))
         return getattr(self._entry, "__func__", None) is entrance.by_submit
 
@@ -252,15 +252,15 @@ class Executor(concurrent.futures.Executor, ABC):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Call:
-        """Take the snapshot of a call; raise RuntimeError after shutdown."""
+        """Fix the arguments of a call; raise RuntimeError after shutdown."""
 
     def _start_rows(self, rows: Rows) -> SubmittedRows:
         """Start rows of calls.
 
-        The map calls it with neither a timeout nor a limit among the options,
-        unless the executor is of processes, and with no future in the rows.
+        The map passes neither a timeout nor a limit among the options, except to
+        executors of processes, and no futures in the rows.
         """
-        # All is bound to the function: arguments would be searched for futures.
+        # All are bound to the function: arguments would be searched for futures.
         task = partial(run_rows, rows.fn, rows.rows, rows.options)
         options = rows.options._replace(timeout=None, retries=0)
         future = self._submit(task, (), {}, options)
@@ -273,7 +273,7 @@ class Executor(concurrent.futures.Executor, ABC):
         return SubmittedRows(future.cancel, lambda: (future,))
 
     def _loop_is_here(self) -> bool:
-        """Whether this thread runs a loop of this executor."""
+        """Whether the calling thread runs a loop of this executor."""
         return False
 
     def _start_stream(
@@ -287,7 +287,7 @@ class Executor(concurrent.futures.Executor, ABC):
         """Run a generator function and put its items into the channel.
 
         Returns:
-            The future of the run; None if the reader is to run the generator.
+            The future of the run; None if the reader has to run the generator.
         """
         from parallelize.streams.local import Producer
 
@@ -295,19 +295,19 @@ class Executor(concurrent.futures.Executor, ABC):
         return self._submit(producer, args, kwargs, options._replace(timeout=None))
 
     def _runs_here(self) -> bool:
-        """Whether the running thread is a worker of this executor."""
+        """Whether the calling thread is a worker of this executor."""
         return False
 
     @property
     def _maps(self) -> OpenMaps:
-        """The maps and streams that run here; made by the first thread that asks."""
+        """The maps and streams that run here; made by the first thread to use it."""
         maps: OpenMaps = vars(self).setdefault("_live_maps", OpenMaps())
         return maps
 
     def _finish_maps(self, *, cancel: bool = False) -> None:
-        """Let the maps start what is left of their input, or end them.
+        """Let the maps submit the rest of their input, or end them.
 
-        Every shutdown begins with it, while calls are still taken.
+        Every shutdown starts with this, while calls are still accepted.
         """
         if cancel:
             self._maps.cancel()
@@ -316,7 +316,7 @@ class Executor(concurrent.futures.Executor, ABC):
 
 
 def _watch(fn: Callable[..., Any], options: CallOptions) -> Watch | None:
-    """What watches over the time that a generator takes for each item."""
+    """Return what limits the time that a generator takes for each item."""
     timeout = options.timeout
     if timeout is None:
         return None

@@ -1,16 +1,16 @@
-"""The way in of calls that are not made by `submit`, where a user has put his own.
+"""How calls start that are not made by `submit`, where a user has overridden it.
 
 ```
- f(...), rows of maps ──▶ _entry ───────────────────────▶ _submit     as a rule
+ f(...), rows of maps ──▶ _entry ───────────────────────▶ _submit     the usual path
                             └──▶ submit, the user's ──▶ Executor.submit ──▶ _submit
-                                     the call's options go along by the side
+                                     the call's options are passed separately
 ```
 
 The standard library's map calls `submit` for each call, so a subclass that overrides
-it, or a wrapper that was put in its place, sees all calls. Here decorated functions and
-maps have a shorter way. Which way a class takes is settled when the class is made, and
-for one object when its `submit` is set, so that the shorter way looks at nothing. No
-hook tells that a class has been given another `submit`, so each map looks for that.
+it, or a wrapper that replaces it, gets all calls. Here decorated functions and maps
+use a shorter path. Which path a class uses is decided when the class is made, and for
+one object when its `submit` is set, so that the shorter path needs no check. No hook
+reports that a class was assigned another `submit`, so each map checks that.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = (
 
 
 class _Passed(threading.local):
-    """What goes by the side of the user's `submit`, in the thread that calls it."""
+    """What is passed around the user's `submit`, in the thread that calls it."""
 
     executor: Executor | None = None
     options: CallOptions = DEFAULTS
@@ -56,7 +56,7 @@ def by_submit(
     kwargs: dict[str, Any],
     options: CallOptions,
 ) -> Future[Any]:
-    """Start a call by the user's `submit`: an `_entry`."""
+    """Start a call by the user's `submit`; a value of `_entry`."""
     outer = _passed.executor, _passed.options
     _passed.executor, _passed.options = executor, options
     try:
@@ -66,7 +66,7 @@ def by_submit(
 
 
 def _options_for(executor: Executor, options: CallOptions) -> CallOptions:
-    """Take what was passed by the side, once."""
+    """Take the options that were passed separately, once."""
     if _passed.executor is not executor:
         return options
     _passed.executor = None
@@ -74,7 +74,7 @@ def _options_for(executor: Executor, options: CallOptions) -> CallOptions:
 
 
 def open_class(kind: type[Executor]) -> None:
-    """Settle how calls come into the executors of a class."""
+    """Decide how calls to the executors of a class start."""
     kind._settled_for = kind.submit
     if kind.submit is kind._own_submit:
         kind._entry = kind._submit
@@ -85,13 +85,13 @@ def open_class(kind: type[Executor]) -> None:
 
 
 def look_again(kind: type[Executor]) -> None:
-    """Settle it again if the class, or a base of it, has been given another submit."""
+    """Decide again if the class, or a base of it, was assigned another submit."""
     if kind.submit is not kind._settled_for:
         open_class(kind)
 
 
 def _pass_by_the_side(kind: type[Executor]) -> None:
-    """Let calls that come from the user's `submit` have the options of the first."""
+    """Let a call made by the user's `submit` have the options of the original."""
 
     def _submit(
         self: Executor,
@@ -108,13 +108,13 @@ def _pass_by_the_side(kind: type[Executor]) -> None:
 
 
 def open_object(executor: Executor) -> None:
-    """Settle it for an executor whose `submit` has been set."""
+    """Decide how calls start, for an executor whose `submit` was set."""
     vars(executor)["_entry"] = MethodType(by_submit, executor)
     vars(executor)["_submit"] = MethodType(_submit_of_class, executor)
 
 
 def reopen_object(executor: Executor) -> None:
-    """Let the calls come in as those of its class do."""
+    """Let calls start as for the class of the executor."""
     vars(executor).pop("_entry", None)
     vars(executor).pop("_submit", None)
 
@@ -134,7 +134,7 @@ def _submit_of_class(
 
 
 def adopted(theirs: Any) -> Future[Any]:
-    """Return a future of ours for what is one, or merely has a `result`."""
+    """Return a future of this library for another, or for any object with `result`."""
     if isinstance(theirs, Future):
         return theirs
     if isinstance(theirs, concurrent.futures.Future):
@@ -143,13 +143,13 @@ def adopted(theirs: Any) -> Future[Any]:
         chained: Chained[Any] = Chained()
         chained.follow(theirs)
         return chained
-    future: Future[Any] = Future()  # of a test's stand-in, for one
+    future: Future[Any] = Future()  # for example, of a stand-in in a test
     future.set_outcome(_Asked(theirs), failed=False)
     return future
 
 
 class _Asked(Outcome):
-    """The result of something that is no future, asked for when it is wanted."""
+    """The result of an object that is not a future, requested when it is read."""
 
     __slots__ = ("_theirs",)
 

@@ -1,12 +1,12 @@
-"""Any other executor of PEP 3148, seen as one of ours.
+"""An adapter for other PEP 3148 executors.
 
 ```
- our Future ◀── what it came to, cancelled ── their future ◀── their executor
+ our Future ◀──── its outcome, cancelled ──── their future ◀── their executor
      └──────────── cancel, running? ─────────▶
 ```
 
-The standard library's own pools, loky's, mpi4py's: they run the calls, and our
-futures, maps, retries and limits work on top of them.
+The standard library's own pools, loky's, mpi4py's: they run the calls, and the
+futures, maps, retries and limits of this library work on top of them.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class ForeignExecutor(Executor):
     """Runs calls on another `concurrent.futures.Executor`.
 
     A ``timeout`` fails the future at the deadline and cancels the call if it has
-    not begun; a call that runs cannot be stopped. As the other executor does not
-    tell when a call begins, the seconds count from when it was handed over.
+    not started; a running call cannot be stopped. As the other executor does not
+    report when a call starts, the time is measured from its submission.
 
     Example:
         >>> import concurrent.futures
@@ -72,11 +72,11 @@ class ForeignExecutor(Executor):
         self._gate = InFlight(self._maps)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls; shut the other executor down if it is owned.
+        """Accept no more calls; shut the other executor down if it is owned.
 
         Args:
             wait: Return when all calls made here have ended.
-            cancel_futures: Cancel the calls made here that have not begun.
+            cancel_futures: Cancel the calls made here that have not started.
         """
         self._finish_maps(cancel=cancel_futures)
         inside = self._gate.close()
@@ -119,12 +119,12 @@ def _workers_of(executor: concurrent.futures.Executor) -> int:
 
 
 class Chained(Future[T]):
-    """A future that asks another for what it does not know itself."""
+    """A future that mirrors the future of another executor."""
 
     _theirs: concurrent.futures.Future[Any] | None = None
 
     def cancel(self) -> bool:
-        """Cancel the other, and this if that was possible."""
+        """Cancel the other future, and this one if that succeeded."""
         theirs = self._theirs
         if theirs is not None and not self.done() and not theirs.cancel():
             self.end_retries()
@@ -132,19 +132,19 @@ class Chained(Future[T]):
         return super().cancel()
 
     def running(self) -> bool:
-        """Return True while the other runs."""
+        """Return True while the other future is running."""
         theirs = self._theirs
         return not self.done() and theirs is not None and theirs.running()
 
     def follow(self, theirs: concurrent.futures.Future[Any]) -> None:
-        """Come to what the other comes to."""
+        """Adopt the outcome of the other future when it is done."""
         self._theirs = theirs
         if self.cancelled():
             theirs.cancel()
         theirs.add_done_callback(self._follow_end)
 
     def leave(self, theirs: concurrent.futures.Future[Any]) -> bool:
-        """Follow the other no longer; False if this does not follow it."""
+        """Stop following the other future; False if this one does not follow it."""
         with self._guard:
             if self._theirs is not theirs:
                 return False
@@ -153,7 +153,7 @@ class Chained(Future[T]):
 
     def _follow_end(self, theirs: concurrent.futures.Future[Any]) -> None:
         if not self.leave(theirs):
-            return  # its time was over
+            return  # it had timed out
         if theirs.cancelled():
             super().cancel()
             return
@@ -176,9 +176,9 @@ class _Value(Outcome):
 
 
 class _ForeignCall(Call):
-    """A call that is handed over, once for each attempt.
+    """A call that is submitted once for each attempt.
 
-    So none is handed over any more when the future has ended.
+    So no attempt is submitted after the future has ended.
     """
 
     __slots__ = ("_left", "args", "chained", "executor", "kwargs")
@@ -206,7 +206,7 @@ class _ForeignCall(Call):
         self._attempt(None)
 
     def _attempt(self, before: BaseException | None) -> None:
-        """Hand the call over, perhaps once more, after it has failed so."""
+        """Submit the call; ``before`` is the error of the previous attempt."""
         if self.future.done():
             return
         try:
@@ -218,9 +218,9 @@ class _ForeignCall(Call):
             self.future.set_outcome(Failure(before or error), failed=True)
 
     def _may_follow(self, error: BaseException) -> bool:
-        """Whether another attempt follows the one that has failed so.
+        """Whether another attempt follows one that failed with this error.
 
-        None does when the executor itself is broken.
+        None does if the executor itself is broken.
         """
         if not self._left or isinstance(error, BrokenExecutor):
             return False
@@ -228,15 +228,15 @@ class _ForeignCall(Call):
         return is_retried(error, self.options) and self.future.may_repeat()
 
     def retries(self, error: BaseException) -> bool:
-        """Make another attempt if one may follow, in a thread of ours.
+        """Make another attempt if one may follow, in a thread of this library.
 
-        Theirs may hold a lock of theirs.
+        The other executor's thread may be holding one of its locks.
         """
         if not self._may_follow(error):
             return False
         try:
             timer.after(0.0, partial(self._attempt, error))
-        except RuntimeError:  # there is no thread for it
+        except RuntimeError:  # no thread can be started
             return False
         return True
 
@@ -246,7 +246,7 @@ class _ForeignCall(Call):
             args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
         fn: Any = self.fn
         if type(fn) is MethodType:
-            # Pickle would look the method up on its object, and find the decorated one.
+            # Pickle would look up the method on its object and find the decorated one.
             fn, args = fn.__func__, (fn.__self__, *args)
         fn = plain_function(fn)
         if self.options.limit is not None:
@@ -254,7 +254,7 @@ class _ForeignCall(Call):
         return self.executor.submit(fn, *args, **kwargs)
 
     def _watch(self, theirs: concurrent.futures.Future[Any], timeout: float) -> None:
-        """See to it that an attempt has its time and no more."""
+        """Limit the time of an attempt."""
         expire = partial(self._expire, theirs, timeout)
         deadline = timer.after(timeout, expire)
         for future in (theirs, self.future):
@@ -268,14 +268,14 @@ class _ForeignCall(Call):
             self._attempt(error)
         else:
             self.future.set_outcome(Failure(error), failed=True)
-        with contextlib.suppress(Exception):  # theirs may not be able to
+        with contextlib.suppress(Exception):  # some executors do not support it
             theirs.cancel()
 
 
 class _Noting:
-    """A function in a limit; where it runs in this process it notes what it waits for.
+    """A function in a limit; when it runs in this process it records what it awaits.
 
-    So a circle through the limit is seen, see `parallelize.futures.limit_cycles`.
+    This lets a cycle through the limit be found, see `futures.limit_cycles`.
     """
 
     def __init__(self, fn: Callable[..., Any], future: Future[Any]) -> None:
@@ -290,7 +290,7 @@ class _Noting:
             return self.__wrapped__(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        # Elsewhere it is the function, and nothing of this process is known there.
+        # In another process it is just the function, as nothing is known there.
         return _itself, (self.__wrapped__,)
 
 

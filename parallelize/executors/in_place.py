@@ -22,10 +22,10 @@ __all__ = ("InPlaceExecutor",)
 
 
 class InPlaceExecutor(SerialExecutor):
-    """Runs each call at once, in the thread that makes it.
+    """Runs each call immediately, in the calling thread.
 
-    An async call that is made while a loop runs in this thread becomes a task of
-    that loop, so that other coroutines go on beside it.
+    An async call made while a loop runs in this thread becomes a task of that loop,
+    so that other coroutines continue to run.
     """
 
     def _submit(
@@ -60,7 +60,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 class _Owner:
-    """The running loop, as calls see it."""
+    """The running loop, with the interface that calls need."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -72,16 +72,16 @@ class _Owner:
         return hash(self._loop)
 
     def post(self, action: Callable[[], object]) -> None:
-        """Have something done in the loop's thread."""
-        with contextlib.suppress(RuntimeError):  # it has ended
+        """Run an action in the loop's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(action)
 
     def seat(self, call: LoopCall) -> None:
-        """Begin the call on the loop; there is a place for each."""
+        """Start the call on the loop, which has room for any number."""
         self.post(call.begin)
 
     def left(self, call: LoopCall) -> None:
-        """Need nothing: no place was taken."""
+        """Do nothing, as no place was taken."""
 
     def is_here(self) -> bool:
         """Whether the loop runs in this thread."""

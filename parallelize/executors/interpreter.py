@@ -1,8 +1,8 @@
 """`InterpreterPoolExecutor`: calls in interpreters beside this one (Python 3.14+).
 
-The pool is one of threads, of which each has an interpreter for itself, that runs
-beside the others: see `parallelize.interpreters.handle`. Calls travel as they
-do to processes, by pickling.
+The pool consists of threads, each of which has an interpreter of its own that runs
+in parallel with the others: see `parallelize.interpreters.handle`. Calls are sent
+as they are to processes, by pickling.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = ("InterpreterPoolExecutor",)
 
 _FIRST_PYTHON = (3, 14)
 
-#: Seconds that idle interpreters have to end when the program ends by an error.
+#: Seconds that idle interpreters have to end when an error ends the program.
 _GRACE = 1.0
 
 _numbers = itertools.count()
@@ -64,22 +64,21 @@ _numbers = itertools.count()
 class InterpreterPoolExecutor(Executor):
     """Runs calls in interpreters of their own, in threads of this process.
 
-    Each interpreter has its own modules and its own lock, so that computing in
-    Python runs in parallel, as in processes, but in this process. Like there,
-    functions travel by name or by value, arguments and results as copies.
-    Modules that cannot be loaded beside the main interpreter (numpy, for one) raise
-    ImportError in a call that needs them. A call cannot be stopped.
+    Each interpreter has its own modules and its own GIL, so that CPU-bound Python code
+    runs in parallel, as in processes, but within this process. As with processes,
+    functions are sent by name or by value, arguments and results are copied.
+    Modules that cannot be loaded in a subinterpreter (numpy, for example) raise
+    ImportError in a call that needs them. A running call cannot be stopped.
 
     Names and parameters are those of `concurrent.futures.InterpreterPoolExecutor`.
 
     Args:
-        max_workers: The most interpreters; by default one for each CPU.
-        thread_name_prefix: How the names of the threads begin.
+        max_workers: The maximum number of interpreters; by default one per CPU.
+        thread_name_prefix: The prefix of the names of the threads.
         initializer: Called first in each interpreter, as ``initializer(*initargs)``.
-            If it fails the pool is broken.
-        initargs: Its arguments.
-        idle_timeout: Seconds after which an interpreter without work ends; None
-            keeps it.
+            If it fails, the pool is broken.
+        initargs: The arguments of ``initializer``.
+        idle_timeout: Seconds after which an idle interpreter ends; None: never.
 
     Raises:
         NotImplementedError: This Python is older than 3.14.
@@ -119,18 +118,18 @@ class InterpreterPoolExecutor(Executor):
         self._crew.pool = weakref.ref(self._pool)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls, and end when those submitted have run.
+        """Accept no more calls, and end when the submitted ones have run.
 
         Args:
-            wait: Return when all has ended.
-            cancel_futures: Cancel the calls that have not begun.
+            wait: Return when everything has ended.
+            cancel_futures: Cancel the calls that have not started.
         """
         self._finish_maps(cancel=cancel_futures)
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
         if wait:
             self._crew.join()
 
-    # What programs written for the standard library look at, too.
+    # Attributes that programs written for the standard library use.
 
     @property
     def _threads(self) -> set[threading.Thread]:
@@ -171,8 +170,8 @@ class InterpreterPoolExecutor(Executor):
             refusal = SerializationError(text)
             refusal.__cause__ = error
             return self._pool._prepare(_raise, (refusal,), {}, DEFAULTS)
-        options = options._replace(name=name)  # what runs it has another one
-        # The futures stand among the arguments: so they are waited for.
+        options = options._replace(name=name)  # the function that runs it differs
+        # The futures are passed as an argument, so that the call waits for them.
         task = (name, *request, futures)
         return self._pool._prepare(self._crew.call, task, {}, options)
 
@@ -198,7 +197,7 @@ class InterpreterPoolExecutor(Executor):
             with reductions.refusing(reductions.SAME_PROCESS):
                 fn = _plain_function(rows.fn)
                 parts = _bytes(pickling.dumps(list(rows.rows)))
-        except Exception:  # noqa: BLE001 - one by one it is seen which cannot travel
+        except Exception:  # noqa: BLE001 - sent one by one, those at fault fail alone
             return self._start_one_by_one(rows)
         retrying = rows.options._replace(limit=None, timeout=None)
         again = pickling.dumps(retrying)[0] if retrying.retries else b""
@@ -252,12 +251,12 @@ def _check_python() -> None:
 
 
 def _refuse_while_traced() -> None:
-    """Raise rather than crash: Python 3.14 bears no interpreters with tracemalloc."""
+    """Raise instead of crashing: Python 3.14 crashes on these with tracemalloc."""
     if sys.version_info[:2] != _FIRST_PYTHON:
         return
     try:
-        import _tracemalloc  # which -X tracemalloc starts, without the other module
-    except ImportError:  # within an interpreter, which was refused if it traces
+        import _tracemalloc  # -X tracemalloc starts this one without loading the other
+    except ImportError:  # in a subinterpreter, which was refused if it traces
         return
     if _tracemalloc.is_tracing():
         msg = (
@@ -268,7 +267,7 @@ def _refuse_while_traced() -> None:
 
 
 def _broken_interpreter_pool() -> type[RuntimeError]:
-    # Any, as the checkers' oldest Python has no such module.
+    # Any: this module is missing in the oldest Python that is type-checked.
     module: Any = importlib.import_module("concurrent.futures.interpreter")
     error: type[RuntimeError] = module.BrokenInterpreterPool
     return error
@@ -280,7 +279,7 @@ def _default_workers() -> int:
     return default_workers()
 
 
-# ------------------------------------------------------------------- how calls travel
+# --------------------------------------------------------------- encoding of calls
 
 
 def _encoded_call(
@@ -288,11 +287,11 @@ def _encoded_call(
 ) -> tuple[tuple[bytes, Sequence[bytes]], tuple[Future[Any], ...]]:
     own = args
     if type(fn) is MethodType:
-        # By name a method is found on its class; the instance is an argument.
+        # A method can be found by name on its class; the instance is an argument.
         fn, args = fn.__func__, (fn.__self__, *args)
     with collect_futures() as futures, reductions.refusing(reductions.SAME_PROCESS):
         function = pickling.encode_function(fn)
-        if futures:  # the function's bytes serve many calls, and can have no gap
+        if futures:  # the function's bytes are shared by calls: no placeholders there
             futures.clear()
             function, args = held.by_argument(fn), (fn, *args)
         parts = pickling.dumps((args, kwargs))
@@ -330,35 +329,35 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-# ----------------------------------------------------------------- who has interpreters
+# ------------------------------------------------------ interpreters and their threads
 
 
 def _leave_at_once() -> None:
-    """End the process: Python itself would crash while an interpreter runs a call."""
+    """End the process: Python would crash while an interpreter still runs a call."""
     atexit.unregister(_leave_at_once)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # None, or closed
             stream.flush()
     error = getattr(sys, "last_value", None)
-    if error is None or isinstance(error, KeyboardInterrupt):  # Ctrl-C, while ending
+    if error is None or isinstance(error, KeyboardInterrupt):  # Ctrl-C, also at exit
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
     os._exit(1)
 
 
 class _Stations(threading.local):
-    """The station of each worker thread, which closes it when it ends."""
+    """The handle of each worker thread's interpreter; closed when the thread ends."""
 
     station: InterpreterHandle | None = None
 
 
 class _Crew:
-    """The interpreters of a pool, each reached from a thread of its own.
+    """The interpreters of a pool, each used by a thread of its own.
 
     Attributes:
-        pool: The threads. They hold this, so it must not hold them.
-        has_a_pool: At the end of the program this comes before the threads.
+        pool: The thread pool. It holds this object, so it is held weakly here.
+        has_a_pool: At the end of the program, this is ended before thread pools.
     """
 
     has_a_pool: ClassVar[bool] = True
@@ -373,13 +372,13 @@ class _Crew:
         self._here = _Stations()
         self._registered = False
         self._hosts: set[InterpreterThread] = set()
-        self._abandoned = False  # the program ends: no interpreter may be made
-        self._lock = _new_lock()  # guards these two; nothing is taken under it
+        self._abandoned = False  # the program is ending: make no more interpreters
+        self._lock = _new_lock()  # guards these two; a leaf lock
 
     def register(self) -> None:
-        """Be told of the program's end; who makes a call sees to that, not a worker.
+        """Ask to be notified at the program's end; called when a call is submitted.
 
-        The end may have begun when that comes to it, and the call is to run then.
+        Not in a worker: there the end may have begun already, and its call must run.
         """
         if not self._registered:
             lifecycle.register(self)
@@ -388,8 +387,8 @@ class _Crew:
     def begin(self) -> None:
         """Make the interpreter of this worker thread, and initialise it.
 
-        If there are no means for one now, the call that needs it tries once more, and
-        fails of that.
+        If the resources for one are missing now, the call that needs it tries again,
+        and fails if that fails.
         """
         try:
             station = self._new_station()
@@ -398,10 +397,10 @@ class _Crew:
         self._initialize(station)
 
     def leave(self) -> None:
-        """Let the interpreter of this worker thread end, as the thread does.
+        """End the interpreter of this worker thread, which is ending, too.
 
-        A greenlet of eventlet may be alive long after it has ended, and so is what its
-        `threading.local` holds.
+        A greenlet of eventlet may stay alive long after it has ended, and so does the
+        content of its `threading.local`.
         """
         station, self._here.station = self._here.station, None
         if station is not None:
@@ -410,7 +409,7 @@ class _Crew:
     def _new_station(self) -> InterpreterHandle:
         _refuse_while_traced()
         if not lifecycle.is_ending():
-            self.register()  # a fork has had it forgotten
+            self.register()  # needed again after a fork
         station = InterpreterHandle(self._name)
         with self._lock:
             if self._abandoned:
@@ -428,7 +427,7 @@ class _Crew:
                 self.call("the initializer", *self._start, ())
             except BaseException:
                 self._here.station = None
-                station.close()  # the error holds this frame
+                station.close()  # explicitly, as the error keeps this frame alive
                 raise
 
     def _station(self) -> InterpreterHandle:
@@ -443,7 +442,7 @@ class _Crew:
         return station
 
     def _broken_by(self, error: BaseException) -> None:
-        """An initializer has failed that was not the first thing its thread did."""
+        """Break the pool after an initializer failed that a later call has started."""
         pool = self.pool()
         if pool is not None:
             pool._engine.broken_by(error)
@@ -465,22 +464,22 @@ class _Crew:
     def rows(
         self, name: str, fn: bytes, rows: Sequence[bytes], options: bytes
     ) -> tuple[list[Any], float]:
-        """Run rows of calls there; return what each came to, and the seconds."""
+        """Run rows of calls there; return their outcomes, and the seconds."""
         whole, outcomes, seconds = self._station().ask(ROWS, fn, rows, options)
         if whole is not None:
             return whole, seconds
         return [_outcome(done, parts, name) for done, parts in outcomes], seconds
 
     def join(self) -> None:
-        """Wait for the interpreters to end; their threads have been told to."""
-        if self._here.station is None:  # else it would wait for itself
+        """Wait for the interpreters to end, after their threads were asked to."""
+        if self._here.station is None:  # otherwise it would wait for itself
             for host in self._live():
                 host.join()
 
     # The ends of a program, see `lifecycle`.
 
     def finish(self) -> None:
-        """Run what was submitted, then see the interpreters off."""
+        """Run what was submitted, then wait for the interpreters to end."""
         self._maps.finish(unread_only=True)
         pool = self.pool()
         if pool is not None:
@@ -488,7 +487,7 @@ class _Crew:
         self.join()
 
     def abandon(self) -> None:
-        """Drop what has not begun; those that run something cannot be stopped."""
+        """Drop what has not started; running calls cannot be stopped."""
         self._maps.cancel()
         with self._lock:
             self._abandoned = lifecycle.is_ending()
@@ -502,7 +501,7 @@ class _Crew:
             atexit.register(_leave_at_once)
 
     def forget(self) -> None:
-        """In a forked child: the interpreters are the parent's."""
+        """In a forked child: the interpreters belong to the parent."""
         self._lock = _new_lock()
         self._registered = False
         self._hosts = set()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
 
-#: Seconds after which an idle worker leaves.
+#: Seconds after which an idle worker ends.
 IDLE_TIMEOUT = 300.0
 
 
@@ -41,33 +41,33 @@ class ProcessPoolExecutor(Executor):
     """Runs calls in worker processes.
 
     Names and parameters are those of `concurrent.futures.ProcessPoolExecutor`,
-    and so is their meaning. Beyond it: a worker that dies fails the call it ran
-    and nothing else; functions need not be importable; a script needs no
+    and so is their meaning. In addition: a worker that dies fails the call it was
+    running and nothing else; functions need not be importable; a script needs no
     ``if __name__ == "__main__":``.
 
     Args:
-        max_workers: The most processes; None takes what the machine can feed.
+        max_workers: The maximum number of processes; None: one per CPU
+            that this process may use.
         mp_context: How workers are started: ``"forkserver"`` (forked from a small
             clean process), ``"spawn"`` (a fresh interpreter each) or ``"fork"`` (a
-            copy of this process), or a context of multiprocessing, of which the
-            start method is taken. None takes what the program told
+            copy of this process), or a context of multiprocessing, whose start
+            method is used. None uses the method that the program set by
             ``multiprocessing.set_start_method``, else ``"forkserver"`` where it
-            exists. (Before Python 3.14 ``"fork"`` is what multiprocessing takes by
-            itself on Linux, so to have told it that is to have told it nothing;
-            but if ``initargs`` hold locks, queues or shared values that only a
-            fork can inherit, it is taken.)
+            exists. (Before Python 3.14 multiprocessing itself defaults to ``"fork"``
+            on Linux, so a program that has set that counts as one that has set
+            nothing; but if ``initargs`` hold locks, queues or shared values that only
+            a fork can inherit, ``"fork"`` is used.)
         initializer: Called in each worker before anything else.
-        initargs: Its arguments.
-        max_tasks_per_child: Calls that a worker runs before another takes its
-            place; None is no bound.
+        initargs: The arguments of ``initializer``.
+        max_tasks_per_child: The number of calls after which a worker is replaced;
+            None: no limit.
         max_memory_per_child: Bytes of resident memory beyond which a worker is
-            replaced when its call has ended; None is no bound. Linux only.
-        idle_timeout: Seconds after which a worker with nothing to do leaves;
-            None keeps it.
+            replaced when its call has ended; None: no limit. Linux only.
+        idle_timeout: Seconds after which an idle worker ends; None: never.
 
     Raises:
-        TypeError: An argument is of a wrong type; the text names it.
-        ValueError: An argument has a wrong value; the text names it.
+        TypeError: An argument has the wrong type; the message names it.
+        ValueError: An argument has an invalid value; the message names it.
 
     Example:
         >>> from parallelize import ProcessPoolExecutor
@@ -108,20 +108,20 @@ class ProcessPoolExecutor(Executor):
         )
         preload.load(self.kind)
         self._made: Pool | None = None
-        #: A server that boots already; `make_executor` sets it.
+        #: A server that is already starting; set by `make_executor`.
         self._early: Prestart | None = None
-        # By the pool before it: the one that the first of several threads has made.
-        # Single operations only, as a lock might be held for ever in a forked child.
+        # The pool that replaced each pool, as made by the first of several threads.
+        # Single operations only, as a lock might stay held forever in a forked child.
         self._successors: dict[Pool | None, Pool] = {}
 
     @property
     def _pool(self) -> Pool:
-        """The pool; one that has no call yet has started nothing."""
+        """The pool, which starts nothing before its first call."""
         return self._made or self._new_pool(None)
 
     def _live_pool(self) -> Pool:
         pool = self._made
-        if pool is None or pool.forgotten:  # in a forked child: it was the parent's
+        if pool is None or pool.forgotten:  # in a forked child: it is the parent's
             with self._take_early() or prestart(self._settings) as server:
                 pool = self._new_pool(pool)
                 pool.adopt(server)
@@ -147,7 +147,7 @@ class ProcessPoolExecutor(Executor):
         pool = Pool(self._settings, self._maps)
         self._made = made = self._successors.setdefault(before, pool)
         if made is pool:
-            # Without its executor a pool finishes what it has and ends.
+            # When its executor is collected, a pool finishes its calls and ends.
             end = partial(pool.shutdown, wait=False)
             weakref.finalize(self, lifecycle.later, end).atexit = False
         return made
@@ -168,7 +168,7 @@ class ProcessPoolExecutor(Executor):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Future[Any]:
-        # As the base has it, without the detour that few calls need.
+        # As in the base class, without the steps that few calls need.
         pool = self._live_pool()
         call = pool.prepare(fn, args, kwargs, options)
         try:
@@ -176,7 +176,7 @@ class ProcessPoolExecutor(Executor):
                 admit(call)
             else:
                 pool.enqueue(call)
-        except BaseException:  # Ctrl-C: the pool must not wait for what nobody has
+        except BaseException:  # Ctrl-C: no caller has the future, so drop the call
             call.future.cancel()
             raise
         return call.future
@@ -205,18 +205,18 @@ class ProcessPoolExecutor(Executor):
         return SubmittedRows(cancel)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls, and let the workers go when all have ended.
+        """Accept no more calls, and end the workers when all calls have ended.
 
         Args:
             wait: Return when everything has ended; else at once.
-            cancel_futures: Cancel the calls that have not begun.
+            cancel_futures: Cancel the calls that have not started.
         """
         self._finish_maps(cancel=cancel_futures)
         self._drop_early()
         with blocking.away():
             self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
-    # What programs written for the standard library look at, too.
+    # Attributes that programs written for the standard library use.
 
     @property
     def _broken(self) -> str | bool:
@@ -236,11 +236,11 @@ class ProcessPoolExecutor(Executor):
         self._pool.abandon()
 
     def terminate_workers(self) -> None:
-        """Stop at once: cancel what waits, send every worker SIGTERM."""
+        """Stop at once: cancel waiting calls, send SIGTERM to every worker."""
         self._pool.kill_workers(signal.SIGTERM)
 
     def kill_workers(self) -> None:
-        """Stop at once: cancel what waits, send every worker SIGKILL."""
+        """Stop at once: cancel waiting calls, send SIGKILL to every worker."""
         self._pool.kill_workers(launcher.KILL)
 
 
@@ -251,7 +251,7 @@ def _default_workers() -> int:
 
 
 def _method_of(context: BaseContext | str | None, initargs: tuple[Any, ...]) -> str:
-    """The start method that is asked for, where it is possible."""
+    """The requested start method, or another one where that is impossible."""
     return launcher.possible(_method_asked_for(context, initargs))
 
 
@@ -274,17 +274,16 @@ def _method_asked_for(
 
 
 def _method_of_the_program(initargs: tuple[Any, ...]) -> str:
-    """What the program has told multiprocessing, else our own default."""
-    # It need not be loaded to know that it was told nothing. It may be half loaded,
-    # by another thread.
+    """The method that the program set in multiprocessing, else our own default."""
+    # If it is not loaded, nothing was set. It may be half loaded, by another thread.
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is None or not hasattr(multiprocessing, "get_start_method"):
         return launcher.METHODS[0]
     by_itself = multiprocessing.get_all_start_methods()[0]
     told = multiprocessing.get_start_method(allow_none=True)
-    # Whoever makes a lock or a queue there has settled for what it takes by itself,
-    # and many libraries do. That is nobody's wish: a fork of a program with threads
-    # may hang, and so should not depend on it.
+    # Making a lock or a queue there sets its default method as a side effect, and many
+    # libraries do. This does not express a choice: as a fork of a program with threads
+    # may hang, whether to fork should not depend on it.
     if told in launcher.METHODS and told != by_itself:
         return str(told)
     if by_itself == "fork" and told in (None, "fork") and _needs_fork(initargs):
@@ -293,15 +292,15 @@ def _method_of_the_program(initargs: tuple[Any, ...]) -> str:
 
 
 def _needs_fork(initargs: tuple[Any, ...]) -> bool:
-    """Whether something of multiprocessing among these travels by a fork alone."""
+    """Whether an object of multiprocessing among these can only be sent by a fork."""
     from parallelize.process.wire.inheritance import Inheritance
 
     inheritance = Inheritance()
     try:
         inheritance.dumps(initargs)
-    except RuntimeError:  # so it speaks of "a SemLock created in a fork context"
+    except RuntimeError:  # its message speaks of "a SemLock created in a fork context"
         return True
-    except Exception:  # noqa: BLE001 - what else is wrong the first call will tell
+    except Exception:  # noqa: BLE001 - the first call will report any other error
         return False
     finally:
         inheritance.close()

@@ -1,7 +1,7 @@
-"""The serial executor: each call runs at once, in the thread that makes it.
+"""The serial executor: each call runs immediately, in the calling thread.
 
-For debugging: breakpoints, profilers and tracebacks see a plain call, and nothing
-else of the program changes.
+For debugging: breakpoints, profilers and tracebacks see a plain call, and the rest of
+the program needs no change.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = ("SerialExecutor",)
 
 
 class SerialExecutor(Executor):
-    """Runs each call at once in the calling thread; its futures are done.
+    """Runs each call immediately in the calling thread; its futures are done.
 
-    It behaves as every other executor does: errors stand in the future, futures
-    among the arguments are waited for, retries and limits hold. A ``timeout``
-    of a call is ignored, as there is nobody else who could stop the call.
-    Ctrl-C is not swallowed: `KeyboardInterrupt` also goes to the caller.
+    Otherwise it behaves as every other executor: errors are set in the future,
+    futures among the arguments are waited for, retries and limits apply. A
+    ``timeout`` of a call is ignored, as no other thread could stop the call.
+    Ctrl-C is not suppressed: `KeyboardInterrupt` also propagates to the caller.
 
     Example:
         >>> from parallelize import SerialExecutor
@@ -54,18 +54,18 @@ class SerialExecutor(Executor):
         self._gate = InFlight(self._maps)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls.
+        """Accept no more calls.
 
         Args:
             wait: Wait for the calls that run in other threads.
-            cancel_futures: Start no call again by its ``retries``; otherwise without
-                effect on calls, as each began when it was made.
+            cancel_futures: Make no more ``retries``; otherwise without effect on
+                calls, as each started when it was made.
         """
         self._finish_maps(cancel=cancel_futures)
         for future in self._gate.close():
             if cancel_futures:
-                future.cancel()  # it runs: it is not started again
-        if wait and not here.depth:  # inside a call it would wait for itself
+                future.cancel()  # it is running: this only ends its retries
+        if wait and not here.depth:  # within a call it would wait for itself
             self._gate.wait_empty()
 
     @property
@@ -87,7 +87,7 @@ class SerialExecutor(Executor):
         try:
             return call.future
         finally:
-            del call  # its error's traceback leads to this frame
+            del call  # the traceback of its error refers to this frame
 
     def _start_stream(
         self,
@@ -143,7 +143,7 @@ class _SerialCall(Call):
         self.turn: Latch | None = None
 
     def start(self) -> None:
-        """Let the caller go on, who waits for the limit."""
+        """Wake the caller, which is waiting for the limit."""
         if self.turn is not None:
             self.turn.set()
 
@@ -159,7 +159,7 @@ class _SerialCall(Call):
             else:
                 self._run_limited(self.options.limit)
         finally:
-            del self  # its error's traceback leads to this frame, and those below
+            del self  # the traceback of its error refers to this and the inner frames
 
     def _run_limited(self, limit: Limit) -> None:
         self.turn = Latch()
@@ -168,8 +168,8 @@ class _SerialCall(Call):
         with blocking.away(self.future):
             self.turn.wait()
         outer = here.limits
-        # A call that calls itself goes on in the place it has, or would wait for
-        # itself for ever.
+        # A recursive call uses the place that the outer one has; otherwise it would
+        # wait for itself forever.
         here.limits = (*outer, limit)
         begin_within(self.context, self.future, self.options)
         try:
@@ -202,7 +202,7 @@ class _SerialCall(Call):
         try:
             args = dependencies.filled(self.args)
             kwargs = dependencies.filled(self.kwargs)
-        except Exception as error:  # noqa: BLE001 - of a container that has futures
+        except Exception as error:  # noqa: BLE001 - of a container that holds futures
             return Failure(error)
         try:
             return self._retried(args, kwargs)
@@ -219,7 +219,7 @@ class _SerialCall(Call):
 
 
 def _settle(future: Future[Any], value: Any) -> None:
-    with contextlib.suppress(InvalidStateError):  # the user may have ended it
+    with contextlib.suppress(InvalidStateError):  # the user may have completed it
         future.set_result(value)
 
 
@@ -228,5 +228,5 @@ def _fail(call: Call, error: BaseException) -> None:
         call.future.set_exception(error)
     name_failure(call.future, call.fn, call.options)
     if is_a(error, KeyboardInterrupt):
-        look_at(call.future)  # as the caller gets it
+        look_at(call.future)  # the error is raised in the caller, too
         raise error

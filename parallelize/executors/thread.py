@@ -35,17 +35,17 @@ __all__ = ("ThreadPoolExecutor",)
 
 _numbers = itertools.count()
 
-#: Arguments of these types neither are nor hold futures.
+#: Values of these types neither are nor contain futures.
 _PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
 
 class ThreadPoolExecutor(Executor):
     """Runs calls in threads of this process.
 
-    The standard library's thread pool executor, with less work for each call, and
-    threads that leave when there is nothing to do. Each call runs in a copy of the
+    Like the standard library's thread pool executor, with less overhead for each
+    call, and threads that end when they are idle. Each call runs in a copy of the
     context (`contextvars`) in which it was made. Calls of decorated coroutine
-    functions run on loops beside these threads, many at once on each.
+    functions run on event loops in further threads, many at once on each.
 
     Example:
         >>> from parallelize import ThreadPoolExecutor
@@ -68,18 +68,17 @@ class ThreadPoolExecutor(Executor):
         """Make the pool; its threads start when they are needed.
 
         Args:
-            max_workers: The most threads; by default a few more than CPUs, as
-                threads mostly wait.
-            thread_name_prefix: How the names of the threads begin.
+            max_workers: The maximum number of threads; by default a few more than
+                CPUs, as threads mostly wait.
+            thread_name_prefix: The prefix of the names of the threads.
             initializer: Called first in each thread, as ``initializer(*initargs)``.
-                If it fails the pool is broken.
-            initargs: Its arguments.
-            idle_timeout: Seconds after which a thread without work leaves; None
-                keeps it.
+                If it fails, the pool is broken.
+            initargs: The arguments of ``initializer``.
+            idle_timeout: Seconds after which an idle thread ends; None: never.
         """
         if initializer is not None:
             check_callable(initializer, "initializer")
-        # None, too, stands for the default in the standard library.
+        # As in the standard library, None also stands for the default.
         check_text(thread_name_prefix or "", "thread_name_prefix")
         self._max_workers = check_workers(max_workers) or _default_threads()
         prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
@@ -94,15 +93,15 @@ class ThreadPoolExecutor(Executor):
             self._maps,
         )
         ends = weakref.finalize(self, lifecycle.later, self._engine.close)
-        ends.atexit = False  # the engine itself is told of the program's end
+        ends.atexit = False  # the engine itself is notified at exit
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls, and end when those submitted have run.
+        """Accept no more calls, and end when the submitted ones have run.
 
         Args:
-            wait: Return when all has ended. In a thread of this pool it returns
-                at once, as it would wait for itself.
-            cancel_futures: Cancel the calls that have not begun.
+            wait: Return when everything has ended. In a thread of this pool it
+                returns at once, as it would wait for itself.
+            cancel_futures: Cancel the calls that have not started.
         """
         self._finish_maps(cancel=cancel_futures)
         self._engine.close()
@@ -110,8 +109,8 @@ class ThreadPoolExecutor(Executor):
         if loops is not None:
             loops.shutdown(cancel_futures=cancel_futures)
         if cancel_futures:
-            # Whether a thread has come to its call is a race. One that was started
-            # for a call runs it, so that a pool that was given work has done some.
+            # Whether a thread has reached its call yet is a race. A thread that was
+            # started for a call runs it, so that a pool always does some of its work.
             on_their_way = self._engine.on_their_way()
             self._engine.cancel_queued(on_their_way=on_their_way)
         if wait:
@@ -119,7 +118,7 @@ class ThreadPoolExecutor(Executor):
             if loops is not None and not self._engine.is_here():
                 loops.join()
 
-    # What programs written for the standard library look at, too.
+    # Attributes that programs written for the standard library use.
 
     @property
     def _threads(self) -> set[threading.Thread]:
@@ -144,7 +143,7 @@ class ThreadPoolExecutor(Executor):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Future[Any]:
-        # The road of a plain call, which most are, is as short as can be.
+        # The path of a plain call, by far the most frequent, is as short as possible.
         if options is DEFAULTS and (
             (not kwargs and _PLAIN.issuperset(map(type, args)))
             or not dependencies.futures_in(args, kwargs)
@@ -155,7 +154,7 @@ class ThreadPoolExecutor(Executor):
         call = self._prepare(fn, args, kwargs, options)
         try:
             admit(call)
-        except BaseException:  # Ctrl-C: the pool must not wait for what nobody has
+        except BaseException:  # Ctrl-C: no caller has the future, so drop the call
             call.future.cancel()
             raise
         return call.future
@@ -174,7 +173,7 @@ class ThreadPoolExecutor(Executor):
         return call
 
     def _loops(self) -> Loops:
-        """What runs async calls; made by the first, in whatever thread."""
+        """The pool for async calls; made by the first one, in any thread."""
         loops = self._made_loops()
         if loops is None:
             loops = vars(self).setdefault("_async_loops", self._new_loops())
