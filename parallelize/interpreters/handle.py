@@ -1,14 +1,14 @@
-"""The outer side: one interpreter, the thread in which it runs, and who asks it.
+"""The outer side: one interpreter, the thread it runs in, and how to send it requests.
 
 ```
- worker thread (of a thread pool)          station's thread
+ worker thread (of a thread pool)          interpreter's thread
  ask ── request ══════ pipe ═════════▶  interpreter: serve()
      ◀═════════════════ pipe ══ answer ─┘
 ```
 
-To enter an interpreter takes many times as long as a message does, so each is
-entered once, by a thread that stays in it. A station belongs to one worker thread:
-when that ends it closes its station, and the interpreter ends.
+Entering an interpreter takes many times as long as a message, so each is entered
+once, by a thread that stays in it. A handle belongs to one worker thread: when that
+ends, it closes its handle, and the interpreter ends.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from parallelize.serialize.reducers import origins
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Seconds between two looks whether a thread has ended that no greenlet can wait for.
+#: Seconds between checks whether a thread has ended that greenlets cannot wait for.
 _TURN = 0.002
 
-#: What an interpreter runs: nothing of this one's state is there, so it is told.
+#: Runs in the new interpreter, which shares no state with this one.
 _SCRIPT = """
 import sys
 sys.path[:] = {path!r}
@@ -45,9 +45,9 @@ serve({requests}, {answers})
 
 
 class InterpreterHandle:
-    """One interpreter, for calls that come one at a time."""
+    """One interpreter, for one call at a time."""
 
-    _closed = True  # until there is something to close
+    _closed = True  # until the pipes are open
 
     def __init__(self, name: str) -> None:
         self._pid = os.getpid()
@@ -65,16 +65,16 @@ class InterpreterHandle:
         """Start the thread of the interpreter.
 
         Raises:
-            RuntimeError: The system has no thread left.
+            RuntimeError: The system cannot start another thread.
         """
         try:
             self.host.start()
-        except Exception:  # not Ctrl-C, which may come when it has started
+        except Exception:  # not Ctrl-C, which may arrive after it has started
             self.host.close()
             raise
 
     def await_start(self) -> None:
-        """Return when the interpreter, whose host was started, can be asked.
+        """Wait until the interpreter, whose thread was started, accepts requests.
 
         Raises:
             RuntimeError: It cannot be started.
@@ -109,13 +109,13 @@ class InterpreterHandle:
             self.host.busy = False
 
     def close(self) -> None:
-        """Let the interpreter end."""
+        """Make the interpreter end."""
         if self._closed:
             return
         self._closed = True
-        # A forked child has a copy of the pipe, but no interpreter at its end.
+        # A forked child has a copy of the pipe, but no interpreter at the other end.
         if self._pid == os.getpid():
-            with contextlib.suppress(Exception):  # the end of the pipe will do
+            with contextlib.suppress(Exception):  # closing the pipe is enough
                 send(self._requests, (END,))
         os.close(self._requests)
         os.close(self._answers)
@@ -127,11 +127,11 @@ class InterpreterHandle:
 class InterpreterThread:
     """The thread in which an interpreter runs, from its start to its end.
 
-    It is one of the system, as all waits for it are in the system.
+    It is a native thread, as all waits for it are native.
 
     Attributes:
-        busy: Whether it is being asked.
-        why: What ended it, if that was an error.
+        busy: Whether a request is being served.
+        why: The error that ended it, if any.
     """
 
     def __init__(self, name: str, requests: int, answers: int) -> None:
@@ -142,32 +142,32 @@ class InterpreterThread:
         self._answers = answers
 
     def start(self) -> None:
-        """Start the thread; raise RuntimeError if the system has none left."""
+        """Start the thread; raise RuntimeError if the system cannot start another."""
         self._thread.start()
 
     def is_alive(self) -> bool:
-        """Whether the interpreter has not ended."""
+        """Whether the interpreter is still running."""
         return self._thread.is_alive()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait for its end, at most so many seconds."""
+        """Wait for its end, for at most this many seconds."""
         if native.is_patched():
             self._join_beside_greenlets(timeout)
         else:
             self._thread.join(timeout)
 
     def _join_beside_greenlets(self, timeout: float | None) -> None:
-        """Wait for the end; others run, one of which may have to end for that."""
+        """Wait for the end while other greenlets run; it may depend on one of them."""
         until = monotonic() + (math.inf if timeout is None else timeout)
         while self.is_alive() and monotonic() < until:
             time.sleep(_TURN)
 
     def _serve(self) -> None:
-        """Serve in an interpreter until it is told to end."""
+        """Serve requests in an interpreter until it is asked to end."""
         try:
             origins.workers_have(sys.path)
             self._run(self._script())
-        except BaseException as error:  # noqa: BLE001 - whoever asks gets it
+        except BaseException as error:  # noqa: BLE001 - raised where a request is made
             self.why = error
         finally:
             self.close()
@@ -175,13 +175,13 @@ class InterpreterThread:
     def _script(self) -> str:
         return _SCRIPT.format(
             path=_plain(sys.path),
-            argv=_plain(getattr(sys, "argv", ())),  # a host of Python may set none
+            argv=_plain(getattr(sys, "argv", ())),  # an embedding program may set none
             requests=self._requests,
             answers=self._answers,
         )
 
     def close(self) -> None:
-        """Close its ends; nothing is served any more."""
+        """Close the ends used by the interpreter, which serves no more."""
         os.close(self._requests)
         os.close(self._answers)
 

@@ -1,7 +1,7 @@
-"""The inner side: what an interpreter does for those who ask it.
+"""The inner side: an interpreter that serves requests.
 
-It loads what a worker process loads of pickling, and no more: that is the time
-an interpreter takes to start.
+It loads the same pickling modules as a worker process, and no others, as that
+determines how long an interpreter takes to start.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 #: The kinds of requests.
 CALL, ROWS, END = range(3)
 
-#: Values of these types travel as they are.
+#: Values of these types are sent as they are.
 _PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
 _inside = False
 
 
 def inside_interpreter() -> bool:
-    """Whether this is an interpreter beside the main one, made for calls."""
+    """Whether this is a subinterpreter that was made for calls."""
     return _inside
 
 
 def serve(requests: int, answers: int) -> None:
-    """Answer requests that come on one descriptor on the other, until the end."""
+    """Read requests from one descriptor and write answers to the other, until END."""
     global _inside
     _inside = True
     origins.begin_worker(is_copy=False)
@@ -74,7 +74,7 @@ def _rows(
 
     Returns:
         The values of all rows, if they are plain; else the outcome of each row; and
-        how many seconds the calls took.
+        the seconds that the calls took.
     """
     run = _run_again(pickling.loads([options])) if options else _run_once
     begun = perf_counter()
@@ -93,7 +93,7 @@ def _run_once(fn: bytes, row: tuple[Any, ...]) -> tuple[bool, Any]:
 
 
 def _run_again(options: CallOptions) -> Callable[..., tuple[bool, Any]]:
-    """What runs a row again after some errors."""
+    """Return a function that calls with a row, and retries."""
     from parallelize.calls.call import run_retrying
     from parallelize.futures.future import Failure
 
@@ -119,7 +119,7 @@ def _outcome(done: bool, value: Any) -> Answer:
 def _parts_of(value: object) -> list[bytes]:
     try:
         return list(map(bytes, pickling.dumps_back(value)))
-    except Exception:  # noqa: BLE001 - it says so itself, better
+    except Exception:  # noqa: BLE001 - the next call raises a better error
         from parallelize.process.worker.sender import pickled_result
 
         return list(map(bytes, pickled_result(value, lambda _: None)))
@@ -135,13 +135,13 @@ _SIGN = "does not support loading in subinterpreters"
 
 
 def advise(error: ImportError) -> None:
-    """Say what to do about a module that is for the main interpreter alone."""
+    """Say what to do about a module that only the main interpreter can load."""
     cause: BaseException | None = error
     while cause is not None and _SIGN not in raised.text_of(cause):
         cause = raised.source_of(cause)
     if cause is None or _ADVICE in raised.text_of(error):
         return
-    # What such a module's package makes of it is often long, and about other things.
+    # The message of the module's package is often long, and about other problems.
     text = raised.text_of(cause).strip().splitlines()[-1]
     advice = f"{text.removeprefix('Original error was: ')}: {_ADVICE}"
     raised.set_state(error, {"args": (advice,), "msg": advice})

@@ -1,4 +1,4 @@
-"""What goes between this interpreter and one beside it: pickles, through pipes."""
+"""Messages between this interpreter and another one: pickles, through pipes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import pickle
 from typing import Any
 
-_LENGTH = 8  # bytes of the number in front of each message
+_LENGTH = 8  # bytes of the length before each message
 
-#: How much is written at once; a pipe takes less, and says how much.
+#: The most bytes per write; a pipe may take fewer, and returns their number.
 _MOST = 1 << 30
 
 
 def send(fd: int, message: object) -> None:
-    """Write a message of plain values; raises OSError if nobody is there to read."""
+    """Write a message of plain values; raises OSError if the reader has gone."""
     data = pickle.dumps(message, 5)
     view = memoryview(len(data).to_bytes(_LENGTH, "little") + data)
     while view:
@@ -21,14 +21,14 @@ def send(fd: int, message: object) -> None:
 
 
 def receive(fd: int) -> Any:
-    """Read a message; raise EOFError if there will be none."""
+    """Read a message; raise EOFError if the pipe was closed."""
     length = int.from_bytes(_read(fd, _LENGTH), "little")
     return pickle.loads(_read(fd, length))
 
 
 def _read(fd: int, length: int) -> bytes:
     data = os.read(fd, min(length, _MOST))
-    if len(data) == length:  # as nearly always
+    if len(data) == length:  # the common case
         return data
     parts = [data]
     while data and (length := length - len(data)):
