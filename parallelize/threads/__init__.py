@@ -1,1 +1,1 @@
-"""The thread engine: the queue of a pool, its threads, and what they run."""
+"""The thread engine: the queue of a pool, its threads, and the calls they run."""

@@ -1,13 +1,13 @@
-"""The attempts of a call in threads, of which each has its time.
+"""The attempts of a call in threads, each with a timeout.
 
 ```
- thread 1  attempt 1 ──────────────┬───────── runs on; what it comes to is dropped
- timer                             └ its time is over: may another follow?
+ thread 1  attempt 1 ──────────────┬───────── runs on; its outcome is dropped
+ timer                             └ it has timed out: may another attempt follow?
  thread 2                               attempt 2 ───────▶ the future
 ```
 
-A thread cannot be stopped. So an attempt whose time is over gives its place in the
-pool to the next one, beside which it runs on.
+A thread cannot be stopped. So an attempt that has timed out gives its place in the
+pool to the next one, and runs on beside it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _new_guard = locks.reentrant("future")
 
 
 class Attempts:
-    """The attempts of one call, of which one counts at a time."""
+    """The attempts of one call; at any time only one of them counts."""
 
     def __init__(
         self,
@@ -46,22 +46,22 @@ class Attempts:
         kwargs: dict[str, Any],
         timeout: float,
     ) -> None:
-        """Begin with none.
+        """Prepare the attempts; none is made yet.
 
         Args:
             call: The call.
             args: Its positional arguments, with the values of futures.
             kwargs: Its keyword arguments, likewise.
-            timeout: Seconds that each attempt has.
+            timeout: Seconds that each attempt may take.
         """
         self._call = call
         self._future: Future[Any] = call.future
         once = call.options._replace(retries=0)
         self._run = partial(run_retrying, call.fn, args, kwargs, once)
         self._timeout = timeout
-        self._context = copy_context()  # as it is before the first attempt
-        # Guards the two below and the places of attempts, between their threads and
-        # the timer's. The lock of a crew is taken under it.
+        self._context = copy_context()  # as it was before the first attempt
+        # Guards the two below and the places of attempts, as both their threads and
+        # the timer's use them. The lock of a roster is acquired under it.
         self._lock = _new_lock()
         self._left = call.options.retries
         self._counting: _Attempt | None = None  # the one whose outcome counts
@@ -70,8 +70,8 @@ class Attempts:
         """Make attempts, in this thread, until one has an outcome for the future.
 
         Returns:
-            The value, or a `Failure`: `DROPPED` if the time of an attempt was over, as
-            others go on then.
+            The value, or a `Failure`: `DROPPED` if an attempt timed out, as the next
+            ones are then made by other threads.
         """
         while True:
             attempt = self._counting = _Attempt()
@@ -85,7 +85,7 @@ class Attempts:
                 return value
 
     def _ends(self, attempt: _Attempt) -> bool:
-        """Note that an attempt has ended; False if it did not count any more."""
+        """Record the end of an attempt; False if it no longer counted."""
         with self._lock:
             if self._counting is attempt:
                 self._counting = None
@@ -94,14 +94,14 @@ class Attempts:
             return False
 
     def _may_follow(self, error: BaseException) -> bool:
-        """Whether another follows an attempt with this end, that was the counting."""
+        """Whether another attempt follows the counting one, which ended like this."""
         if not self._left or not is_retried(error, self._call.options):
             return False
         self._left -= 1
         return self._future.may_repeat()
 
     def _expire(self, attempt: _Attempt) -> None:
-        """The time of an attempt is over; in the timer's thread."""
+        """Handle the timeout of an attempt; runs in the timer's thread."""
         error = TaskTimeout(name_of(self._call.fn, self._call.options), self._timeout)
         with self._lock:
             if self._counting is not attempt:
@@ -121,7 +121,7 @@ class Attempts:
         task = _Next(call, self._go_on, self._context.copy())
         task.add_done_callback(partial(self._next_ended, error))
         self._future._needs = (task,)
-        call.engine.want((task,))  # or none might start for it, as all threads hang
+        call.engine.want((task,))  # otherwise no thread might start, as all may hang
         call.engine.enqueue_held(task)
 
     def _go_on(self) -> None:
@@ -134,10 +134,10 @@ class Attempts:
         try:
             self._future.set_result(outcome)
         except InvalidStateError:
-            pass  # the user has ended it
+            pass  # the user has completed it
 
     def _next_ended(self, error: TaskTimeout, task: Future[Any]) -> None:
-        """It was run; or it was not, and no attempt follows the one that was late."""
+        """End the call if the next attempt was not run, or failed outside of it."""
         self._call.engine.want_no_more((task,))  # type: ignore[arg-type]
         why = error if task.cancelled() else task.exception()
         if why is not None:
@@ -145,28 +145,28 @@ class Attempts:
 
 
 class _Attempt:
-    """One attempt, made by the thread that makes this."""
+    """One attempt, made by the thread that makes this object."""
 
     __slots__ = ("_is_away", "_worker")
 
     def __init__(self) -> None:
-        self._worker: Any = here.worker  # that of threads: no other runs these
+        self._worker: Any = here.worker  # a thread worker, as no others run attempts
         self._is_away = False
 
     def give_place(self) -> None:
-        """Let another thread of the pool have its place."""
+        """Let another thread of the pool take its place."""
         if self._worker is not None and not self._worker.strayed:
             self._is_away = True
             self._worker.engine.begin_managed_wait()
 
     def take_place_again(self) -> None:
-        """Work in it once more, if it was given away."""
+        """Take a place again, if this attempt had given its own away."""
         if self._is_away and not self._worker.strayed:
             self._worker.engine.end_managed_wait()
 
 
 class _Next(Task):
-    """A further attempt, on its way to a thread."""
+    """A further attempt, queued for another thread."""
 
     def __init__(
         self, call: ThreadCall, run: Callable[[], object], context: Context

@@ -1,17 +1,18 @@
-"""The engine of a thread pool: how calls come into its queue, and how it ends.
+"""The engine of a thread pool: how calls enter its queue, and how it ends.
 
 ```
  caller                         engine (one lock)                  worker thread
  submit ── call ──▶ queue ◀──────────────────────────────── takes the next call
-           │        idle: stack of resting workers ◀─────── rests on its own lock
-           └─ wakes the worker on top, or starts one        and leaves after a while
+           │        idle: stack of idle workers ◀────────── blocks on its own lock
+           └─ wakes the worker on top, or starts one        and ends after a timeout
 ```
 
-The threads hold the engine and the executor object is only its face: when the
-face is dropped the engine ends what was submitted, and its threads leave.
+The threads hold the engine; the executor object is only its public interface. When
+the executor is garbage collected, the engine runs what was submitted and its threads
+end.
 
-Threads are daemons, so that none keeps a program alive that was ended by an error
-or Ctrl-C; at a normal end the hook of `parallelize.runtime.lifecycle` waits for them.
+Threads are daemons, so that they do not keep a program alive that was ended by an
+error or Ctrl-C; at a normal exit `parallelize.runtime.lifecycle` waits for them.
 """
 
 from __future__ import annotations
@@ -38,20 +39,20 @@ if TYPE_CHECKING:
         """The maps that run in this pool."""
 
         def finish(self, *, unread_only: bool) -> None:
-            """Start what is left of their input."""
+            """Submit the rest of their input."""
 
         def cancel(self) -> None:
-            """End them; what they have begun goes on."""
+            """End them; the calls that they have started run on."""
 
         def forget(self) -> None:
             """In a forked child: end them without touching their calls."""
 
 
-# Programs look there for what the standard library logs in these words, too.
+# Programs look in that logger for messages that the standard library logs, too.
 _log = logging.getLogger("concurrent.futures")
 
 
-#: The text of the error of calls in a pool that is broken.
+#: The message of the error of calls in a broken pool.
 BROKEN = "A thread initializer failed, the thread pool is not usable anymore"
 
 
@@ -85,22 +86,22 @@ class Engine(Roster):
         self._maps = maps
         self.state: State = State.OPEN
         self._why_broken: BaseException | None = None
-        #: The class of the error of calls in a pool that is broken.
+        #: Returns the class of the error of calls in a broken pool.
         self.broken_class: Callable[[], type[RuntimeError]] = _broken_thread_pool
 
     def _reset(self) -> None:
         super()._reset()
-        # What the crew's lock guards besides; the state, too.
+        # Also guarded by the roster's lock, as is the state.
         self._nothing_held = locks.Condition(self._lock)
         self._held: set[Future[Any]] = set()  # prepared, not done, maybe not queued
         self._registered = False
-        self.watch: Watch = Watch()  # has a lock of its own
+        self.watch: Watch = Watch()  # has its own lock
 
-    # Calls come in.
+    # Submitting calls.
 
     def enqueue(self, task: Task) -> None:
-        """Take a new call; raise RuntimeError if the pool takes none."""
-        # `locks.held`, written out, as this is the road of most calls.
+        """Queue a new call; raise RuntimeError if the pool accepts none."""
+        # `locks.held`, inlined, as most calls take this path.
         locked = locks.depth(self._lock)
         try:
             with self._lock:
@@ -112,7 +113,7 @@ class Engine(Roster):
             raise
 
     def hold(self, task: Task) -> None:
-        """Take a new call that has to wait before it may be queued."""
+        """Register a new call that has to wait before it may be queued."""
         try:
             locks.held(self._lock, self._take_in, task)
             task.add_done_callback(self._release)
@@ -125,7 +126,7 @@ class Engine(Roster):
         self._held.add(task)
 
     def enqueue_held(self, task: Task) -> None:
-        """Queue a call that was held; it fails if that is no longer possible."""
+        """Queue a held call; fail it if that is no longer possible."""
         try:
             locks.held(self._lock, self._append_held, task)
         except RuntimeError as error:
@@ -142,7 +143,7 @@ class Engine(Roster):
         if self._active < self.max_workers:
             try:
                 self._relieve()
-            except RuntimeError:  # nobody would ever run it
+            except RuntimeError:  # no thread would ever run it
                 self._queue.pop()
                 raise
             except BaseException:  # Ctrl-C
@@ -150,7 +151,7 @@ class Engine(Roster):
                 raise
 
     def enqueue_first(self, tasks: Sequence[Task]) -> None:
-        """Queue parts of a call that runs, before what came later."""
+        """Queue parts of a running call, before calls that were submitted later."""
         with self._lock:
             for task in reversed(tasks):
                 task.queued = True
@@ -168,13 +169,13 @@ class Engine(Roster):
             lifecycle.register(self)
             self._registered = True
 
-    # What workers ask.
+    # Called by workers.
 
     def _prepare(self, worker: Worker) -> bool:
         return self.initialize(worker)
 
     def initialize(self, worker: Worker | None = None) -> bool:
-        """Run the initializer in this thread; return False if that broke the pool."""
+        """Run the initializer in this thread; return False if it broke the pool."""
         initializer, initargs = self._initializer
         if initializer is None:
             return True
@@ -187,11 +188,11 @@ class Engine(Roster):
         return True
 
     def broken_by(self, why: BaseException, first: Task | None = None) -> None:
-        """Fail what is queued and all that comes: the initializer has failed.
+        """Fail all queued and future calls, after the initializer has failed.
 
         Args:
-            why: Its error.
-            first: What the thread was to run first.
+            why: The error of the initializer.
+            first: The first call that the thread would have run.
         """
         with self._lock:
             self.state = State.BROKEN
@@ -203,7 +204,7 @@ class Engine(Roster):
             fail(task, self.broken_error())
 
     def broken_error(self) -> RuntimeError:
-        """The error of a call in a pool that is broken."""
+        """Return the error of a call in a broken pool."""
         error = self.broken_class()(BROKEN)
         error.__cause__ = self._why_broken
         return error
@@ -211,10 +212,10 @@ class Engine(Roster):
     def _may_leave(self) -> bool:
         return self.state is not State.OPEN and not self._held
 
-    # The end.
+    # Shutting down.
 
     def close(self) -> None:
-        """Take no new calls; the threads leave when they have run the others."""
+        """Accept no new calls; the threads end when they have run the others."""
         with self._lock:
             if self.state is State.OPEN:
                 self.state = State.CLOSED
@@ -228,10 +229,10 @@ class Engine(Roster):
                 self._nothing_held.notify_all()
 
     def cancel_queued(self, *, on_their_way: int = 0) -> None:
-        """Cancel what has not begun.
+        """Cancel the calls that have not started.
 
         Args:
-            on_their_way: How many calls to leave to threads that come for them.
+            on_their_way: The number of calls to leave to threads about to run them.
         """
         left = [task for _ in range(on_their_way) if (task := self._next()) is not None]
         while (task := self._next()) is not None:
@@ -244,7 +245,7 @@ class Engine(Roster):
             future.cancel()
 
     def on_their_way(self) -> int:
-        """How many threads were set to work and have not come to a call yet."""
+        """Return the number of threads that were woken and have not reached a call."""
         with self._lock:
             return sum(
                 each.running is None and each not in self._idle
@@ -253,14 +254,14 @@ class Engine(Roster):
             )
 
     def is_here(self) -> bool:
-        """Whether this is one of the pool's threads."""
+        """Whether the calling thread is one of this pool."""
         worker = blocking.here.worker
         return isinstance(worker, Worker) and worker.engine is self
 
     def join(self) -> None:
-        """Return when all calls have ended and the threads of a closed pool too."""
+        """Wait until all calls and, in a closed pool, all threads have ended."""
         if self.is_here():
-            return  # it would wait for itself, or two such for each other
+            return  # it would wait for itself, or two threads for each other
         with blocking.away():
             with self._nothing_held:
                 self._nothing_held.wait_for(lambda: not self._held)
@@ -271,7 +272,7 @@ class Engine(Roster):
                 joined |= left
 
     def _not_in(self, joined: set[threading.Thread]) -> set[threading.Thread]:
-        # The last calls of others may have needed further threads meanwhile.
+        # Meanwhile, the last calls of other threads may have needed further threads.
         with self._lock:
             return self.threads - joined
 
@@ -282,20 +283,20 @@ class Engine(Roster):
         self.join()
 
     def abandon(self) -> None:
-        """At an end by error: drop what has not begun; no thread can be stopped."""
+        """At an exit by an error: drop what has not started; threads run on."""
         self._maps.cancel()
         self.close()
         self.cancel_queued()
 
     def forget(self) -> None:
-        """In a forked child: the threads and the calls are the parent's."""
+        """In a forked child: the threads and the calls belong to the parent."""
         strays = [*self._queue, *self._held]
         for thread in self.threads:
             if isinstance(thread, Worker):
                 thread.strayed = True
                 strays += thread.stack()
         self._reset()
-        self._crowded = True  # so that the one that lives on sees that it has strayed
+        self._crowded = True  # so that the surviving thread sees that it has strayed
         for task in strays:
             task.fail_in_forked_child()
         self._maps.forget()

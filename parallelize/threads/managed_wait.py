@@ -1,12 +1,12 @@
-"""A wait of a pool's thread: its place is free meanwhile, and what it waits for wanted.
+"""A wait of a pool's thread: it gives its place to others, and marks calls as wanted.
 
 ```
- Absence.begin()                         its own engine            other engines
-   the place is free ──────────────────▶ one works less
-   what it waits for, as far as threads
-   are to run that, is wanted ─────────▶ want(tasks)      ───────▶ want(tasks)
-   a circle through a limit? then lend
- Absence.end()   takes both back
+ ManagedWait.begin()                     its own engine            other engines
+   its place becomes free ─────────────▶ one active thread less
+   calls that it waits for and that
+   threads must run become wanted ─────▶ want(tasks)      ───────▶ want(tasks)
+   a cycle through a limit is broken
+ ManagedWait.end()   undoes the first two
 ```
 """
 
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 class ManagedWait:
     """One wait of one worker.
 
-    It begins in the worker's thread. It may end in another one, as a generator of
-    `concurrent.futures.as_completed` may be closed there.
+    It begins in the worker's thread. It may end in another one, where a generator of
+    `concurrent.futures.as_completed` may be closed.
     """
 
     __slots__ = ("_futures", "_wanted", "_worker")
@@ -77,11 +77,11 @@ class ManagedWait:
         self.end()
 
     def begin(self) -> None:
-        """Give the place to others.
+        """Give the place to other threads.
 
         Raises:
-            RecursionError: What is waited for needs a thread, and there are too many.
-            RuntimeError: It needs one, and the system has none.
+            RecursionError: The awaited calls need a thread, and there are too many.
+            RuntimeError: They need a thread, and the system cannot start another.
         """
         worker = self._worker
         if worker.strayed:
@@ -92,7 +92,7 @@ class ManagedWait:
         worker.engine.begin_managed_wait()
         try:
             self._want(self._futures)
-            # Whoever takes the free place looks for what is wanted before all else.
+            # The thread that takes the free place runs a wanted call before all others.
             worker.engine.start_or_wake_one()
             break_limit_cycle(worker.waited_for())
         except BaseException:
@@ -110,26 +110,26 @@ class ManagedWait:
         worker.engine.end_managed_wait()
 
     def add(self, future: AnyFuture[Any]) -> None:
-        """Wait for one more."""
+        """Wait for one more future."""
         self._futures.append(future)
         self._want((future,))
         break_limit_cycle(self._worker.waited_for())
 
     def drop(self, future: AnyFuture[Any]) -> None:
-        """Wait for one less; for the last one the wait ends."""
+        """Wait for one future less; after the last one the wait ends."""
         self._futures.remove(future)
         if not self._futures:
             self.end()
 
     @property
     def futures(self) -> list[Future[Any]]:
-        """What has to end before this wait does, as far as is known."""
+        """The futures that have to end before this wait does, as far as is known."""
         return unended(self._futures.copy())
 
     def _want(self, futures: Iterable[AnyFuture[Any]]) -> None:
         tasks = [each for each in unended(futures) if isinstance(each, Task)]
         for engine in {task.engine: None for task in tasks}:
             mine = [task for task in tasks if task.engine is engine]
-            # It is noted first: it is to be taken back also if this raises.
+            # Recorded first, as it must be undone even if this raises.
             self._wanted.append((engine, mine))
             engine.want(mine)

@@ -1,26 +1,27 @@
-"""The threads of a pool: how many work, who rests, and who takes a free place.
+"""The threads of a pool: how many are active, which are idle, which one runs next.
 
 ```
-                    relieve(): there is work and a place
+                 _relieve(): there is work and a free place
           ┌──────────────────────────────────────────────┐
           │                                              ▼
-       resting ◀── the queue is empty, or ──────────  working  ◀── started
-          │        too many work                      │     ▲
-          ▼ after a while                     leaves()│     │returns()
-        gone                                          ▼     │
-                                                   away: waits for a future
+        idle  ◀── the queue is empty, or ─────────   active  ◀── started
+          │       too many are active                │     ▲
+          ▼ after a timeout      begin_managed_wait()│     │end_managed_wait()
+        ended                                        ▼     │
+                                                   waiting for a future
 ```
 
-At most ``max_workers`` threads work at a time. One that waits for a future does not
-work, and another may take its place; when it comes back there is one too many for a
-moment, and whoever ends a call next rests. How many threads there may be in all:
+At most ``max_workers`` threads are active at a time. A thread that waits for a future
+is not active, and another may take its place; when it continues there is briefly one
+too many, and the next thread that finishes a call becomes idle. The total number of
+threads:
 
-* ``max_workers``, and once more as many in the place of those that wait, run whatever
-  stands in the queue.
-* Above that a thread starts only where nobody of this pool works and somebody waits
-  for a call in its queue, and it runs that call: the latest that was waited for, so
+* ``max_workers``, and the same number again in the place of waiting ones, run any
+  call from the queue.
+* Beyond that a thread starts only when no thread of this pool is active and one waits
+  for a call in its queue, and it runs that call: the one that was waited for last, so
   that chains of waits are followed to their ends one by one.
-* Above `MOST_AWAY` of these who waits gets a RecursionError instead.
+* Beyond `MOST_AWAY` of these, the waiting thread gets a RecursionError instead.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ _new_lock = locks.reentrant("crew")
 
 _log = logging.getLogger("parallelize")
 
-#: The most threads beyond twice ``max_workers``.
+#: The maximum number of threads beyond twice ``max_workers``.
 MOST_AWAY = 256
 
-#: Seconds for which a thread beyond ``max_workers`` rests before it leaves.
+#: Seconds for which a thread beyond ``max_workers`` is idle before it ends.
 BRIEF_REST = 1.0
 
 
@@ -58,7 +59,7 @@ def _nothing() -> None:
 
 
 class _Waking(NamedTuple):
-    """A worker that is being woken, and how all will stand then."""
+    """A worker that is being woken, and the state after that."""
 
     worker: Worker
     first: Task | None
@@ -70,9 +71,10 @@ class Roster:
     """The threads of a pool and the queue from which they take calls.
 
     Attributes:
-        max_workers: How many may work at a time, and are not held back by a reader.
-        threads: Those of which it is not known that they have left.
-        thread_ends: Called by each thread as the last thing that it does.
+        max_workers: The number of threads that may be active, not counting those that
+            are blocked by a slow reader.
+        threads: The threads that are not known to have ended.
+        thread_ends: Called by each thread as its last action.
     """
 
     def __init__(
@@ -87,45 +89,45 @@ class Roster:
         self._reset()
 
     def _reset(self) -> None:
-        # Guards all below, and what the engine adds. It may be taken by who holds a
-        # future's guard, and under it only the lock of lifecycle is. Reentrant
-        # because a signal handler or a finaliser may submit or shut down in the
-        # thread that holds it.
+        # Guards everything below, and the engine's additions. It may be acquired while
+        # holding a future's guard; only the lock of lifecycle is acquired under it.
+        # Reentrant because a signal handler or a finalizer may submit or shut down in
+        # the thread that holds it.
         self._lock = _new_lock()
         self._queue: deque[Task] = deque()
-        self._husks = 0  # calls in the queue that were claimed there, at most
-        self._wanted: dict[Task, int] = {}  # who waits for it; the latest last
+        self._husks = 0  # upper bound of the number of claimed calls in the queue
+        self._wanted: dict[Task, int] = {}  # to numbers of waits; the latest last
         self._idle: list[Worker] = []
-        self._waking: _Waking | None = None  # while somebody is woken
-        self._active = 0  # threads that work: neither rest nor wait
-        self._live = 0  # threads that have not left
-        # Whether more work than should. A hint, read without the lock: who sees it
-        # looks again.
+        self._waking: _Waking | None = None  # while a worker is being woken
+        self._active = 0  # threads that are neither idle nor waiting
+        self._live = 0  # threads that have not ended
+        # Whether too many threads are active. A hint, read without the lock; the
+        # reader then checks it with the lock.
         self._crowded = False
         self.threads: set[threading.Thread] = set()
 
-    # Who takes a place.
+    # Filling a free place.
 
     def start_or_wake_one(self) -> None:
-        """Have a free place taken, if there is work."""
+        """Let a thread take a free place, if there is work."""
         with self._lock:
             if self._active < self.max_workers:
                 self._relieve()
 
     def _relieve(self) -> None:
-        """Set one more thread to work; fewer than ``max_workers`` do."""
+        """Activate one more thread; fewer than ``max_workers`` are active."""
         first = self._most_wanted() if self._wanted else None
         if first is None and not self._queue:
             return
         busy = self._live - len(self._idle)
         if busy >= 2 * self.max_workers:
-            # Only what is needed lest all wait for ever.
+            # Only what is needed to prevent a deadlock.
             if first is None or self._active:
                 return
             if busy >= 2 * self.max_workers + MOST_AWAY:
                 msg = "too many threads of a pool wait for each other's calls"
                 raise RecursionError(msg)
-            self._crowded = True  # it is to run this call and no others
+            self._crowded = True  # so that it runs this call and no others
         self._set_to_work(first)
 
     def _set_to_work(self, first: Task | None) -> None:
@@ -138,21 +140,21 @@ class Roster:
         try:
             self._active = active + 1
             self._start_thread(first)
-        except RuntimeError:  # the system has no thread left
+        except RuntimeError:  # the system cannot start another thread
             self._active = active
             if not active and (first is not None or not self._live):
-                raise  # nobody would ever run it
-            # Those that there are will do. What was noticed once is not repeated
-            # with each call.
+                raise  # no thread would ever run it
+            # The existing threads will do. The warning is not repeated with each
+            # call.
             if not self._short_of_threads:
                 self._short_of_threads = True
                 _log.warning("no further thread could be started", exc_info=True)
-        except BaseException:  # Ctrl-C, maybe when the thread had started
+        except BaseException:  # Ctrl-C, possibly after the thread has started
             self._active = active + self._live - live
             raise
 
     def _wake(self) -> None:
-        """Wake who is noted; done again after Ctrl-C, it is done once."""
+        """Wake the recorded worker; safe to repeat after an interruption by Ctrl-C."""
         noted = self._waking
         if noted is None:
             return
@@ -171,7 +173,7 @@ class Roster:
             self.threads.add(worker)
             self._live = live + 1
             worker.start()
-        except BaseException:  # Ctrl-C, too: then a thread that has started leaves
+        except BaseException:  # also Ctrl-C: a thread that did start then ends
             self._live = live
             self.threads.discard(worker)
             raise
@@ -183,15 +185,15 @@ class Roster:
                     return task
         return None
 
-    # Who waits.
+    # Waiting threads.
 
     def begin_managed_wait(self) -> None:
-        """A worker is about to wait: its place is free."""
+        """Record that a worker is about to wait, which frees its place."""
         with self._lock:
             self._active -= 1
 
     def end_managed_wait(self) -> None:
-        """A worker has waited."""
+        """Record that a worker has stopped waiting."""
         with self._lock:
             self._active += 1
             if self._active > self.max_workers:
@@ -199,7 +201,7 @@ class Roster:
 
     @contextmanager
     def one_more(self) -> Generator[None]:
-        """Within the block one thread more may work: one is held back by a reader."""
+        """Allow one more active thread in the block: one waits for a slow reader."""
         with self._lock:
             self.max_workers += 1
             self.start_or_wake_one()
@@ -211,7 +213,7 @@ class Roster:
                 self._crowded = self._is_crowded()
 
     def want(self, tasks: Iterable[Task]) -> None:
-        """Somebody waits for these calls, the first of them first."""
+        """Record that a thread waits for these calls, for the first of them first."""
         with self._lock:
             for task in reversed(list(tasks)):
                 self._wanted[task] = self._wanted.pop(task, 0) + 1
@@ -219,7 +221,7 @@ class Roster:
                 self._relieve()
 
     def want_no_more(self, tasks: Iterable[Task]) -> None:
-        """They have ended, or are not waited for any longer."""
+        """Undo a `want`: the calls have ended, or the wait has."""
         with self._lock:
             for task in tasks:
                 count = self._wanted.get(task, 0) - 1
@@ -229,18 +231,18 @@ class Roster:
                     self._wanted.pop(task, None)
 
     def workers(self) -> list[Worker]:
-        """The threads that there are."""
+        """Return the current threads."""
         with self._lock:
             return [each for each in self.threads if isinstance(each, Worker)]
 
-    # Who works.
+    # Active threads.
 
     def serve(self, worker: Worker) -> None:
-        """Run calls until there is no more for this thread to do."""
+        """Run calls until there is nothing left to do for this thread."""
         if not self._knows(worker) or not self._prepare(worker):
             return
-        # A deque's popleft is atomic by contract; the lock is needed only to find
-        # the queue empty and to rest in one step.
+        # deque.popleft is documented as atomic; the lock is only needed to find the
+        # queue empty and become idle in one step.
         popleft = self._queue.popleft
         task = worker.take_first()
         if task is not None:
@@ -250,7 +252,7 @@ class Roster:
             try:
                 task = popleft()
             except IndexError:
-                worker.running = None  # a resting thread must hold nothing
+                worker.running = None  # an idle thread must not keep results alive
                 if not self._rest(worker):
                     return
                 worker.since = monotonic()
@@ -269,17 +271,17 @@ class Roster:
             self.one_is_husk()
 
     def _prepare(self, worker: Worker) -> bool:
-        """Do what comes before the first call; return False if that failed."""
+        """Run what precedes the first call; return False if that failed."""
         raise NotImplementedError
 
     def _may_leave(self) -> bool:
-        """Whether a worker without work has none to expect."""
+        """Whether a worker that finds the queue empty may end."""
         raise NotImplementedError
 
     def _may_go_on(self, worker: Worker) -> bool:
-        """Rest if too many work; return False if the worker shall leave.
+        """Become idle if too many are active; return False if the worker must end.
 
-        Called between two calls, when more than should may be working.
+        Called between two calls, when too many threads may be active.
         """
         worker.running = None
         while not worker.strayed:
@@ -315,7 +317,7 @@ class Roster:
         self._crowded = self._is_crowded()
 
     def _rest(self, worker: Worker) -> bool:
-        """Rest until there may be a call; return False if the worker shall leave."""
+        """Be idle until there may be a call; return False if the worker must end."""
         with self._lock:
             if worker.strayed:
                 return False
@@ -330,10 +332,10 @@ class Roster:
         return self._rested(worker)
 
     def _rested(self, worker: Worker) -> bool:
-        """Rest until there is a call, then return True, or for too long."""
+        """Be idle until there is a call, then return True; False after a timeout."""
         while not worker.was_woken(longest := self._longest_rest()):
             with self._lock:
-                # Else it was woken in that very moment.
+                # Otherwise it was woken at this very moment.
                 if worker in self._idle and longest >= self._longest_rest():
                     self._idle.remove(worker)
                     self.threads.discard(worker)
@@ -353,10 +355,10 @@ class Roster:
         while self._idle:
             self._set_to_work(None)
 
-    # What was claimed in the queue.
+    # Claimed entries of the queue.
 
     def one_is_husk(self) -> None:
-        """A call was claimed in the queue; sweep when such are more than half."""
+        """Record that a queued call was claimed; sweep when most entries are such."""
         with self._lock:
             self._husks += 1
             if self._husks > 16 and self._husks * 2 > len(self._queue):
@@ -364,7 +366,7 @@ class Roster:
                 self._sweep()
 
     def _sweep(self) -> None:
-        # Once round; workers may take from the left meanwhile, without the lock.
+        # One pass; workers may concurrently take from the left, without the lock.
         for _ in range(len(self._queue)):
             task = self._next()
             if task is not None and not task.done() and not task.running():

@@ -1,16 +1,16 @@
-"""Rows of a map on their way through threads.
+"""Rows of a map in threads.
 
-Each row runs in a copy of the map's context, and what it sets there must not be seen
-by the next. Where that context is empty, as it mostly is, rows share one: whether one
-of them has set something shows by the length of it, and then the next gets another.
-Else each row has its own, which costs about half as much again as an empty call.
+Each row runs in a copy of the map's context, and must not see changes that another row
+made there. Where that context is empty, as it mostly is, rows share one copy: if a row
+has set a variable the context is no longer empty, and the next row gets a new copy.
+Otherwise each row has its own, which costs about half as much again as an empty call.
 
-Rows that take longer than the map thought are shared out anew, so that no thread
-sits on many long ones while others rest:
+Rows that take longer than the map expected are redistributed, so that no thread has
+many long ones left while others are idle:
 
-* A timer tells rows that have run for `SHARE_AFTER` to stop at the next row.
-* A row that waits for a future hands over those behind it before it waits: what it
-  waits for may need them.
+* A timer stops a thread that has run rows for `SHARE_AFTER`, at its next row.
+* A row that waits for a future first returns the rows behind it: what it waits for may
+  depend on them.
 """
 
 from __future__ import annotations
@@ -53,27 +53,27 @@ if TYPE_CHECKING:
         def enqueue_first(self, tasks: Sequence[Task]) -> None:
             """Queue parts of rows that run, before all else and also at the end."""
 
-    #: Runs rows until there are no more, or it is told to stop.
+    #: Runs rows until there are no more, or it is stopped.
     Loop = Callable[
         [Callable[..., Any], Iterator[Any], list[Any], list[None], Context], None
     ]
 
 _new_lock = locks.reentrant("rows")
 
-#: Seconds after which a thread gives the rest of its rows back.
+#: Seconds after which a thread returns the rest of its rows to the queue.
 SHARE_AFTER = 0.02
 
 
 class RowsRun:
-    """What a map has handed over in one piece."""
+    """The rows that a map submits together."""
 
     __slots__ = ("_cancelled", "_engine", "_rows", "_tasks")
 
     def __init__(self, engine: RowsOwner, rows: Rows) -> None:
         self._engine = engine
         self._rows = rows
-        self._cancelled = False  # set once, by anybody
-        # Appended to by threads that run some of it; copied by who waits for it.
+        self._cancelled = False  # set once, by any thread
+        # Appended to by threads that run parts of it; copied by threads that wait.
         self._tasks: list[RowsTask] = []
 
     def start(self) -> SubmittedRows:
@@ -82,13 +82,13 @@ class RowsRun:
         return SubmittedRows(self.cancel, self.tasks)
 
     def cancel(self) -> None:
-        """Let no row begin that has not begun."""
+        """Start no more rows."""
         self._cancelled = True
         for task in self._tasks.copy():
             task.stop.append(None)
 
     def tasks(self) -> Sequence[RowsTask]:
-        """The parts in which it is run, as far as it has been cut up."""
+        """Return the tasks into which the rows have been split so far."""
         return self._tasks.copy()
 
     def _task(self, first: int, end: int) -> RowsTask:
@@ -100,14 +100,14 @@ class RowsRun:
         return task
 
     def _ended(self, task: RowsTask, done: Future[Any], first: int, end: int) -> None:
-        self._tasks.remove(task)  # which holds this object
-        # Running them raises nothing: the pool broke, or was forked away.
+        self._tasks.remove(task)  # as the task refers to this object
+        # Running rows raises nothing: the pool was broken, or this is a forked child.
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self._rows.deliver(first, [Failure(error)] * (end - first), 0.0)
 
     def run(self, task: RowsTask) -> None:
-        """Run the rows of a task, or as many as it keeps; deliver what they come to."""
+        """Run the rows of a task, or those that it keeps; deliver their outcomes."""
         begun = perf_counter()
         outcomes: list[Any] = []
         watch = self._engine.watch if task.count > 1 else None
@@ -126,7 +126,7 @@ class RowsRun:
             if outcomes:
                 self._rows.deliver(task.first, outcomes, perf_counter() - begun)
         finally:
-            del outcomes  # it holds errors, whose tracebacks lead to this frame
+            del outcomes  # the tracebacks of errors in it refer to this frame
 
     def _run_into(self, outcomes: list[Any], task: RowsTask) -> None:
         here = copy_context()
@@ -141,7 +141,7 @@ class RowsRun:
                     outcomes.append(Failure(error))
         finally:
             task.rest = None
-            del outcomes  # it holds errors, and their tracebacks this frame
+            del outcomes  # the tracebacks of errors in it refer to this frame
 
     def _how(self, here: Context) -> tuple[Callable[..., Any], Loop]:
         fn, options = self._rows.fn, self._rows.options
@@ -165,7 +165,7 @@ class RowsRun:
         )
 
     def share(self, first: int, end: int) -> None:
-        """Put rows into the queue again, for as many threads as there are."""
+        """Queue rows again, split by the number of threads."""
         step = -(-(end - first) // self._engine.max_workers)
         tasks = [
             self._task(start, min(start + step, end))
@@ -175,16 +175,15 @@ class RowsRun:
 
 
 class RowsTask(Task):
-    """Some rows, for one thread to run.
+    """A range of rows, for one thread to run.
 
     Attributes:
-        first: The number of the first of them.
-        count: How many there are, without those that were given back.
-        stop: To run no further row if there is anything in it. Anybody may append,
-            at any time; it is looked at after each row, and nothing is quicker than
-            to see whether a list is empty.
-        rest: Those that have not begun, while others run; only the thread that runs
-            them uses it.
+        first: The index of the first row.
+        count: The number of rows, not counting those that were returned.
+        stop: No further row runs if this is not empty. Any thread may append at any
+            time. It is tested after each row, and testing a list is the fastest way.
+        rest: The rows that have not started, while others run; only the thread that
+            runs them uses it.
     """
 
     rest: Iterator[Any] | None = None
@@ -197,18 +196,18 @@ class RowsTask(Task):
         self.stop: list[None] = []
 
     def fail_in_forked_child(self) -> None:
-        """In a forked child: run no further row, as they are the parent's."""
+        """In a forked child: run no further row, as they belong to the parent."""
         self._run.cancel()
         super().fail_in_forked_child()
 
     def in_queue(self) -> Iterator[Task]:
-        """Of the rows that were handed over in one piece with these, what is queued."""
+        """The queued tasks among all those that were submitted together."""
         for task in self._run.tasks():
             if task.waits_in_queue:
                 yield task
 
     def gives_back(self) -> None:
-        """Let others have the rows that have not begun, as the one that has waits."""
+        """Return rows that have not started, as the running one is about to wait."""
         if self.rest is None or self.stop:
             return
         given = len(list(self.rest))
@@ -219,20 +218,20 @@ class RowsTask(Task):
 
 
 class Watch:
-    """Tells rows that run for long to stop, so that the others are shared out.
+    """Stops tasks that have run rows for long, so that the rest is redistributed.
 
-    It looks at them every `SHARE_AFTER` seconds while there are any, no oftener.
+    It checks them every `SHARE_AFTER` seconds while there are any, no more often.
     """
 
     def __init__(self) -> None:
-        # Touched by single operations alone, which need no lock: a fork might leave
-        # it held in the child, where the thread that has forked comes by once more.
+        # Accessed by single operations only, which need no lock: a lock might stay held
+        # in a forked child, and the thread that forked uses this again.
         self._running: dict[RowsTask, float] = {}
-        self._lock = _new_lock()  # guards _armed; nothing is taken under it
-        self._armed = False  # whether a look is due
+        self._lock = _new_lock()  # guards _armed; a leaf lock
+        self._armed = False  # whether a timer is set
 
     def begun(self, task: RowsTask) -> None:
-        """A thread runs these rows from now on."""
+        """Record that a thread starts these rows."""
         self._running[task] = perf_counter()
         with self._lock:
             arms, self._armed = not self._armed, True
@@ -240,7 +239,7 @@ class Watch:
             self._arm()
 
     def ended(self, task: RowsTask) -> None:
-        """It has run them."""
+        """Record that the rows have ended."""
         self._running.pop(task, None)
 
     def _arm(self) -> None:
@@ -248,13 +247,13 @@ class Watch:
 
         try:
             timer.after(SHARE_AFTER, self._look)
-        except RuntimeError:  # at the end of the program no timer can start
+        except RuntimeError:  # at the end of the program no timer can be started
             with self._lock:
                 self._armed = False
 
     def _look(self) -> None:
         late = perf_counter() - SHARE_AFTER / 2
-        with self._lock:  # what begins from now on sees whether a look is due
+        with self._lock:  # rows that begin later see whether a timer is set
             running = self._running.copy()
             self._armed = again = bool(running)
         for task, begun in running.items():
@@ -264,7 +263,7 @@ class Watch:
             self._arm()
 
 
-# What runs for every row, in versions that do nothing needless.
+# The loops over rows, one for each case, without unneeded steps.
 
 
 def _values_together(
@@ -281,7 +280,7 @@ def _values_together(
             if stop or context:
                 return
     finally:
-        del append, outcomes  # an error's traceback holds this frame
+        del append, outcomes  # an error's traceback refers to this frame
 
 
 def _tuples_together(

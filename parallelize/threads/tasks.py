@@ -1,9 +1,9 @@
-"""Calls on their way to a thread: they stand in the queue, and are their futures.
+"""Calls submitted to threads: entries of the queue that are also their own futures.
 
-A call stays in the queue until somebody claims it, by moving it from pending to
-running under its own lock. So a thread that waits for a call may claim it where it
-stands and run it; what is left in the queue is a husk, which the workers throw
-away, as they do with a cancelled call.
+A call stays in the queue until a thread claims it, by changing its state from pending
+to running under its own lock. So a thread that waits for a call may claim and run it
+directly; the queue entry stays behind, already claimed, and workers skip it, as they
+skip cancelled calls.
 """
 
 from __future__ import annotations
@@ -71,17 +71,17 @@ if TYPE_CHECKING:
 _new_lock = locks.reentrant("future")
 
 
-#: What a call comes to here whose future another thread ends: see `attempts`.
+#: The outcome of a call whose future is completed by another thread: see `attempts`.
 DROPPED = Failure(RuntimeError("another attempt goes on"))
 
 
 class Task(Future[Any]):
-    """The future of a call in a thread, and the call itself while it waits.
+    """The future of a call in a thread, and the call itself until it runs.
 
-    One object in place of two: making objects is most of what a call costs.
+    One object instead of two: making objects is most of the cost of a call.
 
     Attributes:
-        engine: The queue and the threads for which it is meant.
+        engine: The pool that runs it.
         queued: Whether its arguments and its limit allow it to run.
     """
 
@@ -94,7 +94,7 @@ class Task(Future[Any]):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        self._guard = _new_lock()  # all that Future.__init__ does
+        self._guard = _new_lock()  # all that is needed of Future.__init__
         self.engine: TaskOwner = engine
         recorder = recording.active
         if recorder is not None:
@@ -104,7 +104,7 @@ class Task(Future[Any]):
         self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
 
     def run(self) -> bool:
-        """Run the call unless somebody else does; return whether it was run."""
+        """Run the call unless it is claimed or done; return whether it was run."""
         with self._guard:
             work = self._work
             if self._state != PENDING or work is None:
@@ -130,7 +130,7 @@ class Task(Future[Any]):
         try:
             self.set_result(value)
         except InvalidStateError:
-            pass  # its deadline has passed, or the user has ended it
+            pass  # it has timed out, or the user has completed it
         return True
 
     @property
@@ -140,14 +140,14 @@ class Task(Future[Any]):
 
     @property
     def limited(self) -> ThreadCall | None:
-        """The call, if a limit bounds it and it has not ended."""
+        """The call, if it has a limit and has not ended."""
         call = self._call
         if isinstance(call, ThreadCall) and call.options.limit is not None:
             return call
         return None
 
     def in_queue(self) -> Iterator[Task]:
-        """What has to run before it can have ended and stands in a queue."""
+        """The queued calls that have to run before this one can end."""
         if self.waits_in_queue:
             yield self
             return
@@ -157,16 +157,16 @@ class Task(Future[Any]):
                 yield future
 
     def waits_for_place(self) -> Limit | None:
-        """The limit in which it waits for a place, if it does."""
+        """The limit in which it waits for a place, if any."""
         place = self._place_in
         return None if place is None or self._state != PENDING else place[0]
 
     def _waited_for(self) -> Iterator[Future[Any]]:
-        """What the worker waits for that runs it, if it runs.
+        """The futures that the worker running this call waits for.
 
-        And who has just come too late for it: two may have taken it, one from the
-        queue and one as what was wanted most. Which of them has claimed it cannot be
-        told from here, and the other waits for nothing.
+        This includes a worker that came too late for it: two may have taken it, one
+        from the queue and one as the most wanted call. Which of them claimed it cannot
+        be determined here, and the other one waits for nothing.
         """
         if self.running():
             for worker in self.engine.workers():
@@ -174,7 +174,7 @@ class Task(Future[Any]):
                     yield from worker.waited_for()
 
     def gives_back(self) -> None:
-        """Called before what runs of it waits: let others have what has not begun."""
+        """Called before the running call waits: return its parts that have not run."""
 
     def _settle(self, state: str, notice: str) -> None:
         self._work = None  # it will not run
@@ -205,7 +205,7 @@ class ThreadCall(Call):
         self.future: Future[Any] = self.task
 
     def start(self) -> None:
-        """Put the call into the queue, also of a pool that takes no new ones."""
+        """Queue the call, even in a pool that accepts no new ones."""
         self.engine.enqueue_held(self.task)
 
     def _run(self) -> Any:
@@ -223,7 +223,7 @@ class ThreadCall(Call):
         finally:
             if deadline is not None:
                 deadline.cancel()
-            del self  # an error holds the frames under which it was raised
+            del self  # an error keeps the frames alive through which it was raised
 
     def _set_deadline(self) -> Deadline | None:
         timeout = self.options.timeout
@@ -237,7 +237,7 @@ class ThreadCall(Call):
 
 
 def fail(future: Future[Any], error: BaseException) -> None:
-    """End a future with an error, unless it has ended."""
+    """Complete a future with an error, unless it is done."""
     try:
         future.set_exception(error)
     except InvalidStateError:

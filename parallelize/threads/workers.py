@@ -1,4 +1,4 @@
-"""One thread of a pool: what it runs, and what it does where that waits."""
+"""One thread of a pool: what it runs, and what it does while that waits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import Limit
     from parallelize.threads.roster import Roster
 
-#: How many calls must still fit onto Python's stack for a call to be run on it: its
-#: end calls callbacks.
+#: The number of calls that must still fit on Python's stack for a call to be run on
+#: it: when it ends, it runs callbacks.
 LEAST_FRAMES = 60
 
 
@@ -34,21 +34,21 @@ class Worker(threading.Thread):
 
     Attributes:
         engine: The pool.
-        since: When it rested last, or was made, in seconds of the monotonic clock.
-        running: What it runs; only this thread changes it, and the next two.
-        helping: What it runs within that, as that waits for it.
-        absences: What it waits for just now, the innermost last.
-        first: What it is to run before it looks into the queue. Whoever wakes the
-            thread sets it, under the engine's lock.
-        strayed: Whether it was forked away from its pool.
-        wake: Held while the worker works or rests; released to wake it.
-        turn: How often it was woken, in all; changed under the engine's lock before
+        since: When it was last idle, or was made, in seconds of the monotonic clock.
+        running: The call it runs; only this thread changes this and the next two.
+        helping: The calls it runs within that one, which waits for them.
+        absences: Its current waits, the innermost last.
+        first: A call to run before looking into the queue. Set by the thread that
+            wakes this one, under the engine's lock.
+        strayed: Whether it is in a forked child, without its pool.
+        wake: Held while the worker is active or idle; released to wake it.
+        turn: How often it has been woken; changed under the engine's lock before
             ``wake`` is released.
     """
 
     def __init__(self, engine: Roster, name: str, first: Task | None) -> None:
-        # From 3.14 on a thread may start in a copy of its maker's context and would
-        # hold what is in it.
+        # Since Python 3.14 a thread may start in a copy of its creator's context, and
+        # would keep its values alive.
         context = {"context": Context()} if sys.version_info >= (3, 14) else {}
         super().__init__(name=name, daemon=daemons, **context)  # type: ignore[arg-type]
         self.engine: Roster = engine
@@ -61,10 +61,10 @@ class Worker(threading.Thread):
         self.wake: threading.Lock = threading.Lock()
         self.wake.acquire()
         self.turn: int = 0
-        self._turns = 0  # for which it has come
+        self._turns = 0  # the value of `turn` that it has handled
 
     def run(self) -> None:
-        """Serve the pool until there is no more for this thread to do."""
+        """Serve the pool until there is nothing left to do for this thread."""
         here.worker = self
         try:
             self.engine.serve(self)
@@ -72,7 +72,7 @@ class Worker(threading.Thread):
             self.engine.thread_ends()
 
     def was_woken(self, seconds: float) -> bool:
-        """Rest until it is woken, then return True, or for so long."""
+        """Block until it is woken, then return True; False after this many seconds."""
         timeout = -1 if seconds > threading.TIMEOUT_MAX else seconds
         while self.wake.acquire(timeout=timeout):
             if self._turns != self.turn:
@@ -81,31 +81,31 @@ class Worker(threading.Thread):
         return False
 
     def take_first(self) -> Task | None:
-        """Return what was meant for this thread in particular, once."""
+        """Return, once, the call that was meant for this thread in particular."""
         first, self.first = self.first, None
         return first
 
     def waited_for(self) -> Iterator[Future[Any]]:
-        """What it waits for just now."""
+        """The futures that it is waiting for."""
         for absence in self.absences.copy():
             yield from absence.futures
 
     def stack(self) -> Iterator[Task]:
-        """What runs in this thread, one within the other."""
+        """The calls that run in this thread, each nested in the one before."""
         running = self.running
         if running is not None:
             yield running
         yield from self.helping.copy()
 
-    # What `parallelize.runtime.blocking` asks of it.
+    # The interface for `parallelize.runtime.blocking`.
 
     def help(self, future: AnyFuture[Any]) -> None:
-        """Run what the future needs and what stands in the queue of this pool.
+        """Run what the future depends on, as far as it is in the queue of this pool.
 
-        That is the very thing this thread would otherwise wait for. Anything else
-        might want a lock that is held further down its stack.
+        Only that: the thread would otherwise wait for it anyway. Any other call
+        might need a lock that is held further down its stack.
         """
-        if isinstance(future, Task) and future.waits_in_queue:  # as most do
+        if isinstance(future, Task) and future.waits_in_queue:  # the common case
             if future.engine is self.engine:
                 self._run_here(future)
             return
@@ -124,7 +124,7 @@ class Worker(threading.Thread):
     def _run_here(self, task: Task) -> bool:
         if not task.waits_in_queue and not self._lends_place(task):
             return False
-        _need_frames(LEAST_FRAMES)  # or a call too deep would be claimed, and never end
+        _need_frames(LEAST_FRAMES)  # else a call might be claimed and never completed
         self.helping.append(task)
         try:
             ran = task.run()
@@ -135,10 +135,10 @@ class Worker(threading.Thread):
         return ran
 
     def _lends_place(self, task: Task) -> bool:
-        """Whether the call waits for a place in a limit that this thread gives it.
+        """Whether the call waits for a place in a limit that this thread can lend.
 
-        A function that calls itself and waits is not running meanwhile, so the inner
-        call may have its place: else it would wait for itself for ever.
+        A recursive function that waits is not running meanwhile, so the inner call may
+        use its place: otherwise it would wait for itself forever.
         """
         limit, call = task.waits_for_place(), task.limited
         if limit is None or call is None or not self.holds(limit):
@@ -146,20 +146,20 @@ class Worker(threading.Thread):
         return limit.take_out(call)
 
     def holds(self, limit: Limit) -> bool:
-        """Whether what runs here has a place in the limit."""
+        """Whether a call that runs here has a place in the limit."""
         calls = (task.limited for task in self.stack())
         return any(call is not None and call.options.limit is limit for call in calls)
 
     def away(self, futures: Iterable[AnyFuture[Any]]) -> ManagedWait:
-        """Within the block the thread waits for these; others have its place."""
+        """Within the block the thread waits for these; others may use its place."""
         return ManagedWait(self, futures)
 
     def held_back(self) -> AbstractContextManager[None]:
-        """Within the block the thread waits for its reader; others may work."""
+        """Within the block the thread waits for its reader; another may be active."""
         return self.engine.one_more()
 
     def note_foreign_wait(self, waiter: Any, future: AnyFuture[Any]) -> None:
-        """Note a waiter of the standard library, by which this thread waits."""
+        """Record a waiter of the standard library, on which this thread will block."""
         absence: ManagedWait | None = getattr(waiter, "parallelize_absence", None)
         if absence is not None:
             absence.add(future)
@@ -170,10 +170,10 @@ class Worker(threading.Thread):
 
 
 def worker_class() -> type[Worker]:
-    """The class of new workers: `Worker`, as a thread of what `threading` is now.
+    """The class of new workers: `Worker`, based on the current `threading.Thread`.
 
-    gevent puts a class of its own in the place of `threading.Thread`, which alone can
-    be joined then; that may happen after this module was loaded.
+    gevent replaces `threading.Thread` by a class of its own, and only its instances
+    can be joined then; that may happen after this module was loaded.
     """
     thread: type = threading.Thread
     return Worker if issubclass(Worker, thread) else _worker_class_on(thread)
@@ -185,6 +185,6 @@ def _worker_class_on(thread: type[threading.Thread]) -> type[Worker]:
 
 
 def _need_frames(count: int) -> None:
-    """Raise RecursionError unless so many calls may still be nested here."""
+    """Raise RecursionError unless this many calls can still be nested here."""
     if count:
         _need_frames(count - 1)
