@@ -1,1 +1,1 @@
-"""Async calls in threads of this process: many at once on each loop."""
+"""Async calls in threads of this process: many at once on each event loop."""

@@ -1,7 +1,7 @@
-"""The attempts of an async call on a loop of this process, of which each has its time.
+"""The attempts of an async call on a loop of this process, each with a timeout.
 
 ```
- timer thread: its time is over ── may another follow? ──no──▶ the future fails
+ timer thread: an attempt times out ── may another follow? ──no──▶ the future fails
                                           └─yes─▶ loop: CancelledError in the coroutine,
                                                   and when that has ended, the next one
 ```
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Attempts",)
 
-#: Seconds after which the call fails if its loop, which a coroutine blocks, has not
-#: even heard that the attempt is to end.
+#: Seconds after which the call fails if its loop, blocked by a coroutine, has not
+#: processed the request to cancel the attempt.
 DEAF_AFTER = 1.0
 
 
@@ -36,10 +36,10 @@ class Attempts:
     """The attempts of one call, one after the other.
 
     Args:
-        future: What the caller holds.
+        future: The future of the call.
         fn: The function, for its name.
-        options: How often to try, and after which errors.
-        timeout: Seconds that each attempt has.
+        options: The number of retries, and the errors to retry.
+        timeout: Seconds that each attempt may take.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Attempts:
                 value = Failure(error)
             finally:
                 attempt.end()
-            if attempt.is_late:  # whatever it has made of that
+            if attempt.is_late:  # regardless of its outcome
                 value = Failure(self._error())
             if type(value) is not Failure or not self.may_follow(value.error):
                 return value
             self._left -= 1
 
     def may_follow(self, error: BaseException | None = None) -> bool:
-        """Whether there may be an attempt after one that has failed, or is late."""
+        """Whether another attempt may follow one that has failed or timed out."""
         return (
             self._left > 0
             and is_retried(error or self._error(), self._options)
@@ -90,7 +90,7 @@ class Attempts:
         )
 
     def fail(self) -> None:
-        """End the call, as the time of its attempt is over."""
+        """Fail the call, as its attempt has timed out."""
         self._future.set_outcome(Failure(self._error()), failed=True)
 
     def _error(self) -> TaskTimeout:
@@ -101,12 +101,12 @@ class _Attempt:
     """One attempt, in the running task.
 
     Attributes:
-        is_late: Whether it was told to end, as its time was over.
+        is_late: Whether it was cancelled because it timed out.
     """
 
     def __init__(self, attempts: Attempts) -> None:
         task = asyncio.current_task()
-        assert task is not None  # it is awaited in one
+        assert task is not None  # as it is created in a coroutine
         self.is_late: bool = False
         self._attempts = attempts
         self._task: asyncio.Task[Any] = task
@@ -115,7 +115,7 @@ class _Attempt:
         self._deadline = timer.after(attempts.timeout, self._expire)
 
     def end(self) -> None:
-        """Note that it has ended."""
+        """Record the end of the attempt."""
         self._is_over = True
         self._deadline.cancel()
         if self.is_late:
@@ -128,7 +128,7 @@ class _Attempt:
             self._attempts.fail()
             return
         self._deadline = timer.after(DEAF_AFTER, self._is_deaf)
-        with contextlib.suppress(RuntimeError):  # the loop has ended
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._stop)
 
     def _is_deaf(self) -> None:

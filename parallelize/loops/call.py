@@ -1,9 +1,9 @@
-"""An async call on a loop of this process, whoever owns the loop.
+"""An async call on an event loop of this process, for any owner of the loop.
 
 ```
  prepared ──▶ start ──▶ owner.seat ──▶ begin, in the loop's thread ──▶ a task
                                           │ its end ──▶ future, owner.left
- future cancelled, or its time over ──────┴──▶ cancel, in the loop's thread
+ future cancelled, or timed out ──────────┴──▶ cancel, in the loop's thread
 ```
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from parallelize.tracing.recording import Recorder
 
     class Owner(Protocol):
-        """Who has the loops."""
+        """The owner of the loops."""
 
         def seat(self, call: LoopCall) -> None: ...
 
@@ -42,17 +42,17 @@ if TYPE_CHECKING:
 
 __all__ = ("LoopCall", "Stage", "inside")
 
-#: The owners in whose async calls this context is.
+#: The owners of the async calls that this context is part of.
 _inside: ContextVar[tuple[object, ...]] = ContextVar("parallelize.loops", default=())
 
 
 def inside() -> tuple[object, ...]:
-    """Return the owners of the async calls in which this is run, however deep."""
+    """Return the owners of the async calls in which this runs, at any depth."""
     return _inside.get()
 
 
 class Stage(enum.Enum):
-    """The life of a call; its owner keeps it."""
+    """The life cycle of a call; the owner changes it."""
 
     HELD = "waits for arguments, a limit or a place"
     SEATED = "has a place on a loop"
@@ -63,8 +63,8 @@ class LoopCall(Call):
     """One async call.
 
     Attributes:
-        nested: Whether another async call of the same owner has made it.
-        stage: How far it is.
+        nested: Whether it was made by another async call of the same owner.
+        stage: Its current stage.
     """
 
     __slots__ = (
@@ -99,25 +99,25 @@ class LoopCall(Call):
         if not self.nested:
             self._context.run(_inside.set, (*outer, owner))
         self.stage: Stage = Stage.HELD
-        self._task: asyncio.Task[Any] | None = None  # the loop thread's alone
+        self._task: asyncio.Task[Any] | None = None  # only for the loop's thread
         self.future: Future[Any] = _LoopFuture(self)
         begin_within(self._context, self.future, options)
 
     def be_timed(self, recorder: Recorder) -> None:
-        """Note in a trace what becomes of it."""
+        """Record the call in a trace."""
         from parallelize.tracing import timed
 
         future, options = self.future, self.options
         self._fn = timed.coroutine(recorder, "thread", self._fn, future, options)
 
     def start(self) -> None:
-        """Take a place on a loop, or queue for one."""
+        """Get a place on a loop, or queue for one."""
         self._owner.seat(self)
 
     # In the loop's thread.
 
     def begin(self) -> None:
-        """Make the task, unless the call was cancelled on its way here."""
+        """Make the task, unless the call has been cancelled."""
         import asyncio
 
         if not self.future.claim():
@@ -129,7 +129,7 @@ class LoopCall(Call):
         self._task.add_done_callback(self._ended)
 
     def cancel(self) -> None:
-        """Raise CancelledError in the coroutine, if it still runs."""
+        """Raise CancelledError in the coroutine, if it is still running."""
         if self._task is not None:
             self._task.cancel()
 
@@ -137,12 +137,12 @@ class LoopCall(Call):
         try:
             return await self._outcome(*self._filled())
         finally:
-            del self  # an error leads to this frame
+            del self  # an error refers to this frame
 
     def _outcome(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Coroutine[Any, Any, Any]:
-        # Not itself a coroutine, whose frame an error would lead to.
+        # Not a coroutine itself, as an error would refer to its frame.
         fn, options = self._fn.coroutine, self.options
         if options.timeout is not None and options.retries:
             from parallelize.loops.attempts import Attempts
@@ -158,7 +158,7 @@ class LoopCall(Call):
 
     def _set_deadline(self) -> None:
         timeout = self.options.timeout
-        if timeout is None or self.options.retries:  # then each attempt has its own
+        if timeout is None or self.options.retries:  # retries: one for each attempt
             return
         failure = Failure(TaskTimeout(name_of(self.fn, self.options), timeout))
         fail = partial(self.future.set_outcome, failure, failed=True)
@@ -167,7 +167,7 @@ class LoopCall(Call):
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._task = None
-        # First: so the owner, when the future ends, does not think that it runs on.
+        # First, so that the owner knows of this when the future ends.
         self._owner.left(self)
         if task.cancelled():
             self.future.withdraw()
@@ -175,16 +175,16 @@ class LoopCall(Call):
             error = task.exception()
             _settle(self.future, task.result() if error is None else Failure(error))
 
-    # In the thread of a loop that somebody blocks by waiting for this call.
+    # In the thread of a loop that is blocked by waiting for this call.
 
     def run_in_place(self) -> None:
-        """Run the call here and now, if it has not begun.
+        """Run the call immediately, in this thread, unless it has started.
 
-        Who waits blocks a loop on which it might be waiting for its turn. It gets a
-        loop of its own instead.
+        The waiting thread blocks a loop on which the call might be queued. So the call
+        gets a loop of its own instead.
 
         Raises:
-            RuntimeError: It has begun, and may run on this very loop.
+            RuntimeError: It has started, and may be running on this very loop.
         """
         if not self._owner.is_here() or self.future.done():
             return
@@ -208,7 +208,7 @@ class LoopCall(Call):
 
 
 class _LoopFuture(CoroutineFuture[Any]):
-    """The future of such a call."""
+    """The future of a `LoopCall`."""
 
     def __init__(self, call: LoopCall) -> None:
         super().__init__()

@@ -1,18 +1,18 @@
-"""The loops of a thread pool: async calls run on them, many at once on each.
+"""The event loops of a thread pool: async calls run on them, many at once on each.
 
 ```
  caller                   loops (one lock)                      loop thread i
  submit ── call ──┬─ a loop with a free place? ── post ──▶  a task for each call,
-                  │  or one more may start?                 at most COROUTINES_PER_LOOP
+                  │  or can one be started?                 at most COROUTINES_PER_LOOP
                   └─ else waiting: deque ◀──────────────── takes the next one when a
                                                            task has ended
 ```
 
-Loop threads are beside the threads of the pool, as many as those at the most: what
-runs on a loop waits, and leaves the threads to calls that block.
+Loop threads exist beside the threads of the pool, up to the same number: calls on a
+loop mostly wait, and leave the threads to calls that block.
 
-A call that is made by an async call of the same pool does not wait for a place. Those
-that hold the places may wait for it, and so would wait for ever.
+A call that is made by an async call of the same pool does not wait for a place. The
+calls that hold the places may be waiting for it, which would be a deadlock.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ _new_lock = locks.reentrant("loops")
 
 __all__ = ("Loops", "Settings")
 
-#: Seconds that loops have to cancel what runs when the program ends by an error.
+#: Seconds that loops have to cancel running calls when an error ends the program.
 ABANDON_GRACE = 0.5
 
 
 class Settings(NamedTuple):
-    """How the loops of a pool are to be.
+    """The settings of the loops of a pool.
 
     Attributes:
-        most: How many loops there are, at most.
-        prefix: How the names of their threads begin.
-        idle_timeout: Seconds after which one without calls leaves; None keeps it.
+        most: The maximum number of loops.
+        prefix: The prefix of the names of their threads.
+        idle_timeout: Seconds after which a loop without calls ends; None: never.
         initialize: Called in each thread; it returns False if the pool is broken.
         broken: Makes the error of calls in a broken pool.
     """
@@ -77,7 +77,7 @@ class _Loop(LoopThread):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.load = 0  # calls that have a place here
-        self.leaving: asyncio.TimerHandle | None = None  # the loop thread's alone
+        self.leaving: asyncio.TimerHandle | None = None  # only for the loop's thread
 
 
 class Loops:
@@ -91,19 +91,19 @@ class Loops:
         self._reset()
 
     def _reset(self) -> None:
-        # Guards all below, the state, the stage of calls and the load of loops. The
-        # lock of a loop thread and that of lifecycle are taken under it. Reentrant
-        # because a signal handler or a finaliser may call or cancel.
+        # Guards everything below, the state, the stages of calls and the loads of
+        # loops. The locks of loop threads and of lifecycle are acquired under it.
+        # Reentrant because a signal handler or a finalizer may call or cancel.
         self._lock = _new_lock()
         self._nothing_left = locks.Condition(self._lock)
         self._calls: set[LoopCall] = set()  # all that have not ended
         self._waiting: deque[LoopCall] = deque()  # for a place
-        self._seats: dict[LoopCall, _Loop] = {}  # who has one, where
+        self._seats: dict[LoopCall, _Loop] = {}  # the loop of each call that has one
         self._loops: list[_Loop] = []
-        self._ending: list[_Loop] = []  # told to stop, perhaps still there
+        self._ending: list[_Loop] = []  # asked to stop, possibly still running
         self._registered = False
 
-    # Calls come in.
+    # Submitting calls.
 
     def prepare(
         self,
@@ -112,7 +112,7 @@ class Loops:
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> LoopCall:
-        """Make a call; raise RuntimeError if the pool takes none."""
+        """Make a call; raise RuntimeError if the pool accepts none."""
         call = LoopCall(self, fn, args, kwargs, options)
         recorder = recording.active
         if recorder is not None:
@@ -134,7 +134,7 @@ class Loops:
             self._registered = True
 
     def seat(self, call: LoopCall) -> None:
-        """Give a call a place, or let it wait for one."""
+        """Give a call a place, or queue it for one."""
         error: BaseException | None = None
         with self._lock:
             if self._state is _State.BROKEN:
@@ -145,13 +145,13 @@ class Loops:
             call.future.set_outcome(Failure(error), failed=True)
 
     def _find_place(self, call: LoopCall) -> BaseException | None:
-        """Return why there will be none, if so; the caller holds the lock."""
+        """Return the error if there will be no place; call with the lock held."""
         loop: _Loop | None = min(self._loops, key=lambda each: each.load, default=None)
         if loop is None or (loop.load >= COROUTINES_PER_LOOP and not call.nested):
             if len(self._loops) < self._settings.most:
                 try:
                     loop = self._start_loop()
-                except RuntimeError as error:  # the system has no thread left
+                except RuntimeError as error:  # the system cannot start another thread
                     if loop is None:
                         return error
                     loop = None
@@ -179,7 +179,7 @@ class Loops:
         loop.post(call.begin)
 
     def _initialized(self, loop: _Loop) -> bool:
-        """Run the initializer; if it fails, so do the calls that have not begun."""
+        """Run the initializer; if it fails, fail the calls that have not started."""
         if self._settings.initialize():
             return True
         with self._lock:
@@ -198,9 +198,9 @@ class Loops:
         return False
 
     def _failed(self, loop: _Loop, error: BaseException) -> None:
-        """A loop could not be made: its calls wait for another, or fail of that."""
+        """Handle a loop that could not be made: requeue its calls, or fail them."""
         with self._lock:
-            if loop in self._loops:  # else it was told to stop
+            if loop in self._loops:  # else it was asked to stop
                 self._loops.remove(loop)
             calls = [call for call, seat in self._seats.items() if seat is loop]
             for call in calls:
@@ -216,10 +216,10 @@ class Loops:
         for call in calls:
             call.future.set_outcome(Failure(error), failed=True)
 
-    # Calls end.
+    # The end of calls.
 
     def _future_ended(self, call: LoopCall) -> None:
-        """A future has ended, perhaps before its coroutine, or without any."""
+        """Handle the end of a future, which may precede that of its coroutine."""
         with self._lock:
             loop = self._seats.get(call)
             if loop is not None:
@@ -229,7 +229,7 @@ class Loops:
             self._forget_call(call)
 
     def left(self, call: LoopCall) -> None:
-        """A call's coroutine has ended; the loop's thread tells."""
+        """Record that a call's coroutine has ended; runs in the loop's thread."""
         with self._lock:
             loop = self._seats.pop(call, None)
             call.stage = Stage.ENDED
@@ -254,7 +254,7 @@ class Loops:
                 self._stop_loops()
 
     def _watch_idleness(self, loop: _Loop) -> None:
-        """Have the loop leave in a while; in its thread."""
+        """Let the loop end after a timeout; call in its thread."""
         import asyncio
 
         timeout = self._settings.idle_timeout
@@ -267,7 +267,7 @@ class Loops:
     def _leave_if_idle(self, loop: _Loop) -> None:
         import asyncio
 
-        if len(asyncio.all_tasks()) > 1:  # one is the loop's own, others are users'
+        if len(asyncio.all_tasks()) > 1:  # one is the loop's own, others are the user's
             self._watch_idleness(loop)
             return
         with self._lock:
@@ -276,7 +276,7 @@ class Loops:
                 self._ending.append(loop)
                 loop.stop()
 
-    # The end.
+    # Shutting down.
 
     def is_here(self) -> bool:
         """Whether this is the thread of one of the loops, which must not block."""
@@ -284,13 +284,13 @@ class Loops:
             return any(loop.is_here() for loop in self._loops)
 
     def shutdown(self, *, cancel_futures: bool) -> None:
-        """Take no new calls, and cancel those that have no place on a loop if asked."""
+        """Accept no new calls, and cancel those without a place on a loop if asked to."""
         self.close()
         if cancel_futures:
             self.cancel_unbegun()
 
     def close(self) -> None:
-        """Take no new calls; the loops end when they have run the others."""
+        """Accept no new calls; the loops end when they have run the others."""
         with self._lock:
             if self._state is _State.OPEN:
                 self._state = _State.CLOSED
@@ -304,7 +304,7 @@ class Loops:
         self._loops = []
 
     def cancel_unbegun(self) -> None:
-        """Cancel the calls that have no place on a loop; start no others again."""
+        """Cancel the calls without a place on a loop, and the retries of the others."""
         with self._lock:
             held = [call for call in self._calls if call.stage is Stage.HELD]
             seated = list(self._seats)
@@ -314,7 +314,7 @@ class Loops:
             call.future.end_retries()
 
     def join(self, timeout: float | None = None) -> None:
-        """Return when all calls have ended and the loops of a closed pool too."""
+        """Wait until all calls and, in a closed pool, all loops have ended."""
         if self in inside():
             return  # an async call would wait for itself
         with self._nothing_left:
@@ -333,7 +333,7 @@ class Loops:
         self.join()
 
     def abandon(self) -> None:
-        """At an end by error: drop what has not begun, cancel what runs."""
+        """At an exit by an error: drop what has not started, cancel what is running."""
         self._maps.cancel()
         self.close()
         with self._lock:
@@ -343,7 +343,7 @@ class Loops:
         self.join(ABANDON_GRACE)
 
     def forget(self) -> None:
-        """In a forked child: the loops and the calls are the parent's."""
+        """In a forked child: the loops and the calls belong to the parent."""
         calls = self._calls
         self._reset()
         for call in calls:
