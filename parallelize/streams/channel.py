@@ -1,15 +1,15 @@
-"""What lies between a generator in a worker and its reader: one bounded buffer.
+"""The bounded buffer between a generator in a worker and its reader.
 
 ```
  producer (a thread, or the           reader (any thread, or a loop)
  dispatcher of a process pool)
         extend(items) ──────▶ items ──────▶ take()
         end(outcome)  ──────▶  end  ──────▶ after the last item
-        room? ◀───────────── unread ◀────── the reader has come so far
+        room? ◀───────────── unread ◀────── number of items taken
 ```
 
-Items may be in the form in which they travelled (an `Outcome`), as the end is: the
-reader opens them.
+Items, like the end, may still be encoded as they were sent (an `Outcome`): the reader
+decodes them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _new_lock = locks.reentrant("channel")
 
 
 class Life(enum.Enum):
-    """The life of a stream."""
+    """The life cycle of a stream."""
 
     WAITING = "its generator has not begun"
     FLOWING = "its generator runs in a worker"
@@ -45,7 +45,7 @@ _OPEN = (Life.WAITING, Life.FLOWING)
 
 
 class Ending(Outcome):
-    """What the call behind a stream came to; its future opens it."""
+    """The outcome of the call behind a stream; its future decodes it."""
 
     __slots__ = ("_future",)
 
@@ -58,15 +58,16 @@ class Ending(Outcome):
 
 
 class Channel:
-    """The buffer of one stream, and how the stream stands.
+    """The buffer of one stream, and its state.
 
     It is one of the `open_maps` of its executor, and ends with that.
 
     Attributes:
-        life: How it stands. Read by anybody, at any time.
-        buffersize: How many items there may be that the reader has not been given.
-        taken: How many it has been given, in all.
+        life: The state. May be read by any thread, at any time.
+        buffersize: The maximum number of items that the reader has not been given.
+        taken: The number of items that it has been given.
         moved: Called when the reader has taken items, and when no more are wanted:
+            without the lock, in any thread, also from a finalizer.
             without the lock, in any thread, a finaliser too.
     """
 
@@ -76,26 +77,26 @@ class Channel:
         self.moved: Callable[[], object] = bool
         self.buffersize: int = buffersize
         self._items: deque[Any] = deque()
-        self._arrived = 0  # items that have come, in all
-        self._lent = 0  # items in the reader's hand that it has not been given
+        self._arrived = 0  # the number of items that have arrived
+        self._lent = 0  # items taken by the reader that do not count as given yet
         self._end: Outcome | None = None
         self._reader_wakers: list[Callable[[], object]] = []
         self._room_wakers: list[Callable[[], object]] = []
         self._close_wakers: list[Callable[[], object]] = []
-        self._is_dropped = False  # the reader is gone; noted without the lock
+        self._is_dropped = False  # the reader is gone; set without the lock
         self._make_lock()
 
     def _make_lock(self) -> None:
-        # Guards all of it; nothing is locked under it. Reentrant, as the stream may
-        # be collected in a thread that holds it.
+        # Guards all of it; a leaf lock. Reentrant, as the stream may be garbage
+        # collected in a thread that holds it.
         self.lock: threading.RLock = _new_lock()
-        self._news = locks.Condition(self.lock)  # the reader waits here,
-        self._room = locks.Condition(self.lock)  # and here its producer
+        self._news = locks.Condition(self.lock)  # the reader waits on this,
+        self._room = locks.Condition(self.lock)  # and the producer on this
 
-    # The producer's.
+    # For the producer.
 
     def begin(self) -> bool:
-        """Note that the generator begins in a worker; False if it must not."""
+        """Record that the generator starts in a worker; False if it must not."""
         with self._news:
             if self.life is not Life.WAITING or self._is_dropped:
                 return False
@@ -103,7 +104,7 @@ class Channel:
             return True
 
     def extend(self, items: Iterable[Any]) -> None:
-        """Take items from the generator."""
+        """Add items from the generator."""
         with self._news:
             if self.life is not Life.FLOWING:
                 return
@@ -114,7 +115,7 @@ class Channel:
         _call_each(wakers)
 
     def end(self, outcome: Outcome | None) -> None:
-        """Let nothing follow what is here but this outcome, if it is an error."""
+        """End the stream after the buffered items; raise the outcome if an error."""
         with self._news:
             if self.life not in _OPEN:
                 return
@@ -124,12 +125,12 @@ class Channel:
         self.moved()
 
     def end_with(self, future: Future[Any]) -> None:
-        """End as the call behind the stream has."""
+        """End with the outcome of the call behind the stream."""
         self.end(Ending(future))
 
     def has_room(self) -> bool:
-        """Whether the generator may give one item more, now."""
-        # Only the producer adds items, and it asks: what it sees can only get better.
+        """Whether the generator may yield one more item now."""
+        # Only called by the producer, which alone adds items: room can only increase.
         unread = self._arrived - self.taken
         return unread < self.buffersize and self.life is Life.FLOWING
 
@@ -158,13 +159,13 @@ class Channel:
                 return
         waker()
 
-    # The reader's.
+    # For the reader.
 
     def take(self, hand: deque[Any]) -> bool:
-        """Put items into the reader's hand, at most half of what there may be.
+        """Move items to the reader's hand, at most half of the buffer size.
 
-        The first of them counts as given now, the others when more are taken: so that
-        the generator is never further ahead of the reader than it may be.
+        The first of them counts as given now, the others when more are taken, so that
+        the generator is never further ahead of the reader than allowed.
 
         Returns:
             Whether there were any.
@@ -174,7 +175,7 @@ class Channel:
             given = self._lent + (count > 0)
             self._lent = max(count - 1, 0)
             self.taken += given
-            # One step of C: Ctrl-C does not come between, and no item is lost.
+            # A single step in C: Ctrl-C cannot interrupt it, so no item is lost.
             hand.extend(map(deque.popleft, repeat(self._items, count)))
             wakers = self._wake_producer() if given else []
         if given:
@@ -183,7 +184,7 @@ class Channel:
         return count > 0
 
     def wait(self) -> None:
-        """Wait until there is something to be taken, or nothing more comes."""
+        """Wait until there is an item to take, or no more will come."""
         with self._news:
             self._news.wait_for(self._has_news)
 
@@ -199,7 +200,7 @@ class Channel:
         waker()
 
     def claim(self) -> bool:
-        """Let the reader run the generator itself; False if it has begun elsewhere."""
+        """Let the reader run the generator itself; False if it has already started."""
         with self._news:
             if self.life is not Life.WAITING:
                 return False
@@ -207,13 +208,13 @@ class Channel:
             return True
 
     def take_end(self) -> Outcome | None:
-        """What the stream has come to, once; None if it is no error."""
+        """Return the outcome of the stream, once; None if it is not an error."""
         with self._news:
             end, self._end = self._end, None
             return end
 
     def close(self) -> None:
-        """Want no more items."""
+        """Accept no more items."""
         with self._news:
             if self.life is Life.CLOSED:
                 return
@@ -225,24 +226,24 @@ class Channel:
         self.moved()
 
     def dropped(self) -> None:
-        """Close, as the reader is gone; called wherever garbage is collected."""
+        """Close, as the reader is gone; may be called from garbage collection."""
         self._is_dropped = True
         if self.life in _OPEN:
             lifecycle.later(self.close)
 
-    # The executor's, by its live maps.
+    # For the executor, through its open maps.
 
     def finish(self, *, unread_only: bool) -> None:
-        """End when the executor does: its reader may be the one that shuts it down."""
+        """End with the executor: the reader may be the thread that shuts it down."""
         self.cancel()
 
     def cancel(self) -> None:
-        """End now; what is here can be read."""
+        """End now; buffered items can be read."""
         msg = "the executor was shut down while the stream was open"
         self.end(Failure(RuntimeError(msg)))
 
     def forget(self) -> None:
-        """In a forked child: the generator is the parent's."""
+        """In a forked child: the generator belongs to the parent."""
         self._make_lock()  # a thread of the parent may have held it
         for wakers in (self._reader_wakers, self._room_wakers, self._close_wakers):
             wakers.clear()
@@ -252,7 +253,7 @@ class Channel:
             msg = "the stream was opened before os.fork(), it belongs to the parent"
             self.life, self._end = Life.OVER, Failure(RuntimeError(msg))
 
-    # Waking; the caller has the lock, and calls what is returned without it.
+    # Waking up; called with the lock held, and the result is called without it.
 
     def _wake_reader(self) -> list[Callable[[], object]]:
         self._news.notify_all()

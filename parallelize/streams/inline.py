@@ -1,7 +1,7 @@
-"""A generator that its reader runs itself, item by item, in its own thread.
+"""A generator that is run by its reader, item by item, in the reader's thread.
 
-So it is in the serial executor, and where a thread of a pool reads a stream that
-still waits for a thread of that very pool.
+Used by the serial executor, and where a thread of a pool reads a stream that is still
+waiting for a thread of the same pool.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Inline:
     """Runs a generator function step by step.
 
     Args:
-        fn: It.
+        fn: The generator function.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
-        context: In which context (`contextvars`) it runs.
+        context: The context (`contextvars`) in which it runs.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class Inline:
     ) -> None:
         self._call = fn, args, kwargs
         self._context = context
-        self._source: Any = None  # the generator, once it has begun
+        self._source: Any = None  # the generator, once it has started
         self._runner: asyncio.Runner | None = None  # the loop of an async one
         self._is_closed = False
-        # Held while the generator runs, whose code may do anything. Reentrant, so
-        # that one which reads itself gets Python's own error.
+        # Held while the generator runs, whose code may do anything. Reentrant, so that
+        # a generator that reads itself gets Python's own error.
         self._running = _new_lock()
 
     def next(self) -> Any:
-        """Return the next item; raise StopIteration or what the generator raises."""
+        """Return the next item; raise StopIteration or the generator's error."""
         with self._running:
             if self._is_closed:
                 raise StopIteration
@@ -98,16 +98,16 @@ class Inline:
         return apart(lambda: run_to_end(taken(), runner.run))
 
     def close(self) -> None:
-        """Close the generator: now, or if it runs just now after its step."""
+        """Close the generator: now, or if it is running, after its current step."""
         self._is_closed = True
         locks.if_free(self._running, self._finish)
 
     def dropped(self) -> None:
-        """Close it, as its reader is gone; runs wherever garbage is collected."""
+        """Close, as the reader is gone; may be called from garbage collection."""
         if self._runner is not None:
             lifecycle.later(self.close)
             return
-        with contextlib.suppress(Exception):  # as of any generator that is collected
+        with contextlib.suppress(Exception):  # as for any generator that is collected
             self.close()
 
     def _finish(self) -> None:

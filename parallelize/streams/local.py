@@ -3,11 +3,11 @@
 ```
  worker thread                                  reader
  Producer: pump ── put ──▶ Channel ──▶ next(stream)
-           held back ◀── no room
+             blocked ◀── no room
 ```
 
-A thread that is held back by its reader does no work, so it gives its place in the
-pool to others meanwhile.
+A thread that is blocked by its reader does no work, so it lets another thread of the
+pool take its place meanwhile.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from parallelize.streams.channel import Channel
 
     class Deadline(Protocol):
-        """A moment at which something is done."""
+        """A scheduled action."""
 
         def cancel(self) -> None:
-            """Let it not be done."""
+            """Cancel the action."""
 
 
 _new_lock = locks.reentrant("watch")
 
 
 class Watch:
-    """How long the generator may take for each item, and who sees to that.
+    """A limit on the time that the generator takes for each item.
 
     Args:
-        seconds: How long.
-        after: Calls something after so many seconds; what it returns can cancel that.
-        error: Makes the error of the stream when the time is over.
+        seconds: The limit.
+        after: Calls a function after this many seconds; the result can cancel that.
+        error: Makes the error of the stream when the limit is exceeded.
     """
 
     def __init__(
@@ -55,25 +55,25 @@ class Watch:
         self._seconds = seconds
         self._after = after
         self._error = error
-        # Guards _deadline, between the generator's thread and the timer's, whose own
-        # lock may be taken under it.
+        # Guards _deadline, as both the generator's thread and the timer's use it. The
+        # timer's own lock may be acquired under it.
         self._lock = _new_lock()
-        self._deadline: Deadline | None = None  # there is one while it watches
+        self._deadline: Deadline | None = None  # None while the time is not limited
         self._since = 0.0  # when the generator was asked for the item
 
     def start(self, channel: Channel) -> None:
-        """Begin to watch: the generator is at work from now on."""
+        """Start the clock: the generator is running from now on."""
         self._channel = channel
         self.asked()
         with self._lock:
             self._deadline = self._after(self._seconds, self._look)
 
     def asked(self) -> None:
-        """Note that the generator is asked for an item."""
+        """Record that the generator is asked for an item."""
         self._since = monotonic()
 
     def stop(self) -> None:
-        """Do not watch: the generator is not at work."""
+        """Stop the clock: the generator is not running."""
         with self._lock:
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -91,12 +91,12 @@ class Watch:
 
 
 class Producer:
-    """What a worker thread calls in place of the generator function.
+    """What a worker thread calls instead of the generator function.
 
     Args:
         fn: The generator function.
-        channel: Where the items go.
-        watch: Watches over its time, if that is bounded.
+        channel: Receives the items.
+        watch: Limits the time for each item, if there is a limit.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Producer:
         self._watch = watch
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Run the generator, unless its reader has closed the stream or runs it."""
+        """Run the generator, unless the stream was closed or the reader runs it."""
         if not self._channel.begin():
             return
         if self._watch is not None:
@@ -121,14 +121,14 @@ class Producer:
             if self._watch is not None:
                 self._watch.stop()
 
-    # As a sink of the pump.
+    # The interface of a `Sink`.
 
     def room(self) -> bool:
-        """Whether there is room for one item more, now."""
+        """Whether there is room for one more item now."""
         return self._channel.has_room()
 
     def wait(self) -> bool:
-        """Wait for room, with the thread's place in the pool given away."""
+        """Wait for room, while another thread may take this one's place."""
         if self._channel.has_room():
             return True
         if self.is_closed:
@@ -150,7 +150,7 @@ class Producer:
         return self._channel.life is not Life.FLOWING
 
     def when_room(self, waker: Callable[[], object]) -> None:
-        """Call ``waker()`` once there is room or no more is wanted."""
+        """Call ``waker()`` once there is room or no more items are wanted."""
         self._stop_watching()
 
         def go_on() -> None:
@@ -165,7 +165,7 @@ class Producer:
         self._channel.when_closed(waker)
 
     def put(self, item: Any) -> None:
-        """Hand an item over."""
+        """Add an item."""
         self._channel.extend((item,))
         if self._watch is not None:
             self._watch.asked()

@@ -1,4 +1,4 @@
-"""Runs a generator into a sink: at the bound it waits, when told to it stops.
+"""Runs a generator into a sink: waits while that is full, stops when it is closed.
 
 ```
  generator ── next() ──▶ pump ── put(item) ──▶ sink ── ... ──▶ reader
@@ -7,9 +7,9 @@
 ```
 
 The sink is asked for room *before* the generator is asked for an item. So there is
-never an item without a place, and a generator that is held back stands at a
-``yield``, where it can be closed. A worker loads this file and nothing else of
-streams.
+always room for an item, and a generator that has to wait is suspended at a
+``yield``, where it can be closed. This is the only file of streams that a worker
+loads.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Where the items go."""
+    """The receiver of the items."""
 
     def room(self) -> bool:
-        """Whether there is room for one item more, now."""
+        """Whether there is room for one more item now."""
         ...
 
     def wait(self) -> bool:
@@ -40,24 +40,24 @@ class Sink(Protocol):
         ...
 
     def when_room(self, waker: Callable[[], object]) -> None:
-        """Call ``waker()`` once there is room or no more is wanted, maybe at once."""
+        """Call ``waker()`` once there is room or no more are wanted, maybe at once."""
 
     def when_closed(self, waker: Callable[[], object]) -> None:
         """Call ``waker()`` once no more items are wanted, maybe at once."""
 
     def put(self, item: Any) -> None:
-        """Take an item, for which there is room."""
+        """Add an item, for which there is room."""
 
 
 def pump(source: Any, sink: Sink) -> None:
     """Run a generator until it ends or its sink wants no more; then close it.
 
     Args:
-        source: A generator, or an async generator: that runs in a loop of its own.
-        sink: Gets the items.
+        source: A generator, or an async generator, which gets a loop of its own.
+        sink: Receives the items.
 
     Raises:
-        BaseException: What the generator raised, at any time.
+        BaseException: The error that the generator raised, at any time.
     """
     if hasattr(source, "__anext__"):
         from parallelize.runtime.loop_thread import run_to_end
@@ -75,7 +75,7 @@ def _pump(source: Generator[Any, Any, Any], sink: Sink) -> None:
             except StopIteration:
                 return
             sink.put(item)
-            del item  # who waits for room holds nothing
+            del item  # keep nothing alive while waiting for room
 
 
 async def _pump_async(source: AsyncGenerator[Any, Any], sink: Sink) -> None:
@@ -84,7 +84,7 @@ async def _pump_async(source: AsyncGenerator[Any, Any], sink: Sink) -> None:
 
 
 class _AsyncPump:
-    """The same in a loop: also what the generator awaits ends when it is closed."""
+    """Runs an async generator; closing also cancels what it is awaiting."""
 
     def __init__(self, source: AsyncGenerator[Any, Any], sink: Sink) -> None:
         self._source = source
@@ -97,7 +97,7 @@ class _AsyncPump:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
         def cancel() -> None:
-            if self._runs and task is not None:  # else it would end the `finally`
+            if self._runs and task is not None:  # else it would interrupt the `finally`
                 task.cancel()
 
         self._sink.when_closed(lambda: _tell(loop, cancel))
@@ -108,7 +108,7 @@ class _AsyncPump:
                 raise
         finally:
             self._runs = False
-            task = None  # what it comes to may be an error, which leads to this frame
+            task = None  # its result may be an error, which refers to this frame
 
     async def _run(self) -> None:
         sink = self._sink
@@ -136,7 +136,7 @@ class _AsyncPump:
 def _tell(
     loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object
 ) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop has ended
+    with contextlib.suppress(RuntimeError):  # the loop is closed
         loop.call_soon_threadsafe(call, *args)
 
 

@@ -1,4 +1,4 @@
-"""What the reader of a stream holds, and how a stream is opened."""
+"""The stream, which its reader holds, and how a stream is opened."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ T = TypeVar("T")
 
 __all__ = ("Stream", "open_stream")
 
-#: How many items a generator may be ahead of its reader, if nobody says. (What comes
-#: from processes is measured, see `process.parent.tasks.stream`.)
+#: The number of items a generator may be ahead of its reader, by default. (For
+#: processes the number is measured, see `process.parent.tasks.stream`.)
 BUFFERSIZE = 32
 
 _NOTHING: Any = object()
@@ -77,7 +77,7 @@ _OVER: Any = object()
 
 
 class _Call(NamedTuple):
-    """What a reader needs to run the generator itself."""
+    """What a reader needs in order to run the generator itself."""
 
     fn: Callable[..., Any]
     args: tuple[Any, ...]
@@ -88,11 +88,11 @@ class _Call(NamedTuple):
 class Stream(Iterator[T], AsyncIterator[T]):
     """The items of a generator that runs in a worker: for ``for`` and ``async for``.
 
-    A call of a decorated generator function gives one. The generator runs ahead of
-    the reader by a bounded number of items (``buffersize``) and is held back there.
-    Its error comes after the items that it gave before. It is closed in its worker,
-    so that its ``finally`` runs there, when the stream is closed: by `close`, at the
-    end of a ``with`` block, or when nobody holds it any more.
+    Returned by a call of a decorated generator function. The generator runs ahead of
+    the reader by a bounded number of items (``buffersize``) and waits there.
+    Its error is raised after the items that it yielded before. When the stream is
+    closed, the generator is closed in its worker, so that its ``finally`` runs there:
+    by `close`, at the end of a ``with`` block, or when the stream is garbage collected.
 
     Example:
         >>> from collections.abc import Iterator
@@ -117,13 +117,13 @@ class Stream(Iterator[T], AsyncIterator[T]):
         "_name",
     )
 
-    _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is asked
+    _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is called
 
     def __init__(
         self, executor: StreamBackend, channel: Channel, call: _Call, name: str
     ) -> None:
-        # Items that were taken from the channel; any thread draws from it, each time
-        # in one step of C code.
+        # Items that were taken from the channel; any thread may pop one, always in a
+        # single step in C.
         self._hand: deque[Any] = deque()
         self._channel = channel
         self._executor = executor
@@ -149,7 +149,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         locked = locks.depth(lock)
         try:
             return self._next()
-        except BaseException:  # Ctrl-C for one
+        except BaseException:  # for example Ctrl-C
             locks.release_to(lock, locked)
             raise
 
@@ -166,18 +166,18 @@ class Stream(Iterator[T], AsyncIterator[T]):
         return item
 
     def _at_hand(self) -> Any:
-        """Take what has come, and return the first of it.
+        """Take the items that have arrived, and return the first one.
 
         Returns:
-            `_NOTHING` if there is none yet, `_OVER` if none is to come.
+            `_NOTHING` if there is none yet, `_OVER` if no more will come.
         """
-        # Asked first: the last items and the end may come together, at any time. So
-        # only what was over before it was found empty is over.
+        # Read first: the last items and the end may arrive together, at any time. So
+        # the stream is only over if it already was before it was found empty.
         is_over = self._channel.life in (Life.OVER, Life.CLOSED)
         while True:
             was_taken = self._channel.take(self._hand)
             if was_taken:
-                self._call = None  # it has begun: its arguments are not needed here
+                self._call = None  # it has started: the arguments are not needed here
             with contextlib.suppress(IndexError):
                 return self._hand.popleft()
             if not was_taken:  # else another thread was quicker
@@ -187,7 +187,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         return () if self._future is None else (self._future,)
 
     def _run_here(self) -> bool:
-        """Run the generator in this thread, if it would else wait for this thread."""
+        """Run the generator in this thread, if it would otherwise wait for it."""
         call = self._call
         if call is None or not self._executor._runs_here():
             return False
@@ -196,11 +196,11 @@ class Stream(Iterator[T], AsyncIterator[T]):
         self._inline = Inline(*call)
         self._call = None
         if self._future is not None:
-            self._future.cancel()  # so that nothing of it stays in the queue
+            self._future.cancel()  # so that it does not stay in the queue
         return True
 
     def _raise_end(self, *ends: type[BaseException]) -> None:
-        self._future = None  # it holds the error, whose traceback holds this stream
+        self._future = None  # its error's traceback refers to this stream
         end = self._channel.take_end()
         error = None if end is None else end.open()[1]
         if error is None:
@@ -208,7 +208,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         try:
             raise no_end(error, *ends)
         finally:
-            del self, end, error  # the error's traceback holds this frame
+            del self, end, error  # the error's traceback refers to this frame
 
     def _opened(self, item: Outcome, *ends: type[BaseException]) -> T:
         value, error = item.open()
@@ -220,7 +220,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         finally:
             del self, item, error
 
-    # The same in a loop.
+    # Reading in an event loop.
 
     def __aiter__(self) -> Self:
         return self
@@ -237,7 +237,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
     async def _fetch_async(self) -> Any:
         import asyncio
 
-        # Even where everything is at hand, others get their turn now and then.
+        # Even if items are available, let other tasks run now and then.
         await asyncio.sleep(0)
         while (item := self._at_hand()) is _NOTHING:
             if self._inline is not None:
@@ -259,15 +259,15 @@ class Stream(Iterator[T], AsyncIterator[T]):
         except StopAsyncIteration as error:  # of the generator's own code
             raise no_end(error, StopAsyncIteration) from error
 
-    # The end.
+    # Closing.
 
     def close(self) -> None:
-        """Want no more items, and have the generator closed in its worker.
+        """Accept no more items, and let the generator be closed in its worker.
 
-        It returns at once. The generator gets `GeneratorExit` when it comes to its
-        next ``yield`` (or stands there), an async one is cancelled if it awaits
-        something; what its ``finally`` raises is logged. What has come and was not
-        read is dropped. Closing again does nothing; any thread may do it.
+        Returns at once. The generator gets `GeneratorExit` at its next ``yield`` (or
+        the current one); an async one is cancelled if it is awaiting something. Errors
+        in its ``finally`` are logged. Items that were not read are dropped. May be
+        called repeatedly, and from any thread.
         """
         self._close()
         if self._future is not None:
@@ -276,7 +276,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
             self._inline.close()
 
     async def aclose(self) -> None:
-        """The same in an event loop, for `contextlib.aclosing`."""
+        """Close the stream, as `close` does; for `contextlib.aclosing`."""
         self.close()
 
     def _close(self) -> None:
@@ -323,8 +323,8 @@ class Stream(Iterator[T], AsyncIterator[T]):
             if self._inline is not None:
                 self._inline.dropped()
         except Exception:
-            # At the end of the interpreter modules are emptied. Without the global
-            # lock much lives until then.
+            # At interpreter shutdown modules are cleared. Without the GIL many objects
+            # live until then.
             if not self._is_ending():
                 raise
 
@@ -337,7 +337,7 @@ async def _news(channel: Channel) -> None:
     news: asyncio.Future[None] = loop.create_future()
 
     def waker() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may have ended
+        with contextlib.suppress(RuntimeError):  # the loop may be closed
             loop.call_soon_threadsafe(_resolve, news)
 
     channel.when_news(waker)
@@ -350,7 +350,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 def _noted(call: _Call, executor: StreamBackend, options: CallOptions) -> _Call:
-    """The same, noted in a trace if there is one."""
+    """Return the call, recorded in a trace if one is open."""
     recorder = recording.active
     if recorder is None:
         return call
@@ -367,14 +367,14 @@ def open_stream(
     kwargs: dict[str, Any],
     options: CallOptions,
 ) -> Stream[Any]:
-    """Have a generator run on an executor.
+    """Run a generator on an executor.
 
     Args:
-        executor: It.
+        executor: The executor.
         fn: The generator function, sync or async.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
-        options: How it is to be run.
+        options: The options of the call.
 
     Raises:
         RuntimeError: The executor was shut down.
@@ -384,7 +384,7 @@ def open_stream(
     stream: Stream[Any] = Stream(executor, channel, call, name_of(fn, options))
     executor._maps.add(channel)
     future = executor._start_stream(fn, args, kwargs, options, channel)
-    if future is None:  # the reader is to run it
+    if future is None:  # the reader has to run it
         channel.claim()
         stream._inline, stream._call = Inline(*_noted(call, executor, options)), None
     else:
