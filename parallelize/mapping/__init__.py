@@ -1,10 +1,10 @@
-"""The one map, over any executor: lazy, bounded, chunked by measured time.
+"""The one map, for any executor: lazy, bounded, with chunks sized by measured time.
 
-* `input` reads the input, `chunk_size` decides how many rows go together, `order` in
-  which order results are given.
+* `input` reads the input, `chunk_size` decides how many rows are sent together, `order`
+  in which order results are yielded.
 * `window` holds these together: it starts calls, at most a window ahead of the reader,
-  and takes in what they came to.
-* `iterator` is what the reader holds, `reader` what it asks when it has nothing left.
+  and receives their outcomes.
+* `iterator` is what the user iterates over, `reader` provides it with further items.
 """
 
 from parallelize.mapping.iterator import MapIterator, start_map

@@ -1,4 +1,4 @@
-"""Maps over input that is asynchronous: it is read in the loop of who reads the map.
+"""Maps over asynchronous input, which is read in the event loop of the map's reader.
 
 ```
               pump, a task of the reader's loop             executor
@@ -7,8 +7,8 @@
       └──── waits for room ◀──────────────────── fill() ◀────────────────────────┘
 ```
 
-The pump starts when the first result is asked for. Rows that come without making
-the pump wait go to the executor together; none waits for another to come.
+The pump starts when the first result is requested. Rows that arrive without a wait of
+the pump are submitted together; none waits for another to arrive.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _ENDED = "the event loop that read the input of this map has ended"
 
 
 def is_asynchronous(iterable: object) -> bool:
-    """Whether it can be read by ``async for`` alone."""
+    """Whether an object can only be read by ``async for``."""
     kind = type(iterable)
     return hasattr(kind, "__aiter__") and not hasattr(kind, "__iter__")
 
 
 class _Rows:
-    """Reads rows from iterables of which some are asynchronous, as `zip` does."""
+    """Reads rows from iterables, some of them asynchronous, as `zip` does."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class _Rows:
         self._iterators.append(iterator)
 
     async def next(self) -> Any:
-        """Return a row: a tuple, or an argument if each row has one.
+        """Return a row: a tuple, or the argument itself if each row has only one.
 
         Raises:
             StopAsyncIteration: One of the iterables has ended.
@@ -83,7 +83,7 @@ class _Rows:
         return row_of(value, position) if self._star else value
 
     def packed(self, rows: list[Any]) -> Sequence[tuple[Any, ...]]:
-        """Put rows together as executors take them."""
+        """Combine rows in the form that executors take."""
         return rows if self._star or len(self._nexts) > 1 else SingleColumn(rows)
 
     async def close(self) -> None:
@@ -116,7 +116,7 @@ class _Steps:
 class AsyncCore(Window):
     """The engine of a map whose input is asynchronous.
 
-    What it adds is touched in the loop's thread alone.
+    The attributes that it adds are only used in the loop's thread.
     """
 
     is_asynchronous: ClassVar[bool] = True
@@ -129,18 +129,18 @@ class AsyncCore(Window):
         star: bool,
     ) -> None:
         self._input = _Rows(iterables, star=star)
-        super().__init__(Source([()], star=star), plan)  # which says how far it is
+        super().__init__(Source([()], star=star), plan)  # it only holds the state
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pump: asyncio.Task[None] | None = None
-        # Set when there may be some; None before the pump reads, and after that.
+        # Set when there may be room; None unless the pump is reading.
         self._room: asyncio.Event | None = None
         self._asked = 0
-        self._read: list[Any] = []  # rows that were not handed over yet
+        self._read: list[Any] = []  # rows that were not submitted yet
 
-    # For who reads.
+    # For the reader.
 
     def fill(self, *, asked: int = 0, all_of_it: bool = False) -> None:
-        """Have the pump go on; another thread than the loop's cannot."""
+        """Let the pump continue; only possible in the thread of its loop."""
         if all_of_it:
             return
         loop = running_loop("a map over asynchronous input can be read")
@@ -178,27 +178,27 @@ class AsyncCore(Window):
                 if len(self._read) >= self._plan.sizes.next(None):
                     self._hand_over()
                 elif len(self._read) == 1:
-                    loop.call_soon(self._hand_over)  # with what comes until then
+                    loop.call_soon(self._hand_over)  # with those that arrive until then
         except StopAsyncIteration:
             self._hand_over()
             self.source.end()
-        except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
+        except Exception as error:  # noqa: BLE001 - raised in the reader in its turn
             self._hand_over()
             self.source.fail(error)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
-            self._hand_over()  # the input has raised it, of its own accord
+            self._hand_over()  # the input itself has raised it
             self.source.fail(error)
         finally:
-            self._room = None  # it is not to be cancelled any more: it cleans up
-            if self.source.state is Input.OPEN:  # or the map was closed, or is over
+            self._room = None  # no cancelling from here on, during the clean-up
+            if self.source.state is Input.OPEN:  # the map was closed, or is over
                 self.source.fail(RuntimeError(_ENDED))
             self._announce()
             await self._input.close()
 
     async def _has_room(self, room: asyncio.Event) -> bool:
-        """Wait for room in the window; False if no more is to be read."""
+        """Wait for room in the window; False if no more input is needed."""
         while self._life is MapState.RUNNING and self.source.state is Input.OPEN:
             size = self._plan.sizes.next(None)
             ahead = self._ahead + len(self._read)
@@ -215,29 +215,29 @@ class AsyncCore(Window):
             return
         with self._reading:
             self._start(self._input.packed(rows))
-        if self.source.state is not Input.OPEN:  # the executor takes no more
+        if self.source.state is not Input.OPEN:  # the executor accepts no more
             self._announce()
 
     def _announce(self) -> None:
-        """Tell who waits that the input has ended."""
+        """Notify the reader that the input has ended."""
         with self._arrived:
             wakers = self._tell()
         for waker in wakers:
             waker()
 
-    # The end.
+    # The end of the map.
 
     def finish(self, *, unread_only: bool) -> None:
         """Start nothing: only the loop can read the input."""
 
     def dropped(self) -> None:
-        """The iterator is gone."""
+        """Close, as the iterator has been garbage collected."""
         self.close()
 
     def _close_source(self) -> None:
         super()._close_source()
         if self._loop is not None and self._pump is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._stop_pump)
 
     def _stop_pump(self) -> None:
@@ -250,13 +250,13 @@ class AsyncCore(Window):
 
         pump = self._pump
         if pump is None or pump is asyncio.current_task():
-            return  # it was not read, or closes the map that it feeds
+            return  # nothing was read, or the input closes the map that it feeds
         if self._loop is asyncio.get_running_loop():
             await asyncio.wait([pump])
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody has cancelled the running task."""
+    """Whether the running task was cancelled from outside."""
     import asyncio
 
     task = asyncio.current_task()

@@ -1,4 +1,4 @@
-"""How many rows go to a worker at once."""
+"""The number of rows that are sent to a worker at once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ class Sizes(Protocol):
     """Decides how many rows the next chunk has."""
 
     def next(self, left: int | None) -> int:
-        """Return the size of the next chunk; ``left`` rows are left, if known."""
+        """Return the size of the next chunk; ``left`` rows remain, if known."""
         ...
 
     def measured(self, rows: int, seconds: float) -> None:
-        """Learn that so many rows, of one chunk, ran so long."""
+        """Learn that a chunk of this many rows ran for this long."""
 
 
 class FixedSize:
-    """Chunks of one size."""
+    """Chunks of a fixed size."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -31,9 +31,9 @@ class FixedSize:
 
 
 class MeasuredSize:
-    """Chunks that run for about `TARGET` seconds, by what chunks before them took.
+    """Chunks that run for about `TARGET` seconds, judging by the previous chunks.
 
-    The first rows go alone. A chunk is never more than `growth` times as large as
+    The first rows are sent one by one. A chunk is at most `growth` times as large as
     one that has been measured, so that one misleading row does little harm. Near
     the end of an input of known length chunks shrink, so that the workers end
     together.
@@ -41,7 +41,7 @@ class MeasuredSize:
 
     TARGET = 0.008
     GROWTH = 4
-    #: The same for threads, which share long rows out before they do any.
+    #: For threads, which redistribute slow rows anyway.
     GROWTH_IN_THREADS = 16
     MOST = 8192
     #: Chunks shorter than this cost more than ending together gains.
@@ -50,20 +50,20 @@ class MeasuredSize:
     def __init__(
         self, workers: int, most: int, alone_above: float, growth: int = GROWTH
     ) -> None:
-        """Begin with chunks of one row.
+        """Start with chunks of one row.
 
         Args:
-            workers: How many chunks run at once.
-            most: The largest chunk.
-            alone_above: Rows that run longer than so many seconds go alone.
-            growth: How many times as large as one that was measured a chunk may be.
+            workers: The number of chunks that run at once.
+            most: The size of the largest chunk.
+            alone_above: Rows that run longer than this many seconds are sent alone.
+            growth: The largest ratio of a chunk's size to that of a measured one.
         """
         self._growth = growth
         self._workers = workers
         self._most = max(1, min(most, self.MOST))
         self._alone_above = alone_above
         self._size = 1
-        self._seconds: float | None = None  # a row's, by a moving average
+        self._seconds: float | None = None  # per row, as a moving average
 
     def next(self, left: int | None) -> int:
         """Return the size of the next chunk."""
@@ -98,11 +98,11 @@ class MeasuredSize:
 
 
 class RemoteChunkSize(MeasuredSize):
-    """The same for the engines of others, to which a chunk costs milliseconds."""
+    """Sizes for third-party engines, where each chunk costs milliseconds."""
 
     TARGET = 0.2
     LEAST_SECONDS = 0.0125
 
     def __init__(self, workers: int, most: int) -> None:
-        """Begin with chunks of one row; see `MeasuredSize`."""
+        """Start with chunks of one row; see `MeasuredSize`."""
         super().__init__(workers, most, self.TARGET / 2)

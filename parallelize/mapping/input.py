@@ -1,4 +1,4 @@
-"""The input of a map: rows of arguments, read only as far as asked."""
+"""The input of a map: rows of arguments, read only as far as needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Input(enum.Enum):
-    """How far the input has come."""
+    """The state of the input."""
 
     OPEN = "there may be more"
     ENDED = "all was read"
@@ -32,9 +32,9 @@ class Source:
     One thread at a time may use it.
 
     Attributes:
-        state: How far it has come.
-        error: What reading raised, if it failed.
-        length: How many rows there are in all, if the iterables tell.
+        state: The state of the input.
+        error: The error that reading raised, if it failed.
+        length: The total number of rows, if the iterables have a length.
         endless: Whether the rows are known never to end.
     """
 
@@ -46,7 +46,7 @@ class Source:
             _iterator(each, position) for position, each in enumerate(iterables)
         ]
         self._columns = 0 if star else len(iterables)
-        # What is left of an input that is a range: its parts are ranges again.
+        # The unread part of an input that is a range: its parts are ranges, too.
         self._range: range | None = None
         if self._columns == 1 and type(iterables[0]) is range:
             self._range = iterables[0]
@@ -60,11 +60,11 @@ class Source:
 
     @property
     def left(self) -> int | None:
-        """How many rows are left, if the iterables have told their lengths."""
+        """The number of unread rows, if the iterables have a length."""
         return None if self.length is None else max(0, self.length - self._drawn)
 
     def _read_rows(self) -> Iterator[Any]:
-        """Read rows as tuples; from one iterable what it gives, without a tuple."""
+        """Read rows as tuples; with one iterable, its items without a tuple."""
         if not self._columns:
             return map(row_of, self._iterators[0], count())
         if self._columns == 1:
@@ -72,18 +72,18 @@ class Source:
         return zip(*self._iterators)  # noqa: B905
 
     def draw(self, number: int) -> Sequence[tuple[Any, ...]]:
-        """Read so many rows; fewer when the input ends or fails."""
+        """Read this many rows; fewer when the input ends or fails."""
         if self._range is not None:
             return SingleColumn(self._cut(self._range, number))
         rows: list[Any] = []
         self._drawing = True
         try:
-            # extend keeps what it got before an error.
+            # extend keeps the rows that it got before an error.
             rows.extend(islice(self._rows, min(number, sys.maxsize)))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self.fail(error)  # the reader gets it in its turn
+            self.fail(error)  # raised in the reader in its turn
         else:
             self._count(len(rows), number)
         finally:
@@ -102,20 +102,20 @@ class Source:
             self._end(Input.ENDED)
 
     def end(self) -> None:
-        """Note that all was read."""
+        """Record that everything was read."""
         self._end(Input.ENDED)
 
     def fail(self, error: BaseException) -> None:
-        """Read no more; the error stands at the end of the rows."""
+        """Read no more; the error follows after the last row."""
         self.error = error
         self._end(Input.FAILED)
 
     def close(self) -> None:
         """Read no more, and close the iterators that can be closed."""
         if self._drawing:
-            return  # an iterator ends the map it feeds; who draws comes by again
+            return  # an iterator closes the map it feeds; the caller of draw closes it
         iterators = self._iterators
-        self.error = None  # nobody is to get it any more
+        self.error = None  # it will not be raised any more
         self._end(Input.CLOSED)
         for iterator in iterators:
             close = getattr(iterator, "close", None)
@@ -147,7 +147,7 @@ def row_of(row: Iterable[Any], position: int) -> tuple[Any, ...]:
     except TypeError as error:
         msg = f"rows[{position}] must be a tuple of arguments, not {row!r}"
         raise TypeError(msg) from error
-    except StopIteration as error:  # of the row's own code: it would end the rows
+    except StopIteration as error:  # of the row's own code; it would end the rows
         raise no_end(error, StopIteration) from error
 
 
@@ -166,20 +166,20 @@ def _least_length(iterables: Sequence[Iterable[Any]]) -> int | None:
 def _length(iterable: Any) -> int | None:
     if isinstance(iterable, repeat):
         return operator.length_hint(iterable)
-    with contextlib.suppress(Exception):  # a length that fails is no length
+    with contextlib.suppress(Exception):  # if len() raises, the length is unknown
         return len(iterable)
     return None
 
 
 def _is_endless(iterable: Any) -> bool:
-    if isinstance(iterable, repeat):  # without times it has no length to hint at
+    if isinstance(iterable, repeat):  # without `times` it has no length hint
         return operator.length_hint(iterable, -1) < 0
     return isinstance(iterable, (count, cycle))
 
 
 def hold_futures(rows: Sequence[tuple[Any, ...]]) -> bool:
-    """Whether there is a future of ours among the arguments of some row."""
-    # One pass at C speed tells the usual case.
+    """Whether a future of this library is among the arguments of some row."""
+    # In the usual case one pass at C speed is enough.
     if isinstance(rows, SingleColumn):
         return may_hold(rows.kinds()) and holds_futures(rows.values)
     kinds = set(map(type, chain.from_iterable(rows)))

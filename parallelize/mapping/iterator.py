@@ -1,4 +1,4 @@
-"""What the reader of a map holds, and how a map begins."""
+"""The iterator of a map, and how a map is started."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How many chunks a worker may be ahead of the reader, ...
+#: The number of chunks per worker that may be ahead of the reader,
 CHUNKS_AHEAD = 3
-#: ... and how many rows at least, so that one slow row lets others go on.
+#: the minimum number of rows, so that one slow row does not stop the others,
 ROWS_AHEAD = 16
-#: ... and how many async calls, which mostly wait.
+#: and the minimum number of async calls, which mostly wait.
 ASYNC_AHEAD = 100
 
-#: In threads and strangers' workers longer rows than this (seconds) go alone:
-#: handing one over costs them little, and they cannot give rows back.
+#: In threads and foreign workers, rows that take longer (in seconds) are sent alone:
+#: sending one costs them little, and they cannot return rows.
 ALONE_ABOVE = 0.001
 
-#: The kinds to which handing a chunk over costs milliseconds.
+#: The kinds of executors for which each chunk costs milliseconds.
 _FAR = ("dask", "ray")
 
 
@@ -64,12 +64,12 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
     """The results of a map, one by one: for ``for`` and for ``async for``.
 
     Results are computed a bounded window ahead of the reader. The map ends when its
-    input does, at the first error, or when it is closed; then what has not begun is
-    cancelled. It may be used as a context manager, which closes it.
+    input does, at the first error, or when it is closed; then calls that have not
+    started are cancelled. As a context manager it closes itself.
 
-    An iterator that is dropped before anything was read from it still has all its
-    calls run, as with the standard library, where programs call ``executor.map`` for
-    the effects alone. Only a ``buffersize`` means that nobody wants more than that.
+    If the iterator is dropped before anything was read from it, all calls still run,
+    as with the standard library, where programs call ``executor.map`` only for its
+    effects. With a ``buffersize``, however, no more calls than that are made.
 
     Example:
         >>> from parallelize import threaded
@@ -78,13 +78,13 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
         [2, 4, 6]
     """
 
-    # A chain gives the items of a block without running any Python code; the
-    # `Reader` is asked between two blocks.
+    # A chain yields the items of a block without running any Python code; between
+    # two blocks it calls the `Reader`.
 
     __slots__ = ("__weakref__", "_reader")
 
     _reader: Reader[T]
-    _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is asked
+    _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is called
 
     def __new__(
         cls,
@@ -94,7 +94,7 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
         return_exceptions: bool,
         progress: Progress | None,
     ) -> Self:
-        """Begin to read what the core computes."""
+        """Start reading the results of the window."""
         reader: Reader[T] = Reader(
             core,
             timeout=timeout,
@@ -108,7 +108,7 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
     if not STEPS_ARE_WHOLE:
 
         def __next__(self) -> T:
-            """Return the next result; the threads that read one map take turns."""
+            """Return the next result; threads that read the same map take turns."""
             return self._reader.turn.held(self._step)
 
         def _step(self) -> T:
@@ -124,17 +124,17 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
         return await self._reader.advance_async()
 
     def close(self) -> None:
-        """End the map: cancel what has not begun, close the input.
+        """End the map: cancel calls that have not started, close the input.
 
-        Calls that run go on, and their results are dropped. Closing again does
-        nothing; any thread may do it.
+        Running calls continue, and their results are dropped. May be called
+        repeatedly, and from any thread.
         """
         self._reader.close()
 
     async def aclose(self) -> None:
-        """The same in an event loop, for `contextlib.aclosing`.
+        """Close the map, as `close` does; for `contextlib.aclosing`.
 
-        An input that is asynchronous has been closed when this returns.
+        An asynchronous input has been closed when this returns.
         """
         await self._reader.closed()
 
@@ -171,13 +171,13 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
         try:
             reader.dropped()
         except Exception:
-            # At the end of the interpreter modules are emptied, and what is left of
-            # a map is of no interest. Without the global lock much lives until then.
+            # At interpreter shutdown modules are cleared, and errors of a map do not
+            # matter any more. Without the GIL many objects live until then.
             if not self._is_ending():
                 raise
 
 
-# How a map begins.
+# How a map is started.
 
 
 def start_map(
@@ -196,21 +196,21 @@ def start_map(
 ) -> MapIterator[T]:
     """Call ``fn`` with each row of the iterables on an executor.
 
-    `Executor.map` tells what the arguments mean that are not told of here.
+    `Executor.map` describes the arguments that are not described here.
 
     Args:
         executor: Runs the calls.
         fn: The function.
-        iterables: Each gives one argument. If one of them is asynchronous the map can
-            be read by ``async for`` alone.
-        options: How each call is to be run.
+        iterables: Each provides one argument. If one of them is asynchronous, the map
+            can only be read by ``async for``.
+        options: The options of each call.
         timeout: See `Executor.map`, as for the following.
         chunksize: See there.
         buffersize: See there.
         ordered: See there.
         return_exceptions: See there.
         progress: See there.
-        star: There is one iterable, and it gives rows of arguments.
+        star: Whether there is one iterable, which provides rows of arguments.
     """
     check_callable(fn, "fn")
     seconds = check_wait(timeout)
@@ -236,11 +236,11 @@ def _looked_into(
     *,
     star: bool,
 ) -> tuple[Callable[..., T], Sequence[Iterable[Any] | AsyncIterable[Any]], CallOptions]:
-    """The same for what is made of a decorated function, as a partial of one is."""
+    """Replace an object made from a decorated function, such as a partial of one."""
     found = undecorated(fn)
     if found is None:
         return fn, iterables, options
-    if not star and futures_in(found.args, {}):  # among the rows they are waited for
+    if not star and futures_in(found.args, {}):  # as part of rows, they are waited for
         iterables = (*map(repeat, found.args), *iterables)
         found = found._replace(args=())
     return found.alone(), iterables, found.options
@@ -252,7 +252,7 @@ def _core(
     *,
     star: bool,
 ) -> Window:
-    # What can be read at all is the usual case, and asks for nothing more.
+    # The usual case, synchronous input, needs no further module.
     if not any(hasattr(type(each), "__aiter__") for each in iterables):
         return Window(
             Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan
@@ -267,7 +267,7 @@ def _core(
 def _begin(core: Window, executor: MapBackend) -> None:
     executor._maps.add(core)
     if core.is_asynchronous:
-        return  # its reader begins it
+        return  # its reader starts it
     try:
         core.fill()
         if core.refused is not None:
@@ -295,15 +295,15 @@ def _plan(
     ordered: bool,
 ) -> MapConfig:
     kind, workers = executor.kind, max(1, executor._max_workers)
-    # Processes keep a timeout for each row of a chunk; who else runs a chunk cannot.
-    # Nor can all let rows go that are tried again and again, when the map is closed.
+    # Processes apply a timeout to each row of a chunk; other executors cannot. Nor can
+    # all of them stop retrying rows when the map is closed.
     loops = isinstance(fn, AsyncTarget) and kind in ("thread", "process")
     alone = executor._is_watched() or loops
     alone = alone or (kind != "process" and _has_limits(options))
     alone = alone or (options.retries > 0 and kind in _DEAF)
-    lazy = kind == "serial"  # it computes each when it is read
+    lazy = kind == "serial"  # each result is computed when it is read
     if lazy and isinstance(fn, AsyncTarget):
-        fn = fn.__call__  # ... and in place
+        fn = fn.__call__  # and in this thread
     if lazy or alone:
         chunksize = 1
     least_ahead = 0 if lazy else ROWS_AHEAD * workers
@@ -321,7 +321,7 @@ def _plan(
     )
 
 
-#: The kinds of executors whose chunks do not hear that the map was closed.
+#: The kinds of executors whose chunks are not notified when the map is closed.
 _DEAF = ("foreign", "interpreter")
 
 

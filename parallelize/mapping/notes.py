@@ -1,4 +1,4 @@
-"""What an error of a map says of its row: which it was, and the arguments."""
+"""The note on an error of a map that gives the row: its index and its arguments."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 __all__ = ("add_row", "row_text")
 
-#: How many characters a note has at most.
+#: The maximum number of characters of a note.
 LONGEST = 200
 
-#: An error that rows share, as one that a module holds, gets no more of these notes.
+#: An error shared by rows, such as one held by a module, gets at most this many notes.
 MOST = 3
 
 _BEGINNING = "row "
@@ -26,20 +26,20 @@ _BRACKETS: dict[object, str] = {list: "[]", tuple: "()", set: "{}", dict: "{}"}
 def add_row(
     error: BaseException, index: int, args: tuple[Any, ...] | None, last: str | None
 ) -> str | None:
-    """Add the note, if the error can have one.
+    """Add the note, if the error supports notes.
 
     Args:
-        error: What the row's call raised.
-        index: The row's number in the input, from 0.
-        args: The row's arguments; None if they are not known any more.
-        last: The note that the map has added before. An error that has it is one
-            that rows share: it gets no other.
+        error: The error of the row's call.
+        index: The index of the row in the input.
+        args: The arguments of the row; None if they are no longer known.
+        last: The note that the map added last. An error that has it already is shared
+            by rows, and gets no other.
 
     Returns:
         The note that was added last.
     """
     notes: object = None
-    with contextlib.suppress(Exception):  # the class is the user's
+    with contextlib.suppress(Exception):  # the class may be user-defined
         notes = error.__notes__
     if isinstance(notes, list) and (last in notes or sum(map(_is_ours, notes)) >= MOST):
         return last
@@ -51,7 +51,7 @@ def add_row(
 def _add(error: BaseException, text: str, notes: object) -> None:
     try:
         BaseException.add_note(error, text)
-    except Exception:  # noqa: BLE001 - it takes no attributes
+    except Exception:  # noqa: BLE001 - the class forbids it
         if notes is None:
             with contextlib.suppress(Exception):
                 BaseException.__setattr__(error, "__notes__", [text])
@@ -75,9 +75,9 @@ def _cut(text: str, room: int) -> str:
 
 
 def _shown(value: object, room: int) -> str:
-    """The repr of a value, or the beginning of it; never an error.
+    """Return the repr of a value, or the start of it; never raises.
 
-    Of what may be large no more is looked at than has room.
+    Of a possibly large value, no more is converted than there is room for.
     """
     kind = type(value)
     try:
@@ -90,7 +90,7 @@ def _shown(value: object, room: int) -> str:
         elif kind is int and value.bit_length() > 8 * room:  # type: ignore[attr-defined]
             return f"<an int of {value.bit_length()} bits>"  # type: ignore[attr-defined]
         return " ".join(repr(value).split("\n"))
-    except Exception:  # noqa: BLE001 - the repr is the user's
+    except Exception:  # noqa: BLE001 - the repr may be user-defined
         return f"<{kind.__qualname__} without a repr>"
 
 

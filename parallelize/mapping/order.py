@@ -1,4 +1,4 @@
-"""In which order a map gives its results: as they stood in the input, or came."""
+"""The order in which a map yields its results: that of the input, or as completed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
     from parallelize.calls.call import SubmittedRows
 
-    #: Outcomes of rows that follow each other. In an array all are values.
+    #: Outcomes of consecutive rows. An array contains only values.
     Block = list[Any] | array[Any]
 
 
 class Chunk:
-    """Rows that were handed to the executor as one piece.
+    """Rows that are submitted to the executor together.
 
     Attributes:
-        count: How many rows.
-        missing: How many of them have not come back.
-        begun: What cancels those that have not begun; None when there are none.
-        start: The number of the first of them in the input.
-        rows: Their arguments, until all have come back.
-        failed: The arguments of those that have failed, by their number in the chunk.
+        count: The number of rows.
+        missing: The number of rows whose outcomes have not arrived.
+        begun: Cancels the rows that have not started; None when there are none.
+        start: The index of the first row in the input.
+        rows: Their arguments, until all outcomes have arrived.
+        failed: The arguments of failed rows, by their index in the chunk.
     """
 
     __slots__ = (
@@ -45,17 +45,17 @@ class Chunk:
         self.rows: Sequence[tuple[Any, ...]] = rows
         self.failed: dict[int, tuple[Any, ...]] = {}
         self.begun: SubmittedRows | None = None
-        self.given: int = 0  # rows handed to the reader
+        self.given: int = 0  # the number of rows yielded to the reader
 
 
 class Part(NamedTuple):
-    """Outcomes of a chunk that came together.
+    """Outcomes of a chunk that arrived together.
 
     Attributes:
-        chunk: It.
-        first: The number of the first of these in the chunk.
-        outcomes: They.
-        kinds: Their types; of an array's values none.
+        chunk: The chunk.
+        first: The index in the chunk of the first row.
+        outcomes: The outcomes.
+        kinds: Their types; empty for an array.
     """
 
     chunk: Chunk
@@ -65,51 +65,52 @@ class Part(NamedTuple):
 
 
 class Order(Protocol):
-    """Takes in outcomes as they come, and gives them out in its order."""
+    """Receives outcomes as they arrive, and returns them in its order."""
 
     def begun(self, chunk: Chunk) -> None:
-        """A chunk was handed to the executor."""
+        """Add a chunk that was submitted to the executor."""
 
     def arrived(self, part: Part) -> None:
-        """Outcomes of a chunk came."""
+        """Add outcomes of a chunk."""
 
     def take(self) -> Part | None:
-        """Return the outcomes that are next, None if they have not come."""
+        """Return the next outcomes, None if they have not arrived."""
 
     def ready(self) -> bool:
         """Whether there is something to take."""
         ...
 
     def head(self) -> Chunk | None:
-        """The chunk of which something must come next; None if any may."""
+        """The chunk whose outcomes must come next; None if any may."""
 
     def take_back(self, chunk: Chunk) -> None:
-        """Forget the chunk that was begun last."""
+        """Remove the chunk that was added last."""
 
     def empty(self) -> bool:
-        """Whether all that was begun was taken."""
+        """Whether everything that was submitted was taken."""
         ...
 
 
 class InOrder:
-    """Gives outcomes in the order of the input."""
+    """Yields outcomes in the order of the input."""
 
     def __init__(self) -> None:
         self._chunks: deque[Chunk] = deque()
-        # What came, by chunk and first row. (In the chunk it would be a ring: errors
-        # of rows that nobody reads, and all that they hold, would stay for a while.)
+        # The parts that have arrived, by chunk and first row. (As attributes of their
+        # chunks they would form reference cycles, which would keep unread errors, and
+        # all that they refer to, alive for a while.)
         self._parts: dict[tuple[Chunk, int], Part] = {}
 
     def begun(self, chunk: Chunk) -> None:
-        """Stand at the end of the row."""
+        """Add the chunk at the end of the queue."""
         self._chunks.append(chunk)
 
     def arrived(self, part: Part) -> None:
-        """Wait for the turn."""
+        """Keep the part until its turn."""
         self._parts[part.chunk, part.first] = part
 
     def take(self) -> Part | None:
-        """Return what came of the oldest chunk, as far as it is complete."""
+        """Return the next outcomes of the oldest chunk, if they have arrived."""
         if not self._chunks:
             return None
         head = self._chunks[0]
@@ -121,7 +122,7 @@ class InOrder:
         return part
 
     def ready(self) -> bool:
-        """Whether the next of the oldest chunk has come."""
+        """Whether the next outcomes of the oldest chunk have arrived."""
         head = self.head()
         return head is not None and (head, head.given) in self._parts
 
@@ -130,31 +131,31 @@ class InOrder:
         return self._chunks[0] if self._chunks else None
 
     def take_back(self, chunk: Chunk) -> None:
-        """Leave the row again."""
+        """Remove the chunk from the queue."""
         self._chunks.remove(chunk)
 
     def empty(self) -> bool:
-        """Whether no chunk stands in the row."""
+        """Whether no chunk is in the queue."""
         return not self._chunks
 
 
 class AsCompleted:
-    """Gives outcomes as they come."""
+    """Yields outcomes as they arrive."""
 
     def __init__(self) -> None:
         self._parts: deque[Part] = deque()
-        self._rows = 0  # begun and not taken
+        self._rows = 0  # submitted and not taken
 
     def begun(self, chunk: Chunk) -> None:
-        """Expect its rows."""
+        """Count the rows of the chunk."""
         self._rows += chunk.count
 
     def arrived(self, part: Part) -> None:
-        """Stand at the end of the row."""
+        """Add the part at the end of the queue."""
         self._parts.append(part)
 
     def take(self) -> Part | None:
-        """Return what came first."""
+        """Return the outcomes that arrived first."""
         if not self._parts:
             return None
         part = self._parts.popleft()
@@ -162,15 +163,15 @@ class AsCompleted:
         return part
 
     def ready(self) -> bool:
-        """Whether anything has come."""
+        """Whether any outcomes have arrived."""
         return bool(self._parts)
 
     def head(self) -> Chunk | None:
-        """None: any may come next."""
+        """Return None, as any chunk may be next."""
         return None
 
     def take_back(self, chunk: Chunk) -> None:
-        """Expect its rows no more."""
+        """Count the rows of the chunk no more."""
         self._rows -= chunk.count
 
     def empty(self) -> bool:

@@ -1,8 +1,8 @@
 """The progress bar of a map.
 
-A bar is for whoever looks on. Where none can be drawn, or not any more, the map goes on
-without: there may be no stderr, or a closed one, nobody may read the pipe behind it, a
-character may not be in its encoding, tqdm may be missing or have been replaced.
+A bar is only for display. If it cannot be drawn, or no longer, the map continues
+without it: stderr may be missing or closed, or a pipe whose reader is gone; a character
+may not exist in its encoding; tqdm may be missing or have been replaced.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Progress:
         """Show the bar.
 
         Args:
-            description: Stands before the bar.
-            total: How many items there will be, if that is known.
+            description: The text before the bar.
+            total: The total number of items, if known.
         """
         self._has_own_lock = True
         self._uncounted: Callable[[], Callable[[], int] | None] = _nothing
@@ -42,7 +42,7 @@ class Progress:
 
     def _made(self, description: str | None, total: int | None) -> Any:
         make = _tqdm()
-        # A lock of tqdm's own, for processes too, cannot be tried.
+        # A lock of tqdm's own, which is also for processes, cannot be tested.
         self._has_own_lock = _is_ours(make) or not hasattr(make, "_lock")
         taken = _depths()
         try:
@@ -58,11 +58,11 @@ class Progress:
 
     @contextlib.contextmanager
     def _goes_on_without(self) -> Generator[None]:
-        """Let an error of the bar be the end of the bar alone."""
+        """Let an error of the bar end only the bar."""
         taken = _depths()
         try:
             yield
-        except BaseException as error:  # of tqdm, of what it writes to, or Ctrl-C
+        except BaseException as error:  # of tqdm, of its output stream, or Ctrl-C
             _let_go(taken)
             if not isinstance(error, Exception):
                 raise
@@ -70,21 +70,21 @@ class Progress:
             _disable(bar)
             if isinstance(error, (OSError, ValueError)):
                 _discard_unwritten(sys.stderr)
-            else:  # there is a place to write to
+            else:  # stderr still works
                 _warn(error)
 
     def counts(self, uncounted: Callable[[], int]) -> None:
-        """Be told of a method that says how many items are still to be counted."""
+        """Register a method that returns the number of items not counted yet."""
         self._uncounted = weakref.WeakMethod(uncounted)
 
     def advance(self, items: int) -> None:
-        """So many items more were given to the reader."""
+        """Count items that were yielded to the reader."""
         if self._bar is not None:
             with self._goes_on_without():
                 self._bar.update(items)
 
     def close(self) -> None:
-        """Leave the bar as it stands; closing again does nothing."""
+        """Leave the bar as it is; may be called repeatedly."""
         if self._bar is None:
             return
         _open_bars.discard(self)
@@ -93,19 +93,19 @@ class Progress:
         self._bar = None
 
     def close_with_all(self) -> None:
-        """Close it when the program ends."""
+        """Close the bar at the end of the program."""
         uncounted = self._uncounted()
         if uncounted is not None:
             self.advance(uncounted())
         self.close()
 
     def _reset(self) -> None:
-        """In a forked child: the bar is the parent's to draw."""
+        """In a forked child: only the parent draws the bar."""
         bar, self._bar = self._bar, None
         _disable(bar)
 
     def close_at_once(self, items: int) -> bool:
-        """Count the last items and close, without waiting for a lock; False if not."""
+        """Count the last items and close, unless a lock is held: then return False."""
         if self._bar is None:
             return True
         lock: Any = getattr(self._bar, "_lock", None) or RLock()
@@ -127,19 +127,19 @@ def _drawing_locks() -> list[Any]:
 
 
 def _depths() -> dict[int, int]:
-    """How often this thread has taken each lock, by the lock's identity."""
+    """How often this thread holds each lock, by the id of the lock."""
     return {id(lock): _depth(lock) for lock in _drawing_locks()}
 
 
 def _let_go(before: dict[int, int]) -> None:
-    """Let go what tqdm keeps where drawing fails, maybe of a lock that is new."""
+    """Release what tqdm still holds after drawing failed; locks may be new."""
     for lock in _drawing_locks():
         for _ in range(_depth(lock) - before.get(id(lock), 0)):
             lock.release()
 
 
 def _depth(lock: Any) -> int:
-    """How often this thread has taken a reentrant lock, of threads or processes."""
+    """How often this thread holds a reentrant lock, of threads or processes."""
     semaphore = getattr(lock, "_semlock", None)
     if semaphore is not None:
         return semaphore._count() if semaphore._is_mine() else 0
@@ -147,14 +147,14 @@ def _depth(lock: Any) -> int:
 
 
 def _disable(bar: Any) -> None:
-    """Have it draw nothing any more, neither when it is collected nor for others."""
+    """Make a bar draw nothing more, neither when collected nor for other bars."""
     with contextlib.suppress(Exception):
         bar.disable = True
         type(bar)._instances.discard(bar)
 
 
 def _disable_unfinished(make: Any) -> None:
-    """The same for one that has failed while it was made."""
+    """Disable a bar whose construction failed."""
     for bar in list(getattr(make, "_instances", ())):
         if not bar.disable and not hasattr(bar, "last_print_t"):
             _disable(bar)
@@ -163,10 +163,10 @@ def _disable_unfinished(make: Any) -> None:
 def _discard_unwritten(stream: Any) -> None:
     """Empty the buffer of a stream that cannot be written to.
 
-    Python would try again when it exits, and exit with status 120. The descriptor leads
-    to the null device meanwhile: a flush is the only way to empty all layers.
+    Python would try again at exit, and then exit with status 120. Meanwhile the
+    descriptor refers to the null device: only a flush empties all layers.
     """
-    with contextlib.suppress(Exception):  # none, or one of no file
+    with contextlib.suppress(Exception):  # the stream is None, or not of a file
         with contextlib.suppress(OSError):
             stream.flush()
             return
@@ -185,7 +185,7 @@ def _discard_unwritten(stream: Any) -> None:
 
 def _flush_to_null(stream: Any, descriptor: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
-    if null != descriptor:  # which it is where that was the lowest that was free
+    if null != descriptor:  # equal if that was the lowest free number
         os.dup2(null, descriptor)
         os.close(null)
     stream.flush()
@@ -197,12 +197,12 @@ def _nothing() -> None:
 
 def _warn(error: Exception) -> None:
     text = f"there is no progress bar: {type(error).__name__}: {error}"
-    with contextlib.suppress(Exception):  # warnings may have been made errors
+    with contextlib.suppress(Exception):  # warnings may be turned into errors
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
-# At the end of the interpreter nothing may be drawn any more: a bar that a module holds
-# is closed before. Single operations only, so no lock is needed.
+# At interpreter shutdown nothing can be drawn any more: a bar held by a module is
+# closed before. Single operations only, so no lock is needed.
 
 _open_bars: weakref.WeakSet[Progress] = weakref.WeakSet()
 _registered: set[bool] = set()
@@ -221,7 +221,7 @@ def _close_all() -> None:
         progress.close_with_all()
 
 
-def _tqdm() -> Any:  # one of two classes that share no declared base
+def _tqdm() -> Any:  # two classes are possible, without a common declared base
     if _in_notebook():
         with contextlib.suppress(ImportError):  # the widgets are not installed
             from tqdm.auto import tqdm as tqdm_auto
@@ -236,13 +236,13 @@ def _tqdm() -> Any:  # one of two classes that share no declared base
 
 
 def _with_lock(bar: Any) -> Any:
-    """The class itself if it has a lock, else one of ours that has.
+    """Return the class itself if it has a lock, else a subclass that has one.
 
-    The default would be a lock between processes, and may start a process that
-    watches over it. Our bars are drawn by the reader's process alone. What tqdm does
-    for others is left as it is: it sends its lock to their processes.
+    The default would be a lock for processes, which may start a process that tracks
+    it. Our bars are only drawn by the reader's process. tqdm's own class is left
+    unchanged, for other users: tqdm passes its lock to their processes.
     """
-    if hasattr(bar, "_lock") or not isinstance(bar, type):  # or a partial of one
+    if hasattr(bar, "_lock") or not isinstance(bar, type):  # e.g. a partial of one
         return bar
     if bar not in _ours:
         own = {"_lock": locks.reentrant("progress")()}

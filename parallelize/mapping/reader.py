@@ -1,23 +1,23 @@
-"""Gives a map's iterator its items, block by block.
+"""Provides a map's iterator with items, block by block.
 
-The iterator is an `itertools.chain`, which gives the items of a block without a
-step of Python for each. This is how it comes from one block to the next:
+The iterator is an `itertools.chain`, which yields the items of a block without
+running Python code for each. This is how it gets from one block to the next:
 
 ```
                   blocks(): a queue that the chain draws from
                 ┌──────┬───────┬──────┐
- chain ◀─ now ──│ tail │ block │ tail │ ...        block    items that are here
-                └──────┴───────┴──────┘            tail     asks this Reader
+ chain ◀─ now ──│ tail │ block │ tail │ ...        block    items that have arrived
+                └──────┴───────┴──────┘            tail     calls this Reader
 ```
 
-A block ends by itself. The tail is asked for one item at a time, and never ends
-until a block stands behind it; whoever puts that there ends the tail for once.
-All that happens between items is C code of the chain, so threads may share the
-iterator (where such a step can be divided they take turns, see `STEPS_ARE_WHOLE`):
-while one waits here for a block, others wait behind it; and a thread that comes to
-the tail late, when another has ended it but the chain has not moved yet, is given
-an item by hand. Two threads must never end it for the same block: the chain would
-skip the block.
+A block ends by itself. The tail is called for one item at a time, and does not end
+until a block is queued behind it; the thread that queues the block ends the tail once.
+Everything between items is C code of the chain, so threads may share the iterator
+(where such a step is not atomic they take turns, see `STEPS_ARE_WHOLE`): while one
+waits here for a block, others wait behind it; and a thread that calls the tail late,
+when another has ended it but the chain has not advanced yet, is given an item
+directly. Two threads must never end it for the same block: the chain would skip the
+block.
 """
 
 from __future__ import annotations
@@ -44,17 +44,18 @@ if TYPE_CHECKING:
     from parallelize.mapping.order import Part
     from parallelize.mapping.progress import Progress
 
-    # Where outcomes come from (the last of which is its `first`), and how many are
-    # left of them when one was taken.
+    # The origin of outcomes (the last one is its `first`), and the number of those
+    # left after one was taken.
     _Row = tuple[Part | None, int]
 
 T = TypeVar("T")
 
-#: Values of these types hold nothing: nobody minds when they are let go.
+#: Values of these types refer to nothing: it does not matter when they are released.
 _PLAIN = frozenset((int, float, bool, type(None)))
 
-#: Whether a step of C code, as the chain's, is one step for other threads. If it is,
-#: it stays so: the global lock may come back while a program runs, but never goes.
+#: Whether a step of C code, such as the chain's, is atomic for other threads. This
+#: cannot become false later: the GIL may be enabled in a running program, but not
+#: disabled.
 STEPS_ARE_WHOLE: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 _NOTHING: Any = object()
@@ -62,14 +63,14 @@ _END: Any = object()
 
 
 class Reader(Generic[T]):
-    """What a map's iterator asks for more.
+    """What a map's iterator calls for more items.
 
     Attributes:
-        ready: Gives the items at hand that need not be opened. It is drawn from,
-            and emptied, by any thread: each is one step of C code, or under
-            the lock.
-        turn: Held by who fetches a block; where steps of the chain are not whole,
-            for each of them.
+        ready: Yields the available items that need no decoding. Any thread may draw
+            from it and empty it: each is one step of C code, or done under the
+            lock.
+        turn: Held while a block is fetched; where steps of the chain are not atomic,
+            during each of them.
     """
 
     def __init__(
@@ -85,16 +86,16 @@ class Reader(Generic[T]):
         self._deadline = None if timeout is None else monotonic() + timeout
         self._return_exceptions = return_exceptions
         self._progress = progress
-        # Outcomes that may have to be opened, the next one last: popping keeps
-        # nothing of what is handed over.
+        # Outcomes that may need decoding, the next one last: popping keeps no
+        # reference to what is yielded.
         self._sealed: list[Any] = []
-        self._part: Part | None = None  # where they are from
-        self._noted: str | None = None  # the note that was added last to an error
+        self._part: Part | None = None  # their origin
+        self._noted: str | None = None  # the note that was last added to an error
         self._is_closed = False
-        self._taken = 0  # how many there were in either, when they were full
-        # Held while a block is fetched, so that only one thread does, and waits. The
-        # core's locks are taken under it, and the input is read. It is reentrant
-        # for signal handlers, and an input that reads the very map it feeds.
+        self._taken = 0  # the number of items in either, when they were filled
+        # Held while a block is fetched, so that only one thread does this, and waits.
+        # The window's locks are acquired under it, and the input is read. Reentrant
+        # for signal handlers, and for an input that reads the map that it feeds.
         self.turn: HelpingLock = HelpingLock()
         self._tail: Iterator[T] = map(self._ask, repeat(None))
         self._behind: deque[Any] = deque((self._tail,))
@@ -102,11 +103,11 @@ class Reader(Generic[T]):
             progress.counts(self._not_counted)
 
     def blocks(self) -> Iterator[Iterator[T]]:
-        """What the chain is made of."""
+        """The iterables that are chained."""
         return iter(self._behind.popleft, _END)
 
     def _ask(self, _: None) -> T:
-        """Be the tail: return an item, or raise StopIteration to let a block follow."""
+        """The tail: return an item, or raise StopIteration to let a block follow."""
         return self._opened(*self.turn.held(self._next), StopIteration)
 
     def _next(self) -> tuple[Any, _Row]:
@@ -129,7 +130,7 @@ class Reader(Generic[T]):
             raise TypeError(msg)
         try:
             self._fill()
-            # Reading the input may have read this map.
+            # Reading the input may have read from this map.
             while (outcome := self._at_hand()) is _NOTHING:
                 if self._take():
                     if self._let_it_follow():
@@ -148,12 +149,12 @@ class Reader(Generic[T]):
         try:
             return outcome
         finally:
-            del outcome  # an error of a call that ran in this thread leads here
+            del outcome  # the error of a call that ran in this thread refers here
 
     def _let_it_follow(self) -> bool:
-        """Put the block that is at hand behind the tail, where that pays."""
+        """Queue the available block behind the tail, where that is worth it."""
         if self._behind or self._sealed or self._taken == 1:
-            return False  # the chain is about to move, or each is given by hand
+            return False  # the chain is about to advance, or items are given directly
         self._behind.extend((self.ready, self._tail))
         return True
 
@@ -178,13 +179,13 @@ class Reader(Generic[T]):
         if issubclass(type(outcome), Outcome) and is_heavy(outcome):
             try:
                 outcome = await _opened_in_thread(outcome)
-            except BaseException:  # the task is cancelled, and may come back
+            except BaseException:  # the task is cancelled, and may read again
                 self._sealed.append(outcome)
                 raise
         try:
             return self._opened(outcome, row, StopIteration, StopAsyncIteration)
         finally:
-            del self, outcome, row  # an error's traceback holds this frame
+            del self, outcome, row  # an error's traceback refers to this frame
 
     async def _next_async(self) -> Any:
         import asyncio
@@ -193,7 +194,7 @@ class Reader(Generic[T]):
             return self._sealed.pop()
         try:
             self._fill()
-            # Even where everything is at hand, others get their turn now and then.
+            # Even if items are available, let other tasks run now and then.
             await asyncio.sleep(0)
             while (outcome := self._at_hand()) is _NOTHING:
                 if self._take():
@@ -207,7 +208,7 @@ class Reader(Generic[T]):
                 await _news(self._core, seconds)
                 self._core.fill(asked=1)
         except asyncio.CancelledError:
-            raise  # the task is cancelled, which may well come back for more
+            raise  # the task is cancelled, and may read again
         except BaseException:
             self.close()
             raise
@@ -216,14 +217,14 @@ class Reader(Generic[T]):
     def _is_over(self, *ends: type[BaseException]) -> bool:
         try:
             is_over = self._core.is_over()
-        except ends as error:  # the input has failed by it
+        except ends as error:  # raised by the input
             raise no_end(error, *ends) from error
         if is_over and self._progress is not None:
             self._progress.close()
         return is_over
 
     def _fill(self) -> None:
-        """Let go of what was handed over, and begin calls in its place."""
+        """Release what was yielded, and start calls in its place."""
         self._core.was_read = True
         self._part = None
         self._given(self._taken)
@@ -237,7 +238,7 @@ class Reader(Generic[T]):
                 self._progress.advance(count)
 
     def _take(self) -> bool:
-        """Get the next results at hand, if they have come."""
+        """Get the next results, if they have arrived."""
         part = self._core.take()
         if part is None or not part.outcomes:
             return False
@@ -263,12 +264,12 @@ class Reader(Generic[T]):
             self.ready = map(list.pop, repeat(outcomes, len(outcomes)))
 
     def _opened(self, outcome: Any, row: _Row, *ends: type[BaseException]) -> T:
-        """Return the value, or raise the error, of what may have to be opened.
+        """Return the value, or raise the error, of an item that may need decoding.
 
         Args:
-            outcome: It.
-            row: Of which row it is.
-            *ends: The errors that would end the loop of the reader.
+            outcome: The item.
+            row: The origin of the item.
+            *ends: The errors that would end the reader's loop.
         """
         if not issubclass(type(outcome), Outcome):  # isinstance would ask proxies
             return outcome  # type: ignore[no-any-return]
@@ -284,10 +285,10 @@ class Reader(Generic[T]):
             self._note(error, row)
             raise error
         finally:
-            del self, outcome, row, error  # the error's traceback holds this frame
+            del self, outcome, row, error  # the error's traceback refers to this frame
 
     def _note(self, error: BaseException, row: _Row) -> None:
-        """Have the error say of which row it is."""
+        """Add a note to the error that gives the row."""
         part, left = row
         if part is None:
             return
@@ -300,13 +301,13 @@ class Reader(Generic[T]):
     def _seconds_left(self) -> float | None:
         return None if self._deadline is None else self._deadline - monotonic()
 
-    # The end.
+    # The end of the map.
 
     def _let_go(self) -> None:
-        """Hold nothing of a map that has given all, though somebody holds the map."""
+        """Release everything of a finished map, as the user may keep the iterator."""
         core = self._core
         core.close()
-        if not core.is_asynchronous:  # whose input may still be closing
+        if not core.is_asynchronous:  # an async input may still be closing
             self._core = Spent()
         if self._progress is not None:
             self._progress.close()
@@ -315,7 +316,7 @@ class Reader(Generic[T]):
         """See `MapIterator.close`."""
         self._core.was_read = True
         self._is_closed = True
-        # Who is in the middle of a step may wait there for what ends by this.
+        # A thread in the middle of a step may wait for an effect of this call.
         if STEPS_ARE_WHOLE:
             self._count_given()
         else:
@@ -325,7 +326,7 @@ class Reader(Generic[T]):
             self._progress.close()
 
     def drop_if_closed(self) -> None:
-        """In one's turn: do what `close` had to leave to others."""
+        """Do what `close` had to leave to other threads; call in one's turn."""
         if self._is_closed:
             self._count_given()
 
@@ -335,7 +336,7 @@ class Reader(Generic[T]):
         await self._core.closed()
 
     def _count_given(self) -> None:
-        """Count what was given of what was at hand, and drop the rest."""
+        """Count the available items that were yielded, and drop the others."""
         count = self._not_counted()
         self._sealed.clear()
         self._part = None
@@ -343,13 +344,13 @@ class Reader(Generic[T]):
         self._taken = 0
 
     def _not_counted(self) -> int:
-        """How much was given of what was at hand; drops the rest of it."""
+        """The number of available items that were yielded; drops the others."""
         left = len(list(self.ready)) + len(self._sealed)
         return max(self._taken - left, 0)
 
     def dropped(self) -> None:
-        """The iterator is gone; runs wherever garbage is collected."""
-        del self._tail  # it holds this Reader
+        """Called when the iterator is garbage collected, in any thread."""
+        del self._tail  # it refers to this Reader
         self._behind.clear()
         if self._progress is not None:
             self._drop_progress(self._progress)
@@ -379,7 +380,7 @@ async def _news(core: Window | Spent, seconds: float | None) -> None:
         return
     from parallelize.runtime import timer
 
-    # Not the loop's own clock: a test may have put another in its place.
+    # Not the loop's own clock, which a test may have replaced.
     late = timer.after(seconds, lambda: resolve_from_thread(loop, news))
     try:
         await noted(news, core.awaited)
@@ -388,7 +389,7 @@ async def _news(core: Window | Spent, seconds: float | None) -> None:
 
 
 class _Open(Outcome):
-    """What was opened already."""
+    """An outcome that has been decoded already."""
 
     __slots__ = ("_pair",)
 

@@ -51,17 +51,17 @@ _NO_KINDS: frozenset[type] = frozenset()
 
 
 class MapConfig(NamedTuple):
-    """How a map is to be run.
+    """The configuration of a map.
 
     Attributes:
         executor: Runs the calls.
         fn: The function.
-        options: How each call is to be run.
-        sizes: How many rows go together.
-        least_ahead: The window, in rows; it is more when chunks are larger.
+        options: The options of each call.
+        sizes: Decides how many rows are sent together.
+        least_ahead: The window, in rows; larger if chunks are larger.
         chunks_ahead: The window, in chunks; None if ``least_ahead`` is strict.
-        one_by_one: Whether each row is a call of its own.
-        ordered: Whether results come in the order of the input.
+        one_by_one: Whether each row is submitted as a separate call.
+        ordered: Whether results are yielded in the order of the input.
     """
 
     executor: MapBackend
@@ -74,14 +74,14 @@ class MapConfig(NamedTuple):
     ordered: bool
 
     def window(self, size: int) -> int:
-        """How many rows may be begun ahead of the reader."""
+        """The number of rows that may be started ahead of the reader."""
         if self.chunks_ahead is None:
             return self.least_ahead
         return max(self.least_ahead, self.chunks_ahead * size)
 
 
 class MapState(enum.Enum):
-    """The life of a map."""
+    """The life cycle of a map."""
 
     RUNNING = "reads, starts, gives"
     CLOSED = "the reader wants no more"
@@ -90,44 +90,44 @@ class MapState(enum.Enum):
 
 
 class Window:
-    """Everything of a map but the iterator that its reader holds."""
+    """All of a map except the iterator, which the user holds."""
 
-    #: Whether the input can be read in an event loop alone.
+    #: Whether the input can only be read in an event loop.
     is_asynchronous: ClassVar[bool] = False
 
     def __init__(self, source: Source, plan: MapConfig) -> None:
         self.source = source
         self.was_read = False
-        self.refused: Exception | None = None  # why the executor takes no more
+        self.refused: Exception | None = None  # why the executor accepts no more
         self._plan = plan
         # Each call has a copy of the context in which the map was made.
         self._context = copy_context()
         self._order: Order = InOrder() if plan.ordered else AsCompleted()
         self._life = MapState.RUNNING
-        self._ahead = 0  # rows begun and not given to the reader
-        self._begun = 0  # rows begun in all
-        self._chunks: dict[Chunk, None] = {}  # begun, and not all of it has come
+        self._ahead = 0  # the number of rows started and not yielded to the reader
+        self._begun = 0  # the number of rows started in total
+        self._chunks: dict[Chunk, None] = {}  # started, with missing outcomes
         self._wakers: list[Callable[[], object]] = []
         self._make_locks()
 
     def _make_locks(self) -> None:
         # Held while reading input and starting its calls, so that only one thread
-        # at a time does. It is taken before _arrived, and the user's code runs
-        # under it. Reentrant for finalisers, signal handlers, and an input that
-        # reads the very map it feeds.
+        # does this at a time. It is acquired before _arrived, and the user's code runs
+        # under it. Reentrant for finalizers, signal handlers, and an input that reads
+        # the map that it feeds.
         self._reading = _new_reading()
-        # Its lock guards what __init__ sets above but for the source; no other
-        # lock is taken under it. Reentrant for finalisers.
+        # Its lock guards what __init__ sets above, except the source; a leaf lock.
+        # Reentrant for finalizers.
         self._arrived = locks.Condition(_new_lock())
 
-    # For who reads.
+    # For the reader.
 
     def fill(self, *, asked: int = 0, all_of_it: bool = False) -> None:
         """Start calls until the window is full.
 
         Args:
-            asked: How many rows the reader waits for: they are not ahead of it.
-            all_of_it: Do without a window.
+            asked: The number of rows the reader waits for, which are not ahead of it.
+            all_of_it: Ignore the window.
         """
         with self._reading:
             while self._life is MapState.RUNNING and self.source.state is Input.OPEN:
@@ -143,15 +143,15 @@ class Window:
         return ahead > 0 and ahead + size > self._plan.window(size) + asked
 
     def take(self) -> Part | None:
-        """Return the next outcomes if they are here."""
+        """Return the next outcomes if they have arrived."""
         with self._arrived:
             return self._order.take()
 
     def wait(self, timeout: float | None) -> bool:
-        """Return when there is something to take, or nothing to wait for.
+        """Wait until there is something to take, or nothing to wait for.
 
         Returns:
-            False if the timeout, in seconds, passed before.
+            False if the timeout, in seconds, expired before.
         """
         if here.pending:
             call_pending(self.awaited())
@@ -159,7 +159,7 @@ class Window:
         if worker is None:
             return self._sleep(timeout)
         futures = self.awaited()
-        if timeout is None:  # what is run here may take longer than a bound
+        if timeout is None:  # running a call here might exceed a timeout
             self._help(worker, futures)
         with self._arrived:
             if self._is_news():
@@ -174,7 +174,7 @@ class Window:
             return wait_for(self._arrived, self._is_news, timeout)
 
     def awaited(self) -> list[Future[Any]]:
-        """What has to end before something can be taken, as far as it is known."""
+        """The futures that have to end before `take` can return, as far as known."""
         with self._arrived:
             head = self._order.head()
             chunks = list(self._chunks) if head is None else [head]
@@ -182,9 +182,9 @@ class Window:
         return [future for each in begun for future in each.futures()]
 
     def _help(self, worker: Worker, futures: Sequence[Future[Any]]) -> None:
-        """Run in this thread, which is a worker's, what the map waits for."""
+        """Run what the map waits for in this thread, which is a worker's."""
         if self._order.head() is None and any(each.running() for each in futures):
-            return  # something will come without
+            return  # an outcome will arrive without help
         for future in futures:
             worker.help(future)
             with self._arrived:
@@ -205,17 +205,17 @@ class Window:
         return self._order.ready()
 
     def is_on_loop_here(self) -> bool:
-        """Whether the calls may run on a loop of this thread, which must not wait."""
+        """Whether calls may run on a loop of this thread, which must not block."""
         plan = self._plan
         return isinstance(plan.fn, AsyncTarget) and plan.executor._loop_is_here()
 
     def given(self, rows: int) -> None:
-        """The reader has got so many rows and asks for more."""
+        """Record that rows were yielded, and the reader asks for more."""
         with self._arrived:
             self._ahead -= rows
 
     def is_over(self) -> bool:
-        """Whether nothing is left to give; raises what the map ends with."""
+        """Whether nothing is left to yield; raises the error that ends the map."""
         with self._arrived:
             life, empty = self._life, self._order.empty()
         if life is MapState.CANCELLED:
@@ -232,10 +232,10 @@ class Window:
             try:
                 raise error
             finally:
-                del error  # its traceback holds this frame
+                del error  # its traceback refers to this frame
         return True
 
-    # Calls go out ...
+    # Starting calls.
 
     def _start(self, rows: Sequence[Row]) -> None:
         if not rows:
@@ -259,7 +259,7 @@ class Window:
             self._order.begun(chunk)
         try:
             begun = self._context.copy().run(start, chunk)
-        except Exception as error:  # noqa: BLE001 - the reader gets it in its turn
+        except Exception as error:  # noqa: BLE001 - raised in the reader in its turn
             self._take_back(chunk)
             self.refused = error
             self.source.fail(error)
@@ -286,7 +286,7 @@ class Window:
         try:
             return SubmittedRows(future.cancel, partial(_alone, future))
         finally:
-            del future  # an error of a call that ran in this thread leads here
+            del future  # the error of a call that ran in this thread refers here
 
     def _take_back(self, chunk: Chunk) -> None:
         with self._arrived:
@@ -300,10 +300,10 @@ class Window:
             if chunk in self._chunks:
                 chunk.begun = begun
                 return
-        if chunk.missing:  # the map was closed meanwhile
+        if chunk.missing:  # the map was closed in the meantime
             begun.cancel()
 
-    # ... and outcomes come in.
+    # Receiving outcomes.
 
     def _deliver(
         self, chunk: Chunk, first: int, outcomes: Sequence[Any], seconds: float
@@ -314,7 +314,7 @@ class Window:
             chunk.missing -= count
             if not chunk.missing:
                 self._chunks.pop(chunk, None)
-                chunk.begun = None  # it holds the rows
+                chunk.begun = None  # it refers to the rows
                 chunk.rows = ()
             if self._life in (MapState.CLOSED, MapState.FORKED):
                 return
@@ -332,30 +332,30 @@ class Window:
         wakers, self._wakers = self._wakers, []
         return wakers
 
-    # The end.
+    # The end of the map.
 
     def close(self) -> None:
-        """End the map: cancel what has not begun, let go of the input."""
+        """End the map: cancel what has not started, release the input."""
         self._end(MapState.CLOSED)
 
     async def closed(self) -> None:
-        """Wait for what goes on after `close`, as far as that can be waited for."""
+        """Wait for what continues after `close`, as far as that is possible."""
 
     def cancel(self) -> None:
-        """End the map for the executor: the reader gets what has come already."""
+        """End the map for the executor: the reader gets what has already arrived."""
         self._end(MapState.CANCELLED)
 
     def forget(self) -> None:
-        """In a forked child: end without touching what is the parent's."""
+        """In a forked child: end without touching what belongs to the parent."""
         self._make_locks()
         self._life = MapState.FORKED
         self._chunks.clear()
         self._wakers.clear()
 
     def finish(self, *, unread_only: bool) -> None:
-        """Start all that is left, as the executor is about to close.
+        """Start everything that is left, as the executor is about to close.
 
-        Not if the user chose a ``buffersize``, or the input is known to be endless.
+        Does nothing if there is a ``buffersize`` or the input is known to be endless.
         """
         strict = self._plan.chunks_ahead is None
         if strict or self.source.endless or (unread_only and self.was_read):
@@ -364,13 +364,13 @@ class Window:
 
     @property
     def is_spent(self) -> bool:
-        """Whether nothing runs and nothing is to begin; asked without any lock."""
+        """Whether nothing is running and nothing is left; read without any lock."""
         if self._life is not MapState.RUNNING:
             return True
         return not self._chunks and self.source.state is not Input.OPEN
 
     def dropped(self) -> None:
-        """The iterator is gone."""
+        """Called when the iterator is garbage collected."""
         if self.was_read:
             self.close()
         elif self._plan.chunks_ahead is None or self.source.state is not Input.OPEN:
@@ -379,7 +379,7 @@ class Window:
             self.drain()
 
     def drain(self) -> None:
-        """Run all calls, for their effects alone, in place of a reader."""
+        """Run all calls for their effects, in place of a reader."""
         try:
             while True:
                 self.fill()
@@ -392,7 +392,7 @@ class Window:
                     self.wait(None)
         except CancelledError:
             return
-        except Exception:  # noqa: BLE001 - nobody else is there to be told
+        except Exception:  # noqa: BLE001 - there is no reader to raise it in
             _log.exception("a map that nobody reads has failed")
 
     def _end(self, life: MapState, *, cancel: bool = True) -> None:
@@ -402,7 +402,7 @@ class Window:
             self._life = life
             chunks, self._chunks = self._chunks, {}
             if life is MapState.CLOSED:
-                self._order = AsCompleted()  # empty: lets go of the outcomes
+                self._order = AsCompleted()  # empty: this releases the outcomes
             wakers = self._tell()
         for waker in wakers:
             waker()
@@ -412,7 +412,7 @@ class Window:
         self._close_source()
 
     def _close_source(self) -> None:
-        # Whoever is reading just now comes by here when it has read.
+        # If a thread is reading, it calls this again when it has read.
         locks.if_free(self._reading, self.source.close)
 
 
@@ -421,7 +421,7 @@ def _alone(future: Future[Any]) -> tuple[Future[Any]]:
 
 
 class Spent:
-    """Stands for the core of a map that is over, and holds nothing of it."""
+    """Replaces the window of a finished map, and holds nothing of it."""
 
     is_asynchronous: ClassVar[bool] = False
     is_spent: ClassVar[bool] = True
@@ -441,15 +441,15 @@ class Spent:
         return True
 
     def awaited(self) -> list[Future[Any]]:
-        """Return what is waited for: nothing."""
+        """Return an empty list."""
         return []
 
     def call_when_news(self, waker: Callable[[], object]) -> None:
-        """Call it."""
+        """Call ``waker()`` at once."""
         waker()
 
     def is_on_loop_here(self) -> bool:
-        """Whether a loop must not be blocked: there is nothing to wait for."""
+        """Return False, as there is nothing to wait for."""
         return False
 
     def is_over(self) -> bool:
@@ -467,7 +467,7 @@ class Spent:
 
 
 def _part(chunk: Chunk, first: int, outcomes: Sequence[Any]) -> Part:
-    """Put together what came, with the arguments of what failed."""
+    """Combine what has arrived with the arguments of failed rows."""
     if isinstance(outcomes, array):
         return Part(chunk, first, outcomes, _NO_KINDS)
     if not isinstance(outcomes, list):
