@@ -284,7 +284,7 @@ class Loops:
             return any(loop.is_here() for loop in self._loops)
 
     def shutdown(self, *, cancel_futures: bool) -> None:
-        """Accept no new calls, and cancel those without a place on a loop if asked to."""
+        """Accept no new calls; optionally cancel those without a place on a loop."""
         self.close()
         if cancel_futures:
             self.cancel_unbegun()
