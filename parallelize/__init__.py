@@ -13,31 +13,31 @@ Example:
 
 # General layout:
 #
-#   api/          what users write: decorators, maps of plain functions, `use`
-#   registry/     which executor a word means, and the shared ones
-#   clusters/     executors on the engines of others
-#   insight/      what a run shows of itself
-#   executors/    one backend a file over the base in executors/base
+#   api/          the public API: decorators, maps of plain functions, `use`
+#   registry/     which executor a name stands for, and the shared executors
+#   clusters/     executors on third-party engines
+#   insight/      traces, dumps, reports
+#   executors/    one file per kind of executor, over the base in executors/base
 #   interpreters/ interpreters beside the main one
 #   process/      the process engine: parent, start, worker, memory, wire
 #   threads/, loops/, streams/    the thread engine; async calls; generators
-#   mapping/, tracing/    the one map; the recorder that engines ask
-#   calls/        the road of a call to its executor
-#   serialize/    how values and functions travel
-#   futures/      what a call gives, and how others wait for it
+#   mapping/, tracing/    the one map; the recorder used by the engines
+#   calls/        how a call gets to its executor
+#   serialize/    pickling of values and functions
+#   futures/      the results of calls, and how to wait for them
 #   errors/       the errors
-#   runtime/      what stands under all else
+#   runtime/      the base of everything else
 #
 # Imports go from the top of this list to its end, never back.
 #
 # Nothing is imported before it is used, so that importing parallelize and
-# decorating a function cost next to nothing. Type checkers see true imports.
+# decorating a function cost next to nothing. Type checkers see real imports.
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from builtins import TimeoutError  # noqa: A004 - the very one
+    from builtins import TimeoutError  # noqa: A004 - the same object
     from concurrent.futures import BrokenExecutor
 
     from parallelize.api.decorators import (
@@ -142,9 +142,9 @@ __all__ = (
     "wait",
 )
 
-# Where each public name comes from, when somebody asks for it.
+# The module of each public name, which is imported when the name is used.
 _HOMES = {
-    "builtins": ("TimeoutError",),  # which the standard library's package has, too
+    "builtins": ("TimeoutError",),  # the standard library's package has it, too
     "concurrent.futures": ("BrokenExecutor",),
     "parallelize.api.use": ("use", "using"),
     "parallelize.runtime.cpus": ("cpu_count",),
@@ -203,7 +203,7 @@ def __getattr__(name: str) -> object:
             from importlib import import_module
 
             value: object = getattr(import_module(home), name)
-            globals()[name] = value  # from now on it is found without asking
+            globals()[name] = value  # further look-ups do not get here
             return value
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -1,12 +1,12 @@
-"""joblib on the process pool: scikit-learn, and whatever else runs by joblib.
+"""A joblib backend on the process pool, for scikit-learn and other users of joblib.
 
     import joblib
-    import parallelize.joblib  # joblib knows the word from here on
+    import parallelize.joblib  # registers the backend
 
     with joblib.parallel_config("parallelize", n_jobs=2):
         search.fit(X, y)
 
-joblib looks only for words that it was told of, so this module is to be imported
+joblib only finds backends that were registered, so this module must be imported
 first; it does nothing else.
 """
 
@@ -34,10 +34,10 @@ _joblib: Any = import_module("joblib.parallel")  # it has no types
 
 __all__ = ("ParallelizeBackend",)
 
-#: The word by which joblib knows the backend.
+#: The name of the backend in joblib.
 NAME = "parallelize"
 
-#: Arrays of so many bytes are put into shared memory once, as joblib does by itself.
+#: Arrays of at least this many bytes are put into shared memory once, as by joblib.
 LEAST_SHARED = 1 << 20
 
 # Pools of other sizes than the shared one, by their number of workers.
@@ -47,7 +47,7 @@ _sources: dict[int, Source] = {}
 if TYPE_CHECKING:
 
     class _Base:
-        """What is used here of joblib's classes."""
+        """The part of joblib's classes that is used here."""
 
         nesting_level: int | None
 
@@ -57,20 +57,20 @@ if TYPE_CHECKING:
 else:
 
     class _Base(_joblib.AutoBatchingMixin, _joblib.ParallelBackendBase):
-        """joblib's own: it sizes batches by measured time."""
+        """joblib's own classes: they size batches by measured time."""
 
 
 class ParallelizeBackend(_Base):
     """Runs joblib's batches in processes.
 
-    With as many jobs as the shared pool has workers it is that pool (or what
-    `parallelize.use` names), else a pool of that size, which is kept for the next
-    time. `parallelize.shutdown` ends them all. Arrays of a megabyte and more among
-    the arguments are read-only in the workers, as joblib's own are.
+    If the number of jobs is that of the workers of the shared pool, it uses that pool
+    (or the executor that `parallelize.use` names), else a pool of that size, which is
+    kept for later. `parallelize.shutdown` ends them all. Arrays of a megabyte and more
+    among the arguments are read-only in the workers, as with joblib's own backend.
 
     Args:
-        executor: Where to run instead: an executor, or the word for a kind.
-        **options: As joblib has them.
+        executor: Where to run instead: an executor, or the name of a kind.
+        **options: Those of joblib's backends.
     """
 
     supports_retrieve_callback = True
@@ -83,7 +83,7 @@ class ParallelizeBackend(_Base):
         self._executor: Executor | None = None
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """Return how many jobs run at once, of the number that the user gave."""
+        """Return the number of jobs that run at once, given the user's number."""
         if n_jobs == 0:
             msg = "n_jobs == 0 in Parallel has no meaning"
             raise ValueError(msg)
@@ -127,7 +127,7 @@ class ParallelizeBackend(_Base):
     def _without_arrays(
         self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-        """Put handles in place of large arrays."""
+        """Replace large arrays by handles."""
         array = getattr(sys.modules.get("numpy"), "ndarray", None)
         if array is None or self._executor is None or self._executor.kind != "process":
             return fn, args, kwargs
@@ -140,26 +140,26 @@ class ParallelizeBackend(_Base):
         return fn, tuple(map(handle, args)), {k: handle(v) for k, v in kwargs.items()}
 
     def _handle_of(self, array: Any) -> Shared[Any]:
-        if id(array) not in self._shared:  # the array is kept: so its id is its own
+        if id(array) not in self._shared:  # the array is kept, so its id stays unique
             self._shared[id(array)] = array, share(array)
         return self._shared[id(array)][1]
 
     def retrieve_result_callback(self, future: Future[Any]) -> Any:
-        """Return what a batch came to, or raise its error."""
+        """Return the result of a batch, or raise its error."""
         return future.result()
 
     def stop_call(self) -> None:
-        """Forget the arrays: the next call may have changed them."""
+        """Forget the arrays, as they may have changed before the next call."""
         self._shared.clear()
 
     def terminate(self) -> None:
-        """End the use of the executor, which lives on."""
+        """Release the executor, which stays open."""
         self._shared.clear()
         self._executor = None
         self.reset_batch_stats()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Stop what runs: one of the calls has failed, or the time is up."""
+        """Stop running batches: one of the calls has failed, or timed out."""
         for future in list(self._running):
             if not future.cancel():
                 future.kill()
@@ -183,7 +183,7 @@ class _Batch:
         self._items = items
 
     def run(self) -> Any:
-        """Run it, with the arrays in their places."""
+        """Run the batch, with the arrays in place of their handles."""
         self._batch.items = [
             (fn, tuple(map(_got, args)), {k: _got(v) for k, v in kwargs.items()})
             for fn, args, kwargs in self._items

@@ -1,12 +1,12 @@
 """Fixtures for pytest, which finds them when parallelize is installed.
 
-| fixture                | what it does for the test that asks for it              |
+| fixture                | effect on the test that uses it                         |
 |------------------------|---------------------------------------------------------|
 | `parallelize_serial`   | every decorated call runs in the test's own thread      |
-| `parallelize_no_leaks` | the test fails if it leaves something of ours behind    |
+| `parallelize_no_leaks` | the test fails if it leaves resources of ours behind    |
 
 pytest loads this in every run, so nothing else of parallelize is loaded here
-before a test asks for a fixture.
+before a test uses a fixture.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-#: Seconds that what has been told to end has for it.
+#: Seconds that resources have to disappear after the shutdown.
 PATIENCE = 5.0
 
-#: Threads of which a program has one, for good.
+#: The thread that a program has once, until it ends.
 _LASTING = "parallelize-deadlines"
 
 
 @pytest.fixture
 def parallelize_serial() -> Iterator[None]:
-    """Run every decorated call of the test in the caller.
+    """Run every decorated call of the test in the calling thread.
 
-    Breakpoints, mocks and coverage see plain calls. It holds for functions that
-    have an executor or workers of their own, too, for the helpers, and in every
-    thread of the test. What is handed to an executor directly, by its ``submit``
-    or ``map``, runs there.
+    Breakpoints, mocks and coverage see plain calls. This includes functions with a
+    private pool or an executor of their own, the helpers, and calls in any thread of
+    the test. Calls that are submitted to an executor directly, by its ``submit`` or
+    ``map``, run there.
 
     Example:
         ```
@@ -50,7 +50,7 @@ def parallelize_serial() -> Iterator[None]:
 
 @contextmanager
 def _serially() -> Generator[None]:
-    """Have every source of executors answer with a serial one."""
+    """Let every source of executors return a serial one."""
     from parallelize.api import use as choice
     from parallelize.executors.serial import SerialExecutor
     from parallelize.registry import shared_pools
@@ -79,8 +79,8 @@ def parallelize_no_leaks() -> Iterator[None]:
     """Fail the test if it leaves threads, processes or memory of parallelize.
 
     The shared pools are shut down when the test has ended, as they are meant to
-    last; an executor of the test's own that is not shut down is a leak. Processes,
-    descriptors and shared memory are looked for where there is a ``/proc``.
+    persist; an executor made by the test that is not shut down is a leak. Processes,
+    descriptors and shared memory are only checked where there is a ``/proc``.
 
     Example:
         ```
@@ -105,7 +105,7 @@ def _no_leaks() -> Generator[None]:
     until = monotonic() + PATIENCE
     while (left := _left(before)) and monotonic() < until:
         gc.collect()
-        sleep(0.01)  # nothing tells when a process or thread is gone for good
+        sleep(0.01)  # the end of a process or thread cannot be waited for here
     if left:
         text = "; ".join(f"{what}: {', '.join(each)}" for what, each in left.items())
         pytest.fail(f"parallelize has left {text}", pytrace=False)
@@ -118,13 +118,13 @@ def _left(before: Mapping[str, Mapping[object, str]]) -> dict[str, list[str]]:
         more = sorted(now[each] for each in now.keys() - before[what].keys())
         if more:
             left[what] = more
-    # Sockets and pipes have no names: they are ours if a pool of ours is there.
+    # Sockets and pipes have no names: they are ours if one of our pools remains.
     if left.keys() == {"descriptors"}:
         return {}
     return left
 
 
-# What there is, each by what tells it apart, with the words for it.
+# The existing resources, by what identifies each of them, with their descriptions.
 
 
 def _threads() -> dict[object, str]:
@@ -151,7 +151,7 @@ def _children() -> set[int]:
     with suppress(OSError):
         for task in os.listdir("/proc/self/task"):
             with (
-                suppress(OSError),  # the thread has just ended
+                suppress(OSError),  # the thread has ended in the meantime
                 open(f"/proc/self/task/{task}/children") as file,
             ):
                 found.update(map(int, file.read().split()))
@@ -178,7 +178,7 @@ def _open_files() -> Iterator[tuple[str, str]]:
     if not os.path.isdir("/proc/self/fd"):
         return
     for fd in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # that of listdir itself
+        with suppress(OSError):  # the descriptor that listdir itself used
             yield fd, os.readlink(f"/proc/self/fd/{fd}")
 
 
