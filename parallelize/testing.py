@@ -3,7 +3,7 @@
 | fixture                | effect on the test that uses it                         |
 |------------------------|---------------------------------------------------------|
 | `parallelize_serial`   | every decorated call runs in the test's own thread      |
-| `parallelize_no_leaks` | the test fails if it leaves resources of ours behind    |
+| `parallelize_no_leaks` | the test fails if it leaves resources behind            |
 
 pytest loads this in every run, so nothing else of parallelize is loaded here
 before a test uses a fixture.

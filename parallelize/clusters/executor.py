@@ -64,7 +64,7 @@ class EngineExecutor(Executor):
         # Accessed by single operations only, each of which is atomic.
         self._timed: dict[int, EngineCall] = {}
         self._numbers = count()
-        # Serialises closing, while the cluster is left; the gate's lock and others are
+        # Held while disconnecting, which happens once; the gate's lock and others are
         # acquired under it. Reentrant, as a signal handler may close, too.
         self._closing = locks.reentrant("closing")()
         self._is_open = True
