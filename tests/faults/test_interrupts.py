@@ -17,7 +17,7 @@ import parallelize
 from parallelize import ProcessPoolExecutor, ThreadPoolExecutor, parallelized
 
 HERE = os.path.dirname(parallelize.__file__)
-LOCKS = os.path.join(HERE, "ranked.py")  # in place of locks, which have no steps
+LOCKS = os.path.join(HERE, "runtime", "ranked.py")  # in place of locks, which have no steps
 
 def interrupted(call, step):
     '''Call it; raise where it looks so often. Return whether it does.'''
@@ -124,6 +124,34 @@ def test_ctrl_c_at_each_step(pool: str, fresh: bool, workers: int, call: str) ->
     )
     done = run(program.replace("MADE", call).replace("POOL", pool), timeout=60)
     assert done.lines == ["True"]
+    assert (done.code, done.err) == (0, "")
+
+
+RUNS = """
+import tempfile
+def run(name, step):
+    with open(name, "a") as file: file.write(f"{step}\\n")
+
+step, more = 0, True
+with tempfile.NamedTemporaryFile("r") as file:
+    ex = ProcessPoolExecutor(1)
+    ex.submit(int, "3").result()
+    call = lambda: ex.submit(run, file.name, step)
+    count(call)
+    while more:
+        step += 1
+        more = interrupted(call, step)
+        ex.submit(int, "3").result(9)
+    ex.shutdown()
+    runs = file.read().split()
+print(step > 10, {each for each in runs if each != "0" and runs.count(each) > 1})
+"""
+
+
+def test_no_call_is_run_twice_after_ctrl_c() -> None:
+    """The signal may come when the call has been sent, and before that is known."""
+    done = run(INTERRUPTED + RUNS, timeout=60)
+    assert done.lines == ["True set()"], done.out
     assert (done.code, done.err) == (0, "")
 
 

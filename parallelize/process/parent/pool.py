@@ -436,10 +436,11 @@ class Pool:
         if worker.stage in (Stage.LEAVING, Stage.GONE):
             return
         taken: list[Task] = []
+        before = worker.writer.queued
         try:
             self._dispatch(worker, taken)
         except BaseException:
-            self._undo(worker, taken)
+            self._undo(worker, taken, before)
             raise
         if not worker.tasks:
             self._on_idle(worker)
@@ -473,12 +474,12 @@ class Pool:
                 self.at(CONTROL_RETRY, partial(self._flush_control, worker))
             self._watch_silence(worker)
 
-    def _undo(self, worker: Worker, taken: list[Task]) -> None:
+    def _undo(self, worker: Worker, taken: list[Task], before: int) -> None:
         """After Ctrl-C in `_dispatch`: no task that was taken is lost or sent twice."""
         for task in taken:
             if isinstance(task, CallTask):
                 locks.release_to(task.future._guard, 0)
-        if worker.was_written():
+        if worker.has_written(before):
             worker.stuck = True  # the dispatcher sends the rest
         else:
             given = [t for t in worker.tasks.values() if t in taken or _holds(t, taken)]

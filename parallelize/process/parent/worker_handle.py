@@ -108,6 +108,7 @@ class Worker:
         fault: The traceback of the error that ended it, if it was one of its own.
         answers: What it gave back and the dispatcher has not processed yet.
         main: What it has of the parent's `__main__`.
+        writer: The stream of frames to its task socket.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class Worker:
             self._close_ours = ours.pop_all()
         self.reader: FrameReader = FrameReader()
         self.control_reader: FdReader = FdReader()
-        self._writer = FrameWriter(self.sock)
+        self.writer: FrameWriter = FrameWriter(self.sock)
 
     # Giving it tasks.
 
@@ -328,19 +329,19 @@ class Worker:
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Send frames, as far as they fit into the socket now."""
-        self._writer.add(buffers)
+        self.writer.add(buffers)
         self.flush()
 
-    def was_written(self) -> bool:
-        """Return whether a `write` that was interrupted had queued its frames."""
-        return self._writer.has_last()
+    def has_written(self, before: int) -> bool:
+        """Return whether `write` has queued frames since ``writer.queued`` was this."""
+        return self.writer.has_grown(before)
 
     def flush(self) -> None:
         """Send more of the queued frames."""
         try:
-            self.stuck = not self._writer.flush()
+            self.stuck = not self.writer.flush()
         except OSError:
-            self._writer.drop()
+            self.writer.drop()
             self.stuck = False
 
     def heavier_than(self, most: int | None) -> bool:
@@ -536,7 +537,7 @@ class Worker:
     def close(self) -> None:
         """Close the pool's ends, and drop everything that was still to be sent."""
         self.stage = Stage.GONE
-        self._writer.drop()
+        self.writer.drop()
         self._control_backlog.clear()
         self._verdict = None
         self._questions.clear()

@@ -289,34 +289,38 @@ class FrameWriter:
 
     A signal handler may raise between any two bytecode instructions: the number of
     bytes sent is recorded by the same C call that sends, so nothing is sent twice.
+
+    Attributes:
+        queued: Number of bytes that were added, sent or not.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._waiting: deque[tuple[int, Part]] = deque()  # each with its position
-        self._queued = 0  # bytes of the stream that were added
+        self.queued: int = 0
         self._sent: list[int] = [0]  # their sum is the number of bytes sent
-        self._last: tuple[int, Part] | None = None  # the buffer that was added last
 
     def add(self, buffers: Sequence[Part]) -> None:
         """Queue buffers for the next `flush`."""
         if len(buffers) > 1 and len(buffers) <= MOST_JOINED and _are_short(buffers):
             buffers = [b"".join(buffers)]
-        placed, at = [], self._queued
+        placed, at = [], self.queued
         for buffer in buffers:
             placed.append((at, buffer))
             at += _size(buffer)
-        self._last = placed[-1]
         self._waiting.extend(placed)
-        self._queued = at
+        self.queued = at
 
-    def has_last(self) -> bool:
-        """Return whether an `add` that was interrupted has queued its buffers."""
-        last = self._last
-        if last is None or not self._waiting or self._waiting[-1] is not last:
-            return False
-        self._queued = last[0] + _size(last[1])
-        return True
+    def has_grown(self, before: int) -> bool:
+        """Return whether buffers were added, even if `add` or `flush` was interrupted.
+
+        Args:
+            before: The value of ``queued`` before.
+        """
+        if self._waiting:
+            at, last = self._waiting[-1]
+            self.queued = at + _size(last)
+        return self.queued > before
 
     def flush(self) -> bool:
         """Write the queued buffers as far as they fit; return True if none is left.
