@@ -270,7 +270,7 @@ def _drop_buried() -> None:
             del _program[:index]
             break
     if _program and _program[0][0]() is None and _program[0][1] is None:
-        del _program[0]  # the same as an empty list
+        del _program[0]  # it has no effect
 
 
 def _settle_program() -> None:

@@ -244,7 +244,7 @@ class EngineExecutor(Executor):
         self._close()
 
     def _hurry(self) -> None:
-        """Prepare to end a cluster that this executor started without waiting."""
+        """Prepare to end a cluster of the executor's own without waiting for calls."""
 
     def _close(self) -> None:
         if self._pid != os.getpid():

@@ -135,7 +135,7 @@ class ProcessPoolExecutor(Executor):
         return early
 
     def _drop_early(self) -> None:
-        """Close the server that was started for a first call which never came."""
+        """Close the server that was started for a first call that was never made."""
         early, self._early = self._early, None
         if early is not None:
             early.finish()

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions
 
     class MapOptions(TypedDict, total=False):
-        """The options of a map, for type checkers; `ParallelFunction.map` tells.
+        """The options of a map, for type checkers; see `ParallelFunction.map`.
 
-        But ``return_exceptions``, on which the type of the results depends.
+        Without ``return_exceptions``, on which the type of the results depends.
         """
 
         timeout: float | None

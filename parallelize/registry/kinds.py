@@ -181,7 +181,7 @@ def make_executor(
 
 
 def prestart(kind: str) -> Prestart | None:
-    """Start what workers of a kind come from, before the executor is loaded."""
+    """Start the server of a kind, if it has one, before the executor is loaded."""
     if kind != "process" or inside_worker() or inside_interpreter():
         return None
     from parallelize.process.start.early import prestart_default

@@ -152,7 +152,7 @@ def _make_global(kind: str) -> Executor:
 
 
 def _make_shared(kind: str) -> Executor:
-    early = prestart(kind)  # first of all: it boots while the rest is loaded
+    early = prestart(kind)  # first, so that the server starts while the rest is loaded
     try:
         _watch_forks()
         return make_executor(kind, early=early)

@@ -115,7 +115,7 @@ class Channel:
         _call_each(wakers)
 
     def end(self, outcome: Outcome | None) -> None:
-        """End the stream after the buffered items; raise the outcome if an error."""
+        """End after the buffered items, with the outcome if that is an error."""
         with self._news:
             if self.life not in _OPEN:
                 return

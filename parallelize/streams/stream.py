@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions
 
     class StreamBackend(Protocol):
-        """An executor as streams see it."""
+        """The part of an executor that streams use."""
 
-        kind: ClassVar[str]  # the word for such executors
+        kind: ClassVar[str]  # the name of its kind
 
         @property
         def _maps(self) -> OpenMaps:
-            """Where a stream is entered, so that it ends when the executor does."""
+            """The registry of streams, which end when the executor does."""
             ...
 
         def _start_stream(
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
             options: CallOptions,
             channel: Channel,
         ) -> Future[Any] | None:
-            """Have a generator put its items into the channel.
+            """Run a generator that puts its items into the channel.
 
             Returns:
                 A future that ends after the last of them, or with an error; None if
-                the reader is to run the generator.
+                the reader has to run the generator.
 
             Raises:
                 RuntimeError: The executor was shut down.
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
             ...
 
         def _runs_here(self) -> bool:
-            """Whether this thread is one of its workers, for whom others may wait."""
+            """Whether the calling thread is a worker of this executor."""
             ...
 
 

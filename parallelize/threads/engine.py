@@ -245,7 +245,7 @@ class Engine(Roster):
             future.cancel()
 
     def on_their_way(self) -> int:
-        """Return the number of threads that were woken and have not reached a call."""
+        """Return the number of started or woken threads that have no call yet."""
         with self._lock:
             return sum(
                 each.running is None and each not in self._idle

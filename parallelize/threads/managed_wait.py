@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from parallelize.threads.tasks import PoolThread, TaskOwner
 
     class Places(Protocol):
-        """The threads of a pool, of which so many may work at a time."""
+        """The threads of a pool, a limited number of which are active at a time."""
 
         def begin_managed_wait(self) -> None:
-            """Take note that one of them works no longer, but waits."""
+            """Record that an active thread is about to wait."""
 
         def end_managed_wait(self) -> None:
-            """Take note that it works again, maybe beside too many others."""
+            """Record that a wait has ended; too many threads may be active now."""
 
         def start_or_wake_one(self) -> None:
-            """Have a free place taken; raise RecursionError if no thread may."""
+            """Let a thread take a free place; raise RecursionError if none may."""
 
     class WaitingThread(PoolThread, Protocol):
-        """The worker that waits. Its waits are its own thread's to change."""
+        """The worker that waits. Only its own thread changes its waits."""
 
         absences: list[ManagedWait]
 
         @property
         def engine(self) -> Places:
-            """Where it has its place."""
+            """The pool in which it has its place."""
             ...
 
         @property
         def strayed(self) -> bool:
-            """Whether it was forked away: it has no place then."""
+            """Whether it is in a forked child, where it has no place."""
             ...
 
 

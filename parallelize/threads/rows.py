@@ -35,23 +35,23 @@ if TYPE_CHECKING:
     from parallelize.threads.tasks import TaskOwner
 
     class RowsOwner(TaskOwner, Protocol):
-        """The pool of rows, among whose threads they are shared out."""
+        """The pool whose threads run the rows."""
 
         @property
         def max_workers(self) -> int:
-            """Into how many parts it is worth to cut them."""
+            """The number of parts into which it is worth splitting rows."""
             ...
 
         @property
         def watch(self) -> Watch:
-            """What tells those that run for long to stop."""
+            """Stops tasks that have run rows for long."""
             ...
 
         def enqueue(self, task: Task) -> None:
-            """Take new rows; raise RuntimeError if it takes no calls any more."""
+            """Queue new rows; raise RuntimeError if the pool accepts none."""
 
         def enqueue_first(self, tasks: Sequence[Task]) -> None:
-            """Queue parts of rows that run, before all else and also at the end."""
+            """Queue parts of running rows first, even while the pool is closing."""
 
     #: Runs rows until there are no more, or it is stopped.
     Loop = Callable[

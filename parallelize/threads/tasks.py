@@ -34,38 +34,38 @@ if TYPE_CHECKING:
     from parallelize.runtime.timer import Deadline
 
     class PoolThread(Protocol):
-        """A thread of a pool, by what it runs and waits for at this moment."""
+        """A thread of a pool, with the calls that it runs and waits for."""
 
         def stack(self) -> Iterator[Task]:
-            """What runs in it, one within the other."""
+            """The calls that run in it, each nested in the one before."""
             ...
 
         def waited_for(self) -> Iterator[Future[Any]]:
-            """What it waits for; nothing while it works."""
+            """The futures it waits for; none while it is active."""
             ...
 
     class TaskOwner(Protocol):
-        """The pool of a task. Any thread may call it."""
+        """The pool of a task. Its methods may be called by any thread."""
 
         def want(self, tasks: Iterable[Task]) -> None:
-            """See that these run although all threads wait: somebody waits for them.
+            """Make sure that these run, as a thread waits for them, even if all wait.
 
             Raises:
-                RecursionError: There are too many threads for one more.
+                RecursionError: A thread is needed, and there are too many.
             """
 
         def want_no_more(self, tasks: Iterable[Task]) -> None:
-            """Take that back, once for each time."""
+            """Undo one `want` of these tasks."""
 
         def workers(self) -> Sequence[PoolThread]:
-            """Its threads."""
+            """Return its threads."""
             ...
 
     class CallOwner(TaskOwner, Protocol):
         """The pool of a call that may have to wait before it is queued."""
 
         def enqueue_held(self, task: Task) -> None:
-            """Queue it, also when the pool takes no new ones; or fail it."""
+            """Queue the call, even in a pool that accepts no new ones; or fail it."""
 
 
 _new_lock = locks.reentrant("future")

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from parallelize.tracing.recording import Recorder
 
     class Counted(Protocol):
-        """Rows that one thread is to run."""
+        """Rows for one thread to run."""
 
         @property
         def count(self) -> int:
-            """How many, when it begins."""
+            """The number of rows when the thread starts them."""
             ...
 
 
