@@ -1,9 +1,9 @@
-"""Single calls that wait one behind the other, sent to a worker as rows.
+"""Single calls that are queued one behind the other, sent to a worker as rows.
 
-A thousand short calls of one function cost the same as a map of a thousand rows,
-if they can travel alike: nothing but plain arguments, of one number, and no
-deadline, retry or limit of their own. Each keeps its future, and can be killed by
-itself.
+A thousand short calls of one function cost the same as a map of a thousand rows, if
+they can be sent in the same way: they have only plain arguments, the same number each,
+and no timeout, retries or limit of their own. Each call keeps its own future and can be
+killed separately.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class CallBatch(RowsTask):
-    """Calls as rows: row ``n`` is the call ``n`` behind the first."""
+    """Calls as rows: row 0 is the first call."""
 
     key: bytes
     size: int
@@ -73,21 +73,21 @@ class CallBatch(RowsTask):
         return self._calls[row] if row < len(self._calls) else self
 
     def is_of(self, calls: Sequence[Task]) -> bool:
-        """Whether it was made of these."""
+        """Return whether it was made of these calls."""
         return bool(self._calls) and self._calls[0] in calls
 
     def row_of(self, call: CallTask) -> int:
-        """Where a call stands."""
+        """Return the row of a call."""
         return self._calls.index(call) - self._first
 
     def ended(self) -> None:
-        """Need nothing: the end of each call tells its limit, if there is one."""
+        """Do nothing: each call notifies its own limit, if it has one."""
 
     def futures(self) -> Sequence[Future[Any]]:
         return [call.future for call in self._calls]
 
     def fail_in_forked_child(self) -> None:
-        """In a forked child: the calls are the parent's."""
+        """In a forked child: fail the futures, as the calls are the parent's."""
         for call in self._calls:
             call.future.fail_in_forked_child()
 

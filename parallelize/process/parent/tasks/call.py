@@ -1,7 +1,7 @@
-"""The parent's side of a task, and of one that is a single call, on the way.
+"""The parent's side of a task, and of a task that is a single call.
 
-A task keeps what it needs to be sent again, as bytes: after the death of its
-worker, or for a retry, exactly what was passed at the call travels once more.
+A task keeps what it needs to be sent again, as bytes: after the death of its worker, or
+for a retry, exactly what was passed at the call is sent again.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ class Task(Call):
     """A call, or rows of calls, as the pool sees it.
 
     Attributes:
-        id: What its frames carry; unique in the pool.
+        id: The id in its frames; unique in the pool.
         key: The encoded function, under which its duration is remembered.
-        size: How many calls it is.
-        cost: Seconds it is expected to take; 0 where nothing is known.
-        attempts: How often it was begun and failed.
-        worker: Where it was sent, while it is there.
-        placed: Where its large buffers are, if they are in a segment.
+        size: The number of its calls.
+        cost: Expected duration in seconds; 0 if it is unknown.
+        attempts: The number of failed attempts.
+        worker: The worker that has it; None while no worker has it.
+        placed: The location of its large buffers, if they are in a segment.
         shares: Handles of shared memory that it needs.
         needs: What it needs of the script's `__main__`.
-        has_begun: Its worker has said that it has begun; only coroutines are told of.
+        has_begun: Whether its worker has reported its start; only coroutines do.
     """
 
     is_rows: ClassVar[bool] = False
     is_stream: ClassVar[bool] = False
     lane: ClassVar[int] = CALLS
 
-    # Defaults live in the class: most tasks never change most of them.
+    # Defaults are in the class: most tasks never change most of them.
     waits_for: Sequence[Future[Any]] = ()
     id: int = 0
     size: int = 1
@@ -84,20 +84,21 @@ class Task(Call):
         self.pool.enqueue(self)
 
     def name(self) -> str:
-        """What errors call the task."""
+        """Return the name of the task in errors."""
         return name_of(self.fn, self.options)
 
     def may_retry(self, error: BaseException) -> bool:
-        """Whether it is to be started again after an error.
+        """Return whether to retry it after an error.
 
-        It always is after the death of its worker, never after `Future.kill`.
+        If it has attempts left, it is retried after the death of its worker, whatever
+        `retry_on` is, and never after `Future.kill`.
         """
         return self._has_attempts() and self._is_reason(error)
 
     def may_retry_after(self, failure: PickledFailure) -> bool:
-        """The same after an error that has come from a worker.
+        """Return whether to retry it after an error that a worker has sent.
 
-        One that stands for an error that cannot travel counts as that, too.
+        An error that stands for one that cannot be pickled counts as that one, too.
         """
         if not self.options.retries or not self._has_attempts():
             return False
@@ -117,37 +118,37 @@ class Task(Call):
         return _is_death(error) or raised.is_a(error, self.options.retry_on)
 
     def is_wanted(self) -> bool:
-        """Whether anybody wants another attempt of it."""
+        """Return whether another attempt of it is still wanted."""
         return True
 
     def end_retries(self) -> None:
-        """Start no further attempt of what runs; rows hear of that from their map."""
+        """Prevent further attempts of a running call; for rows, their map does so."""
 
     @property
     def left(self) -> int:
-        """How many calls of it have not ended."""
+        """The number of its calls that have not ended."""
         return self.size
 
     def futures(self) -> Sequence[Future[Any]]:
-        """What ends with it."""
+        """Return the futures that it completes."""
         return ()
 
-    # What the two kinds do differently.
+    # What the kinds of tasks do differently.
 
     def begin(self) -> bool:
-        """Mark it as on its way; False if it was cancelled and must not run."""
+        """Mark it as sent; return False if it was cancelled and must not run."""
         raise NotImplementedError
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
-        """The frame that is sent to a worker.
+        """Return the frame for a worker.
 
         Args:
-            inline: Whether it carries buffers itself that are in a segment.
+            inline: Whether the frame carries the buffers that are in a segment.
         """
         raise NotImplementedError
 
     def abort(self, error: BaseException) -> None:
-        """Fail all of it that has not ended."""
+        """Fail all of its calls that have not ended."""
         raise NotImplementedError
 
     def drop(self) -> None:
@@ -155,23 +156,23 @@ class Task(Call):
         raise NotImplementedError
 
     def finish(self, frame: Frame) -> None:
-        """End with the answer of the worker, unless it is to be tried again."""
+        """Complete it with the worker's answer, or retry it."""
         raise NotImplementedError
 
     def was_flushed(self) -> None:
-        """Note that the worker has sent all there was, as it was asked."""
+        """Record that the worker has sent everything it had, on request."""
 
     def began(self, moment: int) -> None:
-        """Take when its worker began it, if that was asked for."""
+        """Record when its worker began it, if that was requested."""
 
     def came_back(self) -> None:
-        """Note that its worker has it no longer; only coroutines are told."""
+        """Called when its worker no longer has it; only for coroutines."""
 
     def ended(self) -> None:
-        """Note that nothing of it is left to run."""
+        """Called when none of its calls is left to run."""
 
     def cancel(self) -> None:
-        """Let nothing of it begin that has not begun."""
+        """Prevent calls that have not begun from starting."""
         raise NotImplementedError
 
 
@@ -179,11 +180,11 @@ class CallTask(Task):
     """One call.
 
     Attributes:
-        timed: What the pool wants to know besides, see `messages`.
-        given_up: It was killed before it began; it must not begin.
-        simple: Its arguments, if they are plain values: these are their own snapshot,
-            and are pickled when they are sent.
-        bundle: The calls with which it was sent, if it was not sent alone.
+        timed: The flags in ``micros`` of its frame, see `messages`.
+        given_up: Whether it was killed before it began, so that it must not begin.
+        simple: Its arguments, if they are plain values: these are immutable, so they
+            are pickled only when they are sent.
+        bundle: The batch in which it was sent, if it was not sent alone.
         message: The kind of its frame.
     """
 
@@ -220,9 +221,9 @@ class CallTask(Task):
         return Future()
 
     def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        fn: Any = self.fn  # a method has more than a callable
+        fn: Any = self.fn  # a method has attributes that a Callable has not
         if type(fn) is MethodType:
-            # By name a method is found on its class; the instance is an argument.
+            # A method is sent by its name in the class, its instance as an argument.
             fn, args = fn.__func__, (fn.__self__, *args)
         known = pickling.known_function(fn)
         if known is not None and pickling.are_simple(args, kwargs):
@@ -246,7 +247,7 @@ class CallTask(Task):
         with collect_futures() as futures, noting_shared() as shares, noting() as noted:
             self.key = pickling.encode_function(fn)
             sent = args
-            if futures:  # the function's bytes serve many calls, and can have no gap
+            if futures:  # the key is used for many calls: it cannot have placeholders
                 futures.clear()
                 self.key, sent = held.by_argument(fn), (fn, *args)
             self._parts = pickling.dumps_arguments(sent, kwargs, self._place)
@@ -265,7 +266,7 @@ class CallTask(Task):
             )
 
     def _place(self, buffers: Sequence[memoryview]) -> Placed | None:
-        # For a retry what was passed is needed once more, as it was.
+        # For a retry what was passed is needed again, unchanged.
         return self.pool.place(buffers, copied=self.options.retries > 0)
 
     def _refuse(
@@ -291,7 +292,7 @@ class CallTask(Task):
             values: Sequence[Any] = ()
             try:
                 values = [future.result() for future in self.waits_for]
-                with noting_shared() as shares:  # they bring what they need of __main__
+                with noting_shared() as shares:  # they carry their needs of __main__
                     self._values = pickling.dumps(values)
                 self.shares = [*self.shares, *shares]
             except BaseException as error:  # noqa: BLE001 - it belongs to the call
@@ -304,15 +305,15 @@ class CallTask(Task):
         future = self.future
         if self.given_up or future.done():
             return False
-        # Running it is if it comes back from a worker that died, or if Ctrl-C came
-        # between when it was to be sent.
+        # It is already running if it comes back from a worker that died, or if Ctrl-C
+        # interrupted sending it.
         if not future.running() and not future.claim():
             return False
         future._call = self
         return True
 
     def batchable_with(self, other: CallTask) -> bool:
-        """Whether it may be sent in one bundle with another call."""
+        """Return whether it can be sent in one batch with another call."""
         mine, its = self.simple, other.simple
         return (
             mine is not None
@@ -325,7 +326,7 @@ class CallTask(Task):
 
     @property
     def is_batched(self) -> bool:
-        """Whether it may be sent in a bundle at all."""
+        """Whether it can be sent in a batch at all."""
         limits = self.options
         return bool(self.simple) and limits.timeout is None and not limits.retries
 
@@ -333,11 +334,11 @@ class CallTask(Task):
         return (self.future,)
 
     def place(self) -> Worker | None:
-        """The worker that has it."""
+        """Return the worker that has it."""
         return self.worker if self.bundle is None else self.bundle.worker
 
     def runs_in(self, worker: Worker) -> bool:
-        """Whether the worker has begun it, and nothing after it."""
+        """Return whether the worker has begun it, and nothing after it."""
         page, bundle = worker.page, self.bundle
         if bundle is None or bundle.worker is not worker:
             return page.words[TASK] == self.id
@@ -370,7 +371,7 @@ class CallTask(Task):
 
     def finish(self, frame: Frame) -> None:
         if frame.kind == messages.DONE:
-            if frame.extra:  # of a type with which nothing can go wrong
+            if frame.extra:  # of a type that is safe to unpickle
                 self.future.set_value(simple_value(frame.parts[0]))
             else:
                 self.future.set_outcome(PickledValue(frame.parts, self), failed=False)
@@ -385,7 +386,7 @@ class CallTask(Task):
         self.future.set_outcome(Failure(error), failed=True)
         name_failure(self.future, self.fn, self.options)
         if self.pool.is_stopping:
-            look_at(self.future)  # it was the program that stopped its workers
+            look_at(self.future)  # the workers were stopped on purpose: no warning
 
     def drop(self) -> None:
         self.future.withdraw()  # it may have come back from a worker
@@ -395,7 +396,7 @@ class CallTask(Task):
 
 
 def simple_value(pickled: Part) -> Any:
-    """Unpickle what a worker says is simple; raise ProtocolError if it is not."""
+    """Unpickle a value sent as simple; raise ProtocolError if it is not."""
     try:
         return pickling.loads_simple(pickled)
     except Exception as error:
@@ -405,12 +406,12 @@ def simple_value(pickled: Part) -> Any:
 
 _NOT_AGAIN = "a call that is tried again would need its descriptor again"
 
-#: The first byte of what has descriptors, which a worker sends only while it lives.
+#: The first byte of pickles with descriptors: these are valid while the worker lives.
 _EARLY = reductions.MARK[0]
 
 
 class PickledValue(Outcome):
-    """A result (or an item) as it travelled; its reader unpickles it."""
+    """A result or an item, still pickled; its reader unpickles it."""
 
     __slots__ = ("_early", "_parts", "_shares", "_task", "_what")
 
@@ -422,7 +423,7 @@ class PickledValue(Outcome):
         self._parts = parts
         self._what = what
         self._task = task.fn, task.options
-        self._shares = task.shares  # handles that may come back
+        self._shares = task.shares  # handles that the result may contain
         if parts[0][0] == _EARLY:
             self._early = self.open()
             self._parts = ()
@@ -454,10 +455,10 @@ def refusal(
     kwargs: dict[str, Any],
     error: BaseException,
 ) -> SerializationError:
-    """The error of a call that cannot be pickled: what of it, and where that is."""
+    """Return the error of a call that cannot be pickled; it names what cannot be."""
     from parallelize.serialize import diagnose
 
-    called: Any = fn  # a method has more than a callable
+    called: Any = fn  # a method has attributes that a Callable has not
     if type(called) is MethodType:
         called, args = called.__func__, (called.__self__, *args)
     with noting_shared():
@@ -474,7 +475,7 @@ def _caused(text: str, cause: BaseException) -> SerializationError:
 
 
 class PickledFailure(Outcome):
-    """An error as it travelled."""
+    """An error, encoded as the worker sent it."""
 
     __slots__ = ("_encoded",)
 
@@ -482,14 +483,14 @@ class PickledFailure(Outcome):
         self._encoded: bytes | BaseException = bytes(encoded)
 
     def error(self) -> BaseException:
-        """The error, in its own class where that can be built here."""
+        """Return the error, in its own class if it can be rebuilt here."""
         encoded = self._encoded
         if not isinstance(encoded, BaseException):
             self._encoded = encoded = messages.decode_failure(encoded)
         return encoded
 
     def kind(self) -> type[BaseException] | None:
-        """The class of an error that cannot travel, where it is known here."""
+        """Return the class of an error that cannot be pickled, if it is known here."""
         encoded = self._encoded
         if isinstance(encoded, BaseException):
             return None
@@ -510,7 +511,8 @@ class PickledFailure(Outcome):
 
 
 def _is_death(error: BaseException) -> bool:
-    # Not loaded: nobody has died yet. Another thread may have loaded it in part.
+    # If the module is not imported, no worker has died yet. Another thread may be
+    # importing it.
     died = getattr(sys.modules.get("parallelize.errors.worker"), "WorkerDied", None)
     return died is not None and raised.is_a(error, died)
 

@@ -1,20 +1,21 @@
-"""The pool's side of coroutines: many at once in one worker, on its loop.
+"""The pool's side of coroutines: many run concurrently in one worker, on its loop.
 
-A worker runs coroutines or other calls, never both at a time: a call that has to be
-killed takes its worker along, and no coroutine shall pay for that. Which of the two
-a worker is given next when it has nothing is a matter of turns; beyond that
+A worker runs either coroutines or other calls, never both at a time: killing a call
+kills its worker, and that must not affect coroutines. An idle worker is given the two
+kinds in turn. In addition
 
-* one with coroutines gets more, up to `COROUTINES_PER_LOOP`, unless other calls wait
-  and no worker is at those;
-* one with other calls gets more of them, unless coroutines wait and no worker is at
-  those.
+* a worker with coroutines gets more, up to `COROUTINES_PER_LOOP`, unless other calls
+  are queued and no worker runs such calls;
+* a worker with other calls gets more of them, unless coroutines are queued and no
+  worker runs coroutines.
 
-So either kind is held up by the other as calls in a queue are, but not for ever.
+So either kind may be delayed by the other, as calls in a queue are, but it never
+starves.
 
 A coroutine is stopped from inside: at its deadline, or when its future is cancelled,
-`asyncio.CancelledError` is raised in it. Only if the whole loop does not hear of
-that, because a coroutine computes without end, is the worker killed: after
-`DEAF_AFTER` seconds, for a deadline or `Future.kill`.
+`asyncio.CancelledError` is raised in it. The worker is killed only if its loop does not
+process the cancellation, because a coroutine blocks it: after `DEAF_AFTER` seconds, for
+a deadline or `Future.kill`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class _Future(CoroutineFuture[Any]):
     """The future of a coroutine in a process."""
 
     def kill(self) -> bool:
-        """Cancel the call; if its loop does not hear of it, kill the worker."""
+        """Cancel the call; if its loop does not process that, kill the worker."""
         call = self._call
         killed = self.cancel()
         if killed and isinstance(call, CoroutineTask):
@@ -68,9 +69,9 @@ class CoroutineTask(CallTask):
     """One call of a coroutine function.
 
     Attributes:
-        was_heard: Its worker's loop has heard that it is to be cancelled.
-        verdict: Why it was cancelled, if it is to be tried again.
-        deadline: When its time is over, while a worker runs it.
+        was_heard: Whether its worker's loop has processed the cancellation.
+        verdict: The reason for its cancellation, if it will be retried.
+        deadline: Its deadline, while a worker runs it.
     """
 
     lane: ClassVar[int] = COROUTINES
@@ -106,11 +107,11 @@ class CoroutineTask(CallTask):
 
     def came_back(self) -> None:
         if self.deadline is not None:
-            self.deadline.cancel()  # which held it
+            self.deadline.cancel()  # it refers to this task
             self.deadline = None
 
     def _future_ended(self, _: object) -> None:
-        """It may have been cancelled while it runs."""
+        """Cancel the coroutine if its future was cancelled while it runs."""
         if self.worker is not None:
             self.pool.coroutines.cancel(self)
 
@@ -119,12 +120,12 @@ class CoroutineTask(CallTask):
             self.insist()
 
     def insist(self) -> None:
-        """Have the worker killed if its loop does not hear of the cancellation."""
+        """Kill the worker if its loop does not process the cancellation in time."""
         self.pool.coroutines.insist(self)
 
     def finish(self, frame: Frame) -> None:
         if self.future.done():
-            return  # cancelled, or its time was over
+            return  # cancelled, or past its deadline
         if self.verdict is not None:
             self.pool.retry(self)
         elif frame.kind == messages.ASYNC_CANCELLED:
@@ -134,19 +135,19 @@ class CoroutineTask(CallTask):
 
 
 class Coroutines:
-    """Which worker gets which coroutines, and what becomes of them.
+    """Assigns coroutines to workers and processes the frames about them.
 
-    The caller of each method holds the pool's lock, but for `cancel` and `insist`.
+    The caller of each method holds the pool's lock, except for `cancel` and `insist`.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._their_turn = True  # when both kinds wait for a worker with nothing
+        self._their_turn = True  # when both kinds wait for an idle worker
 
-    # Who gets them.
+    # Assigning them.
 
     def taker(self, worker: Worker) -> Take:
-        """What takes tasks from the queue for a worker, see the rules above."""
+        """Return what takes tasks for a worker, by the rules of the module docstring."""
         queue = self._pool.queue
         if worker.coroutines:
             return self._take if self._are_next() else _take_none
@@ -161,7 +162,7 @@ class Coroutines:
         return partial(self._take, most=share)
 
     def _are_next(self) -> bool:
-        """Whether workers with coroutines may get more."""
+        """Return whether workers with coroutines may get more of them."""
         if not self._pool.queue.others:
             return True
         return any(w.tasks and not w.coroutines for w in self._pool.workers.values())
@@ -170,7 +171,7 @@ class Coroutines:
         return any(worker.coroutines for worker in self._pool.workers.values())
 
     def _share(self, worker: Worker) -> int:
-        """How many a worker with nothing gets, so that others get some, too."""
+        """Return how many an idle worker gets, so that others get some, too."""
         pool = self._pool
         unstarted = pool.settings.max_workers - len(pool.workers)
         others = sum(each is not worker for each in pool.idle)
@@ -191,7 +192,7 @@ class Coroutines:
         return lane.popleft()
 
     def spread(self) -> None:
-        """Give those that wait to workers that have some and may have more."""
+        """Assign queued coroutines to workers that have some and may have more."""
         pool = self._pool
         while pool.queue.coroutines and self._are_next():
             running = [w for w in pool.workers.values() if w.coroutines]
@@ -200,13 +201,13 @@ class Coroutines:
                 return
             before = len(pool.queue.coroutines)
             pool.feed(worker)
-            if len(pool.queue.coroutines) == before:  # it takes none, as it leaves
+            if len(pool.queue.coroutines) == before:  # it takes none: it is leaving
                 return
 
-    # What becomes of them.
+    # While they run.
 
     def told(self, worker: Worker, task: CoroutineTask, frame: Frame) -> Task | None:
-        """Hear of one from its worker; return it if it has ended."""
+        """Process a frame about a coroutine; return the task if it has ended."""
         if frame.kind == messages.ASYNC_CANCELLED:
             worker.release(task)
             return task
@@ -222,7 +223,7 @@ class Coroutines:
         return None
 
     def _expire(self, worker: Worker, task: CoroutineTask, id: int) -> None:
-        """The time of one is over."""
+        """Cancel a coroutine at its deadline, and retry or fail it."""
         if worker.tasks.get(id) is not task or task.future.done():
             return
         error = TaskTimeout(task.name(), task.options.timeout or 0.0)
@@ -230,17 +231,17 @@ class Coroutines:
             task.verdict = error
             self._tell(worker, id)
         else:
-            self._pool.defer(partial(task.abort, error))  # which tells the worker
+            self._pool.defer(partial(task.abort, error))  # this cancels it, too
         self._watch_deafness(worker, task, id)
 
     def cancel(self, task: CoroutineTask) -> None:
-        """Raise CancelledError in one, if a worker has it."""
+        """Raise CancelledError in a coroutine, if a worker has it."""
         with self._pool.lock:
             if task.worker is not None:
                 self._tell(task.worker, task.id)
 
     def insist(self, task: CoroutineTask) -> None:
-        """The same, and see that the worker's loop hears of it."""
+        """Kill the worker of a cancelled coroutine if its loop does not respond."""
         with self._pool.lock:
             if task.worker is not None:
                 self._watch_deafness(task.worker, task, task.id)

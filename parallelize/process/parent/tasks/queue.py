@@ -1,12 +1,12 @@
-"""What waits for a worker, and how much of it a worker is given at once.
+"""The queue of tasks, and how many of them a worker is given at once.
 
-Two lanes, single calls and rows of maps, are served in turn, so that a map of a
-million rows does not hold up a single call. A third is that of coroutines, see
-`coroutine`, which says when it is served. How long a function's calls take is
-measured by the workers; short ones are given out several at a time.
+Two lanes, single calls and rows of maps, are served in turn, so that a map of a million
+rows does not delay a single call. A third lane holds coroutines; `coroutine` decides
+when it is served. Workers measure how long the calls of a function take; a worker is
+given several short ones at a time.
 
-The pool's lock guards the lanes; what is remembered of durations is a matter of
-single operations and may be a moment old.
+The pool's lock guards the lanes; the remembered durations are accessed by atomic
+operations and may be slightly out of date.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
     from parallelize.process.parent.tasks.call import CallTask, Task
 
-#: Seconds of work that a worker is given ahead; it covers the time the parent
+#: Seconds of work that a worker is given ahead; it covers the time that the parent
 #: needs to answer, which may be a whole switch interval of its interpreter.
 FILL = 0.015
 
-#: The same where one call stands behind another and two do not fit into that. To fetch
-#: the next one costs a worker half a millisecond on a slow machine; a lone call of
-#: somebody else waits as long as this at the most.
+#: Seconds of work ahead that are allowed for a second call if two calls exceed `FILL`.
+#: Fetching the next call costs a worker half a millisecond on a slow machine; an
+#: unrelated single call waits this long at most.
 FILL_BY_TWO = 0.024
 
-#: Tasks that a worker is given ahead at the most.
+#: Maximum number of tasks that a worker is given ahead.
 MOST_AHEAD = 1000
 
-#: The share of the newest measurement in the remembered duration.
+#: The weight of the newest measurement in the remembered duration.
 _NEWEST = 0.3
 
 _MOST_FUNCTIONS = 1024
@@ -54,7 +54,7 @@ class TaskQueue:
         self.coroutines: deque[Task] = deque()
         self._lanes = (self._calls, self._rows, self.coroutines)  # by their numbers
         self._rows_next = False
-        # Hash of the key -> duration of one call: a key may be long.
+        # Hash of the key -> duration of one call. The hash, because a key may be long.
         self._seconds: dict[int, float] = {}
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class TaskQueue:
 
     @property
     def others(self) -> int:
-        """How many tasks wait that are no coroutines."""
+        """The number of queued tasks other than coroutines."""
         return len(self._calls) + len(self._rows)
 
     def add(self, task: Task) -> None:
@@ -74,12 +74,12 @@ class TaskQueue:
         self._lanes[task.lane].append(task)
 
     def put_back(self, tasks: Iterable[Task]) -> None:
-        """Put tasks in front again, the first one first."""
+        """Put tasks back at the front of their lanes, in this order."""
         for task in reversed(list(tasks)):
             self._lanes[task.lane].appendleft(task)
 
     def drain(self) -> list[Task]:
-        """Take out everything."""
+        """Remove and return all tasks."""
         tasks = list(self)
         for lane in self._lanes:
             lane.clear()
@@ -89,15 +89,16 @@ class TaskQueue:
         """Take the next task for a worker, or None if it has enough.
 
         Args:
-            ahead: How many tasks the worker has.
-            load: How many seconds they are expected to take.
-            taken: Gets the task, before it leaves the queue: Ctrl-C may come between.
+            ahead: The number of tasks that the worker has.
+            load: The seconds that these are expected to take.
+            taken: The task is appended to it before it leaves the queue, so that it is
+                not lost if Ctrl-C comes between.
         """
         lane = self._lane()
         if not lane:
             return None
         task = lane[0]
-        # Nobody knows how long a stream is read: nothing may stand behind it.
+        # How long a stream is read is unknown, so no task may be queued behind it.
         seconds = math.inf if task.is_stream else self._seconds.get(hash(task.key))
         task.cost = 0.0 if seconds is None else seconds * task.size
         if ahead and (
@@ -116,15 +117,15 @@ class TaskQueue:
     def take_batch(
         self, first: CallTask, load: float, noted: list[Task]
     ) -> list[CallTask]:
-        """Take the calls behind one that may travel with it, as many as a worker runs.
+        """Take the calls behind one that can be sent with it, up to `FILL` seconds.
 
         Args:
             first: A call that was taken.
-            load: How many seconds the worker will be busy without them.
-            noted: Gets them, before they leave the queue.
+            load: The seconds that the worker is busy without them.
+            noted: The calls are appended to it before they leave the queue.
         """
         lane, taken = self._calls, [first]
-        if not first.cost:  # nothing is known of them
+        if not first.cost:  # their duration is unknown
             return taken
         most = min(MOST_AHEAD, int((FILL - load) / first.cost))
         while lane and len(taken) < most:
@@ -136,7 +137,7 @@ class TaskQueue:
         return taken
 
     def learn(self, key: bytes, seconds: float, calls: int) -> None:
-        """Remember how long calls of a function took."""
+        """Record how long calls of a function took."""
         if len(self._seconds) >= _MOST_FUNCTIONS:
             self._seconds.clear()
         each = seconds / calls
@@ -153,6 +154,6 @@ class TaskQueue:
 
 
 def _most_load(ahead: int, task: Task) -> float:
-    """How many seconds of work a worker may have with this task, which it gets next."""
+    """Return the seconds of work that a worker may have, including this next task."""
     by_two = ahead == 1 and task.size == 1 and 2 * task.cost > FILL
     return FILL_BY_TWO if by_two else FILL

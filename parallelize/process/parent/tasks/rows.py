@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from parallelize.process.parent.tasks.call import CallTask
     from parallelize.process.wire.frames import Frame, Part
 
-#: Types whose values cannot fail to travel, nor run anything when they arrive.
+#: Types whose values can always be pickled, and are safe to unpickle.
 PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
-#: Rows travel together up to so many bytes, and a row that is larger than so many
-#: travels as a call of its own: then one that does not fit fails alone.
+#: Rows are sent together up to `MOST_TOGETHER` bytes, and a row of more than
+#: `LEAST_ALONE` bytes as a call of its own: if it is too large, only that call fails.
 MOST_TOGETHER = 1 << 20
 LEAST_ALONE = 1 << 16
 
@@ -48,7 +48,7 @@ class RowsTask(Task):
     """Many calls of one function, for a map.
 
     Attributes:
-        done: How many rows, from the first, have ended.
+        done: The number of rows that have ended, in order from the first.
     """
 
     is_rows: ClassVar[bool] = True
@@ -67,12 +67,12 @@ class RowsTask(Task):
         super().__init__(pool, source.fn, source.options)
         self.key: bytes = key
         self.done: int = 0
-        self._rows = rows  # arguments one after the other, or (arity 0) pickled rows
+        self._rows = rows  # the arguments of all rows, or (arity 0) pickled rows
         self._arity = arity
         self._first = first
         self._deliver = source.deliver
-        # There is something in it if no further row is to begin, of this task and of
-        # those that were cut off it. Anybody may append.
+        # Not empty if no further row may begin, in this task and those split off it.
+        # Any thread may append.
         self._stop: list[None] = []
         self.size: int = len(rows) // (arity or 1)
         if source.options.limit is not None:
@@ -97,7 +97,7 @@ class RowsTask(Task):
         return pack(messages.ROWS, self.id, parts, self._arity, self.timed | timed)
 
     def _rebase(self) -> None:
-        """Let the rows that are sent (once more) be numbered from 0."""
+        """Number the rows that are sent, maybe again, from 0."""
         width = self._arity or 1
         self._rows = self._rows[self.done * width :]
         self._first += self.done
@@ -105,7 +105,7 @@ class RowsTask(Task):
         self.done = 0
 
     def advance(self, frame: Frame) -> bool:
-        """Take rows that have ended; True if all have."""
+        """Process the outcomes of rows; return True if all rows have ended."""
         seconds = frame.micros / 1e6
         if frame.kind == messages.BLOCK:
             results = _results(frame)
@@ -140,9 +140,9 @@ class RowsTask(Task):
         self._deliver(first, outcomes, seconds)
 
     def recover(self, first: int, results: Sequence[Any], seconds: float = 0.0) -> None:
-        """Take results of rows, some of which may have been taken before.
+        """Process results of rows, some of which may have been processed before.
 
-        Rows in a worker's journal can come twice: in a frame and from the page.
+        Rows in a worker's journal can arrive twice: in a frame and from the page.
         """
         fresh = results[self.done - first :] if self.done > first else results
         if fresh and first <= self.done:
@@ -151,8 +151,8 @@ class RowsTask(Task):
     def fail_running_row(self, row: int, error: BaseException) -> bool:
         """Fail the row that was running when the worker died, if it had not ended.
 
-        A row beyond the next is `NO_ROW`: the function itself was being unpickled,
-        on behalf of the next. Or the worker wrote nonsense.
+        A larger number than that of the next row is `NO_ROW`: the worker was still
+        unpickling the function, so the next row fails. Or the page was overwritten.
         """
         if row < self.done or self.done >= self.size:
             return False
@@ -169,15 +169,15 @@ class RowsTask(Task):
         self.pool.retry(again)
 
     def shares_rows_with(self, other: Task) -> bool:
-        """Whether both are of the same rows of a map."""
+        """Return whether both tasks were split off the same rows."""
         return isinstance(other, RowsTask) and other._stop is self._stop
 
     def call_at(self, row: int) -> Task:
-        """The task that an error of a row names: this one."""
+        """Return the task that the error of a row names: this one."""
         return self
 
     def split(self, count: int) -> RowsTask | None:
-        """Cut off the last ``count`` rows as a task of their own."""
+        """Split off the last ``count`` rows as a task of their own."""
         count = min(count, self.size - self.done)
         if count <= 0:
             return None
@@ -205,12 +205,12 @@ class RowsTask(Task):
         return part
 
     def ended(self) -> None:
-        """Tell the limit, if there is one."""
+        """Notify the limit, if there is one."""
         if self.options.limit is not None:
             self.future.set_outcome(Failure(RuntimeError("rows ended")), failed=False)
 
     def cancel(self) -> None:
-        """Let no further row begin."""
+        """Prevent further rows from starting."""
         self._stop.append(None)
         self.pool.reclaim(self)
 
@@ -226,7 +226,7 @@ class RowsTask(Task):
 
 
 def _results(frame: Frame) -> Sequence[Any]:
-    """What `Journal.packed` made of results."""
+    """Decode the results that `Journal.packed` has encoded."""
     packed = memoryview(frame.parts[0])
     letter = bytes(packed[:1])
     try:
@@ -241,21 +241,21 @@ def _results(frame: Frame) -> Sequence[Any]:
 
 
 def _raw(letter: bytes, data: memoryview) -> array[Any]:
-    # An array makes its values when they are read, in the reader's thread, and takes
-    # a fourth of a list's memory until then.
+    # An array creates its values when they are read, in the reader's thread, and takes
+    # a quarter of a list's memory until then.
     results: array[Any] = array(letter.decode())
     results.frombytes(data)
     return results
 
 
 def encode_rows(pool: Pool, source: Rows) -> list[Task]:
-    """Turn rows into tasks: one, or more where rows have large buffers."""
+    """Turn rows into tasks: one, or more if there are large rows."""
     with noting_shared() as shares, noting() as noted:
         tasks = _encoded(pool, source)
     needs = noted.needs()
     for task in tasks:
         task.shares = shares or task.shares
-        task.needs = task.needs or needs  # a row that is alone has its own
+        task.needs = task.needs or needs  # a single row has its own needs
     return tasks
 
 
@@ -269,7 +269,7 @@ def _encoded(pool: Pool, source: Rows) -> list[Task]:
     except Exception as error:
         name = name_of(source.fn, source.options)
         raise refusal(fn, name, (), {}, error) from error
-    if futures:  # the function waits for these
+    if futures:  # the function holds these, so each call waits for them
         return [_single(pool, source, row, at) for at, row in enumerate(source.rows)]
     flat, kinds, arity = _flattened(source.rows)
     if arity and _all_plain(flat, kinds):
@@ -280,7 +280,7 @@ def _encoded(pool: Pool, source: Rows) -> list[Task]:
 def _flattened(
     rows: Sequence[tuple[Any, ...]],
 ) -> tuple[Sequence[Any], set[type], int]:
-    """The arguments one after the other, their types, and how many a row has."""
+    """Return the arguments of all rows, their types, and the number for each row."""
     if isinstance(rows, SingleColumn):
         return rows.values, rows.kinds(), 1
     flat = list(chain.from_iterable(rows))
@@ -288,7 +288,7 @@ def _flattened(
 
 
 def _all_plain(values: Sequence[Any], kinds: set[type]) -> bool:
-    """Whether values may travel together, in one pickle."""
+    """Return whether values can be sent together, in one pickle."""
     if not kinds <= PLAIN:
         return False
     if kinds.isdisjoint((bytes, str)):
@@ -322,7 +322,7 @@ def _end_run(
 
 
 def _small(row: tuple[Any, ...]) -> bytes | None:
-    """The row as one pickle; None if it cannot be pickled, has buffers or futures."""
+    """Pickle a row; return None if that fails, or if it is large or has futures."""
     try:
         with collect_futures() as futures:
             parts = pickling.dumps(row)

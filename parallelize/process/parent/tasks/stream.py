@@ -1,16 +1,17 @@
 """The parent's side of a stream: a call whose answer is many items and an end.
 
 ```
- reader ── takes ──▶ Channel ── moved ──▶ pool's notes ──▶ dispatcher ── CREDIT ──▶ worker
+ reader ── takes ──▶ Channel ── moved ──▶ pool's deque ──▶ dispatcher ── CREDIT ──▶ worker
    ▲                    ▲                                  (or CLOSE)                 │
    └────── items ───────┴─────────────── deliver ◀────────── ITEMS ◀──────────────────┘
 ```
 
-The reader's thread only leaves a note, and the dispatcher only ever reads: items that
-have come lie in the channel, of which the worker knows how many that may be.
+The reader's thread only appends to the deque, and the dispatcher never has to stop
+reading: items that have arrived are in the channel, and the worker's credit limits
+their number.
 
-A worker that has sent all that it may does nothing until somebody reads. The pool then
-has one place more, for another worker: streams that are read in turn need one each.
+A worker without credit is blocked until the items are read. The pool then has room for
+another worker: streams that are read in turn need one worker each.
 """  # noqa: E501 - a picture
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
 
-#: If nobody says by how many items a generator may be ahead of its reader, it is by as
-#: many as take so many bytes, ...
+#: Without a `buffersize`, a generator may be ahead of its reader by as many items as
+#: take this number of bytes, ...
 BYTES_AHEAD = 1 << 20
-#: ... but not less than this, with which it begins, ...
+#: ... but by at least this many items, which is the initial number, ...
 LEAST_AHEAD = 4
-#: ... and not more than this.
+#: ... and at most by this many.
 MOST_AHEAD = 1024
 
 _MOST_AT_ONCE = (1 << 32) - 1  # what fits into a frame's header
@@ -51,7 +52,7 @@ _MOST_AT_ONCE = (1 << 32) - 1  # what fits into a frame's header
 class StreamTask(CallTask):
     """One run of a generator function.
 
-    The dispatcher alone changes what is here, but for `moved`.
+    Only the dispatcher changes its state, except in `moved`.
 
     Attributes:
         may_keep: Whether the worker may have items that it has not sent.
@@ -73,9 +74,9 @@ class StreamTask(CallTask):
         self._ahead = LEAST_AHEAD if self._grows else channel.buffersize
         self._allowed = min(self._ahead, _MOST_AT_ONCE)
         self._arrived = 0
-        self._is_noted = False  # whether the dispatcher is going to look at it
-        self._is_told = False  # whether the worker was told to close the generator
-        self._is_held = False  # whether the pool has a place more for it
+        self._is_noted = False  # whether it is in the pool's deque
+        self._is_told = False  # whether the worker was sent CLOSE
+        self._is_held = False  # whether the pool has room for one more worker
         self.may_keep: bool = False
         super().__init__(pool, fn, args, kwargs, options)
         channel.moved = self.moved
@@ -110,7 +111,7 @@ class StreamTask(CallTask):
     def was_flushed(self) -> None:
         self.may_keep = False
 
-    # What the worker sends.
+    # Frames from the worker.
 
     def finish(self, frame: Frame) -> None:
         if frame.kind == messages.ITEMS:
@@ -147,10 +148,10 @@ class StreamTask(CallTask):
         if self._arrived >= self._allowed or self._is_worth_a_message():
             self._settle()
 
-    # What the worker is told.
+    # Frames to the worker.
 
     def moved(self) -> None:
-        """The reader has taken items, or wants no more; called in any thread."""
+        """Called in any thread when the reader has taken items or closed the stream."""
         if self._is_noted or not self._is_worth_a_message():
             return
         self._is_noted = True
@@ -165,7 +166,7 @@ class StreamTask(CallTask):
         return self._channel.taken + self._ahead - self._allowed
 
     def tell(self, worker: Worker) -> None:
-        """Tell the worker how the reader stands; the caller holds the pool's lock."""
+        """Send the worker its credit, or CLOSE; the caller holds the pool's lock."""
         if self._channel.life is not Life.FLOWING:
             if not self._is_told:
                 self._is_told = True
@@ -175,10 +176,10 @@ class StreamTask(CallTask):
             worker.tell(messages.CREDIT, self.id, more)
 
     def looked_at(self) -> None:
-        """The dispatcher looks at it now: what comes later is to be noted anew."""
+        """Called when the dispatcher processes it: `moved` appends it again later."""
         self._is_noted = False
 
-    # Places in the pool.
+    # The number of workers.
 
     def _settle(self) -> None:
         with self.pool.lock:
@@ -187,7 +188,7 @@ class StreamTask(CallTask):
             self.pool.feed_idle()
 
     def update_slot(self) -> None:
-        """Have a place more in the pool while the worker waits for the reader."""
+        """Let the pool have one more worker while this one waits for the reader."""
         is_stalled = (
             self.worker is not None
             and self._arrived >= self._allowed
@@ -198,7 +199,7 @@ class StreamTask(CallTask):
             self.pool.places += 1 if is_stalled else -1
 
     def _over(self) -> None:
-        self._channel.moved = bool  # nothing is to be told any more
+        self._channel.moved = bool  # a function that does nothing
         with self.pool.lock:
             if self._is_held:
                 self._is_held = False

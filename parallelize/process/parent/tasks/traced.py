@@ -1,7 +1,7 @@
-"""Tasks of processes that note what becomes of them; a pool makes them while traced.
+"""Tasks of processes that record their progress; a pool uses them during a trace.
 
 ```
- submitted ── pickled ── queued ── sent ═══▶ worker: BEGAN, with the moment
+ submitted ── pickled ── queued ── sent ═══▶ worker: BEGAN, with the time
      │                                          │
  returned ◀──────── finish: how long it ran ◀═══╡ DONE, or rows as they end
 ```
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def _new_record(fn: Callable[..., Any], options: CallOptions) -> Record:
     recorder = recording.active
-    if recorder is None:  # the trace has ended in this very moment
+    if recorder is None:  # the trace has just ended
         recorder = recording.Recorder()
     return recorder.new("process", fn, options)
 
@@ -49,7 +49,7 @@ def _sent(record: Record, worker: Worker | None) -> None:
 
 
 def _lane(worker: Worker | None) -> Lane | None:
-    """The worker with its process id, which was not known before it had started."""
+    """Return the worker's lane, with the process id if the worker has started."""
     if worker is None:
         return None
     return Lane("process", worker.pid or 0, f"process {worker.id}")
@@ -60,11 +60,11 @@ def _size(parts: Sequence[Part]) -> int:
 
 
 class _Noted(CallTask):
-    """What calls, coroutines and generators note alike."""
+    """The recording that calls, coroutines and generators have in common."""
 
-    on_loop: ClassVar[bool] = False  # whether its worker runs others at the same time
+    on_loop: ClassVar[bool] = False  # whether its worker runs others concurrently
     record: Record
-    _on: Worker | None = None  # where it was sent last
+    _on: Worker | None = None  # the worker to which it was last sent
 
     def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         record = self.record = _new_record(self.fn, self.options)
@@ -92,7 +92,7 @@ class _Noted(CallTask):
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
         buffers = super().buffers(inline=inline)
-        if self.record.started:  # a worker died under it, or it is tried again
+        if self.record.started:  # its worker died, or it is retried
             self.record = _kept(self.record.again())
         self._on = self.worker
         _sent(self.record, self.worker)
@@ -112,7 +112,7 @@ class _Noted(CallTask):
         if frame.kind == messages.FAILED:
             record.outcome = "failed"
         super().finish(frame)
-        if not self.future.done():  # it is tried again
+        if not self.future.done():  # it is retried
             record.close("failed")
 
     def abort(self, error: BaseException) -> None:
@@ -125,26 +125,26 @@ class _Noted(CallTask):
 
 
 class TracedCall(_Noted):
-    """A call that notes what becomes of it."""
+    """A call that records its progress."""
 
     timed: int = messages.TRACED
 
     @property
     def is_batched(self) -> bool:
-        """It is timed by itself, so it goes by itself."""
+        """False: it is timed separately, so it is sent separately."""
         return False
 
 
 class TracedCoroutine(_Noted, CoroutineTask):
-    """A coroutine that notes what becomes of it; its loop always tells the begin."""
+    """A coroutine that records its progress; its loop always reports the start."""
 
     on_loop: ClassVar[bool] = True
 
 
 class TracedStream(_Noted, StreamTask):
-    """A generator that notes what becomes of it, as one task with many answers.
+    """A generator that records its progress, as one task with many answers.
 
-    When it began is known when it has ended, from how long it ran.
+    Its start is known only at its end, from the duration.
     """
 
     def finish(self, frame: Frame) -> None:
@@ -152,16 +152,16 @@ class TracedStream(_Noted, StreamTask):
             super().finish(frame)
             return
         self.record.answer += _size(frame.parts)
-        StreamTask.finish(self, frame)  # an item, which is no end
+        StreamTask.finish(self, frame)  # items, not the end
 
 
 class TracedRows(RowsTask):
-    """Rows of calls that note what becomes of them."""
+    """Rows of calls that record their progress."""
 
     timed: int = messages.TRACED
     record: Record | None = None
     _on: Worker | None = None
-    _blocks: dict[int, int] | None = None  # microseconds of those from a first row on
+    _blocks: dict[int, int] | None = None  # first row -> microseconds of its block
 
     def __init__(
         self,
@@ -177,13 +177,13 @@ class TracedRows(RowsTask):
         self.record.pickled = self.record.queued = monotonic_ns()
 
     def _known(self) -> Record:
-        if self.record is None:  # part of others: those were split
+        if self.record is None:  # it was split off another task
             record = self.record = _new_record(self.fn, self.options)
-            record.pickled = record.queued = record.submitted  # with the others
+            record.pickled = record.queued = record.submitted  # earlier, with that task
         return self.record
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
-        if self._known().started:  # a worker died under them
+        if self._known().started:  # their worker died
             self._end("failed")
             self.record = _kept(self._known().again())
         self._on, self._blocks = self.worker, {}
@@ -199,9 +199,9 @@ class TracedRows(RowsTask):
     def advance(self, frame: Frame) -> bool:
         record = self._known()
         if self._blocks is not None and frame.kind == messages.BLOCK:
-            self._blocks[frame.extra] = frame.micros  # it may come twice, and longer
+            self._blocks[frame.extra] = frame.micros  # it may arrive again, longer
         else:
-            self._blocks = None  # when a row ended, that travels alone, is not told
+            self._blocks = None  # a row sent alone does not say when it ended
         record.answer += _size(frame.parts)
         if frame.kind == messages.ROW_FAILED:
             record.outcome = "failed"
@@ -211,7 +211,7 @@ class TracedRows(RowsTask):
         return all_ended
 
     def _end(self, outcome: str) -> None:
-        """Note that nothing of it will run any more where it was."""
+        """Record that none of its rows will run any more in the same worker."""
         record, now = self._known(), monotonic_ns()
         record.count = self.done or self.size
         if record.started:
