@@ -45,7 +45,7 @@ def waited_for(
         kwargs: The keyword arguments.
     """
     direct = set(map(id, futures_in(args, kwargs)))
-    ours = cast("list[Future[Any]]", found)  # no other class pickles itself as a gap
+    ours = cast("list[Future[Any]]", found)  # only this class becomes a placeholder
     return [
         future if id(future) in direct or number in found.values else _carrier(future)
         for number, future in enumerate(ours)

@@ -146,9 +146,9 @@ class Outlet:
         self._lock = _new_lock()
         self._batch: list[Any] = []
         self._bytes = 0
-        self._last = 0  # when the last item came,
-        self._is_fast = False  # whether that was soon after the one before it,
-        self._due = 0  # and when the batch is to be sent
+        self._last = 0  # when the last item was added
+        self._is_fast = False  # whether that was soon after the one before it
+        self._due = 0  # when the batch has to be sent
 
     def forked(self) -> None:
         """In a process that the generator has forked: replace the lock."""

@@ -147,7 +147,7 @@ class Coroutines:
     # Assigning them.
 
     def taker(self, worker: Worker) -> Take:
-        """Return what takes tasks for a worker, by the rules of the module docstring."""
+        """Return the function that takes tasks for a worker, by the rules above."""
         queue = self._pool.queue
         if worker.coroutines:
             return self._take if self._are_next() else _take_none
