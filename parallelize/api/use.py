@@ -49,7 +49,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-# -------------------------------------------------------------- of one function
+# ---------------------------------------------- the executor of one function
 
 
 class DefaultSource(Source):

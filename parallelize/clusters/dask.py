@@ -65,8 +65,8 @@ class DaskExecutor(EngineExecutor):
     Raises:
         MissingExtraError: ``distributed`` is not installed.
         ConnectionError: No scheduler answers at the address.
-        TypeError: An argument is of a wrong type; the text names it.
-        ValueError: An argument has a wrong value; the text names it.
+        TypeError: An argument has the wrong type; the message names it.
+        ValueError: An argument has an invalid value; the message names it.
 
     Example:
         A cluster of two processes on this machine::

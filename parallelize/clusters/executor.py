@@ -295,7 +295,7 @@ class _Answers:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        # Guards _service; nothing is taken under it. Reentrant for signal handlers.
+        # Guards _service; a leaf lock. Reentrant for signal handlers.
         self._lock = locks.reentrant("answers")()
         self._service: Service | None = None
 

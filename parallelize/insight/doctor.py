@@ -54,7 +54,6 @@ def doctor(out: TextIO, *, test: bool = True) -> int:
 
     Args:
         out: Where to write.
-        test: Whether to try the pools.
         test: Whether to test the pools.
     """
     for title, section in _SECTIONS:

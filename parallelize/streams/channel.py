@@ -68,7 +68,6 @@ class Channel:
         taken: The number of items that it has been given.
         moved: Called when the reader has taken items, and when no more are wanted:
             without the lock, in any thread, also from a finalizer.
-            without the lock, in any thread, a finaliser too.
     """
 
     def __init__(self, buffersize: int) -> None:
