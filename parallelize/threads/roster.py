@@ -71,8 +71,8 @@ class Roster:
     """The threads of a pool and the queue from which they take calls.
 
     Attributes:
-        max_workers: The number of threads that may be active, not counting those that
-            are blocked by a slow reader.
+        max_workers: The number of threads that may be active, including any that are
+            blocked by a slow reader (see `one_more`).
         threads: The threads that are not known to have ended.
         thread_ends: Called by each thread as its last action.
     """
