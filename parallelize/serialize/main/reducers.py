@@ -1,16 +1,16 @@
-"""How things of a script are pickled that no pickler knows, or that pickle as a name.
+"""Reducers for objects of a script that cannot be pickled, or that pickle by name.
 
 Three kinds:
 
-* what pickles as a name of `__main__` although it is no function or class, such as an
-  `lru_cache`, a `NewType` or a singleton: a name elsewhere, and here what makes it
-  anew. A cache arrives empty;
-* what a script makes at its top for each process, such as locks, events and context
-  variables: a fresh one, as if the worker had run the script;
-* what belongs to one process, such as files, sockets and connections: something that
-  refuses every use, see `replica.Unusable`.
+* objects other than functions and classes that pickle as a name of `__main__`, such as
+  an `lru_cache`, a `NewType` or a singleton: these are re-created. A cache arrives
+  empty;
+* objects that a script creates for each process, such as locks, events and context
+  variables: the worker gets a fresh one, as if it had run the script;
+* objects that belong to one process, such as files, sockets and connections: they are
+  replaced by an object that refuses every use, see `replica.Unusable`.
 
-The first kind may travel in any value, the others only among the names of `__main__`.
+The first kind may be sent in any value, the others only as names of `__main__`.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     Reduced = tuple[Any, ...]
 
 
-# ------------------------------------------------------- what pickles itself as a name
+# --------------------------------------------------- objects that pickle by their name
 
 
 def as_name(obj: Any) -> Any:
-    """What an object of a class with a ``__reduce__`` of its own pickles itself as.
+    """Return what the object's own ``__reduce__`` returns, if its class has one.
 
     Returns:
-        Its name in `__main__`, what its ``__reduce__`` has returned otherwise, or
-        NotImplemented where its class has none.
+        Its name in `__main__` or another result of ``__reduce__``; NotImplemented if
+        its class has none.
     """
     kind = type(obj)
     if not reduces_itself(kind):
@@ -50,24 +50,24 @@ def as_name(obj: Any) -> Any:
 
 
 def reduces_itself(kind: type) -> bool:
-    """Whether the class has another way to be pickled than that of every object."""
+    """Whether the class customises the pickling of its instances."""
     return not replica.has_default_reduce(kind)
 
 
 def decorated(obj: Any) -> Reduced:
-    """How to make a decorated function whose own name is what is being defined."""
+    """Reduce a decorated function whose own name is being defined to its parts."""
     is_bound = replica.attribute(obj, "_owner") is not None
     reduced: Reduced = obj.__reduce_ex__(5) if is_bound else obj._parts()
     return reduced
 
 
 def is_of_main(obj: Any) -> bool:
-    """Whether an object says that it stands in the main module."""
+    """Whether an object's ``__module__`` is the main module."""
     return replica.attribute(obj, "__module__") in NAMES
 
 
 def rebuild(obj: Any) -> Reduced:
-    """How to make anew what pickles itself as a name."""
+    """Reduce an object that pickles itself as a name to its re-creation."""
     kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
     for name, reduce in _REBUILT.items():
         if kind == name:
@@ -75,17 +75,17 @@ def rebuild(obj: Any) -> Reduced:
     if isinstance(obj, types.BuiltinFunctionType):
         msg = f"cannot pickle {obj!r}"
         raise TypeError(msg)
-    # A singleton, whose class says by which name it is known.
+    # A singleton, whose class pickles it by name.
     return make_instance, (type(obj),), object.__getstate__(obj)
 
 
 def make_instance(cls: type) -> Any:
-    """Make an instance without what its class does for each new one."""
+    """Create an instance without the class's own ``__new__`` and ``__init__``."""
     return object.__new__(cls)
 
 
 def replaced_function(obj: Any) -> Reduced | None:
-    """How a function in C is found whose name the script gave to another."""
+    """Reduce a C function whose name the script has given to another function."""
     module = getattr(obj.__self__, "__name__", None)
     if type(obj.__self__) is not types.ModuleType or module not in sys.modules:
         return None
@@ -95,7 +95,7 @@ def replaced_function(obj: Any) -> Reduced | None:
 
 
 def replaced(obj: Any, space: dict[str, Any]) -> Reduced | None:
-    """How a function or class is found whose name the script gave to its own."""
+    """Reduce a function or class whose name the script has given to its own."""
     if obj.__module__ in NAMES or obj.__module__ not in sys.modules:
         return None
     found: Any = sys.modules[obj.__module__]
@@ -124,7 +124,7 @@ _OF_WRAPPER = ("__wrapped__",)
 
 
 def make_cache(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
-    """Make an empty cache of a function's results."""
+    """Create an empty cache for a function."""
     return functools.lru_cache(maxsize=maxsize, typed=typed)(fn)
 
 
@@ -138,7 +138,7 @@ def _new_type(obj: Any) -> Reduced:
 
 
 def make_new_type(name: str, supertype: Any, module: str, qualname: str) -> Any:
-    """Make a `typing.NewType`."""
+    """Create a `typing.NewType`."""
     import typing
 
     made: Any = typing.NewType(name, supertype)  # type: ignore[misc]
@@ -147,9 +147,9 @@ def make_new_type(name: str, supertype: Any, module: str, qualname: str) -> Any:
 
 
 def is_type_parameter(obj: Any) -> bool:
-    """Whether an object stands in the brackets of a generic class, function or alias.
+    """Whether an object is a parameter of a generic class, function or alias.
 
-    Such a one says that it is of `typing`, which has no such name.
+    Its ``__module__`` is `typing`, which has no such name.
     """
     kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
     if kind not in _PARAMETERS or obj.__module__ != "typing":
@@ -163,7 +163,7 @@ _PARAMETERS = ("typing.TypeVar", "typing.ParamSpec", "typing.TypeVarTuple")
 
 
 def is_of_typing(obj: Any) -> bool:
-    """Whether an object is a type variable, a new type or an alias, and no class."""
+    """Whether an object is a type variable, a new type or an alias, not a class."""
     kind = type(obj)
     return kind.__module__ in ("typing", "typing_extensions") and (
         f"{kind.__module__}.{kind.__qualname__}" in _REBUILT
@@ -175,7 +175,7 @@ def _parameter(obj: Any) -> Reduced:
     for name in ("__bound__", "__constraints__", "__default__"):
         try:
             about[name] = getattr(obj, name, None)
-        except Exception:  # noqa: BLE001 - it mentions what is not there
+        except Exception:  # noqa: BLE001 - it mentions an undefined name
             pass
     if not getattr(obj, "has_default", lambda: False)():
         about.pop("__default__", None)
@@ -189,7 +189,7 @@ _SEVERAL = "__constraints__"
 
 
 def make_parameter(kind: str, name: str, has: tuple[str, ...], several: int) -> Any:
-    """Make a parameter of a generic; what it is bound to is read when asked for."""
+    """Create a type parameter, whose bound is evaluated lazily."""
     each = ", ".join(f"_contents[-1]['{_SEVERAL}'][{n}]" for n in range(several))
     bound = f": ({each})" if several else ""
     if "__bound__" in has:
@@ -197,14 +197,14 @@ def make_parameter(kind: str, name: str, has: tuple[str, ...], several: int) -> 
     default = " = _contents[-1]['__default__']" if "__default__" in has else ""
     space: dict[str, Any] = {"__name__": "__main__", "_contents": []}
     text = f"type alias[{_STARS[kind]}{name}{bound}{default}] = None"
-    exec(text, space)  # noqa: S102 - a name, as it was defined
+    exec(text, space)  # noqa: S102 - a name from its definition
     (made,) = space["alias"].__type_params__
     _contents_of[id(made)] = space
     return made
 
 
 def fill_parameter(parameter: Any, contents: _Contents) -> None:
-    """Give a parameter what it is bound to."""
+    """Set the bound, constraints and default of a type parameter."""
     _contents_of.pop(id(parameter))["_contents"].append(contents.value)
 
 
@@ -233,7 +233,7 @@ def _about(obj: Any) -> dict[str, Any]:
 
 
 def make_type_variable(kind: Any, name: str, about: dict[str, Any], module: str) -> Any:
-    """Make a TypeVar, ParamSpec or TypeVarTuple."""
+    """Create a TypeVar, ParamSpec or TypeVarTuple."""
     made = kind(name, *about.pop("constraints", ()), **about)
     made.__module__ = module
     return made
@@ -259,24 +259,24 @@ def _mentions(value: Any, alias: object) -> bool:
 
 
 class _Contents:
-    """What an alias stands for, apart: it may mention the alias itself."""
+    """The value of an alias, pickled separately as it may mention the alias."""
 
     def __init__(self, value: object) -> None:
         self.value = value
 
 
 def make_generic_alias(kind: Any, name: str, value: Any, parameters: Any) -> Any:
-    """Make what ``type name[parameters] = value`` makes."""
+    """Create the alias of ``type name[parameters] = value``."""
     about = {"kind": kind, "given": (name, value), "of": parameters}
-    space = {"__name__": "__main__", **about}  # where it is made is its module
+    space = {"__name__": "__main__", **about}  # the module it is created in
     return eval("kind(*given, type_params=of)", space)  # noqa: S307 - a constant
 
 
 def make_alias(name: str, parameters: str = "") -> Any:
-    """Make what ``type name = ...`` makes; its value is read when it is asked for."""
+    """Create the alias of ``type name = ...``, whose value is evaluated lazily."""
     space: dict[str, Any] = {"__name__": "__main__", "_contents": []}
     text = f"type {name}{parameters} = _contents[-1]"
-    exec(text, space)  # noqa: S102 - names, as they were defined
+    exec(text, space)  # noqa: S102 - names from its definition
     _contents_of[id(space[name])] = space
     return space[name]
 
@@ -285,7 +285,7 @@ _contents_of: dict[int, dict[str, Any]] = {}
 
 
 def fill_alias(alias: Any, contents: _Contents) -> None:
-    """Give an alias its value."""
+    """Set the value of an alias."""
     _contents_of.pop(id(alias))["_contents"].append(contents.value)
 
 
@@ -303,7 +303,7 @@ _REBUILT: dict[str, Callable[[Any], Reduced]] = {
 
 
 def is_generic_function(fn: types.FunctionType) -> bool:
-    """Whether `functools.singledispatch` has made a function."""
+    """Whether a function was created by `functools.singledispatch`."""
     return hasattr(fn, "registry") and fn.__code__ is _dispatcher_code()
 
 
@@ -314,7 +314,7 @@ def _dispatcher_code() -> types.CodeType:
 
 
 def generic_function(fn: Any) -> Reduced:
-    """How to make a function of `functools.singledispatch` anew."""
+    """Reduce a function of `functools.singledispatch` to its re-creation."""
     registry = dict(fn.registry)
     more = {
         k: v
@@ -326,7 +326,7 @@ def generic_function(fn: Any) -> Reduced:
 
 
 def generic_elsewhere(fn: Any) -> Reduced | None:
-    """How a generic function of another module is found, with what the script adds."""
+    """Reduce another module's generic function to a lookup, with additions."""
     name = fn.__module__
     if name in NAMES or origins.way_of(name) not in (origins.BY_NAME, origins.HEADED):
         return None
@@ -341,23 +341,23 @@ def generic_elsewhere(fn: Any) -> Reduced | None:
 
 
 def make_generic_function(default: Callable[..., Any]) -> Any:
-    """Make a generic function that has its default alone."""
+    """Create a generic function that has only its default."""
     return functools.singledispatch(default)
 
 
 def fill_generic(fn: Any, state: tuple[dict[Any, Any], dict[str, Any]]) -> None:
-    """Register what a generic function does with each class."""
+    """Register the implementations of a generic function."""
     registry, more = state
     for cls, implementation in registry.items():
         fn.register(cls, implementation)
     vars(fn).update(more)
 
 
-# --------------------------------------------------------- what each process makes anew
+# ----------------------------------------------- objects that each process creates
 
 
 def fresh(obj: Any) -> Reduced | None:
-    """How a worker makes its own of what a script makes at its top; None: it cannot."""
+    """Reduce a script's global object to a fresh one; None if that is not known."""
     for kind in type(obj).__mro__:
         reduce = _FRESH.get(f"{kind.__module__}.{kind.__qualname__}")
         if reduce is not None:
@@ -379,7 +379,7 @@ def _event(obj: Any) -> Reduced:
 
 
 def make_event(kind: Callable[[], Any], is_set: bool) -> Any:
-    """Make an event in the state of another."""
+    """Create an event in a given state."""
     made = kind()
     if is_set:
         made.set()
@@ -399,7 +399,7 @@ def _queue(obj: Any) -> Reduced:
 
 
 def make_queue(kind: Callable[[int], Any], maxsize: int, items: list[Any]) -> Any:
-    """Make a queue with the same items."""
+    """Create a queue with the given items."""
     made = kind(maxsize)
     for item in items:
         made.put_nowait(item)
@@ -417,7 +417,7 @@ def _context_variable(obj: Any) -> Reduced:
 
 
 def _set_at_the_top(variable: Any) -> tuple[Any, ...]:
-    """The value that a script has set, as long as that is for all of its calls."""
+    """Return the value that a script has set for all its calls, in a tuple; or ()."""
     if threading.current_thread() is not threading.main_thread():
         return ()
     asyncio: Any = sys.modules.get("asyncio.events")
@@ -435,7 +435,7 @@ _NOT_SET = object()
 def make_context_variable(
     name: str, default: tuple[Any, ...], value: tuple[Any, ...] = ()
 ) -> Any:
-    """Make a context variable, with its default and the value that the script gave."""
+    """Create a context variable, with its default and the value set by the script."""
     from contextvars import ContextVar
 
     made: Any = ContextVar(name, default=default[0]) if default else ContextVar(name)
@@ -445,23 +445,24 @@ def make_context_variable(
 
 
 def is_class_method(method: types.MethodType | types.BuiltinMethodType) -> bool:
-    """Whether its class finds a method by name: its function has no name of its own.
+    """Whether a method's class finds it by name, so that it can be pickled by name.
 
-    By value it would bring what another name of the script has too, as it seems then.
+    By value it would bring its function, which another name of the script would seem to
+    share.
     """
     cls = method.__self__
     return isinstance(cls, type) and getattr(cls, method.__name__, None) == method
 
 
 def partial_method(obj: Any) -> Reduced:
-    """How to make a `functools.partialmethod` anew."""
+    """Reduce a `functools.partialmethod` to its re-creation."""
     return make_partial_method, (obj.func, obj.args, obj.keywords)
 
 
 def make_partial_method(
     func: Any, args: tuple[Any, ...], keywords: dict[str, Any]
 ) -> Any:
-    """Make a `functools.partialmethod`."""
+    """Create a `functools.partialmethod`."""
     return functools.partialmethod(func, *args, **keywords)
 
 
@@ -487,7 +488,7 @@ def _weak_values(obj: Any) -> Reduced:
 
 
 def make_weak(kind: Callable[[Any], Any], contents: Any) -> Any:
-    """Make a weak container; what nothing else holds is gone again at once."""
+    """Create a weak container; items without other references vanish at once."""
     return kind(contents)
 
 
@@ -500,32 +501,32 @@ def _weak_reference(obj: Any) -> Reduced:
 
 
 def make_reference(target: Any) -> Any:
-    """Make a weak reference; that of None is dead from the start."""
+    """Create a weak reference; one to None is dead from the start."""
     if target is None:
         return weakref.ref(_Gone())
     return weakref.ref(target)
 
 
 class _Gone:
-    """What is collected at once."""
+    """The target of dead references, which is collected at once."""
 
 
 def _handler(obj: Any) -> Reduced:
     state = {k: v for k, v in vars(obj).items() if k != "lock"}
-    if "baseFilename" in state:  # it opens its file when it first logs
+    if "baseFilename" in state:  # it opens its file on first use
         state["stream"], state["mode"] = None, "a"
     return make_handler, (type(obj),), state, None, None, fill_handler
 
 
 def make_handler(kind: Any) -> Any:
-    """Make a handler of `logging` that has only its lock."""
+    """Create a `logging` handler that has only its lock."""
     made = kind.__new__(kind)
     made.createLock()
     return made
 
 
 def fill_handler(handler: Any, state: dict[str, Any]) -> None:
-    """Give a handler what it has in the program."""
+    """Set the attributes that a handler has in the program."""
     vars(handler).update(state)
 
 
@@ -537,7 +538,7 @@ def _standard_stream(obj: Any) -> Reduced | None:
 
 
 def _key_of_comparison(obj: Any) -> Reduced | None:
-    """What `functools.cmp_to_key` has made; nothing but the collector shows of what."""
+    """Reduce a result of `functools.cmp_to_key`; only `gc` shows its function."""
     import gc
 
     inside = (each for each in gc.get_referents(obj) if each is not type(obj))
@@ -546,7 +547,7 @@ def _key_of_comparison(obj: Any) -> Reduced | None:
 
 
 def _match(obj: Any) -> Reduced | None:
-    """How a match is found once more."""
+    """Reduce a match to a search that finds it again."""
     for name in ("match", "fullmatch", "search"):
         for start in (obj.pos, obj.start()):
             find = getattr(obj.re, name)
@@ -557,7 +558,7 @@ def _match(obj: Any) -> Reduced | None:
 
 
 def _library(obj: Any) -> Reduced | None:
-    """How a library is loaded again, and what the script has said of its functions."""
+    """Reduce a library to loading it again and declaring its functions' types."""
     if type(obj).__module__ != "ctypes":
         return None
     functions = {
@@ -569,7 +570,7 @@ def _library(obj: Any) -> Reduced | None:
 
 
 def fill_library(library: Any, functions: dict[str, tuple[Any, Any]]) -> None:
-    """Say of the functions of a library what they take and return."""
+    """Set the argument and result types of a library's functions."""
     for name, (arguments, result) in functions.items():
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, result
@@ -604,7 +605,7 @@ _FRESH: dict[str, Callable[[Any], Any]] = {
 }
 
 
-# ---------------------------------------------------- what belongs to the program alone
+# ------------------------------------------------- objects of the program's process
 
 
 def is_open_file(obj: Any) -> bool:
@@ -622,23 +623,23 @@ _FILES = (
 
 
 def is_temporary_file(obj: Any) -> bool:
-    """Whether an object deletes a file of the program when it is let go."""
+    """Whether an object deletes a file of the program when it is released."""
     return type(obj).__module__ == "tempfile" and hasattr(obj, "file")
 
 
 def refuse_file(obj: Any) -> None:
-    """Raise as pickling does for files; cloudpickle would send their contents."""
+    """Raise the error of pickle for files; cloudpickle would send their contents."""
     msg = f"cannot pickle {type(obj).__qualname__!r} object"
     raise TypeError(msg)
 
 
 def unusable(obj: Any, error: BaseException, name: str) -> Reduced:
-    """What stands for an object in a worker: it refuses every use, and says why.
+    """Reduce an object to a replacement that refuses every use, with the reason.
 
     Args:
         obj: The object.
         error: Why it cannot be pickled.
-        name: The name that the script has for it; empty if it is inside something.
+        name: The script's name for it; empty if it is inside another object.
     """
     kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
     what = f"{name!r} of __main__, a {kind}," if name else f"a {kind} in __main__"
@@ -648,7 +649,7 @@ def unusable(obj: Any, error: BaseException, name: str) -> Reduced:
 
 
 def advice_for(leaf: object) -> str:
-    """What to do about an object that cannot be pickled."""
+    """Return advice about an object that cannot be pickled."""
     for kind in type(leaf).__mro__:
         advice = _ADVICE.get(f"{kind.__module__}.{kind.__qualname__}")
         if advice is not None:
@@ -694,7 +695,7 @@ _ADVICE = {
 
 
 def members_of(cls: Any) -> dict[str, dict[str, Any]]:
-    """What the members of an enumeration have, besides names and values."""
+    """Return extra attributes of an enumeration's members, by member name."""
     enum: Any = sys.modules.get("enum")
     if enum is None or not isinstance(cls, enum.EnumMeta):
         return {}
@@ -703,12 +704,13 @@ def members_of(cls: Any) -> dict[str, dict[str, Any]]:
 
 
 def with_all_members(cls: Any, args: Any, state: Any) -> tuple[Any, Any]:
-    """Have an enumeration made with its aliases, flags of several, and functions.
+    """Include an enumeration's aliases, combined flags and function members.
 
     Args:
         cls: Any class.
-        args: How cloudpickle makes it: an enumeration's fourth are its members.
-        state: What cloudpickle fills it with.
+        args: cloudpickle's arguments for its creation; for an enumeration the fourth
+            has the members.
+        state: cloudpickle's state for it.
     """
     enum: Any = sys.modules.get("enum")
     if enum is None or not isinstance(cls, enum.EnumMeta):
@@ -731,12 +733,12 @@ def _own_attributes(member: Any) -> dict[str, Any]:
     }
 
 
-#: In a worker: the names of what the program's classes had when they came last.
+#: In a worker: the attribute names of the program's classes, as last received.
 _filled: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
 
 
 def complete(cls: Any, state: tuple[Any, ...]) -> None:
-    """Fill a class, and give it what cloudpickle leaves out."""
+    """Fill a class, and set the attributes that cloudpickle leaves out."""
     fill, contents, more, members = state
     names = frozenset(contents[0] if isinstance(contents, tuple) else contents)
     for name in _filled.get(cls, names) - names:  # the script has deleted it
@@ -751,7 +753,7 @@ def complete(cls: Any, state: tuple[Any, ...]) -> None:
 
 
 def ctypes_class(cls: Any) -> Reduced | None:
-    """How to make a class of `ctypes` anew: its fields are what its metaclass makes."""
+    """Reduce a class of `ctypes`: its metaclass re-creates the field descriptors."""
     if type(cls).__module__ != "_ctypes" or cls.__module__ not in NAMES:
         return None
     made = ("_objects", "__dict__", "__weakref__", *_field_names(cls))
@@ -762,7 +764,7 @@ def ctypes_class(cls: Any) -> Reduced | None:
 
 
 def make_ctypes_class(name: str, bases: tuple[Any, ...], own: dict[str, Any]) -> Any:
-    """Make a class with the metaclass of its base, which has no public name."""
+    """Create a class with the metaclass of its base, which has no public name."""
     return type(bases[0])(name, bases, own)
 
 
@@ -775,6 +777,6 @@ def _is_field(value: object) -> bool:
 
 
 def fill_class(cls: type, attributes: dict[str, Any]) -> None:
-    """Set what a class gets when it is there: its fields may point to itself."""
+    """Set attributes that may refer to the class itself, such as its fields."""
     for name, value in attributes.items():
         setattr(cls, name, value)

@@ -1,9 +1,9 @@
-"""A worker's `__main__`: a picture of the program's, brought up to date by changes.
+"""A worker's `__main__`: a replica of the program's, updated by changes.
 
-A worker never runs the program's script. What stands at the top of the script reaches
-it in *units*: pickles that define one name, or several names that hold objects in
-common. Each unit goes to a worker once, ahead of the first task that was made with it,
-and again when what it means in the program has changed.
+A worker never runs the program's script. It receives the script's global names in
+*units*: pickles that define one name, or several names that share objects. Each unit is
+sent to a worker once, before the first task that needs it, and again when its value in
+the program has changed.
 
 ```
  program's __main__                units                      worker's __main__
@@ -13,15 +13,14 @@ and again when what it means in the program has changed.
  └──────────────────┘   └────────────────────────┘          └──────────────────┘
 ```
 
-A unit waits as bytes until a call needs it: because a function that is built mentions
-one of its names, because something that is unpickled refers to it, or because code
-asks the module for it. So there is one `__main__` in a worker, as there is one in the
-program: what an initializer sets, a later call finds, and a class is the same class
-each time. What a worker has made of a name stays until the program's own meaning of
-the name changes.
+A unit is kept as bytes until a call needs it: because a function being built mentions
+one of its names, because an unpickled object refers to it, or because code looks it up
+in the module. So a worker has one `__main__`, like the program: later calls see what an
+initializer sets, and a class is the same class each time. A worker's value of a name
+stays until the program's own value changes.
 
-The program's side, which takes the picture, is `main.picture`. Pickles name the
-functions of this file.
+The program's side, which creates the units, is `main.picture`. Pickles refer to
+functions of this module by name.
 """
 
 from __future__ import annotations
@@ -41,50 +40,50 @@ if TYPE_CHECKING:
 
     Keep = Callable[[pickle.PickleBuffer], bool]
     #: The number of a unit, the names that it defines, and its pickle; an empty pickle
-    #: says that the program has these names no more.
+    #: means that the program has deleted these names.
     Unit = tuple[int, tuple[str, ...], bytes]
 
-#: What a function begins with that goes by its name in `__main__`, or by value.
+#: The first bytes of functions encoded by their name in `__main__`, or by value.
 OF_MAIN, BY_VALUE = b"@@", b"="
 _MOST_WRAPPERS = 16
 
-#: What a parcel with units begins with; no pickle begins so.
+#: The first byte of a parcel with units; no pickle begins with it.
 MARK = b"M"
 
-#: What the program's main module may be called: the second in a child process of
-#: multiprocessing, where both names lead to it.
+#: The names of the program's main module: the second one in a child process of
+#: multiprocessing, where both find it.
 NAMES = origins.MAINS
 
-#: What a pickle contains that refers to it by either name.
+#: Contained in each pickle that refers to it by either name.
 TRACE = b"_main__"
 
 _SENTINEL = b"\x8c\x06object\x94\x93"  # a reference to `object`, in a pickle
-_LENGTH = 8  # bytes of the number behind the mark: how long the units are
+_LENGTH = 8  # size of the units' length, after the mark
 
 # Guards the state below while units are stored and built: a worker's loop and threads
-# of a task may ask for names, too. What is unpickled under it may run user code.
+# of a task may look up names, too. Unpickling under it may run user code.
 _building = locks.reentrant("building", native.RLock)()
-_latest: dict[str, int] = {}  # name -> number of the unit that was received last
+_latest: dict[str, int] = {}  # name -> number of the unit received last
 _waiting: dict[str, Unit] = {}  # name -> the unit that will define it
-_needed: set[str] = set()  # names that were asked for, or that functions mention
-_due: dict[str, None] = {}  # names to be built before the next call begins
-_wished: dict[str, None] = {}  # the same, but only if it can be done
-_own: set[str] = set()  # names that the worker has as a fork of the program
-_depth = 0  # how many units are being built, one for the sake of another
-_everything = False  # a function was built that may look at any name
+_needed: set[str] = set()  # names looked up, or mentioned by functions
+_due: dict[str, None] = {}  # names to build before the next call
+_wished: dict[str, None] = {}  # likewise, but errors are ignored
+_own: set[str] = set()  # names inherited by a fork of the program
+_depth = 0  # number of units being built, nested in each other
+_everything = False  # a function was built that may access any name
 
-#: Grows with each change to what has been built: what refers to it may be outdated.
+#: Incremented when a built name changes: references to it may be outdated.
 generation: int = 0
 
 
 def concerns(data: bytes) -> bool:
-    """Whether a pickle mentions `__main__`, or has what it may hold by identity."""
+    """Whether a pickle refers to `__main__`, or contains a possible sentinel."""
     # Not ``in``, which takes several times as long.
     return data.find(TRACE) >= 0 or data.find(_SENTINEL) >= 0
 
 
 def body_of(parcel: bytes | bytearray | memoryview) -> memoryview:
-    """Receive the units of a parcel; return the pickle that follows them."""
+    """Store the units of a parcel; return the pickle that follows them."""
     view = memoryview(parcel)
     at = len(MARK) + _LENGTH
     end = at + int.from_bytes(view[len(MARK) : at], "little")
@@ -93,7 +92,7 @@ def body_of(parcel: bytes | bytearray | memoryview) -> memoryview:
 
 
 def parcel(units: Sequence[Unit], body: bytes) -> bytes:
-    """Head a pickle with the units that it needs, for `body_of`."""
+    """Prefix a pickle with the units that it needs, for `body_of`."""
     if not units:
         return body
     head = pickle.dumps(units, 5)
@@ -101,7 +100,7 @@ def parcel(units: Sequence[Unit], body: bytes) -> bytes:
 
 
 class Memory:
-    """What was made of functions, by either side: bounded in number and in bytes."""
+    """A cache for encoded or decoded functions, bounded in number and bytes."""
 
     def __init__(self, most: int, most_bytes: int) -> None:
         self._made: dict[Any, Any] = {}
@@ -110,15 +109,15 @@ class Memory:
         self._bytes = 0
 
     def get(self, key: object) -> Any:
-        """What was kept under a key; None if nothing was."""
+        """Return the value of a key; None if there is none."""
         return self._made.get(key)
 
     def pop(self, key: object) -> None:
-        """Forget what was kept under a key."""
+        """Remove a key."""
         self._made.pop(key, None)
 
     def put(self, key: object, value: object, size: int) -> None:
-        """Keep what was made, unless it is large; forget all where that is too much."""
+        """Store a value, unless it is large; clear the cache first if it is full."""
         if size > self._most_bytes // 4:
             return
         self._bytes += size
@@ -128,21 +127,21 @@ class Memory:
         self._made[key] = value
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all keys."""
         self._made.clear()
         self._bytes = 0
 
 
 def remember() -> Memory:
-    """A memory for functions."""
+    """Return a new cache for functions."""
     return Memory(512, 1 << 24)
 
 
-# ---------------------------------------------------------------- a worker's beginning
+# ------------------------------------------------------------------ start of a worker
 
 
 class _Main(types.ModuleType):
-    """The main module of a worker: it builds what waits when it is asked for it."""
+    """The main module of a worker, which builds names when they are looked up."""
 
     def __getattr__(self, name: str) -> Any:
         with _building:
@@ -160,12 +159,12 @@ class _Main(types.ModuleType):
 
 
 def begin_empty() -> None:
-    """In a worker: begin with a `__main__` that has nothing of ours in it."""
+    """In a worker: replace `__main__` by an empty module."""
     sys.modules["__main__"] = sys.modules["__mp_main__"] = _Main("__main__")
 
 
 def begin_as_copy() -> None:
-    """In a worker that is a copy of the program: note what it has already."""
+    """In a worker that is a fork of the program: keep its names, and record them."""
     _own.update(_space())
     module: Any = sys.modules["__main__"]
     if type(module) is types.ModuleType:
@@ -178,15 +177,15 @@ def _space() -> dict[str, Any]:
 
 
 def own_space() -> dict[str, Any]:
-    """In a worker: the names that its `__main__` has."""
+    """In a worker: return the namespace of its `__main__`."""
     return _space()
 
 
-# ---------------------------------------------------------------- receiving, building
+# ---------------------------------------------------- receiving and building of units
 
 
 def receive(encoded: bytes | bytearray | memoryview) -> None:
-    """Take units, of which some may have been received before."""
+    """Store units, some of which may have been received before."""
     with _building:
         for unit in pickle.loads(encoded):
             _store(unit)
@@ -214,18 +213,18 @@ def _store(unit: Unit) -> None:
 
 
 def _is_needed(name: str) -> bool:
-    """Whether what has been built here mentions a name, or is it."""
+    """Whether a name has been built here, or something built mentions it."""
     return name in _needed or name in _own
 
 
 def is_settled() -> bool:
-    """Whether all that the functions here mention has been built."""
+    """Whether all names that functions here mention have been built."""
     return not (_due or _wished)
 
 
 def settle() -> None:
-    """Build what is due."""
-    if _depth:  # the unit that is being built outermost will do it
+    """Build the names that are due."""
+    if _depth:  # the outermost build will do it
         return
     with _building:
         while _due:
@@ -240,10 +239,10 @@ def settle() -> None:
 
 
 def _build_or_refuse(name: str) -> None:
-    """Build a name that code mentions; if that fails, its use fails."""
+    """Build a name that code mentions; on an error, every use of it fails."""
     try:
         build(name)
-    except Exception as error:  # noqa: BLE001 - of what the user's code may raise
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         text = f"{name!r} of __main__ cannot be built in this worker"
         refused = Unusable(f"{text}: {type(error).__name__}: {error}", error)
         names = (each for each in _waiting[name][1] if OF_MODULE not in each)
@@ -251,16 +250,16 @@ def _build_or_refuse(name: str) -> None:
 
 
 def _build_if_possible(name: str) -> None:
-    """Build a name that code might ask for; if it does, it meets what is wrong."""
+    """Build a name that code might use; on an error, a lookup will raise it again."""
     if name in _waiting:
         try:
             build(name)
-        except BaseException:  # noqa: BLE001 - whatever the user's code raises
+        except BaseException:  # noqa: BLE001 - the user's code may raise anything
             pass
 
 
 def build(name: str) -> None:
-    """Define a name for which a unit waits, and those that share objects with it."""
+    """Unpickle the unit of a name, which defines all names of the unit."""
     global _depth
     unit = _waiting[name]
     _, names, data = unit
@@ -280,33 +279,33 @@ def build(name: str) -> None:
         _depth -= 1
 
 
-#: What stands in the name of a unit that patches a module, behind the module's name.
+#: Follows the module's name in the names of units that patch a module.
 OF_MODULE = ":"
 
-#: What follows a name where the plain function is meant that it has, decorated. So a
-#: worker that only runs this builds no decorated function, and loads nothing for it.
+#: Suffix of a name that means the plain function inside the decorated one. So a worker
+#: that only runs the plain function need not build the decorated one.
 INSIDE = "~"
 
 _NOWHERE = object()
 
 
 def attribute(obj: Any, name: str, default: Any = None) -> Any:
-    """An attribute of an object of the user's; its class may raise what it likes."""
+    """Return an attribute of a user's object, whose class may raise anything."""
     try:
         return getattr(obj, name, default)
-    except Exception:  # noqa: BLE001 - a dictionary with attributes raises KeyError
+    except Exception:  # noqa: BLE001 - attribute access may raise KeyError
         return default
 
 
 def meaning_of(name: str, space: Mapping[str, Any], absent: object = None) -> Any:
-    """What a name of the script means; one of the plain function in it as well."""
+    """Return the value of a name of the script, which may have the suffix `INSIDE`."""
     if name[-1:] != INSIDE or name in space:
         return space.get(name, absent)
     return attribute(space.get(name[:-1]), "__wrapped__", absent)
 
 
 def find(name: str) -> Any:
-    """What stands in `__main__` under a name."""
+    """Return the object that a dotted name finds in `__main__`."""
     top, *parts = name.split(".")
     with _building:
         if top in _waiting:
@@ -321,18 +320,18 @@ def find(name: str) -> Any:
     return found
 
 
-#: Gives the names among which the program finds what comes back by name.
+#: Returns the namespace in which objects that workers send by name are found.
 _finding_space: Callable[[], dict[str, Any]] = _space
 
 
 def find_in(space: Callable[[], dict[str, Any]]) -> None:
-    """In the program: find names in what this returns; it may not be `__main__`."""
+    """In the program: set the namespace for lookups; it may not be `__main__`'s."""
     global _finding_space
     _finding_space = space
 
 
 def find_function(name: str) -> Callable[..., Any]:
-    """The function that a name and a number of wrappers lead to."""
+    """Return the function at a name and a number of ``__wrapped__`` steps."""
     qualname, wrappers = name.rsplit(":", 1)
     found = find(qualname)
     for _ in range(int(wrappers)):
@@ -342,7 +341,7 @@ def find_function(name: str) -> Callable[..., Any]:
 
 
 def wrappers_round(fn: Callable[..., Any], found: Any) -> int | None:
-    """How many ``__wrapped__`` lead from what a name finds to a function, if any do."""
+    """Return the number of ``__wrapped__`` steps to a function, None if not found."""
     for wrappers in range(_MOST_WRAPPERS):
         if bare(found) is fn:
             return wrappers
@@ -351,12 +350,12 @@ def wrappers_round(fn: Callable[..., Any], found: Any) -> int | None:
 
 
 def bare(found: Any) -> Any:
-    """The function inside a bound (class) method, or what was given."""
+    """Return the function of a bound (class) method, else the object itself."""
     return attribute(found, "__func__", found)
 
 
 def need(names: Iterable[str], *, everything: bool = False) -> None:
-    """Have names built before the next call begins, as a function mentions them."""
+    """Request names that a function mentions, to be built before the next call."""
     global _everything
     if everything and not _everything:
         _everything = True
@@ -368,11 +367,11 @@ def need(names: Iterable[str], *, everything: bool = False) -> None:
     settle()
 
 
-# ------------------------------------------------------------- what pickles of it name
+# ------------------------------------------------- functions to which pickles refer
 
 
 def registered(name: str, make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Make a function or class, and let it be found before it is whole.
+    """Create a function or class, and let it be found before it is complete.
 
     It may refer to itself, or to others that refer to it.
     """
@@ -381,9 +380,9 @@ def registered(name: str, make: Callable[..., Any], args: tuple[Any, ...]) -> An
 
 
 def make_class(make: Callable[..., Any], *args: Any) -> Any:
-    """Make a class without running what the script runs for each new class.
+    """Create a class without running the script's hooks for new classes.
 
-    That has been run in the program: what it did is part of the picture.
+    They ran in the program, and their effects are part of the units.
     """
     known = _made_before(make, args)
     if known is not None:
@@ -403,20 +402,21 @@ def make_class(make: Callable[..., Any], *args: Any) -> Any:
 
 
 def _made_before(make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """The class that has been made of the same, so that there is no second subclass.
+    """Return the class already created from the same arguments, or None.
 
-    It may be met once more while its base is filled, and comes again when it changed.
+    Otherwise a base would have two such subclasses. A class may occur again while its
+    base is filled, and is sent again when it has changed.
     """
     known = getattr(sys.modules.get(make.__module__), _KNOWN, None)
     return None if known is None else known.get(args[-2])
 
 
-#: Where cloudpickle keeps the classes that it has made, by numbers of theirs.
+#: Where cloudpickle keeps the classes that it has created, by its own ids.
 _KNOWN = "_DYNAMIC_CLASS_TRACKER_BY_ID"
 
 
 def _do_nothing(*_: object, **__: object) -> None:
-    """Take the place of `__init_subclass__`."""
+    """Replace `__init_subclass__`."""
 
 
 _NOTHING: Any = classmethod(_do_nothing)
@@ -437,18 +437,18 @@ def _hooks_of(
 
 
 def blank_function(code: bytes, closure: tuple[Any, ...]) -> types.FunctionType:
-    """Make a function of `__main__` that has nothing yet but its code and empty cells.
+    """Create a function of `__main__` from its code and empty cells only.
 
-    Functions that have a cell in common have it in common here, too.
+    Functions that share a cell share it here, too.
     """
     space = _space()
     space.setdefault("__builtins__", __builtins__)
-    loaded = marshal.loads(code)  # noqa: S302 - from the program, as all pickles are
+    loaded = marshal.loads(code)  # noqa: S302 - from the program, like all pickles
     return types.FunctionType(loaded, space, closure=closure)
 
 
 def fill_function(fn: types.FunctionType, state: tuple[Any, ...]) -> None:
-    """Give such a function all the rest, and have built what it mentions."""
+    """Complete a function of `blank_function`, and request the names it mentions."""
     (attributes, more, cells), submodules, mentioned, looks_around = state
     for name, value in attributes.items():
         setattr(fn, name, value)
@@ -457,13 +457,13 @@ def fill_function(fn: types.FunctionType, state: tuple[Any, ...]) -> None:
         if contents:
             (cell.cell_contents,) = contents
     for name in submodules:
-        if isinstance(name, str):  # a module itself is there once it is unpickled
+        if isinstance(name, str):  # unpickling imports modules themselves
             __import__(name)
     need(mentioned, everything=looks_around)
 
 
 def of_module(module: str, name: str) -> Any:
-    """What another module has under a dotted name."""
+    """Return the object that a dotted name finds in another module."""
     __import__(module)
     found: Any = sys.modules[module]
     for part in name.split("."):
@@ -472,13 +472,13 @@ def of_module(module: str, name: str) -> Any:
 
 
 def patch(load: Callable[[Any], Any], module: str, name: str, data: Any) -> None:
-    """Set what the script has set in another module, or will be when it is imported.
+    """Repeat an assignment of the script in a module, now or once that is imported.
 
     Args:
-        load: What loads a pickle.
+        load: Unpickles ``data``.
         module: The module.
-        name: The dotted name in it; empty if what is loaded fills something by itself.
-        data: What it is to be, pickled.
+        name: The dotted name in it; empty if unpickling has the effect by itself.
+        data: The pickled value.
     """
     if module not in sys.modules and not _is_quick(module):
         _later.append((load, module, name, data))
@@ -489,7 +489,7 @@ def patch(load: Callable[[Any], Any], module: str, name: str, data: Any) -> None
         return
     owner, _, last = name.rpartition(".")
     holder = of_module(module, owner) if owner else sys.modules[module]
-    if (module, name) in _originals:  # what is loaded may be that, by its name
+    if (module, name) in _originals:  # unpickling may look up the original by this name
         setattr(holder, last, _originals[module, name])
     value = load(data)
     before = getattr(holder, last, None)
@@ -499,18 +499,18 @@ def patch(load: Callable[[Any], Any], module: str, name: str, data: Any) -> None
 
 
 def only_value(data: bytes) -> Any:
-    """Load the value of a pickle that defines one name."""
+    """Unpickle the value of a unit that defines one name."""
     (value,) = pickle.loads(origins.opened(data)).values()
     return value
 
 
 def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Call what registers something."""
+    """Call a function that registers something."""
     fn(*args, **kwargs)
 
 
 def _is_quick(module: str) -> bool:
-    """Whether a module is none of an installed library, which may be large."""
+    """Whether a module is not of an installed library, which may be large."""
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
         return True
@@ -521,7 +521,7 @@ def _is_quick(module: str) -> bool:
 
 
 def _patch_later() -> None:
-    """Set what waited for modules that have been imported."""
+    """Apply pending patches to modules that have been imported."""
     due = [each for each in _later if each[1] in sys.modules]
     for each in due:
         _later.remove(each)
@@ -531,27 +531,27 @@ def _patch_later() -> None:
             pass
 
 
-#: What is to be set in modules that are not imported yet.
+#: Pending patches of modules that are not imported yet.
 _later: list[tuple[Callable[[Any], Any], str, str, Any]] = []
 
-#: What other modules had where the script has set something.
+#: The original values in other modules that patches have replaced.
 _originals: dict[tuple[str, str], Any] = {}
 
 
 def original(module: str, name: str) -> Any:
-    """What another module had under a name, before the script replaced that."""
+    """Return another module's original value of a name that the script replaced."""
     if (module, name) in _originals:
         return _originals[module, name]
     return of_module(module, name)
 
 
 def register(registry: Any, *given: Any) -> None:
-    """Register with an abstract class or a generic function."""
+    """Register with an abstract base class or a generic function."""
     registry.register(*given)
 
 
 def bring_up(obj: Any, contents: Any) -> None:
-    """Bring an object that a module made here to what it is in the program."""
+    """Update an object created by a module here to its state in the program."""
     if isinstance(obj, list):
         obj[:] = contents
     elif isinstance(obj, dict):
@@ -566,7 +566,7 @@ def bring_up(obj: Any, contents: Any) -> None:
 
 
 class Unusable:
-    """Stands for what belongs to the program's process; every use of it is refused."""
+    """Replaces an object that belongs to the program's process; every use raises."""
 
     __slots__ = ("_parallelize_cause", "_parallelize_text")
 
@@ -583,7 +583,7 @@ class Unusable:
         raise SerializationError(self._parallelize_text) from cause
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # asked by protocols, which can do without
+        if name.startswith("__"):  # looked up by protocols that accept its absence
             raise AttributeError(name)
         self._refuse()
 
@@ -594,7 +594,7 @@ class Unusable:
         return Unusable, (self._parallelize_text,)
 
 
-#: What asks for these of an object uses it.
+#: Looking up one of these methods is a use of the object.
 _USES = (
     "setattr delattr call bool len iter next contains getitem setitem delitem enter "
     "exit aenter aexit await aiter anext add sub mul truediv int float"
@@ -603,22 +603,22 @@ for _use in _USES.split():
     setattr(Unusable, f"__{_use}__", Unusable._refuse)
 
 
-# ------------------------------------------------------------ what the program has, too
+# ------------------------------------------------------- objects known to the program
 
 
 def is_in_program(name: str) -> bool:
-    """In a worker: whether the program has sent what a dotted name begins with."""
+    """In a worker: whether the program has the first part of a dotted name."""
     top = name.partition(".")[0]
     return top in _latest or top in _own
 
 
 def find_parameter(name: str, place: int) -> Any:
-    """The type parameter at a place of what stands in `__main__` under a name."""
+    """Return a type parameter, by its index, of the object of a name in `__main__`."""
     return find(name).__type_params__[place]
 
 
 def qualified_name(obj: Any, space: dict[str, Any]) -> str:
-    """The name by which a main module has a function or class; empty if by none."""
+    """Return the name that finds a function or class in a main module; "" if none."""
     if attribute(obj, "__module__") not in NAMES:
         return ""
     top, *parts = obj.__qualname__.split(".")
@@ -630,14 +630,14 @@ def qualified_name(obj: Any, space: dict[str, Any]) -> str:
 
 
 def is_decorated(obj: Any) -> bool:
-    """Whether an object is a function that parallelize has decorated."""
+    """Whether an object is a function decorated by parallelize."""
     return type(obj).__module__.startswith("parallelize.") and hasattr(
         obj, "__wrapped__"
     )
 
 
 def is_sentinel(obj: Any) -> bool:
-    """Whether an object of the script has nothing but its identity."""
+    """Whether an object of the script has only its identity."""
     kind = type(obj)
     if kind is object:
         return True
@@ -650,7 +650,7 @@ def is_sentinel(obj: Any) -> bool:
 
 
 def has_default_reduce(kind: Any) -> bool:
-    """Whether instances of a class are pickled as those of most classes are."""
+    """Whether instances of a class are pickled in the default way."""
     return (
         kind.__reduce_ex__ is object.__reduce_ex__
         and kind.__reduce__ is object.__reduce__
@@ -659,11 +659,11 @@ def has_default_reduce(kind: Any) -> bool:
 
 
 def is_of_python(kind: type) -> bool:
-    """Whether a class is made by Python code alone: its objects hide nothing."""
+    """Whether a class is pure Python, so that its instances have no hidden state."""
     flags = (each.__flags__ for each in kind.__mro__ if each is not object)
     return all(each & _HEAP_TYPE and not each & _IMMUTABLE_TYPE for each in flags)
 
 
-# The flags of classes that are made when a program runs, and of those among them that
-# extension modules make: a lock is an object of one.
+# The flags of classes created at run time, and of those among them that extension
+# modules create, such as the class of locks.
 _HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8
