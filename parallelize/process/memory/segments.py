@@ -165,7 +165,8 @@ class Segments:
                 segment can be sent again.
 
         Returns:
-            None if they are too small for a segment, or no memory is available.
+            Their location, to be sent as the last part of the message; None if they are
+            too small for a segment, or no memory is available.
         """
         total = sum(each.nbytes + _ALIGNMENT for each in buffers)
         if total < LEAST or sys.platform == "win32":  # cannot pass descriptors

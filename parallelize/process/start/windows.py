@@ -5,7 +5,7 @@ data it reads from its standard input, and only it can read that. A thread for e
 worker waits for the process to end. This module is also the worker's entry point: see
 `main`.
 
-It follows Windows' documentation and has not been run on Windows.
+It was written from the documentation and has not been run on Windows.
 """
 
 from __future__ import annotations

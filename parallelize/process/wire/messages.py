@@ -16,7 +16,6 @@
 |               |                                           | ASYNC_CANCELLED       |
 | CANCEL        | one, empty: the coroutine is cancelled    | CANCEL_HEARD          |
 | SHOW          | (over the control socket)                 | SHOWN, likewise       |
-|               |                                           | FAULT, likewise       |
 
 A worker may send REPORT at any time: a log record or a warning (``extra`` says which),
 see `worker.reports`.
@@ -37,7 +36,8 @@ While a trace is recorded, BEGAN is sent first in answer to CALL and ROWS; its
 SHOWN has one part, text: the stacks of the worker's threads. Its ``id`` is that of
 the request.
 
-FAULT has one part, text: the traceback of the error that ends the worker.
+FAULT (from the worker, over the control socket) has one part, text: the traceback of
+the error that ends the worker.
 
 ASK (from the worker) and ANSWER (to it) also use the control socket; ``id`` says what
 is requested, see `kinship`. The answer has one part, or a descriptor comes along.
