@@ -82,7 +82,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
         """Stop recording, and write the file."""
         self._ended = monotonic_ns()
         _stop(self._sink)
-        recording.break_limit_cycle(self._sink.records)
+        recording.trim_overlaps(self._sink.records)
         recording.find_places(self._sink.records)
         if self._path is not None:
             self.to_json(self._path)

@@ -202,7 +202,7 @@ class Sink:
             self.dropped += 1
 
 
-def break_limit_cycle(records: Sequence[Record]) -> None:
+def trim_overlaps(records: Sequence[Record]) -> None:
     """Let no task of a process end after the start of the next one.
 
     The end of rows is taken from the arrival of their last message, which is later.
