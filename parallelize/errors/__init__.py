@@ -62,7 +62,7 @@ class TaskTimeout(ParallelizeError, TimeoutError):
 
 
 class TaskKilled(ParallelizeError):
-    """The call was stopped by `Future.kill`, before its end.
+    """The call was stopped by `Future.kill` before it was done.
 
     It is also raised for calls that had been sent to a worker but not begun when the
     executor's workers were stopped (by `kill_workers`, for instance). Calls that were

@@ -56,7 +56,7 @@ def is_heavy(outcome: Outcome | None) -> bool:
 async def value_of(future: Future[T]) -> T:
     """Wait for the call and return its value, or raise its error.
 
-    If the task that waits is cancelled, the call is cancelled unless it has begun.
+    If the awaiting task is cancelled, the call is cancelled unless it has begun.
     """
     loop = running_loop("a Future can be awaited")
     if not future.done():

@@ -293,7 +293,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 to the decorator.
 
         Raises:
-            TimeoutError: The call has not ended within ``timeout`` seconds.
+            TimeoutError: The call is not done within ``timeout`` seconds.
             CancelledError: The call was cancelled.
             BaseException: The error that the call raised.
         """
@@ -318,10 +318,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Wait for the call and return the error that it raised, or None.
 
         Args:
-            timeout: The longest wait in seconds; None waits without end.
+            timeout: The longest wait in seconds; None waits indefinitely.
 
         Raises:
-            TimeoutError: The call has not ended within ``timeout`` seconds.
+            TimeoutError: The call is not done within ``timeout`` seconds.
             CancelledError: The call was cancelled.
         """
         if self._state != FINISHED:

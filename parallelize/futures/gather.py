@@ -189,7 +189,7 @@ class _Whole(Future[list[Any]]):
         """Cancel this future and the members that have not begun.
 
         Returns:
-            True, but if it has ended before.
+            True, unless it was done before.
         """
         return self._stop(_cancel)
 
@@ -197,7 +197,7 @@ class _Whole(Future[list[Any]]):
         """Cancel this future, and cancel or kill every member.
 
         Returns:
-            True, but if it has ended before.
+            True, unless it was done before.
         """
         return self._stop(stop)
 

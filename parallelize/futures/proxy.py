@@ -94,7 +94,7 @@ class ResultProxy(LazyObjectProxy[Any]):
         self._self_future = future
         ended = future.done() and not future.cancelled()
         if ended and future.exception() is None:
-            self.__wrapped__  # noqa: B018 - it is there, so be fitted to it
+            self.__wrapped__  # noqa: B018 - fits the class to the value
 
     @property  # type: ignore[misc]  # one without a setter
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -63,7 +63,7 @@ def environment() -> dict[str, str]:
 
 
 def refuse_second_run() -> None:
-    """Raise SystemExit if this process was to be a worker, and is the program.
+    """Raise SystemExit if this process was started as a worker but runs the program.
 
     Going on would serve no purpose.
     """

@@ -109,10 +109,10 @@ class Limit:
     and a forked child finds its copy empty.
 
     Args:
-        count: How many calls run at once, at most; at least 1.
+        count: The largest number of calls that run at once; at least 1.
 
     Attributes:
-        count: The same.
+        count: The largest number of calls that run at once.
 
     Raises:
         TypeError: ``count`` is not a whole number.

@@ -1,7 +1,7 @@
 """Service threads, which call the callbacks of the futures that they complete.
 
 ```
- turn ▸ callbacks ▸ turn ▸ callbacks ▸ ...          one thread, as a rule
+ turn ▸ callbacks ▸ turn ▸ callbacks ▸ ...          usually a single thread
              │ one of them is about to block
              ▼
  a new thread takes over: ▸ callbacks ▸ turn ▸ ...
