@@ -396,6 +396,7 @@ if __name__ == "__main__":
 """
 
 
+@needs_interpreters
 def test_a_call_may_make_pools_of_its_own(tmp_path):
     """That interpreter allows no daemon threads; those of the pools end with it."""
     (tmp_path / "script.py").write_text(INSIDE)
