@@ -182,7 +182,7 @@ def test_a_worker_whose_c_code_holds_the_interpreter(tmp_path):
             future = executor.submit(stuck, sys.argv[1])
             open(sys.argv[1] + "/begun").read()
             text = ""
-            while "told to write" not in text:  # it may not have come to that yet
+            while "asked to write" not in text:  # it may not have come to that yet
                 out = io.StringIO()
                 parallelize.dump(out, timeout=0.3)
                 text = out.getvalue()
@@ -197,7 +197,7 @@ def test_a_worker_whose_c_code_holds_the_interpreter(tmp_path):
             pass
         out, _ = process.communicate("go on\n", timeout=50)
     assert "runs __main__.stuck for" in out
-    assert "told to write to its standard error" in out
+    assert "asked to write to its standard error" in out
 
 
 @pytest.mark.skipif(SHOW is None, reason="there is no such signal here")
@@ -237,7 +237,7 @@ def test_a_lock_that_somebody_holds(latch):
         thread.join()
         latch.release()
         future.result(30)
-    assert "whose lock somebody holds" in text
+    assert "whose lock is held" in text
     assert took < 0.1 + dump_module._MARGIN + 2
 
 

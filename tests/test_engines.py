@@ -178,10 +178,10 @@ def test_what_is_no_word_of_an_engine(word, monkeypatch):
 
 def test_an_engines_workers_are_there():
     fn = parallelized("ray")(tasks.double)
-    with pytest.raises(ValueError, match="max_workers must not be given for 'ray'"):
+    with pytest.raises(ValueError, match="max_workers cannot be set for 'ray'"):
         fn.options(max_workers=2)(1)
     fn = parallelized("dask")(tasks.double)
-    with pytest.raises(ValueError, match="initializer must not be given for 'dask'"):
+    with pytest.raises(ValueError, match="initializer cannot be set for 'dask'"):
         fn.options(initializer=print)(1)
 
 

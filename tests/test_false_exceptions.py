@@ -129,7 +129,7 @@ def test_that_nobody_looks_at(executor, error, caplog):
     executor.submit(fail, error)
     executor.shutdown()
     collect()
-    assert caplog.text.count("failed, and nobody looked at its future") == 1
+    assert caplog.text.count("failed, and its exception was never retrieved") == 1
     assert f"{error.__name__}: because" in caplog.text
 
 

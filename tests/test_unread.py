@@ -46,7 +46,7 @@ def reports(caplog):
     def collected():
         shutdown()  # threads let go of what they ran
         collect()
-        return [r for r in caplog.records if "nobody looked" in r.getMessage()]
+        return [r for r in caplog.records if "never retrieved" in r.getMessage()]
 
     return collected
 
@@ -67,7 +67,7 @@ def test_one_that_nobody_looks_at(executor, reports):
     assert report.name == "parallelize"
     assert report.levelno == logging.ERROR
     text = logging.Formatter().format(report)
-    assert "tasks.refuse failed, and nobody looked at its future" in text
+    assert "tasks.refuse failed, and its exception was never retrieved" in text
     assert "raise Refusal(code)" in text
     assert text.endswith("Refusal: 7")
 
@@ -149,7 +149,7 @@ def test_calls_that_never_began(reports):
     double = processed(**options)(tasks.double)
     wait([double(n) for n in range(50)], 30)
     texts = {report.getMessage() for report in reports()}
-    assert texts == {"tasks.double failed, and nobody looked at its future"}
+    assert texts == {"tasks.double failed, and its exception was never retrieved"}
 
 
 def load_loudly():
@@ -193,7 +193,7 @@ class Nasty:
 
 def test_a_function_whose_text_fails(reports):
     wait([threaded(Nasty())()], 30)
-    assert "nobody looked" in reports()[0].getMessage()
+    assert "never retrieved" in reports()[0].getMessage()
 
 
 # ------------------------------------------------------------------------ seen
@@ -415,7 +415,7 @@ def test_a_program_that_ends_says_so(decorator, kept):
         """
     )
     assert done.returncode == 0
-    assert done.stderr.count("tasks.refuse failed, and nobody looked") == 1
+    assert done.stderr.count("tasks.refuse failed, and its exception was never") == 1
     assert done.stderr.count("Refusal: 1") == 1
 
 
@@ -433,4 +433,4 @@ def test_a_program_that_ends_by_an_error_speaks_of_that(decorator, error, latch)
         """
     )
     assert done.returncode != 0
-    assert "nobody looked" not in done.stderr
+    assert "never retrieved" not in done.stderr

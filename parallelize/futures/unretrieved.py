@@ -44,7 +44,7 @@ __all__ = ("UnretrievedFailure", "is_cancellation")
 
 _log = logging.getLogger("parallelize")
 
-_REPORT = "%s failed, and nobody looked at its future"
+_REPORT = "%s failed, and its exception was never retrieved"
 
 #: Those that are neither retrieved nor reported. Objects that live until exit are
 #: collected too late to be logged. Each operation on this dict is atomic.

@@ -116,7 +116,8 @@ def _start_methods() -> Iterator[Line]:
     yield "of this library", ", ".join(METHODS)
     yield "taken by default", _method_of_the_program(())
     yield "of multiprocessing", ", ".join(multiprocessing.get_all_start_methods())
-    yield "told to it", multiprocessing.get_start_method(allow_none=True) or "nothing"
+    asked_for = multiprocessing.get_start_method(allow_none=True)
+    yield "set by the program", asked_for or "nothing"
 
 
 def _cpus() -> Iterator[Line]:

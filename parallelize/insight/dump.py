@@ -88,7 +88,7 @@ def dump(file: TextIO | None = None, *, timeout: float = 2.0) -> None:
     else:
         thread.join(seconds + _MARGIN)
         if thread.is_alive():
-            parts.append("(some of it could not be told in time)\n")
+            parts.append("(some of it could not be collected in time)\n")
     _write(file, "".join(parts))
 
 
@@ -167,7 +167,7 @@ def _is_a(module: str, name: str, owner: object) -> bool:
 def _ask(pool: Pool, until: float) -> tuple[str, list[_Look]]:
     """Ask all workers of a pool for their stacks; describe the pool."""
     if not pool.lock.acquire(timeout=max(until - monotonic(), 0)):
-        return "a pool of processes, whose lock somebody holds\n", []
+        return "a pool of processes, whose lock is held\n", []
     try:
         looks = [_Look(worker) for worker in pool.workers.values()]
         waiting = _waiting(len(pool.queue))
@@ -204,7 +204,7 @@ class _Look:
         if self._answered.wait(max(until - monotonic(), 0)):
             yield _indented(self._text)
         elif self._worker.show_by_signal():
-            yield "    does not answer; it was told to write to its standard error\n"
+            yield "    does not answer; it was asked to write to its standard error\n"
         else:
             yield "    does not answer\n"
 

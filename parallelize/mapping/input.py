@@ -23,7 +23,7 @@ class Input(enum.Enum):
     OPEN = "there may be more"
     ENDED = "all was read"
     FAILED = "reading raised an error"
-    CLOSED = "nobody wants more"
+    CLOSED = "no more is wanted"
 
 
 class Source:

@@ -85,7 +85,7 @@ class MapState(enum.Enum):
 
     RUNNING = "reads, starts, gives"
     CLOSED = "the reader wants no more"
-    CANCELLED = "the executor was told to cancel"
+    CANCELLED = "the executor cancels it"
     FORKED = "it belongs to the parent process"
 
 
@@ -393,7 +393,7 @@ class Window:
         except CancelledError:
             return
         except Exception:  # noqa: BLE001 - there is no reader to raise it in
-            _log.exception("a map that nobody reads has failed")
+            _log.exception("a map that is not read any more has failed")
 
     def _end(self, life: MapState, *, cancel: bool = True) -> None:
         with self._arrived:

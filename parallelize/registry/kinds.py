@@ -196,7 +196,7 @@ def _make_engine(
         return make_executor("process")
     if initializer is not None or (max_workers is not None and kind != "dask"):
         argument = "max_workers" if initializer is None else "initializer"
-        msg = f"{argument} must not be given for {kind!r}, whose workers are there"
+        msg = f"{argument} cannot be set for {kind!r}: the cluster defines its workers"
         raise ValueError(msg)
     if kind.startswith("dask"):
         from parallelize.clusters.dask import DaskExecutor

@@ -256,7 +256,7 @@ class EngineTests:
         del future
         collect()
         texts = [record.getMessage() for record in caplog.records]
-        assert not [text for text in texts if "nobody looked" in text]
+        assert not [text for text in texts if "never retrieved" in text]
 
     def test_what_cannot_be_pickled(self, executor):
         import threading
