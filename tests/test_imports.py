@@ -304,42 +304,6 @@ LAYERS = [
     ["runtime"],
 ]
 
-#: Types that come from above, for type checkers alone. This list only ever shrinks.
-TYPES_FROM_ABOVE = {
-    ("process.parent.tasks.batch", "process.parent.pool"),
-    ("process.parent.tasks.call", "process.parent.pool"),
-    ("process.parent.tasks.call", "process.parent.worker_handle"),
-    ("process.parent.tasks.coroutine", "process.parent.pool"),
-    ("process.parent.tasks.coroutine", "process.parent.worker_handle"),
-    ("process.parent.tasks.rows", "process.parent.pool"),
-    ("process.parent.tasks.stream", "process.parent.pool"),
-    ("process.parent.tasks.stream", "process.parent.worker_handle"),
-    ("process.parent.tasks.traced", "process.parent.pool"),
-    ("process.parent.tasks.traced", "process.parent.worker_handle"),
-}
-
-#: Files that import each other in a circle of more than three, with what they import
-#: for type checkers alone. A new circle is a fault; these only ever shrink.
-KNOTS = [
-    {
-        "process.parent.deadlines",
-        "process.parent.dispatcher",
-        "process.parent.pool",
-        "process.parent.segment_ledger",
-        "process.parent.starter",
-        "process.parent.tasks.batch",
-        "process.parent.tasks.call",
-        "process.parent.tasks.coroutine",
-        "process.parent.tasks.queue",
-        "process.parent.tasks.rows",
-        "process.parent.tasks.stream",
-        "process.parent.worker_handle",
-    },
-]
-
-#: The same without what is for type checkers.
-KNOTS_AT_RUN_TIME: list[set[str]] = []
-
 MOST_FILES = 16
 LARGEST_CIRCLE = 3
 
@@ -473,35 +437,14 @@ IN_ROOMS = [name for name, _ in modules() if name not in ("__init__", "process")
 @pytest.mark.parametrize("name", IN_ROOMS)
 def test_imports_point_one_way(name):
     assert layer(name) is not None, f"{name} has no room: add it to LAYERS"
-    up = {other for other in graph(TOP, USE)[name] if points_up(name, other)}
+    imported = graph(TOP, USE, TYPES)[name]
+    up = {other for other in imported if points_up(name, other)}
     assert not up, f"{name} imports {up}"
 
 
-def test_types_point_one_way_too_but_for_some():
-    up = {
-        (name, other)
-        for name in IN_ROOMS
-        for other in graph(TYPES)[name]
-        if points_up(name, other)
-    }
-    assert up == TYPES_FROM_ABOVE
-
-
-@pytest.mark.parametrize(
-    ("places", "known"),
-    [((TOP, USE), KNOTS_AT_RUN_TIME), ((TOP, USE, TYPES), KNOTS)],
-    ids=["at run time", "with types"],
-)
-def test_no_large_circle_of_files(places, known):
-    found = [knot for knot in circles(*places) if len(knot) > LARGEST_CIRCLE]
-    for knot in found:
-        assert any(knot <= each for each in known), sorted(knot)
-    left = {name for each in known for name in each} - {n for k in found for n in k}
-    assert not left, f"in no large circle any more, take out of the list: {left}"
-
-
-def test_no_circle_of_files_of_several_rooms():
-    for knot in circles(TOP, USE):
+def test_circles_of_files_are_small_and_in_one_room():
+    for knot in circles(TOP, USE, TYPES):
+        assert len(knot) <= LARGEST_CIRCLE, sorted(knot)
         assert len({layer(name) for name in knot}) == 1, sorted(knot)
 
 

@@ -19,7 +19,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from parallelize.process.parent.worker_handle import Stage
+from parallelize.process.parent.tasks.worker_handle import Stage
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
 from parallelize.runtime import lifecycle, stacks
 from parallelize.runtime.clock import LONGEST_WAIT, bounded, monotonic
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from parallelize.process.parent.pool import Pool
     from parallelize.process.parent.tasks.call import Task
-    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.parent.tasks.worker_handle import Worker
     from parallelize.threads.engine import Engine
     from parallelize.threads.workers import Worker as ThreadWorker
 

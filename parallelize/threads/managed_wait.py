@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from parallelize.futures.future import Future
-    from parallelize.threads.tasks import PoolThread, TaskOwner
+    from parallelize.threads.tasks import PoolThread, TaskPool
 
     class Places(Protocol):
         """The threads of a pool, a limited number of which are active at a time."""
@@ -68,7 +68,7 @@ class ManagedWait:
     ) -> None:
         self._worker = worker
         self._futures = list(futures)
-        self._wanted: list[tuple[TaskOwner, list[Task]]] = []
+        self._wanted: list[tuple[TaskPool, list[Task]]] = []
 
     def __enter__(self) -> None:
         self.begin()

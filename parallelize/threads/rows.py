@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from parallelize.futures.future import Future
     from parallelize.runtime.options import CallOptions
-    from parallelize.threads.tasks import TaskOwner
+    from parallelize.threads.tasks import TaskPool
 
-    class RowsOwner(TaskOwner, Protocol):
+    class RowsPool(TaskPool, Protocol):
         """The pool whose threads run the rows."""
 
         @property
@@ -69,7 +69,7 @@ class RowsRun:
 
     __slots__ = ("_cancelled", "_engine", "_rows", "_tasks")
 
-    def __init__(self, engine: RowsOwner, rows: Rows) -> None:
+    def __init__(self, engine: RowsPool, rows: Rows) -> None:
         self._engine = engine
         self._rows = rows
         self._cancelled = False  # set once, by any thread
@@ -188,7 +188,7 @@ class RowsTask(Task):
 
     rest: Iterator[Any] | None = None
 
-    def __init__(self, engine: RowsOwner, run: RowsRun, first: int, end: int) -> None:
+    def __init__(self, engine: RowsPool, run: RowsRun, first: int, end: int) -> None:
         super().__init__(engine, run.run, (self,), {})
         self._run = run
         self.first: int = first

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
             """The futures it waits for; none while it is active."""
             ...
 
-    class TaskOwner(Protocol):
+    class TaskPool(Protocol):
         """The pool of a task. Its methods may be called by any thread."""
 
         def want(self, tasks: Iterable[Task]) -> None:
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
             """Return its threads."""
             ...
 
-    class CallOwner(TaskOwner, Protocol):
+    class CallPool(TaskPool, Protocol):
         """The pool of a call that may have to wait before it is queued."""
 
         def enqueue_held(self, task: Task) -> None:
@@ -89,13 +89,13 @@ class Task(Future[Any]):
 
     def __init__(
         self,
-        engine: TaskOwner,
+        engine: TaskPool,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
         self._guard = _new_lock()  # all that is needed of Future.__init__
-        self.engine: TaskOwner = engine
+        self.engine: TaskPool = engine
         recorder = recording.active
         if recorder is not None:
             from parallelize.tracing import timed
@@ -188,13 +188,13 @@ class ThreadCall(Call):
 
     def __init__(
         self,
-        engine: CallOwner,
+        engine: CallPool,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> None:
-        self.engine: CallOwner = engine
+        self.engine: CallPool = engine
         self.fn = fn
         self.args: tuple[Any, ...] = args
         self.kwargs: dict[str, Any] = kwargs

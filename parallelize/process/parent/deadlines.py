@@ -13,18 +13,33 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from parallelize.process.parent.tasks.queue import COROUTINES
-from parallelize.process.parent.worker_handle import KillRequest
+from parallelize.process.parent.tasks.worker_handle import KillRequest
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
 from parallelize.runtime.agenda import Agenda
 from parallelize.runtime.clock import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+    from typing import Protocol
 
-    from parallelize.process.parent.pool import Pool
     from parallelize.process.parent.tasks.call import CallTask, Task
-    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.parent.tasks.worker_handle import Worker
     from parallelize.runtime.agenda import Deadline
+
+    class WatchedPool(Protocol):
+        """The pool, which fails calls and ends workers; used with its lock held."""
+
+        @property
+        def idle(self) -> Collection[Worker]:
+            """The workers without tasks."""
+            ...
+
+        def give_up(self, task: CallTask, error: BaseException) -> None:
+            """Fail a call that has not begun, and never let it begin."""
+
+        def let_go(self, worker: Worker) -> None:
+            """Have a worker end."""
+
 
 #: A deadline this many seconds ahead counts as reached: timers are no finer.
 TICK = 0.001
@@ -54,7 +69,7 @@ class Deadlines(Agenda):
     call is referred to here, however far its own deadline is away.
     """
 
-    def __init__(self, pool: Pool, wake: Callable[[], object]) -> None:
+    def __init__(self, pool: WatchedPool, wake: Callable[[], object]) -> None:
         """Start without any deadlines.
 
         Args:

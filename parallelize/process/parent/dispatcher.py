@@ -19,7 +19,7 @@ from parallelize.process.parent.deadlines import TICK, Deadlines
 from parallelize.process.parent.tasks.call import CallTask
 from parallelize.process.parent.tasks.coroutine import CoroutineTask
 from parallelize.process.parent.tasks.rows import RowsTask
-from parallelize.process.parent.worker_handle import Stage, exit_code
+from parallelize.process.parent.tasks.worker_handle import Stage, exit_code
 from parallelize.process.start.launcher import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import MOST_PARTS, DoesNotFitError, ProtocolError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.process.parent.pool import Pool
     from parallelize.process.parent.tasks.call import Task
-    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.parent.tasks.worker_handle import Worker
     from parallelize.process.start.launcher import Event, Launcher
     from parallelize.process.wire.frames import Frame
 

@@ -31,7 +31,7 @@ from parallelize.process.parent.tasks.coroutine import Coroutines, CoroutineTask
 from parallelize.process.parent.tasks.queue import COROUTINES, TaskQueue
 from parallelize.process.parent.tasks.rows import RowsTask, encode_rows
 from parallelize.process.parent.tasks.stream import StreamTask
-from parallelize.process.parent.worker_handle import Stage, Worker
+from parallelize.process.parent.tasks.worker_handle import Stage, Worker
 from parallelize.runtime import lifecycle, locks
 from parallelize.runtime.options import DEFAULTS
 

@@ -16,9 +16,24 @@ from parallelize.process.wire import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Protocol
 
     from parallelize.process.memory.segments import Placed
-    from parallelize.process.parent.worker_handle import Worker
+
+    class Borrower(Protocol):
+        """A worker that has segments. No method raises if it has ended."""
+
+        def tell(self, kind: int, id: int, extra: int = 0) -> None:
+            """Send it a frame over its control socket."""
+
+        def forget_segment(self, id: int) -> None:
+            """Tell it that a segment was released, if it has it."""
+
+        def forget_share(self, id: int) -> None:
+            """Tell it that the program has no such handle any more."""
+
+        def trim_idle_memory(self) -> None:
+            """Have it release its own segments that are not in use."""
 
 
 #: Seconds without a call after which memory is not kept for reuse any more.
@@ -52,7 +67,7 @@ class SegmentLedger:
         self.warm = True
         return self.segments.place(buffers, copied=copied)
 
-    def trim_idle_memory(self, workers: Mapping[int, Worker]) -> None:
+    def trim_idle_memory(self, workers: Mapping[int, Borrower]) -> None:
         """Release memory that carries nothing; the caller holds the pool's lock."""
         self.warm = False
         self.segments.trim()
@@ -78,7 +93,7 @@ class SegmentLedger:
         """Whether there are notices about segments to send."""
         return bool(self._given_up or self.collected)
 
-    def tell(self, workers: Mapping[int, Worker]) -> None:
+    def tell(self, workers: Mapping[int, Borrower]) -> None:
         """Send the notices to the workers; the caller holds the pool's lock."""
         while self._given_up:
             id = self._given_up.popleft()

@@ -16,7 +16,7 @@ from parallelize.errors import SerializationError
 from parallelize.process.memory.segments import MOST_KEPT, MOST_SEGMENTS
 from parallelize.process.memory.shared import noting_shared
 from parallelize.process.parent import logs
-from parallelize.process.parent.worker_handle import Worker
+from parallelize.process.parent.tasks.worker_handle import Worker
 from parallelize.process.start import launcher as launch
 from parallelize.process.wire import interpreter_state, messages
 from parallelize.process.wire.frames import pack

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parallelize.futures.future import Future
-    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.tasks.rows import RowsOwner
     from parallelize.serialize.main.picture import Needs
 
 
@@ -33,7 +33,7 @@ class CallBatch(RowsTask):
     done: int
     needs: Needs | None
 
-    def __init__(self, pool: Pool, calls: list[CallTask]) -> None:
+    def __init__(self, pool: RowsOwner, calls: list[CallTask]) -> None:
         first = calls[0]
         Task.__init__(self, pool, first.fn, first.options)
         self.key = first.key

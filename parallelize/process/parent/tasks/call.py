@@ -29,14 +29,68 @@ from parallelize.serialize.reducers.placeholders import collect_futures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol
 
     from parallelize.process.memory.shared import Shared
-    from parallelize.process.parent.pool import Pool
-    from parallelize.process.parent.tasks.batch import CallBatch
-    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.parent.tasks.worker_handle import Lending, Worker
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
     from parallelize.serialize.main.picture import Needs
+
+    class TaskOwner(Protocol):
+        """The pool of a task. Any thread may call it, without the pool's lock."""
+
+        @property
+        def is_stopping(self) -> bool:
+            """Whether no attempt of any task may begin any more."""
+            ...
+
+        @property
+        def lending(self) -> Lending:
+            """The ledger of the large buffers."""
+            ...
+
+        def place(
+            self, buffers: Sequence[memoryview], *, copied: bool
+        ) -> Placed | None:
+            """Copy large buffers to where a worker can read them.
+
+            Args:
+                buffers: Their bytes.
+                copied: Whether the worker is to copy them once more, so that they are
+                    unchanged for another attempt.
+
+            Returns:
+                None if they are to travel in the frame.
+            """
+            ...
+
+        def enqueue(self, task: Task) -> None:
+            """Queue a task; if that is not possible, call its `Task.abort`."""
+
+        def retry(self, task: Task) -> None:
+            """Queue a task for another attempt."""
+
+        def kill(self, task: CallTask) -> bool:
+            """Stop a call, before it begins or while it runs; False if it has ended."""
+            ...
+
+    class Batch(Protocol):
+        """Calls that are sent to a worker as one task."""
+
+        @property
+        def id(self) -> int:
+            """The id in the task's frames."""
+            ...
+
+        @property
+        def worker(self) -> Worker | None:
+            """The worker that has it."""
+            ...
+
+        def row_of(self, call: CallTask) -> int:
+            """Return the number of the row as which the worker runs the call."""
+            ...
 
 
 class Task(Call):
@@ -72,9 +126,9 @@ class Task(Call):
     has_begun: bool = False
 
     def __init__(
-        self, pool: Pool, fn: Callable[..., Any], options: CallOptions
+        self, pool: TaskOwner, fn: Callable[..., Any], options: CallOptions
     ) -> None:
-        self.pool: Pool = pool
+        self.pool: TaskOwner = pool
         self.fn: Callable[..., Any] = fn
         self.options: CallOptions = options
         self.key: bytes = b""
@@ -197,12 +251,12 @@ class CallTask(Task):
     shares: Sequence[Shared[Any]] = ()
     given_up: bool = False
     simple: tuple[Any, ...] | None = None
-    bundle: CallBatch | None = None
+    bundle: Batch | None = None
     _values: Sequence[Part] = ()
 
     def __init__(
         self,
-        pool: Pool,
+        pool: TaskOwner,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],

@@ -31,17 +31,70 @@ from parallelize.process.wire import messages
 from parallelize.process.wire.frames import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import threading
+    from collections.abc import Callable, Collection, Mapping
+    from typing import Protocol
 
     from parallelize.futures.future import Future
-    from parallelize.process.parent.pool import Pool
-    from parallelize.process.parent.tasks.call import Task
-    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.parent.tasks.call import Task, TaskOwner
+    from parallelize.process.parent.tasks.queue import TaskQueue
+    from parallelize.process.parent.tasks.worker_handle import Worker
+    from parallelize.process.start.config import Settings
     from parallelize.process.wire.frames import Frame
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions
 
     Take = Callable[[int, float, list[Task]], Task | None]
+
+    class CoroutineOwner(TaskOwner, Protocol):
+        """The pool of a coroutine."""
+
+        @property
+        def coroutines(self) -> Coroutines:
+            """What cancels coroutines in their workers."""
+            ...
+
+    class WorkersOfPool(Protocol):
+        """A pool's queue and workers; its lock guards both."""
+
+        @property
+        def lock(self) -> threading.RLock:
+            """The lock that guards the pool and its workers."""
+            ...
+
+        @property
+        def settings(self) -> Settings:
+            """The settings of the pool: among them, the number of workers."""
+            ...
+
+        @property
+        def queue(self) -> TaskQueue:
+            """The tasks that wait for a worker."""
+            ...
+
+        @property
+        def workers(self) -> Mapping[int, Worker]:
+            """The workers that have been started and have not ended, by id."""
+            ...
+
+        @property
+        def idle(self) -> Collection[Worker]:
+            """The workers without tasks."""
+            ...
+
+        def feed(self, worker: Worker) -> None:
+            """Give a worker the tasks that `Coroutines.taker` takes for it."""
+
+        def at(self, seconds: float, action: Callable[[], object]) -> Deadline | None:
+            """Have the dispatcher call this later, with the lock held."""
+            ...
+
+        def defer(self, ending: Callable[[], object]) -> None:
+            """Call this when the lock is released: it may run callbacks."""
+
+        def wake(self) -> None:
+            """Have the dispatcher send what a worker's socket did not take."""
+
 
 #: Seconds after which a worker whose loop does not answer is killed.
 DEAF_AFTER = 1.0
@@ -77,13 +130,14 @@ class CoroutineTask(CallTask):
     lane: ClassVar[int] = COROUTINES
     message: ClassVar[int] = messages.COROUTINE
 
+    pool: CoroutineOwner  # type: ignore[mutable-override]  # set once, when it is made
     was_heard: bool = False
     verdict: BaseException | None = None
     deadline: Deadline | None = None
 
     def __init__(
         self,
-        pool: Pool,
+        pool: CoroutineOwner,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -140,7 +194,7 @@ class Coroutines:
     The caller of each method holds the pool's lock, except for `cancel` and `insist`.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: WorkersOfPool) -> None:
         self._pool = pool
         self._their_turn = True  # when both kinds wait for an idle worker
 

@@ -29,11 +29,34 @@ from parallelize.serialize.reducers.placeholders import collect_futures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
     from parallelize.calls.call import Rows
-    from parallelize.process.parent.pool import Pool
-    from parallelize.process.parent.tasks.call import CallTask
+    from parallelize.process.parent.tasks.call import CallTask, TaskOwner
+    from parallelize.process.parent.tasks.queue import TaskQueue
     from parallelize.process.wire.frames import Frame, Part
+
+    class RowsOwner(TaskOwner, Protocol):
+        """The pool of rows."""
+
+        @property
+        def call_task(self) -> type[CallTask]:
+            """The class of the task of a row that is sent alone."""
+            ...
+
+        @property
+        def rows_task(self) -> type[RowsTask]:
+            """The class of the tasks of other rows, and of parts split off them."""
+            ...
+
+        @property
+        def queue(self) -> TaskQueue:
+            """The queue, which records how long calls of a function take."""
+            ...
+
+        def reclaim(self, task: RowsTask) -> None:
+            """Have workers give back the pending rows of a cancelled task."""
+
 
 #: Types whose values can always be pickled, and are safe to unpickle.
 PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
@@ -54,10 +77,11 @@ class RowsTask(Task):
     is_rows: ClassVar[bool] = True
     lane: ClassVar[int] = ROWS
     timed: int = 0
+    pool: RowsOwner  # type: ignore[mutable-override]  # set once, when it is made
 
     def __init__(
         self,
-        pool: Pool,
+        pool: RowsOwner,
         source: Rows,
         key: bytes,
         rows: Sequence[Any],
@@ -248,7 +272,7 @@ def _raw(letter: bytes, data: memoryview) -> array[Any]:
     return results
 
 
-def encode_rows(pool: Pool, source: Rows) -> list[Task]:
+def encode_rows(pool: RowsOwner, source: Rows) -> list[Task]:
     """Turn rows into tasks: one, or more if there are large rows."""
     with noting_shared() as shares, noting() as noted:
         tasks = _encoded(pool, source)
@@ -259,7 +283,7 @@ def encode_rows(pool: Pool, source: Rows) -> list[Task]:
     return tasks
 
 
-def _encoded(pool: Pool, source: Rows) -> list[Task]:
+def _encoded(pool: RowsOwner, source: Rows) -> list[Task]:
     fn = source.fn
     if isinstance(fn, MethodType):
         fn = pickling.bound(fn)
@@ -296,7 +320,7 @@ def _all_plain(values: Sequence[Any], kinds: set[type]) -> bool:
     return sum(len(v) for v in values if type(v) in (bytes, str)) <= MOST_TOGETHER
 
 
-def _pickled_rows(pool: Pool, source: Rows, key: bytes) -> list[Task]:
+def _pickled_rows(pool: RowsOwner, source: Rows, key: bytes) -> list[Task]:
     tasks: list[Task] = []
     run: list[bytes] = []  # small rows that follow each other
     size = 0
@@ -315,7 +339,12 @@ def _pickled_rows(pool: Pool, source: Rows, key: bytes) -> list[Task]:
 
 
 def _end_run(
-    tasks: list[Task], run: list[bytes], pool: Pool, source: Rows, key: bytes, end: int
+    tasks: list[Task],
+    run: list[bytes],
+    pool: RowsOwner,
+    source: Rows,
+    key: bytes,
+    end: int,
 ) -> None:
     if run:
         tasks.append(pool.rows_task(pool, source, key, run, 0, end - len(run)))
@@ -335,7 +364,9 @@ def _small(row: tuple[Any, ...]) -> bytes | None:
     return bytes(parts[0])
 
 
-def _single(pool: Pool, source: Rows, row: tuple[Any, ...], index: int) -> CallTask:
+def _single(
+    pool: RowsOwner, source: Rows, row: tuple[Any, ...], index: int
+) -> CallTask:
     task = pool.call_task(pool, source.fn, row, {}, source.options)
 
     def deliver(future: Future[Any]) -> None:

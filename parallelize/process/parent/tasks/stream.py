@@ -30,13 +30,42 @@ from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.streams.channel import Life
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
+    from typing import Protocol
 
-    from parallelize.process.parent.pool import Pool
-    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.parent.tasks.call import TaskOwner
+    from parallelize.process.parent.tasks.worker_handle import Worker
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
+
+    class StreamOwner(TaskOwner, Protocol):
+        """The pool of a generator. All but `note_moved` is used with its lock held.
+
+        Attributes:
+            places: The number of workers that there may be.
+        """
+
+        places: int
+
+        @property
+        def lock(self) -> threading.RLock:
+            """The lock that guards the pool and its workers."""
+            ...
+
+        def note_moved(self, task: StreamTask) -> None:
+            """Have the dispatcher's thread call `send_credit` soon; does not block."""
+
+        def send_credit(self, task: StreamTask, worker: Worker) -> None:
+            """Tell the worker how many items it may send, and update `places`."""
+
+        def feed_idle(self) -> None:
+            """Give waiting tasks to idle workers, or to a new one."""
+
+        def let_go_of_surplus(self) -> None:
+            """Have idle workers end while there are more than `places`."""
+
 
 #: Without a `buffersize`, a generator may be ahead of its reader by as many items as
 #: take this number of bytes, ...
@@ -60,9 +89,11 @@ class StreamTask(CallTask):
 
     is_stream: ClassVar[bool] = True
 
+    pool: StreamOwner  # type: ignore[mutable-override]  # set once, when it is made
+
     def __init__(
         self,
-        pool: Pool,
+        pool: StreamOwner,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],

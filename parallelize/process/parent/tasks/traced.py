@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from parallelize.calls.call import Rows
     from parallelize.futures.future import Future
-    from parallelize.process.parent.pool import Pool
-    from parallelize.process.parent.worker_handle import Worker
+    from parallelize.process.parent.tasks.rows import RowsOwner
+    from parallelize.process.parent.tasks.worker_handle import Worker
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
 
@@ -165,7 +165,7 @@ class TracedRows(RowsTask):
 
     def __init__(
         self,
-        pool: Pool,
+        pool: RowsOwner,
         source: Rows,
         key: bytes,
         rows: Sequence[Any],

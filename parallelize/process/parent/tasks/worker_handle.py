@@ -37,13 +37,35 @@ from parallelize.serialize.main.picture import Knowledge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from parallelize.process.memory.segments import Segment
+    from parallelize.process.memory.segments import Segment, Segments
     from parallelize.process.memory.shared import Shared
-    from parallelize.process.parent.segment_ledger import SegmentLedger
+    from parallelize.process.memory.views import Release
     from parallelize.process.parent.tasks.call import Task
     from parallelize.process.start.launcher import Launcher
     from parallelize.process.wire.frames import DoesNotFitError, Frame, Part
     from parallelize.serialize.reducers.replica import Unit
+
+    class Lending(Protocol):
+        """The ledger of a pool's large buffers.
+
+        Its callbacks take no lock, so that finalisers may call them.
+
+        Attributes:
+            warm: Whether memory may be in reserve for the next calls.
+        """
+
+        warm: bool
+
+        @property
+        def segments(self) -> Segments:
+            """What large arguments travel in."""
+            ...
+
+        def on_view_released(self, worker_id: int, release: Release) -> None:
+            """The last view of a worker's result was collected."""
+
+        def on_share_released(self, worker_id: int, id: int) -> None:
+            """A handle was collected that a worker has."""
 
 
 class Lent(Protocol):
@@ -116,7 +138,7 @@ class Worker:
         id: int,
         launcher: Launcher,
         more_fds: Sequence[int],
-        lending: SegmentLedger,
+        lending: Lending,
         copied: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
         self.id: int = id
