@@ -1,15 +1,14 @@
-"""Stops a function at each of its steps, as a signal handler that raises does."""
+"""Interrupts a function at each of its steps, or looks at what it has done so far."""
 
 import sys
 
 
-def at_each_step(action, *modules, event="opcode"):
-    """Look at each step of an action: yield from the middle of it is not possible.
+def at_each_step(action, *modules):
+    """Interrupt an action at a step: an opcode of a function.
 
     Args:
-        action: Called with nothing.
+        action: Called without arguments.
         modules: In whose functions the steps are counted.
-        event: What a step is: ``opcode`` or ``line``.
 
     Returns:
         A function ``stop_at(step)`` that calls the action and raises KeyboardInterrupt
@@ -24,8 +23,8 @@ def at_each_step(action, *modules, event="opcode"):
             nonlocal left
             if frame.f_code.co_filename not in files:
                 return None
-            frame.f_trace_opcodes = event == "opcode"
-            if what == event:
+            frame.f_trace_opcodes = True
+            if what == "opcode":
                 left -= 1
                 if left < 0:
                     sys.settrace(None)
@@ -54,9 +53,7 @@ def watch_steps(action, look, *modules):
             return None
         frame.f_trace_opcodes = True
         if what in ("opcode", "return"):
-            sys.settrace(None)
-            look()
-            sys.settrace(trace)
+            look()  # of which no step is seen
         return trace
 
     before = sys.gettrace()

@@ -128,10 +128,12 @@ class Rows:
             values, slot, size = group
             rows = islice(self._rows, size)
             end, result, error = run_group(fn, rows, kind, values, slot)
+            if error is not None or result is not _NOTHING:
+                # This row has run, and its outcome is nowhere yet. While the group is
+                # open its slots tell that, from then on the word does.
+                words[ROW] = row + end - slot
             sender.close_group(end)
             self._row += end - slot
-            if error is not None or result is not _NOTHING:
-                words[ROW] = self._row  # pickling the outcome may end the process
             if error is not None:
                 sender.row_failed(id, self._row, error, self._begun)
             elif result is not _NOTHING:

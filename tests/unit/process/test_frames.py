@@ -220,6 +220,7 @@ def header(count, *lengths):
         header(2, MOST_BYTES, 1),
         header(3, *[(1 << 64) - 1] * 3),
     ],
+    ids=["parts", "one part", "two parts", "three parts"],
 )
 def test_a_header_is_checked_before_memory_is_taken(monkeypatch, data):
     def taken(size):
