@@ -68,8 +68,8 @@ class Condition(threading.Condition):
     def __init__(self, lock: threading.Lock | threading.RLock) -> None:
         super().__init__(lock)
 
-    # eventlet replaces existing reentrant locks when it patches, but not their bound
-    # methods that were stored before, as the standard condition stores them.
+    # eventlet replaces existing reentrant locks when it patches, but not the bound
+    # methods that a condition has stored, which are used here.
 
     def __enter__(self) -> bool:
         return self.acquire()

@@ -1,9 +1,9 @@
-"""What can be compared to see that a value of `__main__` has not changed.
+"""Detects changes of values of `__main__` by comparing their parts.
 
-Most values of a script are functions, classes, modules and constants: what these are
-made of is looked at, object by object, by identity. Lists and dictionaries of constants
-are compared with a copy, arrays and what else can be pickled by a checksum
-(`sums`). For all else there is no look: it is pickled again for each call.
+Most values of a script are functions, classes, modules and constants: their parts are
+compared one by one, by identity. Lists and dicts of constants are compared with a copy,
+arrays and other values that can be pickled by a checksum (`sums`). All other values
+cannot be compared, and are pickled again for each call.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     Read = Callable[[Any], Sequence[Any]]
     Node = tuple[Any, Read, Sequence[Any]]
 
-#: A value of more parts than this is better pickled than looked at.
+#: For values of more parts than this, pickling is better than comparing.
 MOST_PARTS = 5_000
 
-#: If there are more checksums in a value than this, one of all of it is quicker.
+#: For values with more checksums than this, one for the whole value is quicker.
 MOST_SUMS = 16
 
-#: A container of more items than this is compared by value.
+#: Containers of more items than this are compared by value.
 LONG = 1_000
 
 _OF_ARRAYS = frozenset(("numpy", "array", "numpy.ma"))
@@ -84,12 +84,13 @@ _STABLE_KINDS = frozenset(
 
 
 class Looks(NamedTuple):
-    """What a value is made of.
+    """The parts of a value.
 
     Attributes:
-        nodes: What can change, how it is taken apart, and what it came apart into.
-        copies: Lists and the like that have nothing in them but constants, and copies.
-        sums: What the contents of arrays, or a pickle, come to.
+        nodes: Objects that can change, each with the function that reads its parts, and
+            these.
+        copies: Containers of constants only, with their copies.
+        sums: Checksums of arrays and pickles.
     """
 
     nodes: list[Node]
@@ -97,16 +98,16 @@ class Looks(NamedTuple):
     sums: list[Sum]
 
     def hold(self) -> bool:
-        """Whether the value looks as it did."""
+        """Whether the value has not changed."""
         return unchanged(self)
 
     def size(self) -> int:
-        """How many things can change."""
+        """Return the number of parts that can change."""
         return len(self.nodes) + len(self.copies) + len(self.sums)
 
 
 def looks_of(value: object) -> Looks | None:
-    """What a value looks like now; None if that cannot be told."""
+    """Return the current parts of a value; None if they cannot be compared."""
     ways = _Looker.look_at, _Looker.look_at_pickle
     looks = next(filter(None, (_looks_by(way, value) for way in ways)), None)
     if looks is not None:
@@ -119,12 +120,12 @@ def _looks_by(way: Callable[[_Looker, object], bool], value: object) -> Looks | 
     looker = _Looker()
     try:
         return looker.looks if way(looker, value) else None
-    except RecursionError:  # it is nested deeply
+    except RecursionError:  # nested too deeply
         return None
 
 
 def _weakly(value: Any, read: Read, parts: Sequence[Any]) -> Node:
-    """The same node, that does not keep its value alive where that is possible."""
+    """Return a node that does not keep its value alive, if possible."""
     try:
         return weakref.ref(value), functools.partial(_read_alive, read), parts
     except TypeError:
@@ -137,7 +138,7 @@ def _read_alive(read: Read, ref: Callable[[], Any]) -> Sequence[Any]:
 
 
 def unchanged(looks: Looks | None) -> bool:
-    """Whether a value looks as it did; False if that cannot be told."""
+    """Whether a value has not changed; False if it cannot be compared."""
     if looks is None:
         return False
     for node, read, parts in looks.nodes:
@@ -154,13 +155,13 @@ def _are_same(before: Sequence[Any], now: Sequence[Any]) -> bool:
 
 
 def _has_same(container: Any, before: Any) -> bool:
-    """Whether a container has what it had when it was copied."""
+    """Whether a container still has the items of its copy."""
     if len(container) != len(before):
         return False
-    if len(before) > LONG:  # to compare is quicker; so 1 and True are the same there
+    if len(before) > LONG:  # == is quicker, but takes 1 and True as equal
         try:
             return bool(container == before)
-        except Exception:  # noqa: BLE001 - there is something else in it now
+        except Exception:  # noqa: BLE001 - it now has other items
             return False
     if type(before) is dict:
         return _are_same(_items(before), _items(container))
@@ -168,14 +169,14 @@ def _has_same(container: Any, before: Any) -> bool:
 
 
 class _Looker:
-    """Takes a value apart."""
+    """Collects the parts of a value."""
 
     def __init__(self) -> None:
         self.looks = Looks([], [], [])
         self._seen: set[int] = set()
 
     def look_at(self, value: object) -> bool:
-        """Note a value and what it is made of; False if that cannot be told."""
+        """Add a value and its parts; return False if they cannot be compared."""
         kind = type(value)
         if kind in _CONSTANTS or kind in _STABLE_KINDS or id(value) in self._seen:
             return True
@@ -183,9 +184,9 @@ class _Looker:
         return len(self._seen) <= MOST_PARTS and self._look_inside(value, kind)
 
     def look_at_pickle(self, value: object) -> bool:
-        """Note what the pickle of a value comes to; False if that does not tell all."""
+        """Add the checksum of a value's pickle; return False if that is not enough."""
         if isinstance(value, (types.FunctionType, type)):
-            return False  # it goes by value
+            return False  # pickled by value
         from parallelize.serialize.changes import sums
 
         found = sums.of_pickle(value, self.look_at)
@@ -241,7 +242,7 @@ def _items(values: dict[Any, Any]) -> list[Any]:
 
 
 def _is_of_script(fn: types.FunctionType) -> bool:
-    """Whether a function is not one that another process finds by its name."""
+    """Whether other processes cannot find a function by its name."""
     return fn.__module__ in NAMES or "<" in fn.__qualname__
 
 
@@ -258,7 +259,7 @@ def _parts_of_decorated(value: Any) -> Sequence[Any]:
 
 
 def _registered_with(cls: Any) -> list[Any]:
-    """The classes that were registered with an abstract base class."""
+    """Return the classes that were registered with an abstract base class."""
     if "_abc_impl" not in vars(cls):
         return []
     import abc
@@ -277,10 +278,10 @@ def _parts_of_function(fn: types.FunctionType) -> Sequence[Any]:
 
 
 def contents(cell: types.CellType) -> tuple[Any, ...]:
-    """What is in a cell, or nothing."""
+    """Return the contents of a cell in a tuple, empty for an empty cell."""
     try:
         return (cell.cell_contents,)
-    except ValueError:  # it is empty
+    except ValueError:  # the cell is empty
         return ()
 
 
@@ -301,7 +302,7 @@ def _parts_of_partial(partial: Any) -> Sequence[Any]:
 
 
 def _parts_of_builtin(fn: Any) -> Sequence[Any]:
-    owner = fn.__self__  # a module, or the object of which it is a method
+    owner = fn.__self__  # a module, or the instance of a method
     return () if isinstance(owner, (type(None), types.ModuleType, type)) else (owner,)
 
 
@@ -317,12 +318,12 @@ _WRAPPERS: dict[type, Read] = {
 
 
 def _is_plain(kind: type) -> bool:
-    """Whether instances have their attributes in a dictionary, and nothing else."""
+    """Whether the only state of instances is a dict of attributes."""
     if kind.__dictoffset__ == 0:
         return False
     for each in kind.__mro__[:-1]:
         if "__slots__" in vars(each) and vars(each)["__slots__"]:
             return False
-        if not each.__flags__ & (1 << 9):  # a builtin, which has more inside
+        if not each.__flags__ & (1 << 9):  # a builtin class with more state
             return False
     return has_default_reduce(kind)

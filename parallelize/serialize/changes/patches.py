@@ -1,10 +1,10 @@
-"""What a script has put into other modules: `json.JSONEncoder.default = mine`.
+"""Finds what a script changes in other modules: `json.JSONEncoder.default = mine`.
 
-A worker of the standard library has it because it runs the script. Here it is found by
-the text of the script, which names what it sets (`main_texts`), and by the functions
-and classes of the script that containers of the user's own modules have, such as
-registries that decorators fill. All of it is read when a pool starts its first worker.
-What the text names is compared at each call from then on, see `main_watch`.
+Workers of the standard library have these changes because they run the script. Here
+they are found through the text of the script, which names what it sets (see `texts`),
+and through functions and classes of the script in containers of user modules, such as
+registries that decorators fill. All of them are read when a pool starts its first
+worker. What the text names is compared at each call from then on, see `main.watch`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
     from parallelize.serialize.changes.texts import Target
 
-    #: The module, the dotted name in it, and what that is to be; or what fills itself.
+    #: The module, the dotted name in it, and its value; if the name is empty, an object
+    #: whose unpickling has the effect.
     Patch = tuple[str, str, object]
 
 _NOT_SENT = frozenset(("parallelize", "threading", "multiprocessing"))
-#: What of `sys` is each process's own.
+#: The attributes of `sys` that belong to each process.
 _OF_PROCESS = frozenset(
     (
         "argv",
@@ -50,12 +51,12 @@ _OF_PROCESS = frozenset(
     )
 )
 _MOST_ITEMS = 1_000
-#: Means that there is nothing at a place, or nothing that is sent.
+#: Means that there is nothing at a place, or nothing to send.
 NOWHERE = object()
 
 
 def take(space: Mapping[str, Any]) -> Iterator[Patch]:
-    """What the script has set in other modules, as it is now."""
+    """Yield patches for what the script has changed in other modules so far."""
     text = texts.text_of(space)
     yield from main_registered.take(text, space)
     for target in texts.targets(text):
@@ -76,11 +77,11 @@ def _has_of_script(container: Any) -> bool:
     return any(map(is_of_script, items))
 
 
-# ------------------------------------------------------------------ what a target means
+# ------------------------------------------------------------------ places of targets
 
 
 class Place(NamedTuple):
-    """Where a target is: the module, the dotted name in it, and what is done to it."""
+    """A target's module, the dotted name in it, and the kind of change."""
 
     module: str
     path: str
@@ -88,7 +89,7 @@ class Place(NamedTuple):
 
 
 def place_of(target: Target, space: Mapping[str, Any]) -> Place | None:
-    """Where a target is, if that is in another module."""
+    """Return the place of a target if it is in another module."""
     if not target.first:
         found = _split(target.path)
         return None if found is None else _checked(*found, target.how)
@@ -105,7 +106,7 @@ def place_of(target: Target, space: Mapping[str, Any]) -> Place | None:
 
 
 def _split(dotted: str) -> tuple[str, str] | None:
-    """The module and the name in it of what ``patch("module.name")`` means."""
+    """Split the argument of ``patch("module.name")`` into module and name."""
     module, _, last = dotted.rpartition(".")
     path = last
     while module and module not in sys.modules:
@@ -120,14 +121,14 @@ def _checked(module: str, path: str, how: str) -> Place | None:
     if module.partition(".")[0] in _NOT_SENT:
         return None
     if module == "logging" and path.partition(".")[0] == "root":
-        return None  # the program's handlers get what workers log
+        return None  # workers' records go to the program's handlers
     if module == "sys" and (path.partition(".")[0] in _OF_PROCESS or how != SET):
         return None
     return Place(module, path, how)
 
 
 def now_at(place: Place) -> object:
-    """What is at a place; `NOWHERE` if that is not sent."""
+    """Return the current value at a place; `NOWHERE` if it is not sent."""
     found: Any = sys.modules.get(place.module)
     for part in place.path.split("."):
         found = replica.attribute(found, part, NOWHERE)
@@ -140,7 +141,7 @@ def now_at(place: Place) -> object:
 
 
 def patches(place: Place, now: Any) -> Iterator[Patch]:
-    """What makes a place in a worker what it is here."""
+    """Yield the patches that give a place in a worker its current value."""
     if place.how == SET:
         yield place.module, place.path, now
     elif place.how == FILL:
@@ -152,7 +153,7 @@ def patches(place: Place, now: Any) -> Iterator[Patch]:
 
 
 def _registered_with(obj: Any) -> list[tuple[Any, ...]]:
-    """What of the script was registered: with an abstract class, a generic function."""
+    """Return the script's registrations with an abstract class or generic function."""
     if isinstance(obj, type):
         import abc
 

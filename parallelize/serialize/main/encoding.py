@@ -1,8 +1,8 @@
-"""Values and functions that need the script's `__main__`, as bytes.
+"""Encodes values and functions that need the script's `__main__`.
 
-A function goes by its name where the script has one for it, else by value. What either
-needs of `__main__` is noted for the task that is under way, which brings it
-(`picture.noting`); where there is none, the bytes begin with it.
+A function is encoded by its name if the script has one for it, else by value. What
+either needs of `__main__` is recorded for the current task, which sends it
+(`picture.noting`); if there is none, it precedes the encoded value.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 class _Known(NamedTuple):
-    """A function that was encoded, and what it was like.
+    """An encoded function, and the conditions under which it is current.
 
     Attributes:
         encoded: The function as bytes.
-        alone: What the bytes say of `__main__`, and what they need of it.
-        looks: What tells that it has not changed; None if it goes by its name.
+        alone: The pickle, with the names of `__main__` that it needs.
+        looks: The parts to compare for changes; None if it is encoded by name.
         qualname: Its name in `__main__`.
     """
 
@@ -42,11 +42,11 @@ class _Known(NamedTuple):
     qualname: str
 
 
-_known = replica.remember()  # functions, each with its `_Known`
+_known = replica.remember()  # functions -> `_Known`
 
 
 def known(fn: Any) -> tuple[bytes, Needs | None] | None:
-    """A function of the script that was encoded before and has not changed."""
+    """Return the encoding and needs of a function if cached and unchanged."""
     found = _current(fn)
     if found is None:
         return None
@@ -63,7 +63,7 @@ def _current(fn: Any) -> _Known | None:
         world.enter(fn.__globals__)
         space = world.space()
     if known.looks is None:
-        if replica.meaning_of(known.qualname, space) is fn:  # as of most
+        if replica.meaning_of(known.qualname, space) is fn:  # the usual case
             return known
         if _key(fn, known.qualname) == known.encoded:
             return known
@@ -74,7 +74,7 @@ def _current(fn: Any) -> _Known | None:
 
 
 def encode_function(fn: Any) -> bytes:
-    """Return a function as bytes that no module of its own has by name."""
+    """Encode a function that no importable module has by name."""
     known = _current(fn) if type(fn) is types.FunctionType else None
     if known is None:
         known = _encoded(fn)
@@ -83,12 +83,12 @@ def encode_function(fn: Any) -> bytes:
 
 
 def with_everything(encoded: bytes) -> bytes:
-    """Have a function of a module find the script's names, as it asks for them."""
+    """Add all names of the script to a module's function that accesses them."""
     return with_units(encoded, world.definitions(), everything=True)
 
 
 def with_units(encoded: bytes, names: Iterable[str], *, everything: bool) -> bytes:
-    """The bytes, if a task brings what they need, else with that before them."""
+    """Return the bytes, prefixed with the units they need unless a task sends these."""
     if note(names, everything=everything):
         return encoded
     units = world.units_for(names, everything=everything)
@@ -100,16 +100,16 @@ def encode(
     keep_inside: Keep | None = None,
     reducers: Mapping[type, Callable[..., Any]] = MappingProxyType({}),
 ) -> bytes:
-    """Pickle a value by value, with names for what the script has.
+    """Pickle a value by value, but objects of the script by name.
 
     Args:
-        value: Whatever cloudpickle can pickle.
-        keep_inside: Tells of each large buffer whether it stays in the pickle.
-        reducers: For more types, how they are pickled.
+        value: A value that cloudpickle can pickle.
+        keep_inside: Decides for each large buffer whether it stays in the pickle.
+        reducers: Reducers for further types.
     """
     alone = pickler.pickle_alone(value, world.space(), keep_inside, reducers)
     names = alone.names
-    if not names and TRACE in alone.body:  # in bytes, maybe, that a call will unpickle
+    if not names and TRACE in alone.body:  # maybe in bytes that a call will unpickle
         names = tuple(world.definitions())
     return with_units(alone.body, names, everything=alone.everything)
 
@@ -122,7 +122,7 @@ def _encoded(fn: Any) -> _Known:
     world.enter(fn.__globals__)
     known = _by_name(fn)
     if known is None:
-        looks = looks_of(fn)  # before it is pickled: it may change meanwhile
+        looks = looks_of(fn)  # before pickling: it may change meanwhile
         gaps_before = placeholders.left()
         known = _by_value(fn)._replace(looks=looks)
         if looks is None or not unchanged(looks) or placeholders.left() != gaps_before:

@@ -1,8 +1,8 @@
-"""Pickles what needs `__main__`: values that go to workers, and the names themselves.
+"""Picklers for values that need `__main__`, and for the names of `__main__` themselves.
 
-In a value, whatever a name of the script leads to goes as that name. What defines a
-name goes by value, under `Definitions`, which also knows what a script makes anew in
-each process.
+In a value, objects that a name of the script finds are pickled by that name. The
+definition of a name is pickled by value, by `Definitions`, which also handles objects
+that each process has to create for itself.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ if TYPE_CHECKING:
 
     from parallelize.serialize.reducers.replica import Keep
 
-    _Pickler = pickle.Pickler  # it is mixed into one of cloudpickle's, or a plain one
+    _Pickler = pickle.Pickler  # mixed into cloudpickle's or the plain one
 else:
     _Pickler = object
 
-#: A pickle with more objects than this is not searched for those it has in common.
+#: Pickles with more objects than this are not searched for shared objects.
 MOST_HELD = 100_000
 
 
 class Alone(NamedTuple):
-    """A pickle by value, without what it needs of `__main__`.
+    """A pickle by value, without the names of `__main__` that it needs.
 
     Attributes:
         body: The pickle.
         names: The names that a worker must have.
-        everything: Whether code in it may look at any name.
-        referred: Values of the script that go as their names.
-        modules: How many modules were loaded, if code in it names submodules.
+        everything: Whether code in it may access any name.
+        referred: Values of the script that are pickled by their names.
+        modules: The number of loaded modules, if code in it names submodules.
     """
 
     body: bytes
@@ -66,19 +66,19 @@ class Alone(NamedTuple):
     modules: int | None = None
 
     def holds(self, space: Mapping[str, Any]) -> bool:
-        """Whether the names and modules are what they were."""
+        """Whether the names and modules have not changed."""
         if self.modules is not None and self.modules != len(sys.modules):
             return False
         return all(meaning_of(name, space) is value for name, value in self.referred)
 
 
 def encode_alone(value: object, space: dict[str, Any]) -> Alone:
-    """Pickle a value that has no name: plainly if that is possible."""
+    """Pickle a value that has no name, plainly if possible."""
     try:
         data = pickle.dumps(value, 5)
         if not replica.concerns(data) and origins.is_plain(data):
             return Alone(data, ())
-    except Exception:  # noqa: BLE001 - any failure: cloudpickle tells better or succeeds
+    except Exception:  # noqa: BLE001 - cloudpickle succeeds or reports more
         pass
     return pickle_alone(value, space)
 
@@ -89,19 +89,19 @@ def pickle_alone(
     keep_inside: Keep | None = None,
     reducers: Mapping[type, Callable[..., Any]] = MappingProxyType({}),
 ) -> Alone:
-    """Pickle a value by value, with names for what the script has.
+    """Pickle a value by value, but objects of the script by name.
 
     Args:
-        value: Whatever cloudpickle can pickle.
-        space: The names of the script.
-        keep_inside: Tells of each large buffer whether it stays in the pickle.
-        reducers: For more types, how they are pickled.
+        value: A value that cloudpickle can pickle.
+        space: The namespace of the script.
+        keep_inside: Decides for each large buffer whether it stays in the pickle.
+        reducers: Reducers for further types.
     """
     if _may_be_simple() and not reducers:
         with contextlib.suppress(by_value.Beyond):
             return _alone(_simple_pickler(), value, space, keep_inside)
     kind = _forward_pickler()
-    if reducers:  # the class's table is read, not that of an instance
+    if reducers:  # pickle reads the class's table, not an instance's
         table = {**kind.dispatch_table, **reducers}
         kind = type("Forward", (kind,), {"dispatch_table": table})
     return _alone(kind, value, space, keep_inside)
@@ -124,22 +124,22 @@ def _alone(
 
 
 def _may_be_simple() -> bool:
-    """Whether to try without cloudpickle, which takes some milliseconds to load.
+    """Whether to try without cloudpickle, which takes milliseconds to import.
 
-    Where it is loaded the program may have registered modules with it.
+    If it is loaded, the program may have registered modules with it.
     """
     return "cloudpickle" not in sys.modules and not _is_child_of_multiprocessing()
 
 
 def define(values: dict[str, Any], space: dict[str, Any]) -> Pickled:
-    """Pickle what names of `__main__` mean."""
+    """Pickle the values of names of `__main__`."""
     if all(type(value) in _UNNAMED for value in values.values()):
         nothing: frozenset[str] = frozenset()
         data = pickle.dumps(values, 5)
         return Pickled(data, nothing, nothing, {}, looks_around=False)
     try:
         return _defined(values, space)
-    except Exception as error:  # noqa: BLE001 - the name is refused where it is used
+    except Exception as error:  # noqa: BLE001 - uses of the name will raise
         if _is_of_depth(error):
             with contextlib.suppress(Exception), _deeper():
                 return _defined(values, space)
@@ -149,22 +149,22 @@ def define(values: dict[str, Any], space: dict[str, Any]) -> Pickled:
 
 
 def _is_of_depth(error: BaseException) -> bool:
-    """Whether something is nested too deeply; cloudpickle has an error of its own."""
+    """Whether a value was nested too deeply; cloudpickle raises its own error."""
     return isinstance(error, RecursionError) or isinstance(
         error.__cause__, RecursionError
     )
 
 
-#: How deeply steps in C may nest on Python 3.11: they take less of a stack than what
-#: this many calls of Python took before.
+#: The recursion limit for C calls on Python 3.11: these take less stack than as many
+#: Python calls took before 3.11.
 _DEEPEST = 10_000
 
 
 @contextlib.contextmanager
 def _deeper() -> Generator[None, None, None]:
-    """Let values nest more deeply where calls in C count as those of Python do.
+    """Raise the recursion limit where it applies to C calls, too.
 
-    From Python 3.12 on they have a limit of their own.
+    From Python 3.12 on C calls have a separate limit.
     """
     before = sys.getrecursionlimit()
     own_stack = threading.stack_size() == 0 and sys.platform == "linux"
@@ -179,7 +179,7 @@ def _deeper() -> Generator[None, None, None]:
 
 
 class _Refused:
-    """Pickles as what refuses to be used."""
+    """Pickles as an object that refuses every use."""
 
     def __init__(self, value: object, error: BaseException, name: str) -> None:
         self._reduced = main_reducers.unusable(value, error, name)
@@ -234,7 +234,7 @@ _NEVER_SHARED = frozenset(
 def _held(
     pickler: Any, given: dict[str, Any], values: dict[str, Any]
 ) -> dict[int, object]:
-    """The objects in a pickle that other names may hold, too."""
+    """Return, by id, the objects in a pickle that other names may share."""
     memo = pickler.memo.copy()
     if len(memo) > MOST_HELD:
         objects: Iterable[Any] = values.values()
@@ -247,7 +247,7 @@ def _held(
         if type(each) not in _NEVER_SHARED and not _travels_as_name(each, pickler.named)
     }
     for name, value in values.items():
-        if given[name] is not value:  # what a module holds was pickled in its place
+        if given[name] is not value:  # pickled as a reference to a module's object
             held[id(value)] = None
     return held
 
@@ -261,17 +261,16 @@ def _travels_as_name(obj: Any, named: Mapping[int, str]) -> bool:
 
 
 class Forward(_Pickler):
-    """Pickles what is found in `__main__` as a name, and notes the name.
+    """Pickles objects of `__main__` by name, and records the names.
 
     Attributes:
-        wanted: The names that a worker must have, in the order they were met.
+        wanted: The names that a worker must have, in order of occurrence.
         referred: Those of them to which the pickle itself refers.
-        looks_around: Whether code was met that may look at any name.
-        named: By the ids of functions and classes, and of what has an identity
-            only, the names under which the script has them.
+        looks_around: Whether there was code that may access any name.
+        named: The script's names of functions, classes and sentinels, by id.
         defined: The names that are pickled by value.
-        cells: The ids of cells that functions of the script have.
-        sent: The types of which a descriptor is sent; of the class it is mixed into.
+        cells: The ids of cells in closures of the script's functions.
+        sent: The types whose descriptors are sent; set by the other base class.
     """
 
     sent: Any
@@ -298,7 +297,7 @@ class Forward(_Pickler):
             return self._any_function(obj)
         return self._object(obj)
 
-    # What has a name.
+    # Objects with names.
 
     def _by_name(self, obj: Any, name: str) -> tuple[Any, ...] | None:
         top = name.partition(".")[0]
@@ -372,8 +371,8 @@ class Forward(_Pickler):
         more: dict[str, Any],
         cells: list[tuple[Any, ...]],
     ) -> tuple[Any, ...]:
-        """The state of a function, with names for what names of the script hold."""
-        if self.defined:  # the memo of the pickle does it
+        """Return a function's state, with references to values of the script."""
+        if self.defined:  # the pickle's memo does that
             return attributes, more, cells
         or_names = self._or_names
         defaults, more_defaults = fn_defaults = (
@@ -392,10 +391,10 @@ class Forward(_Pickler):
         return [self._or_name(value) for value in values]
 
     def _or_name(self, value: Any) -> Any:
-        """The value, or what stands for the name that the script has for it."""
+        """Return the value, or a reference to the script's name for it."""
         if type(value) in _UNNAMED or isinstance(value, (types.FunctionType, type)):
             return value
-        if type(value) in self.sent:  # a connection: it is handed over itself
+        if type(value) in self.sent:  # a connection is sent itself
             return value
         if _leaves_a_gap(value):
             return value
@@ -405,7 +404,7 @@ class Forward(_Pickler):
         return value
 
     def _submodules(self, code: types.CodeType) -> list[Any]:
-        """The modules that code needs besides those that its globals are."""
+        """Return the modules that code needs besides its globals."""
         packages = _packages(code, self.space)
         made = _made_modules(code)
         if not packages:
@@ -421,7 +420,7 @@ class Forward(_Pickler):
     def _object(self, obj: Any) -> Any:
         if type(obj) is _Named:
             return self._by_name(obj, obj.name)
-        if id(obj) in self.cells:  # their functions bring what is in them
+        if id(obj) in self.cells:  # filled by their functions
             return types.CellType, ()
         if type(obj) is types.BuiltinFunctionType:
             replaced = main_reducers.replaced_function(obj)
@@ -456,7 +455,7 @@ class Forward(_Pickler):
         )
 
     def _parameter(self, obj: Any) -> tuple[Any, ...] | None:
-        """How a type parameter is found that something else of the script has."""
+        """Reduce a type parameter that a name of the script owns to a lookup."""
         if self.parameters is None:
             self.parameters = parameters.places(self.space)
         place = self.parameters.get(id(obj))
@@ -475,7 +474,7 @@ class Forward(_Pickler):
         return replica.is_sentinel(obj)
 
     def _place_of(self, obj: Any, reduced: str) -> str:
-        """The name under which the script has what pickles as a name."""
+        """Return the script's name for an object that pickles by name."""
         top, *parts = reduced.split(".")
         found = self.space.get(top)
         for part in parts:
@@ -487,7 +486,7 @@ _UNNAMED = frozenset((str, bytes, int, float, complex, bool, type(None), type(..
 
 
 class _Named:
-    """Stands in a pickle for what a name of the script holds."""
+    """A reference to the value of a script's name."""
 
     __slots__ = ("name",)
 
@@ -496,10 +495,10 @@ class _Named:
 
 
 class Definitions(Forward):
-    """Pickles what names mean, as a worker that ran the script would have it.
+    """Pickles values of names, as a worker that ran the script would have them.
 
     Attributes:
-        is_refused: Whether what a name means is refused as a whole.
+        is_refused: Whether the whole value of a name is refused.
     """
 
     is_refused: bool = False
@@ -519,8 +518,8 @@ class Definitions(Forward):
             if reduced is NotImplemented and self._has_default_way(obj):
                 reduced = obj.__reduce_ex__(5)
         except RecursionError:
-            raise  # it is no fault of what is met last
-        except Exception as error:  # noqa: BLE001 - of the user's own code
+            raise  # not the fault of the innermost object
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
             name = self._global_name(obj)
             self.is_refused = self.is_refused or name in self.defined
             return main_reducers.unusable(obj, error, name)
@@ -535,14 +534,14 @@ class Definitions(Forward):
         return kind not in self.dispatch_table and kind not in _copyreg_table()
 
     def _goes_by_name(self, obj: Any) -> bool:
-        return False  # an object in common makes names a unit
+        return False  # names that share an object form a unit
 
 
 class _Simple(Forward):
-    """Pickles functions, and what pickle itself knows; most scripts have no more.
+    """Pickles functions, and what plain pickle supports; most scripts need no more.
 
     Raises:
-        Beyond: There is something else.
+        Beyond: There is another kind of object.
     """
 
     is_refused: bool = False
@@ -556,15 +555,15 @@ class _Simple(Forward):
 
 
 def _is_decorators(obj: Any) -> bool:
-    """Whether an object is a decorated function, or of its options."""
+    """Whether an object is a decorated function, or belongs to its options."""
     if replica.is_decorated(obj):
         return True
     return isinstance(obj, tuple) and type(obj).__module__.startswith("parallelize.")
 
 
-# Defined when first needed, as cloudpickle is loaded then.
+# Defined on first use, because it loads cloudpickle.
 @functools.cache
-def _forward_pickler() -> Any:  # a class that is made here has no name for checkers
+def _forward_pickler() -> Any:  # checkers have no name for this class
     return type("Forward", (Forward, by_value.pickler()), {})
 
 
@@ -581,7 +580,7 @@ def _simple_pickler() -> Any:
 
 
 def _send_main_by_value() -> None:
-    """Have cloudpickle see the main module by its other name, too, as no module."""
+    """Have cloudpickle pickle the main module's other name by value, too."""
     if _is_child_of_multiprocessing():
         import cloudpickle
 
@@ -600,7 +599,7 @@ def _copyreg_table() -> Mapping[type, Any]:
 
 
 def _leaves_a_gap(value: object) -> bool:
-    """Whether it is a future for which a call waits."""
+    """Whether a value is a future among the arguments of a call."""
     if not placeholders.collecting():
         return False
     from parallelize.futures.future import Future
@@ -609,7 +608,7 @@ def _leaves_a_gap(value: object) -> bool:
 
 
 def _named(space: dict[str, Any]) -> dict[int, str]:
-    """By id, the first name of each function, class and sentinel of the script."""
+    """Return, by id, the first name of each function, class and sentinel."""
     named: dict[int, str] = {}
     for name, value in list(space.items()):
         if type(value) in _UNNAMED:
@@ -628,10 +627,10 @@ def _named(space: dict[str, Any]) -> dict[int, str]:
 def _with_all(
     cls: Any, reduced: tuple[Any, ...], space: dict[str, Any]
 ) -> tuple[Any, ...]:
-    """Add what cloudpickle leaves out of a class.
+    """Add the parts of a class that cloudpickle leaves out.
 
-    That is its qualified name, what members of an enumeration have besides their value,
-    and from Python 3.14 on its annotations.
+    These are its qualified name, extra attributes of an enumeration's members, and from
+    Python 3.14 on its annotations.
     """
     if len(reduced) != 6:
         return reduced
@@ -641,7 +640,7 @@ def _with_all(
     annotate = vars(cls).get("__annotate_func__")
     if getattr(annotate, "__globals__", None) is space:
         more["__annotate__"] = annotate
-    elif annotate is not None:  # one made by a library
+    elif annotate is not None:  # created by a library
         more["__annotations__"] = _annotations(cls)
     members = main_reducers.members_of(cls)
     return (
@@ -655,7 +654,7 @@ def _with_all(
 
 
 def _in_order(cls: Any, state: Any) -> Any:
-    """The attributes of a class as it has them: cloudpickle sorts them by name."""
+    """Restore the order of a class's attributes, which cloudpickle sorts by name."""
     if not isinstance(state, tuple):
         return state
     contents, *more = state
@@ -666,17 +665,17 @@ def _in_order(cls: Any, state: Any) -> Any:
 def _annotations(cls: Any) -> dict[str, Any]:
     try:
         return dict(cls.__annotations__)
-    except Exception:  # noqa: BLE001 - they may mention what is not there yet
-        library = importlib.import_module("annotationlib")  # of Python 3.14
+    except Exception:  # noqa: BLE001 - they may mention undefined names
+        library = importlib.import_module("annotationlib")  # new in Python 3.14
         return dict(library.get_annotations(cls, format=library.Format.STRING))
 
 
-# What code mentions.
+# Names that code mentions.
 
 
 @functools.lru_cache(maxsize=512)
 def global_names(code: types.CodeType) -> tuple[str, ...]:
-    """The global names that code mentions, and the code inside it."""
+    """Return the global names that code and the code nested in it mention."""
     from dis import get_instructions
 
     names = {
@@ -699,9 +698,9 @@ _GLOBAL_OPERATIONS = frozenset(
     )
 )
 
-#: What code calls that may look at any name of its module, ...
+#: The functions by which code may access any name of its module,
 _LOOKING = frozenset(("globals", "eval", "exec"))
-#: ... and the attributes and modules by which it comes there.
+#: and the attributes and modules by which it may do so.
 _WAYS = frozenset(
     (
         "__globals__",
@@ -717,7 +716,7 @@ _WAYS = frozenset(
 
 @functools.lru_cache(maxsize=512)
 def _looks_around(code: types.CodeType) -> bool:
-    """Whether code may look at names of its module that it does not mention."""
+    """Whether code may access names of its module that it does not mention."""
     if not _LOOKING.isdisjoint(global_names(code)):
         return True
     if not _WAYS.isdisjoint(code.co_names):
@@ -729,7 +728,7 @@ def _looks_around(code: types.CodeType) -> bool:
 
 @functools.lru_cache(maxsize=512)
 def mentions_main(code: types.CodeType) -> bool:
-    """Whether code of another module asks for the main module."""
+    """Whether code of another module accesses the main module."""
     if any(type(each) is str and each in NAMES for each in code.co_consts):
         return True
     return "__main__" in code.co_names or any(map(mentions_main, _inner(code)))
@@ -743,8 +742,8 @@ _NAME = re.compile(r"[^\W\d]\w*")
 
 
 def _names_in_annotations(obj: Any) -> list[str]:
-    """The names in annotations that are text, as those of PEP 563 are."""
-    # A metaclass may have any attribute for those who ask.
+    """Return the names in annotations, which may be strings (PEP 563)."""
+    # No getattr(): a metaclass may provide any attribute.
     annotate = obj.__annotate__ if sys.version_info >= (3, 14) else None
     if annotate is not None:
         return [
@@ -763,7 +762,7 @@ def _names_in(texts: Iterable[object]) -> list[str]:
 
 
 def _packages(code: types.CodeType, space: dict[str, Any]) -> list[str]:
-    """The packages that code mentions."""
+    """Return the names of the packages that code mentions."""
     return [
         value.__name__
         for name in global_names(code)
@@ -773,9 +772,10 @@ def _packages(code: types.CodeType, space: dict[str, Any]) -> list[str]:
 
 
 def _submodules(code: types.CodeType, packages: Iterable[str]) -> list[str]:
-    """The loaded submodules of packages that code names as attributes.
+    """Return the loaded submodules of packages that code names as attributes.
 
-    ``import a`` gives a worker no ``a.b`` that the program has loaded elsewhere.
+    In a worker, ``import a`` does not import ``a.b``, which the program imported
+    elsewhere.
     """
     attributes = set(_attributes(code))
     return sorted(
@@ -788,7 +788,7 @@ def _submodules(code: types.CodeType, packages: Iterable[str]) -> list[str]:
 
 
 def _made_modules(code: types.CodeType) -> list[types.ModuleType]:
-    """The modules that code imports and that no other process can import."""
+    """Return the modules that code imports and that only this process can import."""
     return [
         sys.modules[name]
         for name in _imported(code)
@@ -816,7 +816,7 @@ def _attributes(code: types.CodeType) -> Iterator[str]:
         yield from _attributes(inner)
 
 
-# What a function is made of.
+# The parts of a function.
 
 _ATTRIBUTES = (
     "__name__",
@@ -825,7 +825,7 @@ _ATTRIBUTES = (
     "__doc__",
     "__defaults__",
     "__kwdefaults__",
-    # From Python 3.14 on annotations are evaluated when somebody asks for them.
+    # From Python 3.14 on annotations are evaluated lazily.
     "__annotate__" if sys.version_info >= (3, 14) else "__annotations__",
     *(["__type_params__"] if sys.version_info >= (3, 12) else []),
 )
@@ -835,7 +835,7 @@ def _state_of(
     fn: types.FunctionType, spaces: dict[int, dict[str, Any]]
 ) -> tuple[dict[str, Any], dict[str, Any], list[tuple[Any, ...]]]:
     attributes = {name: getattr(fn, name) for name in _ATTRIBUTES}
-    if attributes.get("__annotate__", fn) is None:  # texts, under PEP 563
+    if attributes.get("__annotate__", fn) is None:  # strings, under PEP 563
         attributes["__annotations__"] = fn.__annotations__
     cells = zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True)
     inside = [
@@ -848,14 +848,14 @@ def _state_of(
 def _class_space(
     cell: types.CellType, spaces: dict[int, dict[str, Any]]
 ) -> tuple[Any, ...]:
-    """What travels of the class whose names an annotation may mention.
+    """Return the class namespace that annotations may use, as it is pickled.
 
-    The descriptors that every class has belong to `object` from Python 3.15 on, which
-    does not give them away: a pickle cannot find them there.
+    From Python 3.15 on the descriptors that every class has belong to `object`, but are
+    not its attributes, so a pickle cannot find them by name.
     """
     inside = contents(cell)
     for space in inside:
-        if id(space) not in spaces:  # the functions of a class have one together
+        if id(space) not in spaces:  # shared by a class's functions
             spaces[id(space)] = {
                 name: value
                 for name, value in space.items()

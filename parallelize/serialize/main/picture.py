@@ -1,18 +1,18 @@
-"""The program's side of `replica`: the picture of `__main__` that workers get.
+"""The program's side of `replica`: pictures of `__main__` for workers.
 
 ```
  space: names ──▶ records ──────────────▶ units ────────────▶ Picture ──▶ a task
-                  looks: what to compare   names that hold     all units
-                  held: objects inside     objects in common   of a moment
-                  wanted: names it needs   are one unit
+                  looks: what to compare   names that share    all units
+                  held: objects inside     objects form        at one time
+                  wanted: names it needs   one unit
 ```
 
-The script's functions, classes, modules and constants are all in the picture; other
-values when a call needs them. A call needs the names that its function mentions, and
-those that these mention in turn. Each of them is looked at again at every call: cheaply
-where what can be compared tells that it has not changed, else by pickling it.
+A picture contains all functions, classes, modules and constants of the script, and
+other values once a call needs them. A call needs the names that its function mentions,
+and those that these mention in turn. Each of them is checked again at every call: by a
+cheap comparison if its parts can be compared, else by pickling it.
 
-What is large is sent to a worker only with a call that needs it.
+Large values are sent to a worker only with a call that needs them.
 """
 
 from __future__ import annotations
@@ -48,45 +48,45 @@ if TYPE_CHECKING:
 
     Holder = Callable[[], object]
 
-#: A unit of more bytes than this goes only to workers that need it.
+#: Units larger than this, in bytes, are sent only to workers that need them.
 LARGE = 1 << 16
 
-#: So many functions are remembered with what they need.
+#: The largest number of plans that are kept.
 MOST_PLANS = 512
 
-#: A list or dictionary of at most this many items is sent although no call needs it.
+#: Containers of at most this many items are sent even if no call needs them.
 SHORT = 100
 
 _ABSENT = object()
 
-# Names that every module has, and what an interactive session keeps for itself.
+# Names that every module has.
 _OF_MODULES = frozenset(
     ("__builtins__", "__cached__", "__loader__", "__name__", "__spec__", "__file__")
 )
 
 
 def held(value: object, gone: Callable[[object], object] | None = None) -> Holder:
-    """Hold a value without keeping it alive, where that is possible.
+    """Refer to a value without keeping it alive, if possible.
 
     Args:
         value: The value.
-        gone: Called when it is not there any more.
+        gone: Called when the value has been collected.
     """
     try:
         return weakref.ref(value, gone)
-    except TypeError:  # of a type that has no weak references: a number, a list
+    except TypeError:  # no weak references to its type, such as a list
         return lambda: value
 
 
 def _holds(holder: Holder, value: object) -> bool:
-    """Whether a value is held, and it is no other that has gone."""
+    """Whether a holder refers to this value, not to a collected one."""
     return holder() is value and (value is not None or type(holder) is not weakref.ref)
 
 
 class Record:
-    """What is known of a name since it was last pickled.
+    """The state of a name when it was last pickled.
 
-    It does not keep the name's value alive. When that has gone, so has what was known.
+    It does not keep the name's value alive, and becomes void when that is collected.
     """
 
     __slots__ = ("_value", "handles", "looks", "pickled", "unit")
@@ -98,17 +98,17 @@ class Record:
         *,
         has_no_looks: bool = False,
     ) -> None:
-        """Begin a record.
+        """Create a record.
 
         Args:
-            value: What the name means.
-            forget: Called when that has gone; in any thread, under any lock.
-            has_no_looks: Whether it is known that only its pickle can tell of changes.
+            value: The name's value.
+            forget: Called when the value is collected; in any thread, under any lock.
+            has_no_looks: Whether it is known that only its pickle shows changes.
         """
         self._value = held(value, partial(self._forget, forget))
-        self.handles: Sequence[Any] = ()  # of shared memory, among what it is made of
+        self.handles: Sequence[Any] = ()  # of shared memory, in the value
         self.looks: Looks | None = None if has_no_looks else _looks_of(value)
-        self.pickled: Pickled | None = None  # None: it is to be pickled
+        self.pickled: Pickled | None = None  # None: yet to be pickled
         self.unit: Unit | None = None
 
     def _forget(self, forget: Callable[[], object], _: object) -> None:
@@ -117,45 +117,45 @@ class Record:
 
     @property
     def value(self) -> object:
-        """What the name means; None if that has gone."""
+        """The name's value; None if it has been collected."""
         return self._value()
 
     @property
     def has_looks(self) -> bool:
-        """Whether what it is made of matters, and not only whether it is the same."""
+        """Whether the contents of the value matter, not only its identity."""
         refused = self.pickled is not None and self.pickled.is_refused
         return self.value is not _ABSENT and not refused
 
     @property
     def is_opaque(self) -> bool:
-        """Whether only its pickle tells that it has changed."""
+        """Whether only its pickle shows whether it has changed."""
         if self.pickled is None or self.pickled.looks_around:
             return True
         return self.looks is None and self.has_looks
 
     def is_of(self, value: object) -> bool:
-        """Whether the name still means what was pickled."""
+        """Whether the name still has the value that was pickled."""
         if value is not self.value or self.pickled is None:
             return False
         modules = self.pickled.modules
         if modules is not None and modules != len(sys.modules):
-            return False  # code may find submodules now
+            return False  # code may find new submodules
         return not self.has_looks or (self.looks is not None and self.looks.hold())
 
 
 def _looks_of(value: object) -> Looks | None:
-    # Loaded by programs alone whose calls need something of the script.
+    # Imported only if calls need names of the script.
     from parallelize.serialize.changes.looks import looks_of
 
     return looks_of(value)
 
 
 class Picture:
-    """All units of one moment; the same object as long as nothing changes.
+    """All units at one time; the same object while nothing changes.
 
     Attributes:
-        units: By name, in the order in which they were made.
-        large: The units among them that go only where they are needed.
+        units: By name, in order of creation.
+        large: The names of units that are sent only where they are needed.
     """
 
     __slots__ = ("large", "units")
@@ -173,7 +173,7 @@ class Needs(NamedTuple):
     """What a task needs of `__main__`.
 
     Attributes:
-        picture: What stood there when the call was made.
+        picture: The state of `__main__` when the call was submitted.
         large: The names of large values that it needs.
         handles: The handles of shared memory (`memory.shared`) in the picture.
     """
@@ -187,15 +187,15 @@ _new_lock = locks.reentrant("picture")
 
 
 class Plan:
-    """What tells that a call needs what another one of the same names has needed.
+    """The conditions under which a call has the same needs as an earlier one.
 
-    It is asked for each call, so what most scripts have is compared directly: functions
-    without closures and attributes of their own, modules, constants.
+    It is checked at each call, so the usual values are compared directly: functions
+    without closures and attributes, modules, constants.
 
     Args:
-        needs: What that other call has needed.
-        records: Of all names that it leads to.
-        absent: Names that are mentioned, and that the script does not have.
+        needs: The needs of the earlier call.
+        records: The records of all names that it leads to.
+        absent: Names that are mentioned but not defined by the script.
     """
 
     __slots__ = (
@@ -216,7 +216,7 @@ class Plan:
         self._functions: list[tuple[str, int, object, object]] = []
         self._values: list[tuple[str, int]] = []
         self._looks: list[Looks] = []
-        # So that an id is not that of another object: its end clears the plans.
+        # An id cannot be reused: when a value is collected the plans are cleared.
         self._holders = [record._value for record in records.values()]
         modules = (r.pickled.modules for r in records.values() if r.pickled)
         self._modules = next((count for count in modules if count is not None), None)
@@ -235,7 +235,7 @@ class Plan:
             self._looks.append(looks)
 
     def holds(self, space: Mapping[str, Any]) -> bool:
-        """Whether nothing has changed that the call may meet."""
+        """Whether nothing that the call may use has changed."""
         for name, number, code, defaults in self._functions:
             fn: Any = replica.meaning_of(name, space)
             if id(fn) != number or fn.__code__ is not code:
@@ -255,7 +255,7 @@ class Plan:
 
 
 def _is_bare_function(value: Any) -> TypeGuard[types.FunctionType]:
-    """Whether a function is made of its code and defaults alone."""
+    """Whether a function consists only of its code and positional defaults."""
     return type(value) is types.FunctionType and not (
         value.__closure__ or value.__kwdefaults__ or value.__dict__
     )
@@ -266,42 +266,42 @@ def _noting_nothing() -> AbstractContextManager[Sequence[Any]]:
 
 
 class World:
-    """The program's `__main__` as it was seen last, see the module."""
+    """The program's `__main__` as last seen, see the module's docstring."""
 
     def __init__(self) -> None:
-        # Guards all below. The user's code runs under it when values are pickled, in
-        # the thread of the call: it may make calls itself.
-        self.lock: Any = _new_lock()  # of the kind that debugging asks for
-        #: Within what it gives handles of shared memory may be pickled, and are noted;
-        #: and notes some once more. `parallelize.process.memory.shared` sets both when
-        #: it is loaded.
+        # Guards all below. User code runs under it when values are pickled, in the
+        # thread of the call, and may submit calls itself.
+        self.lock: Any = _new_lock()  # a `ranked` one while debugging
+        #: The first returns a context in which handles of shared memory may be pickled,
+        #: and are recorded; the second records some again.
+        #: `parallelize.process.memory.shared` sets both when it is loaded.
         self.noting_handles: Callable[[], AbstractContextManager[Sequence[Any]]] = (
             _noting_nothing
         )
         self.note_handles: Callable[[Sequence[Any]], object] = len
         self._space: dict[str, Any] | None = None
-        self._renamed: set[str] = set()  # that mean something else than was pickled
-        self._watch: Watch | None = None  # on what it changes in other modules
+        self._renamed: set[str] = set()  # whose values were replaced
+        self._watch: Watch | None = None  # of changes in other modules
         self._records: dict[str, Record] = {}
-        self._plans: dict[tuple[str, ...], Plan] = {}  # by the names that were given
+        self._plans: dict[tuple[str, ...], Plan] = {}  # by the names given
         self._picture = Picture({})
         self._needs: dict[frozenset[str], Needs] = {}  # by large names, of _picture
         self._numbers = itertools.count(int.from_bytes(os.urandom(5), "little") << 20)
 
-    # Where names are looked up.
+    # The namespace.
 
     def space(self) -> dict[str, Any]:
-        """The names of the script.
+        """Return the namespace of the script.
 
-        They are not those of ``sys.modules["__main__"]`` where a profiler, a debugger
-        or doctest runs the script in a dictionary of its own.
+        It is not that of ``sys.modules["__main__"]`` if a profiler, a debugger or
+        doctest runs the script in its own dictionary.
         """
         if self._space is None:
             return vars(sys.modules["__main__"])
         return self._space
 
     def enter(self, space: dict[str, Any]) -> None:
-        """Take the globals of a function of the script for the names of the script."""
+        """Use the globals of a function of the script as the script's namespace."""
         if space is self.space():
             return
         with self.lock:
@@ -309,14 +309,14 @@ class World:
             self._space = None if own else space
             replica.find_in(self.space)
 
-    # What a call needs.
+    # The needs of a call.
 
     def needs(self, names: Collection[str], *, everything: bool = False) -> Needs:
-        """Bring the picture up to date as far as a call needs these names.
+        """Update the picture for a call that needs these names; return its needs.
 
         Args:
-            names: What the call mentions.
-            everything: Whether it may look at any name.
+            names: The names that the call mentions.
+            everything: Whether it may access any name.
         """
         plan = self._plans.get(tuple(names))
         if plan is not None and not everything:
@@ -337,7 +337,7 @@ class World:
     def _note_plan(
         self, names: Collection[str], closure: set[str], needs: Needs
     ) -> None:
-        """Note what tells that the same names will do for the next call, if it can."""
+        """Record a plan for further calls with the same names, if possible."""
         key, records = tuple(names), {name: self._records[name] for name in closure}
         self._plans.pop(key, None)
         pickled = [r.pickled for r in records.values() if r.pickled]
@@ -353,7 +353,7 @@ class World:
         return [each for record in records for each in record.handles]
 
     def definitions(self) -> list[str]:
-        """The names of the functions and classes of the script."""
+        """Return the names of the script's functions and classes."""
         return [
             name
             for name, value in list(self.space().items())
@@ -361,7 +361,7 @@ class World:
         ]
 
     def units_for(self, names: Iterable[str], *, everything: bool) -> list[Unit]:
-        """The units that a pickle needs that has to say all by itself."""
+        """Return all units that a self-contained pickle needs."""
         with self.lock:
             closure = self._updated(names, everything=everything)
             self.note_handles(self._handles(closure))
@@ -369,7 +369,7 @@ class World:
             return list({units[n][0]: units[n] for n in closure if n in units}.values())
 
     def _updated(self, names: Iterable[str], *, everything: bool) -> set[str]:
-        """Look at the names and at all that these need; return all of them."""
+        """Check the names and all that these need for changes; return all of them."""
         space = self.space()
         if not self._records:
             self._look_at_definitions(space)
@@ -377,7 +377,7 @@ class World:
         closure = self._closure(names, space, everything=everything)
         if any(self._records[name].pickled is None for name in closure):
             self._look_at_definitions(space)
-            # To pickle a name tells what it needs; that may have to be pickled, too.
+            # Pickling a name shows what it needs, which may have to be pickled, too.
             pickled: set[str] = set()
             while more := self._pickle_changed(space):
                 pickled |= more
@@ -388,7 +388,7 @@ class World:
         return closure
 
     def _look_elsewhere(self, space: dict[str, Any]) -> set[str]:
-        """Look at what the script changes in other modules; return what that needs."""
+        """Check what the script changes in other modules; return the names needed."""
         if self._watch is None:
             from parallelize.serialize.main.watch import Watch
 
@@ -418,11 +418,11 @@ class World:
             before = records.get(name)
             if name not in pickled and (before is None or not before.is_of(value)):
                 if value is _ABSENT and (before is None or before.unit is None):
-                    continue  # it never was there: a builtin, or the worker's own
+                    continue  # never defined here: a builtin, or the worker's own
                 records[name] = self._looked_at(name, value, before)
             closure.add(name)
             record = records[name]
-            if record.unit is not None:  # which a worker builds as a whole
+            if record.unit is not None:  # a worker builds it as a whole
                 waiting += record.unit[1]
             known = record.pickled
             if known is not None:
@@ -433,11 +433,11 @@ class World:
         return closure
 
     def _all_names(self, space: Mapping[str, Any]) -> list[str]:
-        """The names that there are, and those that workers may have from before."""
+        """Return the names that exist, and those that workers may still have."""
         return [name for name in (*space, *self._records) if name not in _OF_MODULES]
 
     def _looked_at(self, name: str, value: object, before: Record | None) -> Record:
-        """A record of what a name means now, that is still to be pickled."""
+        """Return a record of a name's current value, yet to be pickled."""
         if before is None:
             return Record(value, self._plans.clear)
         if before.value is not value and type(before.value) not in _CONSTANTS:
@@ -457,7 +457,7 @@ class World:
     # Units.
 
     def _pickle_changed(self, space: dict[str, Any]) -> set[str]:
-        """Pickle the names that have changed; return them."""
+        """Pickle the names that have changed, and return them."""
         self._note_outdated()
         changed = [name for name, r in self._records.items() if r.pickled is None]
         if not changed:
@@ -474,13 +474,13 @@ class World:
                     record.pickled = pickler.define({name: record.value}, space)
                 record.handles = tuple(handles)
         for name in changed:
-            if self._is_alone(name):  # the variable of a loop, for one
+            if self._is_alone(name):  # a loop variable, for instance
                 self._set_unit((name,), self._pickled(name).data)
         self._make_units({n for n in changed if not self._is_alone(n)}, space)
         return set(changed)
 
     def _note_outdated(self) -> None:
-        """What goes by a name that means something else now is pickled again."""
+        """Mark what refers to replaced names to be pickled again."""
         renamed = {name.rstrip(replica.INSIDE) for name in self._renamed}
         self._renamed.clear()
         for record in self._records.values() if renamed else ():
@@ -488,7 +488,7 @@ class World:
                 record.pickled = None
 
     def _is_alone(self, name: str) -> bool:
-        """Whether a name has nothing in common with others, nor has had."""
+        """Whether a name shares nothing with others, and never did."""
         record, pickled = self._records[name], self._pickled(name)
         had_others = record.unit is not None and len(record.unit[1]) > 1
         return not (pickled.held or pickled.referred or had_others)
@@ -507,7 +507,7 @@ class World:
         if not changed:
             return
         pickled = {name: r.pickled for name, r in self._records.items() if r.pickled}
-        # A worker gets every name of a unit at once, so none may stay behind.
+        # A worker gets all names of a unit together, so all of them must be updated.
         for name in list(changed):
             before = self._records[name].unit
             changed.update(() if before is None else before[1])
@@ -526,7 +526,7 @@ class World:
     def _set_unit(self, names: Sequence[str], data: bytes) -> None:
         before = self._records[names[0]].unit
         if before is not None and before[1:] == (tuple(names), data):
-            unit = before  # it looks otherwise, and means the same
+            unit = before  # changed objects, but an equal pickle
         else:
             unit = (next(self._numbers), tuple(names), data)
         for name in names:
@@ -541,14 +541,14 @@ class World:
             self._needs = {}
             self._plans.clear()
 
-    # A worker that is a copy of the program.
+    # Workers that are forks of the program.
 
     def copied(self) -> dict[str, Holder]:
-        """What a fork of the program has under each name."""
+        """Return what a fork of the program has under each name."""
         return {name: held(value) for name, value in self.space().items()}
 
     def is_as_copied(self, unit: Unit, copied: Mapping[str, Holder]) -> bool:
-        """Whether a fork of the program has what a unit defines."""
+        """Whether a fork of the program has the values that a unit defines."""
         return all(self._is_as_copied(name, copied) for name in unit[1])
 
     def _is_as_copied(self, name: str, copied: Mapping[str, Holder]) -> bool:
@@ -561,7 +561,7 @@ class World:
         return name in copied and _holds(copied[name], value)
 
     def forget_lock(self) -> None:
-        """In a forked child: another thread of the parent may have held it."""
+        """In a forked child: replace the lock, which may be held by another thread."""
         self.lock = _new_lock()
 
 
@@ -571,7 +571,7 @@ _LONGEST = 1 << 10
 
 
 def _is_definition(value: object) -> bool:
-    """Whether a value is sent although no call needs it: it is cheap to send."""
+    """Whether a value is sent even if no call needs it, because that is cheap."""
     kind = type(value)
     if isinstance(value, (types.FunctionType, type)) or kind.__module__ == "typing":
         return True
@@ -584,21 +584,21 @@ def _is_definition(value: object) -> bool:
             type(each) in _CONSTANTS
             for each in value  # type: ignore[attr-defined]
         )
-    return replica.attribute(value, "__wrapped__") is not None  # it is decorated
+    return replica.attribute(value, "__wrapped__") is not None  # decorated
 
 
-#: The one of this process.
+#: The instance of this process.
 world: World = World()
 replica.find_in(world.space)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=world.forget_lock)
 
 
-# ------------------------------------------------------------------ what is under way
+# ------------------------------------------------------------ recording of needs
 
 
 class _Noted(threading.local):
-    names: dict[str, None] | None = None  # of what this thread pickles for a task
+    names: dict[str, None] | None = None  # needed by what this thread pickles
     everything: bool = False
 
 
@@ -606,7 +606,7 @@ _noted = _Noted()
 
 
 class noting:  # noqa: N801 - reads as a function in a with statement
-    """Within the block, what is pickled comes without units: the task brings them."""
+    """Record names needed by values pickled in the block: the task sends the units."""
 
     __slots__ = ("_names", "_outer")
 
@@ -623,14 +623,14 @@ class noting:  # noqa: N801 - reads as a function in a with statement
             self._names[""] = None
 
     def needs(self) -> Needs | None:
-        """What the task needs of `__main__`; None: nothing. To be asked afterwards."""
+        """Return the task's needs of `__main__` or None; call it after the block."""
         if not self._names:
             return None
         return world.needs(self._names, everything="" in self._names)
 
 
 def note(names: Iterable[str], *, everything: bool = False) -> bool:
-    """Note names that a pickle needs; False if nothing is under way to bring them."""
+    """Record names that a pickle needs; return False outside of a `noting` block."""
     if _noted.names is None:
         return False
     _noted.names.update(dict.fromkeys(names))
@@ -639,10 +639,10 @@ def note(names: Iterable[str], *, everything: bool = False) -> bool:
 
 
 class Knowledge:
-    """What one worker has of the picture; the pool's lock guards it.
+    """The units that one worker has; guarded by the pool's lock.
 
     Args:
-        copied: Where the worker is a fork of the program, what it has from that.
+        copied: If the worker is a fork of the program, the values inherited from it.
     """
 
     __slots__ = ("_copied", "_known", "_last")
@@ -653,7 +653,7 @@ class Knowledge:
         self._last: Needs | None = None
 
     def lacks(self, needs: Needs) -> list[Unit]:
-        """What the worker lacks of what a task needs; it is taken to get it now."""
+        """Return the units that a worker lacks for a task, and record them as sent."""
         if needs is self._last:
             return []
         self._last = needs
@@ -674,6 +674,6 @@ class Knowledge:
         return list(lacking.values())
 
     def forget(self) -> None:
-        """Note that it may not have got what it lacked: it will be sent again."""
+        """Record that the units may not have arrived, so that they are sent again."""
         self._known.clear()
         self._last = None
