@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from parallelize.executors.base import Executor
     from parallelize.futures.future import Future
     from parallelize.registry.kinds import AnyExecutor
-    from parallelize.registry.shared_pools import Source
+    from parallelize.registry.shared_pools import ExecutorSource
 
 _joblib: Any = import_module("joblib.parallel")  # it has no types
 
@@ -41,7 +41,7 @@ NAME = "parallelize"
 LEAST_SHARED = 1 << 20
 
 # Pools of other sizes than the shared one, by their number of workers.
-_sources: dict[int, Source] = {}
+_sources: dict[int, ExecutorSource] = {}
 
 
 if TYPE_CHECKING:

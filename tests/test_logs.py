@@ -17,7 +17,7 @@ from factories import Factory
 from parallelize import ProcessPoolExecutor, WorkerDied
 from parallelize.process.wire import messages
 from parallelize.process.worker import log_records, reports
-from parallelize.process.worker.reports import Watch
+from parallelize.process.worker.reports import ImportHook
 
 PROCESSES = [
     "process-spawn",
@@ -524,7 +524,7 @@ def test_who_watches_is_told_once_and_leaves_no_trace(tmp_path, monkeypatch):
     (tmp_path / "watched.py").write_text("VALUE = 3\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     told = []
-    watch = Watch()
+    watch = ImportHook()
     watch.when_loaded("watched", lambda: told.append(sys.modules["watched"].VALUE))
     try:
         import watched
@@ -543,12 +543,12 @@ def test_who_watches_is_told_once_and_leaves_no_trace(tmp_path, monkeypatch):
 
 def test_who_watches_is_told_of_what_is_there_already():
     told = []
-    Watch().when_loaded("os", lambda: told.append(1))
+    ImportHook().when_loaded("os", lambda: told.append(1))
     assert told == [1]
 
 
 def test_a_module_that_is_not_found_may_be_later():
-    watch = Watch()
+    watch = ImportHook()
     watch.when_loaded("nowhere_at_all", lambda: None)
     try:
         for _ in range(2):

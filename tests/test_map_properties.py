@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import tasks
 from factories import make
 from parallelize.mapping.chunk_size import MeasuredSize
-from parallelize.mapping.input import Source
+from parallelize.mapping.input import InputSource
 
 KINDS = st.sampled_from(["serial", "thread"])
 SIZES = st.one_of(st.none(), st.integers(1, 40))
@@ -181,7 +181,7 @@ def test_sizes_shrink_near_the_end():
 @many
 @given(st.lists(st.integers(0, 30), max_size=40), NUMBERS)
 def test_a_source_gives_each_row_once(draws, numbers):
-    source = Source([numbers], star=False)
+    source = InputSource([numbers], star=False)
     rows = []
     for number in draws:
         rows += source.draw(number)

@@ -456,7 +456,7 @@ def test_the_page_holds_all_that_it_needs(ran, tmp_path):
 
 
 def test_what_a_function_is_called_cannot_break_the_page():
-    record = recording.Record("thread", "</script><b>&", 1)
+    record = recording.TaskRecord("thread", "</script><b>&", 1)
     text = page.page([record], (0, 10))
     assert "</script><b>" not in text
     assert text.count("</script>") == 2
@@ -563,7 +563,7 @@ MS = 1_000_000
 
 def made(*, count=1, size=0, answer=0, kind="process", lane=1, **times):
     """A record with these moments, in milliseconds."""
-    record = recording.Record(kind, "f", count)
+    record = recording.TaskRecord(kind, "f", count)
     record.size, record.answer, record.outcome = size, answer, "done"
     record.lane = recording.Lane(kind, lane, f"{kind} {lane}")
     record.submitted = int(times["submitted"] * MS) + 1

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import MapOptions
     from parallelize.registry.kinds import AnyExecutor
-    from parallelize.registry.shared_pools import Source
+    from parallelize.registry.shared_pools import ExecutorSource
     from parallelize.runtime.options import CallOptions, Limit
 
     A = TypeVar("A")
@@ -105,7 +105,7 @@ class ParallelFunction(Generic[P, R, W]):
         if getattr(fn, "__isabstractmethod__", False) is True:
             self.__isabstractmethod__ = True
         self._where = where
-        self._source: Source = where.source()
+        self._source: ExecutorSource = where.source()
         self._options = options
         self._target: Callable[..., Any] | None = None if is_async(fn) else fn
         self._is_method = False

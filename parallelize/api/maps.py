@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import MapOptions
     from parallelize.registry.kinds import AnyExecutor
-    from parallelize.registry.shared_pools import Source
+    from parallelize.registry.shared_pools import ExecutorSource
 
 __all__ = ("parallel_map", "process_map", "thread_map")
 
@@ -366,7 +366,7 @@ def _map(
 def _executor(where: Placement | None, fn: Callable[..., Any]) -> Executor:
     found = undecorated(fn) if where is None else None
     if found is not None:
-        source: Source = found.function._source
+        source: ExecutorSource = found.function._source
         return source.open_executor()
     where = where or Placement("process")
     # A private pool is held by the map, and ends with it.

@@ -30,7 +30,12 @@ from parallelize.registry.kinds import (
     make_executor,
     valid_names,
 )
-from parallelize.registry.shared_pools import FixedSource, Global, PrivatePool, Source
+from parallelize.registry.shared_pools import (
+    ExecutorSource,
+    FixedSource,
+    Global,
+    PrivatePool,
+)
 from parallelize.runtime import locks
 
 if TYPE_CHECKING:
@@ -52,7 +57,7 @@ T = TypeVar("T")
 # ---------------------------------------------- the executor of one function
 
 
-class DefaultSource(Source):
+class DefaultSource(ExecutorSource):
     """The global pool of a kind, unless `using`, `use` or the environment differ."""
 
     __slots__ = ("_default",)
@@ -68,7 +73,7 @@ class DefaultSource(Source):
         """Ask the source whose executor refused the call."""
         return self._now().replacement(refused)
 
-    def _now(self) -> Source:
+    def _now(self) -> ExecutorSource:
         blocks = _blocks.get()
         choice = blocks[-1].choice if blocks else _programs_choice
         if choice is None:
@@ -93,7 +98,7 @@ class Placement(NamedTuple):
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()  # the types are the initializer's
 
-    def source(self) -> Source:
+    def source(self) -> ExecutorSource:
         """Make the source of executors for a function with this placement."""
         if not (self.executor is None or isinstance(self.executor, str)):
             return FixedSource(self.executor)
@@ -139,17 +144,17 @@ class _Environment:
     """The choice of PARALLELIZE_EXECUTOR, read again after each `shutdown`."""
 
     def __init__(self) -> None:
-        self._choice: Source | None = None
+        self._choice: ExecutorSource | None = None
         self._read_for = -1  # the generation of pools it was read for
 
-    def choice(self) -> Source | None:
+    def choice(self) -> ExecutorSource | None:
         generation = shared_pools.generation
         if self._read_for != generation:
             self._choice = self._read()
             self._read_for = generation
         return self._choice
 
-    def _read(self) -> Source | None:
+    def _read(self) -> ExecutorSource | None:
         word = os.environ.get(KIND_VARIABLE, "").strip()
         if not word:
             return None
@@ -175,8 +180,8 @@ _blocks: ContextVar[tuple[Using, ...]] = ContextVar("parallelize.using", default
 
 # The choices of `use` for the whole program, oldest first; the last one counts.
 # An entry is removed when its `Use` is entered as a context manager.
-_program: list[tuple[weakref.ref[Use], Source | None]] = []
-_programs_choice: Source | None = None
+_program: list[tuple[weakref.ref[Use], ExecutorSource | None]] = []
+_programs_choice: ExecutorSource | None = None
 
 
 class Using:
@@ -185,8 +190,8 @@ class Using:
     It is reusable and reentrant, also from several threads.
     """
 
-    def __init__(self, choice: Source | None) -> None:
-        self.choice: Source | None = choice
+    def __init__(self, choice: ExecutorSource | None) -> None:
+        self.choice: ExecutorSource | None = choice
 
     def __enter__(self) -> None:
         _blocks.set((*_blocks.get(), self))
@@ -237,7 +242,7 @@ class Use(Using):
             does not change, not even for a moment.
     """
 
-    def __init__(self, choice: Source | None, *, for_block: bool) -> None:
+    def __init__(self, choice: ExecutorSource | None, *, for_block: bool) -> None:
         super().__init__(choice)
         if for_block:
             return
@@ -278,7 +283,7 @@ def _settle_program() -> None:
     _programs_choice = _program[-1][1] if _program else None
 
 
-def _source(executor: AnyExecutor | str | None) -> Source | None:
+def _source(executor: AnyExecutor | str | None) -> ExecutorSource | None:
     if executor is None:
         return None
     chosen = adapt(executor)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import MapOptions
     from parallelize.streams.channel import Channel
-    from parallelize.streams.local import Watch
+    from parallelize.streams.local import ItemDeadline
 
 __all__ = ("Call", "Executor", "Rows", "admit", "name_of", "run_retrying", "run_rows")
 
@@ -315,16 +315,16 @@ class Executor(concurrent.futures.Executor, ABC):
             self._maps.finish()
 
 
-def _watch(fn: Callable[..., Any], options: CallOptions) -> Watch | None:
+def _watch(fn: Callable[..., Any], options: CallOptions) -> ItemDeadline | None:
     """Return what limits the time that a generator takes for each item."""
     timeout = options.timeout
     if timeout is None:
         return None
     from parallelize.runtime import timer
-    from parallelize.streams.local import Watch
+    from parallelize.streams.local import ItemDeadline
 
     name = name_of(fn, options)
-    return Watch(timeout, timer.after, lambda: TaskTimeout(name, timeout))
+    return ItemDeadline(timeout, timer.after, lambda: TaskTimeout(name, timeout))
 
 
 def _opened(

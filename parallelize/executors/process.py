@@ -12,7 +12,7 @@ from parallelize.calls import preload
 from parallelize.calls.call import SubmittedRows, admit
 from parallelize.executors.base import Executor
 from parallelize.process.start import launcher
-from parallelize.process.start.config import Settings
+from parallelize.process.start.config import PoolSettings
 from parallelize.process.start.early import Prestart, prestart
 from parallelize.runtime import blocking, lifecycle
 from parallelize.runtime.options import (
@@ -97,7 +97,7 @@ class ProcessPoolExecutor(Executor):
         if max_memory_per_child is not None:
             check_count(max_memory_per_child, "max_memory_per_child", least=1)
         self._max_workers = check_workers(max_workers) or _default_workers()
-        self._settings = Settings(
+        self._settings = PoolSettings(
             self._max_workers,
             _method_of(mp_context, () if initializer is None else initargs),
             initializer,

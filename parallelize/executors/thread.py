@@ -19,9 +19,9 @@ from parallelize.runtime.options import (
     check_timeout,
     check_workers,
 )
-from parallelize.threads.engine import BROKEN, Engine, State
+from parallelize.threads.engine import BROKEN, Engine, EngineState
 from parallelize.threads.rows import RowsRun
-from parallelize.threads.tasks import Task, ThreadCall
+from parallelize.threads.tasks import ThreadCall, ThreadTask
 
 if TYPE_CHECKING:
     import threading
@@ -126,7 +126,7 @@ class ThreadPoolExecutor(Executor):
 
     @property
     def _broken(self) -> str | bool:
-        return BROKEN if self._engine.state is State.BROKEN else False
+        return BROKEN if self._engine.state is EngineState.BROKEN else False
 
     @property
     def _shutdown(self) -> bool:
@@ -134,7 +134,7 @@ class ThreadPoolExecutor(Executor):
 
     @property
     def _closed(self) -> bool:
-        return self._engine.state is not State.OPEN
+        return self._engine.state is not EngineState.OPEN
 
     def _submit(
         self,
@@ -148,7 +148,7 @@ class ThreadPoolExecutor(Executor):
             (not kwargs and _PLAIN.issuperset(map(type, args)))
             or not dependencies.futures_in(args, kwargs)
         ):
-            task = Task(self._engine, fn, args, kwargs)
+            task = ThreadTask(self._engine, fn, args, kwargs)
             self._engine.enqueue(task)
             return task
         call = self._prepare(fn, args, kwargs, options)
@@ -192,10 +192,10 @@ class ThreadPoolExecutor(Executor):
         return loops is not None and loops.is_here()
 
     def _new_loops(self) -> Loops:
-        from parallelize.loops.pool import Loops, Settings
+        from parallelize.loops.pool import Loops, LoopSettings
 
         engine = self._engine
-        settings = Settings(
+        settings = LoopSettings(
             self._max_workers,
             self._thread_name_prefix,
             self._idle_timeout,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from parallelize.tracing.recording import Lane, Record
+    from parallelize.tracing.recording import Lane, TaskRecord
 
 Event = dict[str, Any]
 
@@ -17,7 +17,7 @@ Event = dict[str, Any]
 STEPS = ("submitted", "pickled", "queued", "sent", "started", "ended", "returned")
 
 
-def events(records: Sequence[Record], span: tuple[int, int]) -> str:
+def events(records: Sequence[TaskRecord], span: tuple[int, int]) -> str:
     """Return the records as JSON; times are microseconds since the trace's start."""
     begin, _ = span
     lanes = {record.lane for record in records if record.lane is not None}
@@ -51,7 +51,9 @@ def _place(lane: Lane) -> tuple[int, int]:
     return os.getpid(), lane.number + lane.place
 
 
-def _of_record(number: int, record: Record, begin: int, caller: int) -> Iterator[Event]:
+def _of_record(
+    number: int, record: TaskRecord, begin: int, caller: int
+) -> Iterator[Event]:
     own = os.getpid()
     args = details(record, begin)
     if record.pickled:
@@ -90,7 +92,7 @@ def _of_record(number: int, record: Record, begin: int, caller: int) -> Iterator
     }
 
 
-def details(record: Record, begin: int) -> dict[str, Any]:
+def details(record: TaskRecord, begin: int) -> dict[str, Any]:
     """All that is known of a task; moments in microseconds since the trace's start."""
     found: dict[str, Any] = {
         step: _micros(moment - begin)

@@ -19,7 +19,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from parallelize.process.parent.tasks.worker_handle import Stage
+from parallelize.process.parent.tasks.worker_handle import WorkerStage
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
 from parallelize.runtime import lifecycle, stacks
 from parallelize.runtime.clock import LONGEST_WAIT, bounded, monotonic
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from parallelize.process.parent.pool import Pool
     from parallelize.process.parent.tasks.call import Task
-    from parallelize.process.parent.tasks.worker_handle import Worker
+    from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.threads.engine import Engine
-    from parallelize.threads.workers import Worker as ThreadWorker
+    from parallelize.threads.workers import ThreadWorker
 
 __all__ = ("dump", "dump_on_signal")
 
@@ -183,7 +183,7 @@ def _waiting(count: int) -> str:
 class _Look:
     """The state of one worker; made under the pool's lock."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: WorkerHandle) -> None:
         self._worker = worker
         self._says = _what_runs(worker)
         self._answered = Latch()
@@ -209,11 +209,11 @@ class _Look:
             yield "    does not answer\n"
 
 
-def _what_runs(worker: Worker) -> str:
+def _what_runs(worker: WorkerHandle) -> str:
     words = worker.page.words
     task = worker.tasks.get(words[TASK])
     if task is None or words[ROW] == NO_ROW:
-        return "starts" if worker.stage is Stage.STARTING else "rests"
+        return "starts" if worker.stage is WorkerStage.STARTING else "rests"
     row = worker.page.running() if task.is_rows else 0
     name = _call_at(task, row).name()
     which = f" (call {row + 1} of {task.size})" if task.size > 1 else ""
@@ -255,7 +255,7 @@ def _of_thread(worker: ThreadWorker, frame: FrameType | None) -> Iterator[str]:
 
 def _name_in(frame: FrameType | None) -> str | None:
     """The name of the call that a pool's thread runs, found in its innermost frames."""
-    from parallelize.threads.tasks import Task as ThreadTask
+    from parallelize.threads.tasks import ThreadTask
 
     code = ThreadTask.run.__code__
     while frame is not None and frame.f_code is not code:

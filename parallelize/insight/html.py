@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parallelize.insight.report import Totals
-    from parallelize.tracing.recording import Lane, Record
+    from parallelize.tracing.recording import Lane, TaskRecord
 
 _TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
 _PLACE = "/*DATA*/"
@@ -21,7 +21,7 @@ _PLACE = "/*DATA*/"
 _MOMENTS = ("submitted", "pickled", "queued", "sent", "started", "ended", "returned")
 
 
-def page(records: Sequence[Record], span: tuple[int, int], dropped: int = 0) -> str:
+def page(records: Sequence[TaskRecord], span: tuple[int, int], dropped: int = 0) -> str:
     """Return the page; moments are microseconds since the start of the trace."""
     with open(_TEMPLATE, encoding="utf-8") as file:
         head, tail = file.read().split(_PLACE)
@@ -31,7 +31,7 @@ def page(records: Sequence[Record], span: tuple[int, int], dropped: int = 0) -> 
 
 
 def _data(
-    records: Sequence[Record], span: tuple[int, int], dropped: int
+    records: Sequence[TaskRecord], span: tuple[int, int], dropped: int
 ) -> dict[str, Any]:
     report = Report(records, span, dropped)
     lanes = sorted(report.lanes)
@@ -57,7 +57,7 @@ def _data(
     }
 
 
-def _task(record: Record, lane: int, function: int, begin: int) -> list[Any]:
+def _task(record: TaskRecord, lane: int, function: int, begin: int) -> list[Any]:
     moments = [
         (moment - begin) / 1000 if (moment := getattr(record, name)) else None
         for name in _MOMENTS

@@ -11,7 +11,7 @@ from parallelize.insight.units import duration, size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from parallelize.tracing.recording import Lane, Record
+    from parallelize.tracing.recording import Lane, TaskRecord
 
 
 class Times(NamedTuple):
@@ -46,7 +46,7 @@ class Totals:
         self.times: Times = Times(0, 0, 0, 0, 0)
         self.longest: int = 0
 
-    def add(self, record: Record, times: Times) -> None:
+    def add(self, record: TaskRecord, times: Times) -> None:
         """Add one task."""
         self.tasks += 1
         self.calls += record.count
@@ -72,9 +72,9 @@ class Report:
     """
 
     def __init__(
-        self, records: Sequence[Record], span: tuple[int, int], dropped: int = 0
+        self, records: Sequence[TaskRecord], span: tuple[int, int], dropped: int = 0
     ) -> None:
-        self.records: Sequence[Record] = records
+        self.records: Sequence[TaskRecord] = records
         self._dropped = dropped
         self.now: int = span[1]
         self.lanes: dict[Lane, int] = defaultdict(int)
@@ -84,7 +84,7 @@ class Report:
         self.last: int = max((self.end_of(r) for r in records), default=span[1])
         self.wall: int = max(self.last - self.first, 1)
 
-    def end_of(self, record: Record) -> int:
+    def end_of(self, record: TaskRecord) -> int:
         """When a task returned, or the best approximation of that."""
         return record.returned or record.ended or self.now
 
@@ -103,13 +103,15 @@ class Report:
                 free_at[record.lane] = max(record.ended, free_at[record.lane])
         return sorted(found.values(), key=lambda each: -each.times.ran)
 
-    def _add_busy(self, worker: Lane, record: Record, reached: dict[Lane, int]) -> None:
+    def _add_busy(
+        self, worker: Lane, record: TaskRecord, reached: dict[Lane, int]
+    ) -> None:
         """Add to the worker's busy time what this task adds to it."""
         ended = record.ended or self.now
         self.workers[worker] += max(ended - max(record.started, reached[worker]), 0)
         reached[worker] = max(ended, reached[worker])
 
-    def _times(self, record: Record, free_at: dict[Lane, int]) -> Times:
+    def _times(self, record: TaskRecord, free_at: dict[Lane, int]) -> Times:
         pickling = max(record.pickled - record.submitted, 0)
         ready = record.pickled or record.submitted
         held = max(record.queued - ready, 0)

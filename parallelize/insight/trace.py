@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, TextIO
 
-    from parallelize.tracing.recording import Record
+    from parallelize.tracing.recording import TaskRecord
 
 __all__ = ("trace",)
 
@@ -60,7 +60,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
         if path is not None:
             _check_path(path)
         self._path = path
-        self._sink = recording.Sink()
+        self._sink = recording.TraceSink()
         self._began = 0
         self._ended = 0
 
@@ -88,7 +88,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
             self.to_json(self._path)
 
     @property
-    def records(self) -> Sequence[Record]:
+    def records(self) -> Sequence[TaskRecord]:
         """The records of the tasks, in the order in which they were submitted."""
         return self._sink.records
 
@@ -148,7 +148,7 @@ def _check_path(path: object) -> None:
         raise TypeError(msg)
 
 
-def _start(sink: recording.Sink) -> None:
+def _start(sink: recording.TraceSink) -> None:
     from parallelize.process.parent.pool import Pool
     from parallelize.process.parent.tasks import traced
 
@@ -161,7 +161,7 @@ def _start(sink: recording.Sink) -> None:
         Pool.stream_task = traced.TracedStream
 
 
-def _stop(sink: recording.Sink) -> None:
+def _stop(sink: recording.TraceSink) -> None:
     from parallelize.process.parent.pool import Pool
     from parallelize.process.parent.tasks.call import CallTask
     from parallelize.process.parent.tasks.coroutine import CoroutineTask

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.runtime.options import CallOptions
 
-__all__ = ("Attempts",)
+__all__ = ("LoopAttempts",)
 
 #: Seconds after which the call fails if its loop, blocked by a coroutine, has not
 #: processed the request to cancel the attempt.
 DEAF_AFTER = 1.0
 
 
-class Attempts:
+class LoopAttempts:
     """The attempts of one call, one after the other.
 
     Args:
@@ -104,7 +104,7 @@ class _Attempt:
         is_late: Whether it was cancelled because it timed out.
     """
 
-    def __init__(self, attempts: Attempts) -> None:
+    def __init__(self, attempts: LoopAttempts) -> None:
         task = asyncio.current_task()
         assert task is not None  # as it is created in a coroutine
         self.is_late: bool = False

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions
     from parallelize.tracing.recording import Recorder
 
-    class Owner(Protocol):
+    class LoopOwner(Protocol):
         """The owner of the loops."""
 
         def seat(self, call: LoopCall) -> None: ...
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         def is_here(self) -> bool: ...
 
 
-__all__ = ("LoopCall", "Stage", "inside")
+__all__ = ("LoopCall", "LoopCallStage", "inside")
 
 #: The owners of the async calls that this context is part of.
 _inside: ContextVar[tuple[object, ...]] = ContextVar("parallelize.loops", default=())
@@ -51,7 +51,7 @@ def inside() -> tuple[object, ...]:
     return _inside.get()
 
 
-class Stage(enum.Enum):
+class LoopCallStage(enum.Enum):
     """The life cycle of a call; the owner changes it."""
 
     HELD = "waits for arguments, a limit or a place"
@@ -80,7 +80,7 @@ class LoopCall(Call):
 
     def __init__(
         self,
-        owner: Owner,
+        owner: LoopOwner,
         fn: AsyncTarget,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -98,7 +98,7 @@ class LoopCall(Call):
         self.nested: bool = owner in outer
         if not self.nested:
             self._context.run(_inside.set, (*outer, owner))
-        self.stage: Stage = Stage.HELD
+        self.stage: LoopCallStage = LoopCallStage.HELD
         self._task: asyncio.Task[Any] | None = None  # only for the loop's thread
         self.future: Future[Any] = _LoopFuture(self)
         begin_within(self._context, self.future, options)
@@ -145,9 +145,9 @@ class LoopCall(Call):
         # Not a coroutine itself, as an error would refer to its frame.
         fn, options = self._fn.coroutine, self.options
         if options.timeout is not None and options.retries:
-            from parallelize.loops.attempts import Attempts
+            from parallelize.loops.attempts import LoopAttempts
 
-            attempts = Attempts(self.future, self.fn, options, options.timeout)
+            attempts = LoopAttempts(self.future, self.fn, options, options.timeout)
             return attempts.outcome(fn, args, kwargs)
         return outcome_of(fn, args, kwargs, options, self.future.may_repeat)
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.calls.coroutines import COROUTINES_PER_LOOP
 from parallelize.futures.future import Failure
-from parallelize.loops.call import LoopCall, Stage, inside
+from parallelize.loops.call import LoopCall, LoopCallStage, inside
 from parallelize.runtime import lifecycle, locks
 from parallelize.runtime.clock import wait_for
 from parallelize.runtime.loop_thread import LoopThread
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 _new_lock = locks.reentrant("loops")
 
-__all__ = ("Loops", "Settings")
+__all__ = ("LoopSettings", "Loops")
 
 #: Seconds that loops have to cancel running calls when an error ends the program.
 ABANDON_GRACE = 0.5
 
 
-class Settings(NamedTuple):
+class LoopSettings(NamedTuple):
     """The settings of the loops of a pool.
 
     Attributes:
@@ -83,7 +83,7 @@ class _Loop(LoopThread):
 class Loops:
     """The loop threads of one pool, and the async calls on them."""
 
-    def __init__(self, settings: Settings, maps: OpenMaps) -> None:
+    def __init__(self, settings: LoopSettings, maps: OpenMaps) -> None:
         self._settings = settings
         self._maps = maps
         self._names = itertools.count()
@@ -139,7 +139,7 @@ class Loops:
         with self._lock:
             if self._state is _State.BROKEN:
                 error = self._settings.broken()
-            elif call.stage is Stage.HELD:
+            elif call.stage is LoopCallStage.HELD:
                 error = self._find_place(call)
         if error is not None:
             call.future.set_outcome(Failure(error), failed=True)
@@ -174,7 +174,7 @@ class Loops:
         return loop
 
     def _place(self, call: LoopCall, loop: _Loop) -> None:
-        call.stage, self._seats[call] = Stage.SEATED, loop
+        call.stage, self._seats[call] = LoopCallStage.SEATED, loop
         loop.load += 1
         loop.post(call.begin)
 
@@ -188,11 +188,11 @@ class Loops:
             failed = [
                 call
                 for call in self._calls
-                if call.stage is Stage.HELD or self._seats.get(call) is loop
+                if call.stage is LoopCallStage.HELD or self._seats.get(call) is loop
             ]
             for call in failed:
                 self._seats.pop(call, None)
-                call.stage = Stage.HELD  # it will never run
+                call.stage = LoopCallStage.HELD  # it will never run
         for call in failed:
             call.future.set_outcome(Failure(self._settings.broken()), failed=True)
         return False
@@ -205,7 +205,7 @@ class Loops:
             calls = [call for call, seat in self._seats.items() if seat is loop]
             for call in calls:
                 del self._seats[call]
-                call.stage = Stage.HELD
+                call.stage = LoopCallStage.HELD
             if self._loops:
                 self._waiting.extendleft(reversed(calls))
                 for each in self._loops:
@@ -225,14 +225,14 @@ class Loops:
             if loop is not None:
                 loop.post(call.cancel)
                 return
-            call.stage = Stage.ENDED
+            call.stage = LoopCallStage.ENDED
             self._forget_call(call)
 
     def left(self, call: LoopCall) -> None:
         """Record that a call's coroutine has ended; runs in the loop's thread."""
         with self._lock:
             loop = self._seats.pop(call, None)
-            call.stage = Stage.ENDED
+            call.stage = LoopCallStage.ENDED
             if loop is not None:
                 loop.load -= 1
                 self._fill(loop)
@@ -243,7 +243,7 @@ class Loops:
     def _fill(self, loop: _Loop) -> None:
         while self._waiting and loop.load < COROUTINES_PER_LOOP:
             call = self._waiting.popleft()
-            if call.stage is Stage.HELD:  # else it was cancelled
+            if call.stage is LoopCallStage.HELD:  # else it was cancelled
                 self._place(call, loop)
 
     def _forget_call(self, call: LoopCall) -> None:
@@ -306,7 +306,7 @@ class Loops:
     def cancel_unbegun(self) -> None:
         """Cancel the calls without a place on a loop, and the retries of the others."""
         with self._lock:
-            held = [call for call in self._calls if call.stage is Stage.HELD]
+            held = [call for call in self._calls if call.stage is LoopCallStage.HELD]
             seated = list(self._seats)
         for call in held:
             call.future.cancel()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from parallelize.calls.call import SingleColumn
 from parallelize.futures.aio import running_loop
 from parallelize.futures.peek import no_end
-from parallelize.mapping.input import Input, Source, row_of
+from parallelize.mapping.input import Input, InputSource, row_of
 from parallelize.mapping.window import MapState, Window
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class AsyncCore(Window):
         star: bool,
     ) -> None:
         self._input = _Rows(iterables, star=star)
-        super().__init__(Source([()], star=star), plan)  # it only holds the state
+        super().__init__(InputSource([()], star=star), plan)  # it only holds the state
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pump: asyncio.Task[None] | None = None
         # Set when there may be room; None unless the pump is reading.

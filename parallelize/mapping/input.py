@@ -26,7 +26,7 @@ class Input(enum.Enum):
     CLOSED = "no more is wanted"
 
 
-class Source:
+class InputSource:
     """Reads rows from one or more iterables, as `zip` does.
 
     One thread at a time may use it.

@@ -16,7 +16,7 @@ from parallelize.mapping.chunk_size import (
     RemoteChunkSize,
     Sizes,
 )
-from parallelize.mapping.input import Source
+from parallelize.mapping.input import InputSource
 from parallelize.mapping.reader import STEPS_ARE_WHOLE, Reader
 from parallelize.mapping.window import MapConfig, Window
 from parallelize.runtime.options import check_callable, check_count, check_wait
@@ -255,13 +255,15 @@ def _core(
     # The usual case, synchronous input, needs no further module.
     if not any(hasattr(type(each), "__aiter__") for each in iterables):
         return Window(
-            Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan
+            InputSource(cast("Sequence[Iterable[Any]]", iterables), star=star), plan
         )
     from parallelize.mapping.async_input import AsyncCore, is_asynchronous
 
     if any(map(is_asynchronous, iterables)):
         return AsyncCore(iterables, plan, star=star)
-    return Window(Source(cast("Sequence[Iterable[Any]]", iterables), star=star), plan)
+    return Window(
+        InputSource(cast("Sequence[Iterable[Any]]", iterables), star=star), plan
+    )
 
 
 def _begin(core: Window, executor: MapBackend) -> None:

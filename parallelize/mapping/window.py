@@ -24,7 +24,7 @@ from parallelize.calls.call import Rows, SubmittedRows
 from parallelize.calls.targets import AsyncTarget
 from parallelize.futures.future import Outcome
 from parallelize.futures.peek import ForwardedOutcome
-from parallelize.mapping.input import Input, Source, hold_futures
+from parallelize.mapping.input import Input, InputSource, hold_futures
 from parallelize.mapping.order import AsCompleted, Chunk, InOrder, Order, Part
 from parallelize.runtime import locks
 from parallelize.runtime.blocking import call_pending, here
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from parallelize.calls.backend import MapBackend
     from parallelize.futures.future import Future
     from parallelize.mapping.chunk_size import Sizes
-    from parallelize.runtime.blocking import Worker
+    from parallelize.runtime.blocking import HelpingWorker
     from parallelize.runtime.options import CallOptions
 
     Row = tuple[Any, ...]
@@ -95,7 +95,7 @@ class Window:
     #: Whether the input can only be read in an event loop.
     is_asynchronous: ClassVar[bool] = False
 
-    def __init__(self, source: Source, plan: MapConfig) -> None:
+    def __init__(self, source: InputSource, plan: MapConfig) -> None:
         self.source = source
         self.was_read = False
         self.refused: Exception | None = None  # why the executor accepts no more
@@ -181,7 +181,7 @@ class Window:
             begun = [chunk.begun for chunk in chunks if chunk.begun is not None]
         return [future for each in begun for future in each.futures()]
 
-    def _help(self, worker: Worker, futures: Sequence[Future[Any]]) -> None:
+    def _help(self, worker: HelpingWorker, futures: Sequence[Future[Any]]) -> None:
         """Run what the map waits for in this thread, which is a worker's."""
         if self._order.head() is None and any(each.running() for each in futures):
             return  # an outcome will arrive without help

@@ -1,7 +1,7 @@
 """The shared pools: one of each kind, made on first use, ended with the program.
 
-A function holds a `Source`, which names the executor for each call: the pools behind
-it come and go (`shutdown`, `os.fork`), the function stays.
+A function holds an `ExecutorSource`, which names the executor for each call: the pools
+behind it come and go (`shutdown`, `os.fork`), the function stays.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _new_lock = locks.reentrant("pools")
 
 
-class Source(ABC):
+class ExecutorSource(ABC):
     """Names the executor for each call of a function."""
 
     __slots__ = ("__weakref__",)
@@ -48,7 +48,7 @@ class Source(ABC):
         return executor if fresh is None else fresh
 
 
-class Global(Source):
+class Global(ExecutorSource):
     """The global pool of a kind, regardless of `use`."""
 
     __slots__ = ("kind",)
@@ -71,7 +71,7 @@ class Global(Source):
         return None if lifecycle.is_ending() else self.executor()
 
 
-class FixedSource(Source):
+class FixedSource(ExecutorSource):
     """An executor that the user made and will shut down."""
 
     __slots__ = ("_executor",)
@@ -84,7 +84,7 @@ class FixedSource(Source):
         return self._executor
 
 
-class PrivatePool(Source):
+class PrivatePool(ExecutorSource):
     """A private pool of one function, made at its first call.
 
     It ends with the global pools, or when the function is garbage collected: an

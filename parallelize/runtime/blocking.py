@@ -2,7 +2,7 @@
 
 A pool thread that blocks occupies a worker slot, and what it waits for may be queued
 behind that very slot. So each wait of this library passes through this module, and if
-the thread is a pool's worker, its `Worker` steps in:
+the thread is a pool's worker, its `HelpingWorker` steps in:
 
 ```
  result(), wait(), a map's reader, ...
@@ -50,7 +50,7 @@ NESTED = 3
 _new_lock = locks.reentrant("reader")
 
 
-class Worker(Protocol):
+class HelpingWorker(Protocol):
     """A pool's thread, as the code that blocks in it sees it."""
 
     def help(self, future: Future[Any]) -> None:
@@ -91,7 +91,7 @@ class _Here(threading.local):
         depth: The number of serial calls that are nested in each other.
     """
 
-    worker: Worker | None = None
+    worker: HelpingWorker | None = None
     nested: int = NESTED
     makes_way: Callable[[Iterable[Future[Any]]], object] | None = None
     limits: tuple[Limit, ...] = ()

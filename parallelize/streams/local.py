@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from parallelize.streams.channel import Channel
 
-    class Deadline(Protocol):
+    class Cancellable(Protocol):
         """A scheduled action."""
 
         def cancel(self) -> None:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _new_lock = locks.reentrant("watch")
 
 
-class Watch:
+class ItemDeadline:
     """A limit on the time that the generator takes for each item.
 
     Args:
@@ -49,7 +49,7 @@ class Watch:
     def __init__(
         self,
         seconds: float,
-        after: Callable[[float, Callable[[], object]], Deadline],
+        after: Callable[[float, Callable[[], object]], Cancellable],
         error: Callable[[], BaseException],
     ) -> None:
         self._seconds = seconds
@@ -58,7 +58,7 @@ class Watch:
         # Guards _deadline, as both the generator's thread and the timer's use it. The
         # timer's own lock may be acquired under it.
         self._lock = _new_lock()
-        self._deadline: Deadline | None = None  # None while the time is not limited
+        self._deadline: Cancellable | None = None  # None while the time is not limited
         self._since = 0.0  # when the generator was asked for the item
 
     def start(self, channel: Channel) -> None:
@@ -103,7 +103,7 @@ class Producer:
         self,
         fn: Callable[..., Any],
         channel: Channel,
-        watch: Watch | None = None,
+        watch: ItemDeadline | None = None,
     ) -> None:
         self._fn = fn
         self._channel = channel

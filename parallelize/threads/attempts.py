@@ -21,7 +21,7 @@ from parallelize.errors import TaskTimeout
 from parallelize.futures.future import Failure, InvalidStateError
 from parallelize.runtime import locks, timer
 from parallelize.runtime.blocking import here
-from parallelize.threads.tasks import DROPPED, Task, fail
+from parallelize.threads.tasks import DROPPED, ThreadTask, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.threads.tasks import ThreadCall
 
-__all__ = ("Attempts",)
+__all__ = ("ThreadAttempts",)
 
 _new_lock = locks.plain("attempts")
 _new_guard = locks.reentrant("future")
 
 
-class Attempts:
+class ThreadAttempts:
     """The attempts of one call; at any time only one of them counts."""
 
     def __init__(
@@ -165,7 +165,7 @@ class _Attempt:
             self._worker.engine.end_managed_wait()
 
 
-class _Next(Task):
+class _Next(ThreadTask):
     """A further attempt, queued for another thread."""
 
     def __init__(

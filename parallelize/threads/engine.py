@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.runtime import blocking, lifecycle, locks
 from parallelize.threads.roster import Roster
-from parallelize.threads.rows import Watch
+from parallelize.threads.rows import RowsWatch
 from parallelize.threads.tasks import fail
-from parallelize.threads.workers import Worker
+from parallelize.threads.workers import ThreadWorker
 
 if TYPE_CHECKING:
     import threading
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from parallelize.futures.future import Future
-    from parallelize.threads.tasks import Task
+    from parallelize.threads.tasks import ThreadTask
 
     class OpenMaps(Protocol):
         """The maps that run in this pool."""
@@ -62,7 +62,7 @@ def _broken_thread_pool() -> type[RuntimeError]:
     return BrokenThreadPool
 
 
-class State(enum.Enum):
+class EngineState(enum.Enum):
     """The life of a pool."""
 
     OPEN = "takes calls"
@@ -84,7 +84,7 @@ class Engine(Roster):
         super().__init__(max_workers, prefix, idle_timeout)
         self._initializer = initializer
         self._maps = maps
-        self.state: State = State.OPEN
+        self.state: EngineState = EngineState.OPEN
         self._why_broken: BaseException | None = None
         #: Returns the class of the error of calls in a broken pool.
         self.broken_class: Callable[[], type[RuntimeError]] = _broken_thread_pool
@@ -95,24 +95,24 @@ class Engine(Roster):
         self._nothing_held = locks.Condition(self._lock)
         self._held: set[Future[Any]] = set()  # prepared, not done, maybe not queued
         self._registered = False
-        self.watch: Watch = Watch()  # has its own lock
+        self.watch: RowsWatch = RowsWatch()  # has its own lock
 
     # Submitting calls.
 
-    def enqueue(self, task: Task) -> None:
+    def enqueue(self, task: ThreadTask) -> None:
         """Queue a new call; raise RuntimeError if the pool accepts none."""
         # `locks.held`, inlined, as most calls take this path.
         locked = locks.depth(self._lock)
         try:
             with self._lock:
-                if self.state is not State.OPEN or not self._registered:
+                if self.state is not EngineState.OPEN or not self._registered:
                     self._let_in()
                 self._append(task)
         except BaseException:
             locks.release_to(self._lock, locked)
             raise
 
-    def hold(self, task: Task) -> None:
+    def hold(self, task: ThreadTask) -> None:
         """Register a new call that has to wait before it may be queued."""
         try:
             locks.held(self._lock, self._take_in, task)
@@ -121,23 +121,23 @@ class Engine(Roster):
             self._release(task)
             raise
 
-    def _take_in(self, task: Task) -> None:
+    def _take_in(self, task: ThreadTask) -> None:
         self._let_in()
         self._held.add(task)
 
-    def enqueue_held(self, task: Task) -> None:
+    def enqueue_held(self, task: ThreadTask) -> None:
         """Queue a held call; fail it if that is no longer possible."""
         try:
             locks.held(self._lock, self._append_held, task)
         except RuntimeError as error:
             fail(task, error)
 
-    def _append_held(self, task: Task) -> None:
-        if self.state is State.BROKEN:
+    def _append_held(self, task: ThreadTask) -> None:
+        if self.state is EngineState.BROKEN:
             raise self.broken_error()
         self._append(task)
 
-    def _append(self, task: Task) -> None:
+    def _append(self, task: ThreadTask) -> None:
         task.queued = True
         self._queue.append(task)
         if self._active < self.max_workers:
@@ -150,7 +150,7 @@ class Engine(Roster):
                 self._wake()
                 raise
 
-    def enqueue_first(self, tasks: Sequence[Task]) -> None:
+    def enqueue_first(self, tasks: Sequence[ThreadTask]) -> None:
         """Queue parts of a running call, before calls that were submitted later."""
         with self._lock:
             for task in reversed(tasks):
@@ -160,10 +160,10 @@ class Engine(Roster):
                 self.start_or_wake_one()
 
     def _let_in(self) -> None:
-        if self.state is State.CLOSED:
+        if self.state is EngineState.CLOSED:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
-        if self.state is State.BROKEN:
+        if self.state is EngineState.BROKEN:
             raise self.broken_error()
         if not self._registered:
             lifecycle.register(self)
@@ -171,10 +171,10 @@ class Engine(Roster):
 
     # Called by workers.
 
-    def _prepare(self, worker: Worker) -> bool:
+    def _prepare(self, worker: ThreadWorker) -> bool:
         return self.initialize(worker)
 
-    def initialize(self, worker: Worker | None = None) -> bool:
+    def initialize(self, worker: ThreadWorker | None = None) -> bool:
         """Run the initializer in this thread; return False if it broke the pool."""
         initializer, initargs = self._initializer
         if initializer is None:
@@ -187,7 +187,7 @@ class Engine(Roster):
             return False
         return True
 
-    def broken_by(self, why: BaseException, first: Task | None = None) -> None:
+    def broken_by(self, why: BaseException, first: ThreadTask | None = None) -> None:
         """Fail all queued and future calls, after the initializer has failed.
 
         Args:
@@ -195,7 +195,7 @@ class Engine(Roster):
             first: The first call that the thread would have run.
         """
         with self._lock:
-            self.state = State.BROKEN
+            self.state = EngineState.BROKEN
             self._why_broken = why
             self._wake_all()
         if first is not None:
@@ -210,21 +210,21 @@ class Engine(Roster):
         return error
 
     def _may_leave(self) -> bool:
-        return self.state is not State.OPEN and not self._held
+        return self.state is not EngineState.OPEN and not self._held
 
     # Shutting down.
 
     def close(self) -> None:
         """Accept no new calls; the threads end when they have run the others."""
         with self._lock:
-            if self.state is State.OPEN:
-                self.state = State.CLOSED
+            if self.state is EngineState.OPEN:
+                self.state = EngineState.CLOSED
             self._wake_all()
 
     def _release(self, task: Future[Any]) -> None:
         with self._lock:
             self._held.discard(task)
-            if not self._held and self.state is not State.OPEN:
+            if not self._held and self.state is not EngineState.OPEN:
                 self._wake_all()
                 self._nothing_held.notify_all()
 
@@ -256,7 +256,7 @@ class Engine(Roster):
     def is_here(self) -> bool:
         """Whether the calling thread is one of this pool."""
         worker = blocking.here.worker
-        return isinstance(worker, Worker) and worker.engine is self
+        return isinstance(worker, ThreadWorker) and worker.engine is self
 
     def join(self) -> None:
         """Wait until all calls and, in a closed pool, all threads have ended."""
@@ -292,7 +292,7 @@ class Engine(Roster):
         """In a forked child: the threads and the calls belong to the parent."""
         strays = [*self._queue, *self._held]
         for thread in self.threads:
-            if isinstance(thread, Worker):
+            if isinstance(thread, ThreadWorker):
                 thread.strayed = True
                 strays += thread.stack()
         self._reset()

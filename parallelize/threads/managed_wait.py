@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import unended
 from parallelize.futures.limit_cycles import break_limit_cycle
-from parallelize.threads.tasks import Task
+from parallelize.threads.tasks import ThreadTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,7 @@ class ManagedWait:
     ) -> None:
         self._worker = worker
         self._futures = list(futures)
-        self._wanted: list[tuple[TaskPool, list[Task]]] = []
+        self._wanted: list[tuple[TaskPool, list[ThreadTask]]] = []
 
     def __enter__(self) -> None:
         self.begin()
@@ -127,7 +127,7 @@ class ManagedWait:
         return unended(self._futures.copy())
 
     def _want(self, futures: Iterable[AnyFuture[Any]]) -> None:
-        tasks = [each for each in unended(futures) if isinstance(each, Task)]
+        tasks = [each for each in unended(futures) if isinstance(each, ThreadTask)]
         for engine in {task.engine: None for task in tasks}:
             mine = [task for task in tasks if task.engine is engine]
             # Recorded first, as it must be undone even if this raises.

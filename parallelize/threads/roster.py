@@ -35,13 +35,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from parallelize.runtime import locks
 from parallelize.runtime.clock import monotonic
-from parallelize.threads.workers import Worker, worker_class
+from parallelize.threads.workers import ThreadWorker, worker_class
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Generator, Iterable
 
-    from parallelize.threads.tasks import Task
+    from parallelize.threads.tasks import ThreadTask
 
 _new_lock = locks.reentrant("crew")
 
@@ -61,8 +61,8 @@ def _nothing() -> None:
 class _Waking(NamedTuple):
     """A worker that is being woken, and the state after that."""
 
-    worker: Worker
-    first: Task | None
+    worker: ThreadWorker
+    first: ThreadTask | None
     active: int
     turn: int
 
@@ -94,10 +94,10 @@ class Roster:
         # Reentrant because a signal handler or a finalizer may submit or shut down in
         # the thread that holds it.
         self._lock = _new_lock()
-        self._queue: deque[Task] = deque()
+        self._queue: deque[ThreadTask] = deque()
         self._husks = 0  # upper bound of the number of claimed calls in the queue
-        self._wanted: dict[Task, int] = {}  # to numbers of waits; the latest last
-        self._idle: list[Worker] = []
+        self._wanted: dict[ThreadTask, int] = {}  # to numbers of waits; the latest last
+        self._idle: list[ThreadWorker] = []
         self._waking: _Waking | None = None  # while a worker is being woken
         self._active = 0  # threads that are neither idle nor waiting
         self._live = 0  # threads that have not ended
@@ -130,7 +130,7 @@ class Roster:
             self._crowded = True  # so that it runs this call and no others
         self._set_to_work(first)
 
-    def _set_to_work(self, first: Task | None) -> None:
+    def _set_to_work(self, first: ThreadTask | None) -> None:
         active, live = self._active, self._live
         if self._idle:
             worker = self._idle[-1]
@@ -166,7 +166,7 @@ class Roster:
             worker.wake.release()
         self._waking = None
 
-    def _start_thread(self, first: Task | None) -> None:
+    def _start_thread(self, first: ThreadTask | None) -> None:
         worker = worker_class()(self, f"{self._prefix}_{next(self._names)}", first)
         live = self._live
         try:
@@ -178,7 +178,7 @@ class Roster:
             self.threads.discard(worker)
             raise
 
-    def _most_wanted(self) -> Task | None:
+    def _most_wanted(self) -> ThreadTask | None:
         for wanted in reversed(self._wanted):
             for task in wanted.in_queue():
                 if task.engine is self:
@@ -212,7 +212,7 @@ class Roster:
                 self.max_workers -= 1
                 self._crowded = self._is_crowded()
 
-    def want(self, tasks: Iterable[Task]) -> None:
+    def want(self, tasks: Iterable[ThreadTask]) -> None:
         """Record that a thread waits for these calls, for the first of them first."""
         with self._lock:
             for task in reversed(list(tasks)):
@@ -220,7 +220,7 @@ class Roster:
             if not self._active:
                 self._relieve()
 
-    def want_no_more(self, tasks: Iterable[Task]) -> None:
+    def want_no_more(self, tasks: Iterable[ThreadTask]) -> None:
         """Undo a `want`: the calls have ended, or the wait has."""
         with self._lock:
             for task in tasks:
@@ -230,14 +230,14 @@ class Roster:
                 else:
                     self._wanted.pop(task, None)
 
-    def workers(self) -> list[Worker]:
+    def workers(self) -> list[ThreadWorker]:
         """Return the current threads."""
         with self._lock:
-            return [each for each in self.threads if isinstance(each, Worker)]
+            return [each for each in self.threads if isinstance(each, ThreadWorker)]
 
     # Active threads.
 
-    def serve(self, worker: Worker) -> None:
+    def serve(self, worker: ThreadWorker) -> None:
         """Run calls until there is nothing left to do for this thread."""
         if not self._knows(worker) or not self._prepare(worker):
             return
@@ -261,16 +261,16 @@ class Roster:
             task.run()
             del task
 
-    def _knows(self, worker: Worker) -> bool:
+    def _knows(self, worker: ThreadWorker) -> bool:
         with self._lock:
             return worker in self.threads
 
-    def _run_first(self, worker: Worker, task: Task) -> None:
+    def _run_first(self, worker: ThreadWorker, task: ThreadTask) -> None:
         worker.running = task
         if task.run():
             self.one_is_husk()
 
-    def _prepare(self, worker: Worker) -> bool:
+    def _prepare(self, worker: ThreadWorker) -> bool:
         """Run what precedes the first call; return False if that failed."""
         raise NotImplementedError
 
@@ -278,7 +278,7 @@ class Roster:
         """Whether a worker that finds the queue empty may end."""
         raise NotImplementedError
 
-    def _may_go_on(self, worker: Worker) -> bool:
+    def _may_go_on(self, worker: ThreadWorker) -> bool:
         """Become idle if too many are active; return False if the worker must end.
 
         Called between two calls, when too many threads may be active.
@@ -311,12 +311,12 @@ class Roster:
         self._live -= 1
         self._crowded = self._is_crowded()
 
-    def _step_aside(self, worker: Worker) -> None:
+    def _step_aside(self, worker: ThreadWorker) -> None:
         self._active -= 1
         self._idle.append(worker)
         self._crowded = self._is_crowded()
 
-    def _rest(self, worker: Worker) -> bool:
+    def _rest(self, worker: ThreadWorker) -> bool:
         """Be idle until there may be a call; return False if the worker must end."""
         with self._lock:
             if worker.strayed:
@@ -331,7 +331,7 @@ class Roster:
             self._idle.append(worker)
         return self._rested(worker)
 
-    def _rested(self, worker: Worker) -> bool:
+    def _rested(self, worker: ThreadWorker) -> bool:
         """Be idle until there is a call, then return True; False after a timeout."""
         while not worker.was_woken(longest := self._longest_rest()):
             with self._lock:
@@ -372,7 +372,7 @@ class Roster:
             if task is not None and not task.done() and not task.running():
                 self._queue.append(task)
 
-    def _next(self) -> Task | None:
+    def _next(self) -> ThreadTask | None:
         try:
             return self._queue.popleft()
         except IndexError:

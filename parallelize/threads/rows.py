@@ -23,7 +23,7 @@ from parallelize.calls.call import Rows, SingleColumn, SubmittedRows, run_retryi
 from parallelize.futures.future import Failure
 from parallelize.runtime import locks
 from parallelize.runtime.clock import perf_counter
-from parallelize.threads.tasks import Task
+from parallelize.threads.tasks import ThreadTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
             ...
 
         @property
-        def watch(self) -> Watch:
+        def watch(self) -> RowsWatch:
             """Stops tasks that have run rows for long."""
             ...
 
-        def enqueue(self, task: Task) -> None:
+        def enqueue(self, task: ThreadTask) -> None:
             """Queue new rows; raise RuntimeError if the pool accepts none."""
 
-        def enqueue_first(self, tasks: Sequence[Task]) -> None:
+        def enqueue_first(self, tasks: Sequence[ThreadTask]) -> None:
             """Queue parts of running rows first, even while the pool is closing."""
 
     #: Runs rows until there are no more, or it is stopped.
@@ -74,7 +74,7 @@ class RowsRun:
         self._rows = rows
         self._cancelled = False  # set once, by any thread
         # Appended to by threads that run parts of it; copied by threads that wait.
-        self._tasks: list[RowsTask] = []
+        self._tasks: list[ThreadRowsTask] = []
 
     def start(self) -> SubmittedRows:
         """Put the rows into the queue."""
@@ -87,26 +87,28 @@ class RowsRun:
         for task in self._tasks.copy():
             task.stop.append(None)
 
-    def tasks(self) -> Sequence[RowsTask]:
+    def tasks(self) -> Sequence[ThreadRowsTask]:
         """Return the tasks into which the rows have been split so far."""
         return self._tasks.copy()
 
-    def _task(self, first: int, end: int) -> RowsTask:
-        task = RowsTask(self._engine, self, first, end)
+    def _task(self, first: int, end: int) -> ThreadRowsTask:
+        task = ThreadRowsTask(self._engine, self, first, end)
         self._tasks.append(task)
         task.add_done_callback(lambda done: self._ended(task, done, first, end))
         if self._cancelled:
             task.stop.append(None)
         return task
 
-    def _ended(self, task: RowsTask, done: Future[Any], first: int, end: int) -> None:
+    def _ended(
+        self, task: ThreadRowsTask, done: Future[Any], first: int, end: int
+    ) -> None:
         self._tasks.remove(task)  # as the task refers to this object
         # Running rows raises nothing: the pool was broken, or this is a forked child.
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self._rows.deliver(first, [Failure(error)] * (end - first), 0.0)
 
-    def run(self, task: RowsTask) -> None:
+    def run(self, task: ThreadRowsTask) -> None:
         """Run the rows of a task, or those that it keeps; deliver their outcomes."""
         begun = perf_counter()
         outcomes: list[Any] = []
@@ -128,7 +130,7 @@ class RowsRun:
         finally:
             del outcomes  # the tracebacks of errors in it refer to this frame
 
-    def _run_into(self, outcomes: list[Any], task: RowsTask) -> None:
+    def _run_into(self, outcomes: list[Any], task: ThreadRowsTask) -> None:
         here = copy_context()
         fn, loop = self._how(here)
         task.rest = rest = iter(self._values(task.first, task.first + task.count))
@@ -174,7 +176,7 @@ class RowsRun:
         self._engine.enqueue_first(tasks)
 
 
-class RowsTask(Task):
+class ThreadRowsTask(ThreadTask):
     """A range of rows, for one thread to run.
 
     Attributes:
@@ -200,7 +202,7 @@ class RowsTask(Task):
         self._run.cancel()
         super().fail_in_forked_child()
 
-    def in_queue(self) -> Iterator[Task]:
+    def in_queue(self) -> Iterator[ThreadTask]:
         """The queued tasks among all those that were submitted together."""
         for task in self._run.tasks():
             if task.waits_in_queue:
@@ -217,7 +219,7 @@ class RowsTask(Task):
             self._run.share(end - given, end)
 
 
-class Watch:
+class RowsWatch:
     """Stops tasks that have run rows for long, so that the rest is redistributed.
 
     It checks them every `SHARE_AFTER` seconds while there are any, no more often.
@@ -226,11 +228,11 @@ class Watch:
     def __init__(self) -> None:
         # Accessed by single operations only, which need no lock: a lock might stay held
         # in a forked child, and the thread that forked uses this again.
-        self._running: dict[RowsTask, float] = {}
+        self._running: dict[ThreadRowsTask, float] = {}
         self._lock = _new_lock()  # guards _armed; a leaf lock
         self._armed = False  # whether a timer is set
 
-    def begun(self, task: RowsTask) -> None:
+    def begun(self, task: ThreadRowsTask) -> None:
         """Record that a thread starts these rows."""
         self._running[task] = perf_counter()
         with self._lock:
@@ -238,7 +240,7 @@ class Watch:
         if arms:
             self._arm()
 
-    def ended(self, task: RowsTask) -> None:
+    def ended(self, task: ThreadRowsTask) -> None:
         """Record that the rows have ended."""
         self._running.pop(task, None)
 

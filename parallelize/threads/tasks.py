@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     class PoolThread(Protocol):
         """A thread of a pool, with the calls that it runs and waits for."""
 
-        def stack(self) -> Iterator[Task]:
+        def stack(self) -> Iterator[ThreadTask]:
             """The calls that run in it, each nested in the one before."""
             ...
 
@@ -47,14 +47,14 @@ if TYPE_CHECKING:
     class TaskPool(Protocol):
         """The pool of a task. Its methods may be called by any thread."""
 
-        def want(self, tasks: Iterable[Task]) -> None:
+        def want(self, tasks: Iterable[ThreadTask]) -> None:
             """Make sure that these run, as a thread waits for them, even if all wait.
 
             Raises:
                 RecursionError: A thread is needed, and there are too many.
             """
 
-        def want_no_more(self, tasks: Iterable[Task]) -> None:
+        def want_no_more(self, tasks: Iterable[ThreadTask]) -> None:
             """Undo one `want` of these tasks."""
 
         def workers(self) -> Sequence[PoolThread]:
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     class CallPool(TaskPool, Protocol):
         """The pool of a call that may have to wait before it is queued."""
 
-        def enqueue_held(self, task: Task) -> None:
+        def enqueue_held(self, task: ThreadTask) -> None:
             """Queue the call, even in a pool that accepts no new ones; or fail it."""
 
 
@@ -75,7 +75,7 @@ _new_lock = locks.reentrant("future")
 DROPPED = Failure(RuntimeError("another attempt goes on"))
 
 
-class Task(Future[Any]):
+class ThreadTask(Future[Any]):
     """The future of a call in a thread, and the call itself until it runs.
 
     One object instead of two: making objects is most of the cost of a call.
@@ -146,14 +146,14 @@ class Task(Future[Any]):
             return call
         return None
 
-    def in_queue(self) -> Iterator[Task]:
+    def in_queue(self) -> Iterator[ThreadTask]:
         """The queued calls that have to run before this one can end."""
         if self.waits_in_queue:
             yield self
             return
         limit = self.waits_for_place()
         for future in () if limit is None else limit.inside():
-            if isinstance(future, Task) and future.waits_in_queue:
+            if isinstance(future, ThreadTask) and future.waits_in_queue:
                 yield future
 
     def waits_for_place(self) -> Limit | None:
@@ -200,7 +200,7 @@ class ThreadCall(Call):
         self.kwargs: dict[str, Any] = kwargs
         self.options = options
         self.waits_for: Sequence[Future[Any]] = dependencies.futures_in(args, kwargs)
-        self.task: Task = Task(engine, self._run, (), {})
+        self.task: ThreadTask = ThreadTask(engine, self._run, (), {})
         self.task._call = self
         self.future: Future[Any] = self.task
 
@@ -214,9 +214,9 @@ class ThreadCall(Call):
             args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
         fn, options = self.fn, self.options
         if options.retries and options.timeout is not None:
-            from parallelize.threads.attempts import Attempts
+            from parallelize.threads.attempts import ThreadAttempts
 
-            return Attempts(self, args, kwargs, options.timeout).outcome()
+            return ThreadAttempts(self, args, kwargs, options.timeout).outcome()
         deadline = self._set_deadline()
         try:
             return run_retrying(fn, args, kwargs, options, self.task.may_repeat)

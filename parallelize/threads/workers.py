@@ -13,7 +13,7 @@ from parallelize.runtime.blocking import here
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.lifecycle import daemons
 from parallelize.threads.managed_wait import ManagedWait
-from parallelize.threads.tasks import Task
+from parallelize.threads.tasks import ThreadTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LEAST_FRAMES = 60
 
 
-class Worker(threading.Thread):
+class ThreadWorker(threading.Thread):
     """One thread of a pool.
 
     Attributes:
@@ -46,17 +46,17 @@ class Worker(threading.Thread):
             ``wake`` is released.
     """
 
-    def __init__(self, engine: Roster, name: str, first: Task | None) -> None:
+    def __init__(self, engine: Roster, name: str, first: ThreadTask | None) -> None:
         # Since Python 3.14 a thread may start in a copy of its creator's context, and
         # would keep its values alive.
         context = {"context": Context()} if sys.version_info >= (3, 14) else {}
         super().__init__(name=name, daemon=daemons, **context)  # type: ignore[arg-type]
         self.engine: Roster = engine
-        self.running: Task | None = None
+        self.running: ThreadTask | None = None
         self.since: float = monotonic()
-        self.helping: list[Task] = []
+        self.helping: list[ThreadTask] = []
         self.absences: list[ManagedWait] = []
-        self.first: Task | None = first
+        self.first: ThreadTask | None = first
         self.strayed: bool = False
         self.wake: threading.Lock = threading.Lock()
         self.wake.acquire()
@@ -80,7 +80,7 @@ class Worker(threading.Thread):
                 return True
         return False
 
-    def take_first(self) -> Task | None:
+    def take_first(self) -> ThreadTask | None:
         """Return, once, the call that was meant for this thread in particular."""
         first, self.first = self.first, None
         return first
@@ -90,7 +90,7 @@ class Worker(threading.Thread):
         for absence in self.absences.copy():
             yield from absence.futures
 
-    def stack(self) -> Iterator[Task]:
+    def stack(self) -> Iterator[ThreadTask]:
         """The calls that run in this thread, each nested in the one before."""
         running = self.running
         if running is not None:
@@ -105,7 +105,7 @@ class Worker(threading.Thread):
         Only that: the thread would otherwise wait for it anyway. Any other call
         might need a lock that is held further down its stack.
         """
-        if isinstance(future, Task) and future.waits_in_queue:  # the common case
+        if isinstance(future, ThreadTask) and future.waits_in_queue:  # the common case
             if future.engine is self.engine:
                 self._run_here(future)
             return
@@ -117,11 +117,11 @@ class Worker(threading.Thread):
         for task in unended((future,)):
             if future.done():
                 return False
-            if isinstance(task, Task) and task.engine is self.engine:
+            if isinstance(task, ThreadTask) and task.engine is self.engine:
                 ran |= self._run_here(task)
         return ran
 
-    def _run_here(self, task: Task) -> bool:
+    def _run_here(self, task: ThreadTask) -> bool:
         if not task.waits_in_queue and not self._lends_place(task):
             return False
         _need_frames(LEAST_FRAMES)  # else a call might be claimed and never completed
@@ -134,7 +134,7 @@ class Worker(threading.Thread):
             self.engine.one_is_husk()
         return ran
 
-    def _lends_place(self, task: Task) -> bool:
+    def _lends_place(self, task: ThreadTask) -> bool:
         """Whether the call waits for a place in a limit that this thread can lend.
 
         A recursive function that waits is not running meanwhile, so the inner call may
@@ -169,19 +169,21 @@ class Worker(threading.Thread):
         waiter.parallelize_absence = absence
 
 
-def worker_class() -> type[Worker]:
-    """The class of new workers: `Worker`, based on the current `threading.Thread`.
+def worker_class() -> type[ThreadWorker]:
+    """The class of new workers: `ThreadWorker` on the current `threading.Thread`.
 
     gevent replaces `threading.Thread` by a class of its own, and only its instances
     can be joined then; that may happen after this module was loaded.
     """
     thread: type = threading.Thread
-    return Worker if issubclass(Worker, thread) else _worker_class_on(thread)
+    return (
+        ThreadWorker if issubclass(ThreadWorker, thread) else _worker_class_on(thread)
+    )
 
 
 @functools.cache
-def _worker_class_on(thread: type[threading.Thread]) -> type[Worker]:
-    return type("Worker", (Worker, thread), {})
+def _worker_class_on(thread: type[threading.Thread]) -> type[ThreadWorker]:
+    return type("ThreadWorker", (ThreadWorker, thread), {})
 
 
 def _need_frames(count: int) -> None:

@@ -55,7 +55,7 @@ class Lane(NamedTuple):
         return self._replace(place=0) if self.place else self
 
 
-class Record:
+class TaskRecord:
     """What happened to one task.
 
     Attributes:
@@ -127,9 +127,9 @@ class Record:
         """Call `close`, as a callback of the future. It does not open the result."""
         self.close("cancelled" if future.cancelled() else "done")
 
-    def again(self) -> Record:
+    def again(self) -> TaskRecord:
         """Return a record of a further attempt at the task."""
-        record = Record(self.kind, self.name, self.count)
+        record = TaskRecord(self.kind, self.name, self.count)
         record.submitted, record.size = self.submitted, self.size
         record.pickled, record.attempt = self.pickled, self.attempt + 1
         record.on_loop = self.on_loop
@@ -143,14 +143,14 @@ class Recorder:
         # Guards `_sinks` and their contents; a leaf lock. A plain list would do if
         # the number of records had no bound.
         self._lock = locks.reentrant("records")()
-        self._sinks: list[Sink] = []
+        self._sinks: list[TraceSink] = []
 
-    def add(self, sink: Sink) -> None:
+    def add(self, sink: TraceSink) -> None:
         """Send new records to this sink, too."""
         with self._lock:
             self._sinks.append(sink)
 
-    def remove(self, sink: Sink) -> bool:
+    def remove(self, sink: TraceSink) -> bool:
         """Send no more records to this sink; True if no other is left."""
         with self._lock:
             self._sinks.remove(sink)
@@ -158,12 +158,12 @@ class Recorder:
 
     def new(
         self, kind: str, fn: Callable[..., Any], options: CallOptions = DEFAULTS
-    ) -> Record:
+    ) -> TaskRecord:
         """Start the record of a task that is being submitted."""
         name, count = label_of(fn, options)
-        return self.keep(Record(kind, name, count))
+        return self.keep(TaskRecord(kind, name, count))
 
-    def keep(self, record: Record) -> Record:
+    def keep(self, record: TaskRecord) -> TaskRecord:
         """Send a record to all open traces."""
         with self._lock:
             for sink in self._sinks:
@@ -182,7 +182,7 @@ class Recorder:
         future.add_done_callback(record.future_done)
 
 
-class Sink:
+class TraceSink:
     """The records of one trace.
 
     Attributes:
@@ -191,10 +191,10 @@ class Sink:
     """
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.records: list[TaskRecord] = []
         self.dropped: int = 0
 
-    def take(self, record: Record) -> None:
+    def take(self, record: TaskRecord) -> None:
         """Keep a record, unless the sink is full."""
         if len(self.records) < MOST_RECORDS:
             self.records.append(record)
@@ -202,12 +202,12 @@ class Sink:
             self.dropped += 1
 
 
-def trim_overlaps(records: Sequence[Record]) -> None:
+def trim_overlaps(records: Sequence[TaskRecord]) -> None:
     """Let no task of a process end after the start of the next one.
 
     The end of rows is taken from the arrival of their last message, which is later.
     """
-    last: dict[Lane, Record] = {}
+    last: dict[Lane, TaskRecord] = {}
     for record in sorted(records, key=lambda each: each.started):
         lane = record.lane
         if lane is None or not record.started or lane.kind != "process":
@@ -220,7 +220,7 @@ def trim_overlaps(records: Sequence[Record]) -> None:
         last[lane] = record
 
 
-def find_places(records: Sequence[Record]) -> None:
+def find_places(records: Sequence[TaskRecord]) -> None:
     """Number coroutines that ran on one worker at once, by the first free place."""
     free_at: dict[Lane, list[float]] = defaultdict(list)
     for record in sorted(records, key=lambda each: each.started):

@@ -15,7 +15,7 @@ from parallelize.futures.future import Failure
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.runtime.options import DEFAULTS
 from parallelize.tracing.labels import is_rows
-from parallelize.tracing.recording import Lane, Record
+from parallelize.tracing.recording import Lane, TaskRecord
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -68,7 +68,7 @@ def generator(
     return _Generator(fn, recorder.new(kind, fn, options))
 
 
-def _begin(record: Record) -> None:
+def _begin(record: TaskRecord) -> None:
     thread = threading.current_thread()
     record.lane = Lane(record.kind, thread.ident or 0, thread.name)
     record.sent = record.started = monotonic_ns()
@@ -77,7 +77,7 @@ def _begin(record: Record) -> None:
 class _Here(threading.local):
     """The record of the call that this thread is running."""
 
-    runs: Record | None = None
+    runs: TaskRecord | None = None
 
 
 _here = _Here()
@@ -92,7 +92,7 @@ class _Call:
 
     __slots__ = ("_outer", "_record", "traced_fn")
 
-    def __init__(self, fn: Callable[..., Any], record: Record) -> None:
+    def __init__(self, fn: Callable[..., Any], record: TaskRecord) -> None:
         self.traced_fn: Callable[..., Any] = fn
         self._record = record
         # Set for rows that a thread returned while it ran others of the same map.
@@ -127,7 +127,7 @@ class _Call:
 class _Coroutine:
     """A coroutine function that records when it runs."""
 
-    def __init__(self, target: AsyncTarget, record: Record) -> None:
+    def __init__(self, target: AsyncTarget, record: TaskRecord) -> None:
         self._target = target
         self._record = record
 
@@ -146,7 +146,7 @@ class _Coroutine:
 class _Generator:
     """A generator function that records when it runs, from first step to last."""
 
-    def __init__(self, fn: Callable[..., Any], record: Record) -> None:
+    def __init__(self, fn: Callable[..., Any], record: TaskRecord) -> None:
         self._fn = fn
         self._record = record
 
@@ -178,7 +178,7 @@ class _Noted:
     A class, because `contextlib.contextmanager` sets attributes of exceptions.
     """
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: TaskRecord) -> None:
         self._record = record
 
     def __enter__(self) -> None:

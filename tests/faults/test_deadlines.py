@@ -233,8 +233,8 @@ def test_worker_is_at_the_next_call_when_the_blow_falls(form: str, counted) -> N
             until(2)
             halt(self, id)
         Launcher.halt = late
-        from parallelize.process.parent.tasks.worker_handle import Worker
-        Worker.reclaim = lambda self: None  # else nothing waits at the worker
+        from parallelize.process.parent.tasks.worker_handle import WorkerHandle
+        WorkerHandle.reclaim = lambda self: None  # else nothing waits at the worker
 
         def task(i):
             note(i)

@@ -23,7 +23,7 @@ def break_watcher(path):
     def fail(*_):
         raise LookupError("in the watcher")
 
-    worker.Worker._show = fail
+    worker.WorkerProcess._show = fail
     open(path, "w").close()
     time.sleep(30)
 

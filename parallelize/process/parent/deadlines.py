@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from parallelize.process.parent.tasks.call import CallTask, Task
-    from parallelize.process.parent.tasks.worker_handle import Worker
+    from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.runtime.agenda import Deadline
 
     class WatchedPool(Protocol):
         """The pool, which fails calls and ends workers; used with its lock held."""
 
         @property
-        def idle(self) -> Collection[Worker]:
+        def idle(self) -> Collection[WorkerHandle]:
             """The workers without tasks."""
             ...
 
         def give_up(self, task: CallTask, error: BaseException) -> None:
             """Fail a call that has not begun, and never let it begin."""
 
-        def let_go(self, worker: Worker) -> None:
+        def let_go(self, worker: WorkerHandle) -> None:
             """Have a worker end."""
 
 
@@ -80,11 +80,15 @@ class Deadlines(Agenda):
         self._pool = pool
         self._wake = wake
         # When to check whether a call of a worker has run for too long.
-        self._looks: dict[Worker, Deadline] = {}
+        self._looks: dict[WorkerHandle, Deadline] = {}
         # When to check those workers again where a call seems to have done so.
-        self._judged: dict[Worker, Deadline] = {}
-        self._silent: dict[Worker, Deadline] = {}  # when to stop waiting for stacks
-        self._idle: dict[Worker, Deadline] = {}  # when to check whether it is idle
+        self._judged: dict[WorkerHandle, Deadline] = {}
+        self._silent: dict[
+            WorkerHandle, Deadline
+        ] = {}  # when to stop waiting for stacks
+        self._idle: dict[
+            WorkerHandle, Deadline
+        ] = {}  # when to check whether it is idle
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
         """Schedule an action after a number of seconds."""
@@ -103,18 +107,18 @@ class Deadlines(Agenda):
         while (deadline := self.take_due(now)) is not None:
             deadline.meet()
 
-    def forget(self, worker: Worker) -> None:
+    def forget(self, worker: WorkerHandle) -> None:
         """Cancel everything about a worker, which has ended."""
         for of_workers in (self._looks, self._judged, self._silent, self._idle):
             deadline = of_workers.pop(worker, None)
             if deadline is not None:
                 deadline.cancel()
 
-    def watch(self, worker: Worker, timeout: float) -> None:
+    def watch(self, worker: WorkerHandle, timeout: float) -> None:
         """Kill the worker if a call that it was just given runs longer than this."""
         self._look_at(worker, monotonic() + timeout)
 
-    def _look_at(self, worker: Worker, when: float) -> None:
+    def _look_at(self, worker: WorkerHandle, when: float) -> None:
         """Check a worker's calls at this time, or earlier."""
         known = self._looks.get(worker)
         if known is not None:
@@ -123,7 +127,7 @@ class Deadlines(Agenda):
             known.cancel()
         self._looks[worker] = self.at(when, partial(self._check, worker))
 
-    def _check(self, worker: Worker) -> None:
+    def _check(self, worker: WorkerHandle) -> None:
         """Act on a call that has run for too long; without one, check again later."""
         self._looks.pop(worker, None)
         if worker in self._judged:
@@ -141,7 +145,7 @@ class Deadlines(Agenda):
         if next_look < math.inf:
             self._look_at(worker, next_look)
 
-    def _time_is_over(self, worker: Worker, task: Task, timeout: float) -> None:
+    def _time_is_over(self, worker: WorkerHandle, task: Task, timeout: float) -> None:
         from parallelize.errors import RemoteTraceback, TaskTimeout
 
         def again() -> None:
@@ -168,7 +172,7 @@ class Deadlines(Agenda):
         self._look(worker, seen, lambda: self._judge(worker, verdict, timeout, seen))
 
     def _look(
-        self, worker: Worker, seen: list[str], then: Callable[[], object]
+        self, worker: WorkerHandle, seen: list[str], then: Callable[[], object]
     ) -> None:
         """Add a worker's stacks to ``seen``, then call ``then``, even without them."""
 
@@ -191,7 +195,11 @@ class Deadlines(Agenda):
         worker.show(answered)
 
     def _judge(
-        self, worker: Worker, verdict: KillRequest, timeout: float, seen: list[str]
+        self,
+        worker: WorkerHandle,
+        verdict: KillRequest,
+        timeout: float,
+        seen: list[str],
     ) -> None:
         task = verdict.task
         if worker.tasks.get(task.id) is not task or not verdict.due():
@@ -209,7 +217,7 @@ class Deadlines(Agenda):
             )
         self._kill_for(worker, verdict)
 
-    def _kill_for(self, worker: Worker, verdict: KillRequest) -> None:
+    def _kill_for(self, worker: WorkerHandle, verdict: KillRequest) -> None:
         if not worker.kill_running(verdict):
             self.after(_GIVING_BACK, verdict.again)
 
@@ -240,17 +248,19 @@ class Deadlines(Agenda):
         # A call that was given up is done for its caller; its worker may have begun it.
         return task.given_up or not task.future.done()
 
-    def watch_idleness(self, worker: Worker, timeout: float) -> None:
+    def watch_idleness(self, worker: WorkerHandle, timeout: float) -> None:
         """Release the worker when it has been idle for ``timeout`` seconds."""
         worker.idle_since = monotonic()
         if worker not in self._idle:
             self._look_for_idleness(worker, timeout, timeout)
 
-    def _look_for_idleness(self, worker: Worker, timeout: float, wait: float) -> None:
+    def _look_for_idleness(
+        self, worker: WorkerHandle, timeout: float, wait: float
+    ) -> None:
         check = partial(self._check_idleness, worker, timeout)
         self._idle[worker] = self.after(wait, check)
 
-    def _check_idleness(self, worker: Worker, timeout: float) -> None:
+    def _check_idleness(self, worker: WorkerHandle, timeout: float) -> None:
         del self._idle[worker]
         if worker not in self._pool.idle:
             return
@@ -261,7 +271,7 @@ class Deadlines(Agenda):
         self._pool.let_go(worker)
 
 
-def _deadline(worker: Worker, task: Task, timeout: float) -> float:
+def _deadline(worker: WorkerHandle, task: Task, timeout: float) -> float:
     """Return when the running call exceeds its timeout; later if none has begun."""
     words, now = worker.page.words, monotonic()
     if words[TASK] == task.id and words[ROW] != NO_ROW:

@@ -19,7 +19,7 @@ from parallelize.process.parent.deadlines import TICK, Deadlines
 from parallelize.process.parent.tasks.call import CallTask
 from parallelize.process.parent.tasks.coroutine import CoroutineTask
 from parallelize.process.parent.tasks.rows import RowsTask
-from parallelize.process.parent.tasks.worker_handle import Stage, exit_code
+from parallelize.process.parent.tasks.worker_handle import WorkerStage, exit_code
 from parallelize.process.start.launcher import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import MOST_PARTS, DoesNotFitError, ProtocolError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.process.parent.pool import Pool
     from parallelize.process.parent.tasks.call import Task
-    from parallelize.process.parent.tasks.worker_handle import Worker
+    from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.start.launcher import Event, Launcher
     from parallelize.process.wire.frames import Frame
 
@@ -236,7 +236,7 @@ class Dispatcher:
         with contextlib.suppress(KeyError, ValueError):  # not registered, or closed
             self._selector.unregister(source)
 
-    def _wait_for_room(self, worker: Worker) -> None:
+    def _wait_for_room(self, worker: WorkerHandle) -> None:
         if worker.stuck == (worker.id in self._writing):
             return
         events = selectors.EVENT_READ
@@ -250,8 +250,10 @@ class Dispatcher:
 
     # Frames from workers.
 
-    def _ready(self, worker: Worker, mask: int) -> None:
-        if worker.stage is Stage.GONE:  # its exit was an earlier event of this turn
+    def _ready(self, worker: WorkerHandle, mask: int) -> None:
+        if (
+            worker.stage is WorkerStage.GONE
+        ):  # its exit was an earlier event of this turn
             return
         if mask & selectors.EVENT_WRITE:
             with self._pool.lock:
@@ -260,7 +262,7 @@ class Dispatcher:
         if mask & selectors.EVENT_READ:
             self._hear(worker)
 
-    def _hear(self, worker: Worker) -> None:
+    def _hear(self, worker: WorkerHandle) -> None:
         frames = self._frames_of(worker)
         if frames is None:
             self._lost(worker)
@@ -268,7 +270,7 @@ class Dispatcher:
             self._absorb(worker, self._taken(worker, frames))
             self._take_answers(worker)
 
-    def _frames_of(self, worker: Worker) -> list[Frame] | None:
+    def _frames_of(self, worker: WorkerHandle) -> list[Frame] | None:
         """Read once; return None if the worker sends no more valid frames."""
         try:
             frames = worker.reader.read(worker.sock)
@@ -286,7 +288,7 @@ class Dispatcher:
             return None
         return frames
 
-    def _opened(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
+    def _opened(self, worker: WorkerHandle, frames: list[Frame]) -> list[Frame]:
         """Deliver reports, and attach the buffers that are in segments."""
         frames = _without_reports(worker, frames)
         if not any(frame.kind & messages.BIG for frame in frames):
@@ -294,22 +296,22 @@ class Dispatcher:
         self._read_control(worker)  # the segments were sent ahead, over that socket
         return self._with_views(worker, frames)
 
-    def _with_views(self, worker: Worker, frames: list[Frame]) -> list[Frame]:
+    def _with_views(self, worker: WorkerHandle, frames: list[Frame]) -> list[Frame]:
         with self._pool.lock:
             return [
                 worker.with_views(frame) if frame.kind & messages.BIG else frame
                 for frame in frames
             ]
 
-    def _lost(self, worker: Worker) -> None:
+    def _lost(self, worker: WorkerHandle) -> None:
         """Handle the end of a worker's socket: it has ended, or is unusable."""
         self._unregister(worker.sock)
         if not worker.supervised:
             self._on_worker_exit(worker, None)
-        elif worker.stage is not Stage.LEAVING:
+        elif worker.stage is not WorkerStage.LEAVING:
             worker.signal(KILL)
 
-    def _absorb(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> None:
+    def _absorb(self, worker: WorkerHandle, ends: list[tuple[Task, Frame]]) -> None:
         """Complete the tasks that have ended, without the lock."""
         pool = self._pool
         if self._end(worker, ends):
@@ -318,7 +320,9 @@ class Dispatcher:
                 self._share(worker)
         pool.settle()
 
-    def _taken(self, worker: Worker, frames: list[Frame]) -> list[tuple[Task, Frame]]:
+    def _taken(
+        self, worker: WorkerHandle, frames: list[Frame]
+    ) -> list[tuple[Task, Frame]]:
         """Process a worker's frames and give it more; return the tasks that ended."""
         pool = self._pool
         with pool.lock:
@@ -332,7 +336,7 @@ class Dispatcher:
                 pool.coroutines.spread()
         return ends
 
-    def _end(self, worker: Worker, ends: list[tuple[Task, Frame]]) -> bool:
+    def _end(self, worker: WorkerHandle, ends: list[tuple[Task, Frame]]) -> bool:
         """Complete futures; return True if a task of rows has ended."""
         rows_ended = False
         for task, frame in ends:
@@ -350,14 +354,16 @@ class Dispatcher:
                 task.abort(error)
         return rows_ended
 
-    def _on_protocol_error(self, worker: Worker, error: ProtocolError) -> None:
+    def _on_protocol_error(self, worker: WorkerHandle, error: ProtocolError) -> None:
         """Kill a worker that sent an invalid frame: a task wrote to its socket."""
         with contextlib.suppress(Exception):
             _log.info("worker %s is killed, it sent nonsense: %s", worker.pid, error)
         worker.fault = f"what it sent is no message of a worker: {error}"
         worker.kill()
 
-    def _sort(self, worker: Worker, frames: list[Frame]) -> list[tuple[Task, Frame]]:
+    def _sort(
+        self, worker: WorkerHandle, frames: list[Frame]
+    ) -> list[tuple[Task, Frame]]:
         ends: list[tuple[Task, Frame]] = []
         for frame in frames:
             try:
@@ -369,7 +375,7 @@ class Dispatcher:
                 ends.append((task, frame))
         return ends
 
-    def _task_of(self, worker: Worker, frame: Frame) -> Task | None:
+    def _task_of(self, worker: WorkerHandle, frame: Frame) -> Task | None:
         """Return the task whose outcome a frame brings; None if there is none."""
         kind, task = frame.kind, worker.tasks.get(frame.id)
         if task is None or not frame.parts:
@@ -388,7 +394,7 @@ class Dispatcher:
         self._on_status_frame(worker, frame)
         return None
 
-    def _on_status_frame(self, worker: Worker, frame: Frame) -> None:
+    def _on_status_frame(self, worker: WorkerHandle, frame: Frame) -> None:
         least, most = _PARTS.get(frame.kind, (1, 0))
         if not least <= len(frame.parts) <= most:
             msg = f"a frame of kind {frame.kind} with {len(frame.parts)} parts"
@@ -396,22 +402,24 @@ class Dispatcher:
         task = worker.tasks.get(frame.id)
         if task is not None and frame.kind == messages.BEGAN:
             task.began(frame.extra)
-        elif worker.stage is Stage.STARTING and frame.kind == messages.READY:
-            worker.stage = Stage.SERVING
-        elif worker.stage is Stage.STARTING and frame.kind == messages.START_FAILED:
+        elif worker.stage is WorkerStage.STARTING and frame.kind == messages.READY:
+            worker.stage = WorkerStage.SERVING
+        elif (
+            worker.stage is WorkerStage.STARTING and frame.kind == messages.START_FAILED
+        ):
             worker.reason = messages.decode_failure(bytes(frame.parts[0]))
             self._pool.hurry(worker)
         elif not 0 < frame.id <= self._pool.last_id:  # otherwise it has ended before
             msg = f"a frame of kind {frame.kind} of a task that it does not have"
             raise ProtocolError(msg)
 
-    def _rows_ended(self, worker: Worker, task: RowsTask) -> None:
+    def _rows_ended(self, worker: WorkerHandle, task: RowsTask) -> None:
         with self._pool.lock:
             if task.id in worker.tasks:
                 worker.release(task)
         task.ended()
 
-    def _share(self, worker: Worker) -> None:
+    def _share(self, worker: WorkerHandle) -> None:
         """If a worker has no tasks, reclaim some from the one with the highest load."""
         if worker.tasks or len(self._pool.queue):
             return
@@ -419,14 +427,14 @@ class Dispatcher:
         if others:
             max(others, key=lambda each: each.load).reclaim()
 
-    def _answer(self, worker: Worker, _: int) -> None:
+    def _answer(self, worker: WorkerHandle, _: int) -> None:
         """Read a worker's control socket and process what it gives back."""
-        if worker.stage is Stage.GONE:
+        if worker.stage is WorkerStage.GONE:
             return
         self._read_control(worker)
         self._take_answers(worker)
 
-    def _read_control(self, worker: Worker) -> None:
+    def _read_control(self, worker: WorkerHandle) -> None:
         reader = worker.control_reader
         try:
             while (frames := reader.read(worker.control)) is not None:
@@ -440,7 +448,7 @@ class Dispatcher:
             pass
         self._unregister(worker.control)
 
-    def _told(self, worker: Worker, frame: Frame) -> None:
+    def _told(self, worker: WorkerHandle, frame: Frame) -> None:
         if frame.kind == messages.SHOWN:
             with self._pool.lock:
                 worker.shown(frame)
@@ -458,7 +466,7 @@ class Dispatcher:
             worker.adopt(frame)
             self._pool.flush_segment_notices()
 
-    def _answer_question(self, worker: Worker, question: int) -> None:
+    def _answer_question(self, worker: WorkerHandle, question: int) -> None:
         """Send a worker what multiprocessing needs there, see `kinship`."""
         parts: list[bytes] = []
         tracker: kinship.Tracker | None = None
@@ -475,12 +483,12 @@ class Dispatcher:
             worker.tell(messages.ANSWER, question, lent=tracker, parts=parts)
             self._pool.flush_control_later(worker)
 
-    def _take_answers(self, worker: Worker) -> None:
+    def _take_answers(self, worker: WorkerHandle) -> None:
         while worker.answers:
             self._given_back(worker, *worker.answers.popleft())
 
     def _given_back(
-        self, worker: Worker, rows_id: int, rows: int, ids: Sequence[int]
+        self, worker: WorkerHandle, rows_id: int, rows: int, ids: Sequence[int]
     ) -> None:
         pool = self._pool
         for task in worker.tasks.values():
@@ -561,7 +569,7 @@ class Dispatcher:
 
     # The end of a worker.
 
-    def _on_worker_exit(self, worker: Worker, status: int | None) -> None:
+    def _on_worker_exit(self, worker: WorkerHandle, status: int | None) -> None:
         """Handle a worker's exit: settle its running task, requeue the others."""
         pool = self._pool
         for sock in (worker.sock, worker.control):
@@ -570,7 +578,7 @@ class Dispatcher:
         frames = self._last_frames(worker)
         with pool.lock:
             ends = self._sort(worker, frames)
-            last_stage, worker.stage = worker.stage, Stage.GONE
+            last_stage, worker.stage = worker.stage, WorkerStage.GONE
             del pool.workers[worker.id]
             self._known.discard(worker.id)
             self._writing.discard(worker.id)
@@ -579,30 +587,30 @@ class Dispatcher:
                 pool.idle.remove(worker)
         self._end(worker, ends)
         blamed = self._settle(worker, status)
-        useless = last_stage is Stage.STARTING or not worker.page.words[TASK]
+        useless = last_stage is WorkerStage.STARTING or not worker.page.words[TASK]
         worker.close()
-        if last_stage is Stage.SERVING and not blamed and not worker.was_killed:
+        if last_stage is WorkerStage.SERVING and not blamed and not worker.was_killed:
             _log_death(worker, status)
         with pool.lock:
             # A worker that began no call counts as a failed start, even after READY.
-            if useless and last_stage is not Stage.LEAVING:
-                starting = last_stage is Stage.STARTING
+            if useless and last_stage is not WorkerStage.LEAVING:
+                starting = last_stage is WorkerStage.STARTING
                 initializing = starting and self._initializes(worker)
                 pool.start_failed(_reason(worker, status), initializing=initializing)
             pool.feed_idle()
         pool.settle()
 
-    def _initializes(self, worker: Worker) -> bool:
+    def _initializes(self, worker: WorkerHandle) -> bool:
         """Return whether a worker that has not served may have run the initializer."""
         return self._pool.settings.initializer is not None and worker.pid is not None
 
-    def _last_frames(self, worker: Worker) -> list[Frame]:
+    def _last_frames(self, worker: WorkerHandle) -> list[Frame]:
         frames = _without_reports(worker, worker.last_frames())
         with contextlib.suppress(ProtocolError):
             return self._with_views(worker, frames)
         return frames
 
-    def _settle(self, worker: Worker, status: int | None) -> bool:
+    def _settle(self, worker: WorkerHandle, status: int | None) -> bool:
         """Fail the running call, requeue the rest; return True if one was running."""
         running = worker.page.words[TASK]
         if running > self._pool.last_id:  # the task has overwritten the page
@@ -624,7 +632,9 @@ class Dispatcher:
             self._pool.requeue(rest)
         return blamed
 
-    def _settle_running(self, worker: Worker, task: Task, status: int | None) -> bool:
+    def _settle_running(
+        self, worker: WorkerHandle, task: Task, status: int | None
+    ) -> bool:
         if isinstance(task, RowsTask):
             task.recover(*worker.page.journal())
             row = worker.page.running()
@@ -657,7 +667,7 @@ class Dispatcher:
         self.forget()
 
 
-def _without_reports(worker: Worker, frames: list[Frame]) -> list[Frame]:
+def _without_reports(worker: WorkerHandle, frames: list[Frame]) -> list[Frame]:
     """Deliver the reports, ahead of the calls' outcomes; return the other frames."""
     reports = [frame for frame in frames if frame.kind == messages.REPORT]
     if not reports:
@@ -673,7 +683,7 @@ def _given_back_in(frame: Frame) -> tuple[int, int, Sequence[int]]:
     return messages.decode_given_back(frame.parts[0])
 
 
-def _log_death(worker: Worker, status: int | None) -> None:
+def _log_death(worker: WorkerHandle, status: int | None) -> None:
     from parallelize.errors.worker import end_text
 
     text = "worker %s died while it ran no call, another takes its place: %s"
@@ -686,7 +696,7 @@ def _without_server(method: str) -> ChildProcessError:
     return ChildProcessError(f"the process that was to start it, {program}, has ended")
 
 
-def _reason(worker: Worker, status: int | None) -> str:
+def _reason(worker: WorkerHandle, status: int | None) -> str:
     if worker.reason is not None:
         return raised.summary_of(worker.reason)
     if worker.fault is not None:

@@ -31,7 +31,7 @@ from parallelize.process.parent.tasks.coroutine import Coroutines, CoroutineTask
 from parallelize.process.parent.tasks.queue import COROUTINES, TaskQueue
 from parallelize.process.parent.tasks.rows import RowsTask, encode_rows
 from parallelize.process.parent.tasks.stream import StreamTask
-from parallelize.process.parent.tasks.worker_handle import Stage, Worker
+from parallelize.process.parent.tasks.worker_handle import WorkerHandle, WorkerStage
 from parallelize.runtime import lifecycle, locks
 from parallelize.runtime.options import DEFAULTS
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.process.memory.segments import Placed
     from parallelize.process.parent.tasks.coroutine import Take
-    from parallelize.process.start.config import Settings
+    from parallelize.process.start.config import PoolSettings
     from parallelize.process.start.early import Prestart
     from parallelize.process.wire.frames import Part
     from parallelize.runtime.agenda import Deadline
@@ -76,7 +76,7 @@ CONTROL_RETRY = 0.005
 LEAVE_GRACE = 3.0
 
 
-class State(enum.Enum):
+class PoolState(enum.Enum):
     """The life of a pool."""
 
     FRESH = "nothing is started"
@@ -87,7 +87,7 @@ class State(enum.Enum):
     FORGOTTEN = "belongs to the parent of this forked process"
 
 
-_ENDING = (State.CLOSING, State.STOPPING)
+_ENDING = (PoolState.CLOSING, PoolState.STOPPING)
 
 
 class Pool:
@@ -105,8 +105,8 @@ class Pool:
     rows_task: type[RowsTask] = RowsTask
     stream_task: type[StreamTask] = StreamTask
 
-    def __init__(self, settings: Settings, maps: OpenMaps) -> None:
-        self.settings: Settings = settings
+    def __init__(self, settings: PoolSettings, maps: OpenMaps) -> None:
+        self.settings: PoolSettings = settings
         self._maps = maps
         bounds = settings.max_tasks_per_child, settings.max_memory_per_child
         self._bounded = bounds != (None, None)  # whether a worker's life is limited
@@ -116,10 +116,10 @@ class Pool:
         self.lock: threading.RLock = _new_lock()
         # Held while the initializer is pickled, which runs the user's code.
         self._preparing: threading.RLock = _new_preparing()
-        self.state: State = State.FRESH
+        self.state: PoolState = PoolState.FRESH
         self.queue: TaskQueue = TaskQueue()
-        self.workers: dict[int, Worker] = {}
-        self.idle: list[Worker] = []
+        self.workers: dict[int, WorkerHandle] = {}
+        self.idle: list[WorkerHandle] = []
         self.coroutines: Coroutines = Coroutines(self)
         self.held: set[Task] = set()  # prepared; they wait for values or a limit
         # Maximum number of workers: one more for each that waits for its reader.
@@ -141,7 +141,7 @@ class Pool:
             self._start_early()
 
     def _adopt(self, server: Prestart) -> bool:
-        if self.state is not State.FRESH or self.starter.launcher is not None:
+        if self.state is not PoolState.FRESH or self.starter.launcher is not None:
             return False  # another thread was faster
         lifecycle.register(self)
         # In this order: the launcher always has an owner, and if Ctrl-C leaves it with
@@ -180,7 +180,7 @@ class Pool:
         options: CallOptions,
     ) -> CallTask:
         """Make a task of a call; raise RuntimeError after shutdown."""
-        if self.state is not State.OPEN:
+        if self.state is not PoolState.OPEN:
             self._refuse_if_closed()
         # Async functions come with options that hold their name, never with DEFAULTS.
         make = self.call_task
@@ -217,7 +217,7 @@ class Pool:
 
     def _hold(self, task: Task) -> None:
         try:
-            if self.state is State.FRESH:
+            if self.state is PoolState.FRESH:
                 self._prepare()
             locks.held(self.lock, self._take_in, task)
             task.future.add_done_callback(lambda _: self._let_go(task))
@@ -236,12 +236,12 @@ class Pool:
                 self.wake_if_closing()
 
     def _refuse_if_closed(self) -> None:
-        if self.state is State.OPEN:
+        if self.state is PoolState.OPEN:
             return
         lifecycle.refuse_when_ending()
         if self.broken is not None:
             raise _broken_error(self.broken)
-        if self.state is not State.FRESH:
+        if self.state is not PoolState.FRESH:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
 
@@ -256,10 +256,10 @@ class Pool:
     def _enqueue(self, task: Task) -> None:
         locked = locks.depth(self.lock)
         try:
-            if self.state is State.FRESH:
+            if self.state is PoolState.FRESH:
                 self._prepare()
             with self.lock:
-                if self.state is not State.OPEN:
+                if self.state is not PoolState.OPEN:
                     self._open()
                 self._last_id += 1
                 task.id = self._last_id
@@ -298,7 +298,7 @@ class Pool:
 
         In a pool that is being stopped they fail, as no task begins there any more.
         """
-        if self.state is not State.STOPPING:
+        if self.state is not PoolState.STOPPING:
             self.queue.put_back(tasks)
             return
         from parallelize.errors import TaskKilled
@@ -341,15 +341,15 @@ class Pool:
         locks.held(self._preparing, self.starter.prepare)
 
     def _open(self) -> None:
-        if self.state is State.OPEN or (
-            self.state is State.CLOSING
+        if self.state is PoolState.OPEN or (
+            self.state is PoolState.CLOSING
             and self._dispatcher is not None
             and self.broken is None
         ):
             return
         if self.broken is not None:
             raise _broken_error(self.broken)
-        if self.state is not State.FRESH:
+        if self.state is not PoolState.FRESH:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
         lifecycle.register(self)
@@ -360,13 +360,13 @@ class Pool:
                 self.starter.start_server()
             dispatcher = Dispatcher(self)
             undo.callback(dispatcher.forget)
-            self.state, self._dispatcher = State.OPEN, dispatcher
+            self.state, self._dispatcher = PoolState.OPEN, dispatcher
             undo.callback(self._unopen)
             dispatcher.start()
             undo.pop_all()
 
     def _unopen(self) -> None:
-        self.state, self._dispatcher = State.FRESH, None
+        self.state, self._dispatcher = PoolState.FRESH, None
 
     # Large buffers.
 
@@ -399,13 +399,13 @@ class Pool:
             if task.worker is not None:
                 self.send_credit(task, task.worker)
 
-    def send_credit(self, task: StreamTask, worker: Worker) -> None:
+    def send_credit(self, task: StreamTask, worker: WorkerHandle) -> None:
         """Send a worker the credit of its reader; the caller holds the lock."""
         task.tell(worker)
         task.update_slot()
         self.flush_control_later(worker)
 
-    def flush_control_later(self, worker: Worker) -> None:
+    def flush_control_later(self, worker: WorkerHandle) -> None:
         """Schedule a retry if a worker's control socket was full."""
         if worker.has_control_backlog:
             self.at(CONTROL_RETRY, partial(self._flush_control, worker))
@@ -414,10 +414,10 @@ class Pool:
         if self._dispatcher is not None:
             self._dispatcher.ring()
 
-    def _flush_control(self, worker: Worker) -> None:
+    def _flush_control(self, worker: WorkerHandle) -> None:
         """Send the frames that did not fit into a worker's control socket."""
         worker.flush_control()
-        if worker.has_control_backlog and worker.stage is not Stage.GONE:
+        if worker.has_control_backlog and worker.stage is not WorkerStage.GONE:
             self.at(CONTROL_RETRY, partial(self._flush_control, worker))
 
     # Assigning tasks to workers; the caller holds the lock.
@@ -431,9 +431,9 @@ class Pool:
         if self.queue.coroutines:
             self.coroutines.spread()
 
-    def feed(self, worker: Worker) -> None:
+    def feed(self, worker: WorkerHandle) -> None:
         """Give a worker as much as it should have; if it has nothing, it is idle."""
-        if worker.stage in (Stage.LEAVING, Stage.GONE):
+        if worker.stage in (WorkerStage.LEAVING, WorkerStage.GONE):
             return
         taken: list[Task] = []
         before = worker.writer.queued
@@ -445,7 +445,7 @@ class Pool:
         if not worker.tasks:
             self._on_idle(worker)
 
-    def _dispatch(self, worker: Worker, taken: list[Task]) -> None:
+    def _dispatch(self, worker: WorkerHandle, taken: list[Task]) -> None:
         """Take tasks from the queue, recording each in ``taken``, and send them."""
         buffers: list[Part] = []
         bounded, tasks = self._bounded, worker.tasks
@@ -474,7 +474,7 @@ class Pool:
                 self.at(CONTROL_RETRY, partial(self._flush_control, worker))
             self._watch_silence(worker)
 
-    def _undo(self, worker: Worker, taken: list[Task], before: int) -> None:
+    def _undo(self, worker: WorkerHandle, taken: list[Task], before: int) -> None:
         """After Ctrl-C in `_dispatch`: no task that was taken is lost or sent twice."""
         for task in taken:
             if isinstance(task, CallTask):
@@ -495,11 +495,13 @@ class Pool:
     def repair(self) -> None:
         """After Ctrl-C: mark the workers without tasks as idle, wake the dispatcher."""
         for worker in self.workers.values():
-            if worker.stage is Stage.SERVING and not worker.tasks:
+            if worker.stage is WorkerStage.SERVING and not worker.tasks:
                 self._on_idle(worker)
         self.wake()
 
-    def _batched(self, first: CallTask, worker: Worker, taken: list[Task]) -> Task:
+    def _batched(
+        self, first: CallTask, worker: WorkerHandle, taken: list[Task]
+    ) -> Task:
         """Return the call, in a batch with those behind it where possible."""
         calls = self.queue.take_batch(first, worker.load, taken)
         if len(calls) < LEAST_BATCHED:
@@ -510,7 +512,7 @@ class Pool:
         bundle.id, bundle.cost = self._last_id, first.cost * len(calls)
         return bundle
 
-    def _room(self, worker: Worker) -> int:
+    def _room(self, worker: WorkerHandle) -> int:
         """Return how many more calls the worker may be given before it is replaced."""
         if worker.heavier_than(self.settings.max_memory_per_child):
             return 0
@@ -533,14 +535,14 @@ class Pool:
             return 0
         self._last_id += 1
         tail.id = self._last_id
-        if tail.options.limit is None or self.state is State.STOPPING:
+        if tail.options.limit is None or self.state is PoolState.STOPPING:
             self.requeue([tail])
         else:  # it may run at the same time as the rest, so the limit applies to it
             self._hold(tail)
             self.defer(partial(tail.options.limit.admit, tail))
         return tail.size
 
-    def _on_idle(self, worker: Worker) -> None:
+    def _on_idle(self, worker: WorkerHandle) -> None:
         """Release or keep a worker that has no tasks."""
         if self._room(worker) <= 0 or self._are_too_many():
             self.let_go(worker)
@@ -571,31 +573,33 @@ class Pool:
     def _are_too_many(self) -> bool:
         if len(self.workers) <= self.places:
             return False
-        staying = [w for w in self.workers.values() if w.stage is not Stage.LEAVING]
+        staying = [
+            w for w in self.workers.values() if w.stage is not WorkerStage.LEAVING
+        ]
         return len(staying) > self.places
 
-    def let_go(self, worker: Worker) -> None:
+    def let_go(self, worker: WorkerHandle) -> None:
         """Ask a worker to end; kill it if it does not within `LEAVE_GRACE`."""
-        if worker.stage in (Stage.LEAVING, Stage.GONE):
+        if worker.stage in (WorkerStage.LEAVING, WorkerStage.GONE):
             return
         if worker in self.idle:
             self.idle.remove(worker)
         worker.leave()
         self.hurry(worker)
 
-    def hurry(self, worker: Worker) -> None:
+    def hurry(self, worker: WorkerHandle) -> None:
         """Kill a worker if it has not ended within `LEAVE_GRACE`."""
         self.at(LEAVE_GRACE, worker.kill)
 
     def _may_start(self) -> bool:
         return (
             len(self.workers) < self.places
-            and self.state is not State.STOPPING
+            and self.state is not PoolState.STOPPING
             and self.starter.may_start(others_serve=self._serves())
         )
 
     def _serves(self) -> bool:
-        return any(w.stage is Stage.SERVING for w in self.workers.values())
+        return any(w.stage is WorkerStage.SERVING for w in self.workers.values())
 
     def _start_worker(self) -> None:
         try:
@@ -614,7 +618,7 @@ class Pool:
         If it may have been running the initializer and no other worker serves, the pool
         is broken. Any other reason may no longer exist at the next call.
         """
-        if self.state is State.STOPPING:
+        if self.state is PoolState.STOPPING:
             return
         if self.starter.gives_up(others_serve=self._serves()):
             if initializing:
@@ -623,8 +627,8 @@ class Pool:
 
     def _break(self, reason: str) -> None:
         self.broken = reason
-        if self.state is State.OPEN:
-            self.state = State.CLOSING
+        if self.state is PoolState.OPEN:
+            self.state = PoolState.CLOSING
         self.wake()
 
     def fail_queue(self, reason: str) -> None:
@@ -644,20 +648,20 @@ class Pool:
             return None
         return self._dispatcher.deadlines.after(seconds, action)
 
-    def _watch_deadline(self, worker: Worker, task: Task) -> None:
+    def _watch_deadline(self, worker: WorkerHandle, task: Task) -> None:
         timeout = task.options.timeout
         if task.lane == COROUTINES:
             return  # its deadline is set when it begins
         if timeout is not None and self._dispatcher is not None:
             self._dispatcher.deadlines.watch(worker, timeout)
 
-    def _watch_idleness(self, worker: Worker) -> None:
+    def _watch_idleness(self, worker: WorkerHandle) -> None:
         if self.settings.idle_timeout is not None and self._dispatcher is not None:
             self._dispatcher.deadlines.watch_idleness(
                 worker, self.settings.idle_timeout
             )
 
-    def _watch_silence(self, worker: Worker) -> None:
+    def _watch_silence(self, worker: WorkerHandle) -> None:
         """Notify the dispatcher that it may have to reclaim tasks from the worker."""
         dispatcher = self._dispatcher
         if dispatcher is None or dispatcher.is_here():  # it checks that anyway
@@ -700,11 +704,11 @@ class Pool:
     def shutdown(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
         """Accept no more calls; finish or cancel the queued ones; release workers."""
         with self.lock:
-            never_opened = self.state is State.FRESH
+            never_opened = self.state is PoolState.FRESH
             if never_opened:
-                self.state = State.CLOSED
-            if self.state is State.OPEN:
-                self.state = State.CLOSING
+                self.state = PoolState.CLOSED
+            if self.state is PoolState.OPEN:
+                self.state = PoolState.CLOSING
             dropped = self._take_waiting() if cancel_futures else []
             if cancel_futures:
                 self._end_retries()
@@ -739,8 +743,8 @@ class Pool:
     def _stop(self) -> None:
         """Prevent any further task from starting."""
         with self.lock:
-            if self.state in (State.OPEN, State.CLOSING):
-                self.state = State.STOPPING
+            if self.state in (PoolState.OPEN, PoolState.CLOSING):
+                self.state = PoolState.STOPPING
         self.shutdown(wait=False, cancel_futures=True)
 
     def finish(self) -> None:
@@ -775,29 +779,29 @@ class Pool:
     @property
     def takes_nothing(self) -> bool:
         """Whether the pool was shut down."""
-        return self.state in (*_ENDING, State.CLOSED)
+        return self.state in (*_ENDING, PoolState.CLOSED)
 
     @property
     def is_stopping(self) -> bool:
         """Whether no task may start any more, not even as a retry."""
-        return self.state is State.STOPPING
+        return self.state is PoolState.STOPPING
 
     @property
     def forgotten(self) -> bool:
         """Whether this is a forked child, so the pool belongs to its parent."""
-        return self.state is State.FORGOTTEN
+        return self.state is PoolState.FORGOTTEN
 
     def closed(self) -> None:
         """Close the rest; called by the dispatcher when all workers are gone."""
         with self.lock:
-            self.state = State.CLOSED
+            self.state = PoolState.CLOSED
         self.starter.close()
         self.lending.segments.close()
 
     def forget(self) -> None:
         """In a forked child: close its descriptors, fail the parent's futures."""
         self.lock, self._preparing = _new_lock(), _new_preparing()
-        self.state = State.FORGOTTEN
+        self.state = PoolState.FORGOTTEN
         self._maps.forget()
         tasks = [*self.held, *self.queue.drain()]
         for worker in self.workers.values():

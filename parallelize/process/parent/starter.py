@@ -16,7 +16,7 @@ from parallelize.errors import SerializationError
 from parallelize.process.memory.segments import MOST_KEPT, MOST_SEGMENTS
 from parallelize.process.memory.shared import noting_shared
 from parallelize.process.parent import logs
-from parallelize.process.parent.tasks.worker_handle import Worker
+from parallelize.process.parent.tasks.worker_handle import WorkerHandle
 from parallelize.process.start import launcher as launch
 from parallelize.process.wire import interpreter_state, messages
 from parallelize.process.wire.frames import pack
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from parallelize.process.memory.shared import Shared
     from parallelize.process.parent.segment_ledger import SegmentLedger
-    from parallelize.process.start.config import Settings
+    from parallelize.process.start.config import PoolSettings
     from parallelize.process.wire.frames import Part
     from parallelize.process.worker.kinship import Names
     from parallelize.serialize.main.picture import Holder
@@ -56,7 +56,7 @@ class Starter:
         lost_launchers: The unusable ones; the dispatcher closes them.
     """
 
-    def __init__(self, settings: Settings, lending: SegmentLedger) -> None:
+    def __init__(self, settings: PoolSettings, lending: SegmentLedger) -> None:
         self.launcher: launch.Launcher | None = None
         self.lost_launchers: list[launch.Launcher] = []
         self._settings = settings
@@ -111,14 +111,14 @@ class Starter:
 
     # Starting a worker.
 
-    def new_worker(self) -> Worker:
+    def new_worker(self) -> WorkerHandle:
         """Start a worker and send it its settings."""
         worker = self._bare_worker()
         worker.hand(self._shares)
         worker.write(self._start_frame(worker))
         return worker
 
-    def _bare_worker(self) -> Worker:
+    def _bare_worker(self) -> WorkerHandle:
         self._last_worker += 1
         if self.launcher is not None:
             try:
@@ -127,9 +127,9 @@ class Starter:
                 self.lost_launchers.append(self.launcher)
         return self._worker_from(self.start_server())
 
-    def _worker_from(self, launcher: launch.Launcher) -> Worker:
+    def _worker_from(self, launcher: launch.Launcher) -> WorkerHandle:
         fds, copied = self._inheritance.fds, self._copied
-        return Worker(self._last_worker, launcher, fds, self._lending, copied)
+        return WorkerHandle(self._last_worker, launcher, fds, self._lending, copied)
 
     def start_server(self) -> launch.Launcher:
         """Start the server that starts the next workers."""
@@ -143,7 +143,7 @@ class Starter:
             self.launcher = launch.launcher(settings.method)
         return self.launcher
 
-    def _start_frame(self, worker: Worker) -> list[Part]:
+    def _start_frame(self, worker: WorkerHandle) -> list[Part]:
         origins.workers_have(sys.path)
         settings = {
             "path": sys.path,
@@ -165,7 +165,7 @@ class Starter:
     def _state(self) -> interpreter_state.State:
         return interpreter_state.take(self._decimal_context)
 
-    def _process_names(self, worker: Worker) -> Names:
+    def _process_names(self, worker: WorkerHandle) -> Names:
         """Return what multiprocessing in the worker says about it and its parent."""
         name, pid = self._name_of(worker), os.getpid()
         process = sys.modules.get("multiprocessing.process")
@@ -176,7 +176,7 @@ class Starter:
         identity = *parent._identity, worker.id
         return name, identity, bytes(parent.authkey), parent.name, pid
 
-    def _name_of(self, worker: Worker) -> str:
+    def _name_of(self, worker: WorkerHandle) -> str:
         """Return the name of a worker, in the form that multiprocessing uses."""
         return f"{_PROCESS_NAMES[self._settings.method]}Process-{worker.id}"
 

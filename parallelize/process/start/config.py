@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Settings(NamedTuple):
+class PoolSettings(NamedTuple):
     """The settings of a pool; its creator has checked them."""
 
     max_workers: int
@@ -20,4 +20,4 @@ class Settings(NamedTuple):
     idle_timeout: float | None
 
 
-__all__ = ("Settings",)
+__all__ = ("PoolSettings",)

@@ -23,7 +23,7 @@ from parallelize.runtime import lifecycle
 if TYPE_CHECKING:
     from typing import Self
 
-    from parallelize.process.start.config import Settings
+    from parallelize.process.start.config import PoolSettings
 
 
 #: File descriptors that a pool needs for one worker, with a few to spare.
@@ -73,7 +73,7 @@ class Prestart:
         self.launcher = None
 
 
-def prestart(settings: Settings) -> Prestart:
+def prestart(settings: PoolSettings) -> Prestart:
     """Start the server of a pool with these settings.
 
     None is started if workers are forks of this process, or if there is an

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 received: list[int] = []
 
 
-class Descriptor:
+class InheritedDescriptor:
     """Stands for a descriptor in a pickle; multiprocessing calls `detach` on it."""
 
     def __init__(self, index: int) -> None:
@@ -51,7 +51,7 @@ class Inheritance:
         self.fds.append(os.dup(fd))
         return len(self.fds) - 1
 
-    DupFd = Descriptor
+    DupFd = InheritedDescriptor
 
     def dumps(self, value: object) -> Sequence[Part]:
         """Pickle a value that may hold objects of multiprocessing."""

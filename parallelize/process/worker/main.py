@@ -40,7 +40,7 @@ from parallelize.process.wire.spin import AdaptiveSpin, Readiness
 from parallelize.process.worker import folder, last_words, reports
 from parallelize.process.worker.blas_threads import cap_threads
 from parallelize.process.worker.kinship import Kinship
-from parallelize.process.worker.rows import Rows
+from parallelize.process.worker.rows import RowsRunner
 from parallelize.process.worker.segments import Exchange
 from parallelize.process.worker.sender import Sender, pickled_result
 from parallelize.process.worker.signals import show_at_signal
@@ -102,7 +102,7 @@ def serve(tasks: socket.socket, control: socket.socket, page: Journal) -> NoRetu
     _inside = True
     native.signal(signal.SIGINT, _ignore)  # the parent process handles Ctrl-C
     show_at_signal()
-    worker = Worker(tasks, control, page)
+    worker = WorkerProcess(tasks, control, page)
     worker.end_if_it_fails(lambda: os._exit(worker.run()))
     os._exit(1)
 
@@ -111,7 +111,7 @@ def _ignore(*_: object) -> None:
     """Handle a signal by doing nothing."""
 
 
-class Worker:
+class WorkerProcess:
     """One worker process."""
 
     def __init__(
@@ -131,7 +131,7 @@ class Worker:
         # Guards the order in which _tasks is extended: the watcher puts back the
         # definitions that it has found between tasks. Nothing is locked under it.
         self._adding = locks.plain("adding", native.Lock)()
-        self._run: Rows | None = None  # the rows that are running
+        self._run: RowsRunner | None = None  # the rows that are running
         self._outlet: Outlet | None = None  # of the generator that is running
         self._credit = Credit()
         self._exchange = Exchange(control)
@@ -364,7 +364,7 @@ class Worker:
     # Many calls of one function.
 
     def _rows(self, frame: Frame) -> None:
-        run = Rows(frame, self._words, self._sender)
+        run = RowsRunner(frame, self._words, self._sender)
         self._run = run
         run.run()
         self._run = None

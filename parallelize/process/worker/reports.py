@@ -10,7 +10,8 @@ They are sent in the stream of the results, so that a call's records arrive befo
 result, and none that was in the stream is lost when the worker ends.
 
 Importing `logging` takes longer than importing all that a worker needs. So it is not
-imported here, but set up once other code in the worker has imported it, see `Watch`.
+imported here, but set up once other code in the worker has imported it, see
+`ImportHook`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def begin(settings: Mapping[str, Any], report: Report) -> None:
         report: Sends a report: its kind and its parts. Returns False in a process
             forked from the worker, which must not send.
     """
-    watch = Watch()
+    watch = ImportHook()
     _begin_warnings(settings["filters"], report, watch)
 
     def begin_records() -> None:
@@ -59,7 +60,7 @@ def begin(settings: Mapping[str, Any], report: Report) -> None:
 # ------------------------------------------------------------------------ warnings
 
 
-def _begin_warnings(encoded: Sequence[Any], report: Report, watch: Watch) -> None:
+def _begin_warnings(encoded: Sequence[Any], report: Report, watch: ImportHook) -> None:
     # The default filters are set without the module, which not every worker imports.
     if "warnings" not in sys.modules and _are_from_the_start(encoded):
         watch.when_loaded("warnings", lambda: _show_at_home(report))
@@ -179,7 +180,7 @@ def _module_at(filename: str, lineno: int) -> str | None:
 # ---------------------------------------------------------- when a module is imported
 
 
-class Watch:
+class ImportHook:
     """Notices the import of modules, as a module finder that wraps their loaders."""
 
     def __init__(self) -> None:

@@ -54,7 +54,7 @@ SHORT = 8
 _NOTHING: Any = object()
 
 
-class Rows:
+class RowsRunner:
     """Calls one function with many rows of arguments."""
 
     def __init__(self, frame: Frame, words: memoryview, sender: Sender) -> None:

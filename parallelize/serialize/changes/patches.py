@@ -80,7 +80,7 @@ def _has_of_script(container: Any) -> bool:
 # ------------------------------------------------------------------ places of targets
 
 
-class Place(NamedTuple):
+class PatchedPlace(NamedTuple):
     """A target's module, the dotted name in it, and the kind of change."""
 
     module: str
@@ -88,7 +88,7 @@ class Place(NamedTuple):
     how: str
 
 
-def place_of(target: Target, space: Mapping[str, Any]) -> Place | None:
+def place_of(target: Target, space: Mapping[str, Any]) -> PatchedPlace | None:
     """Return the place of a target if it is in another module."""
     if not target.first:
         found = _split(target.path)
@@ -115,7 +115,7 @@ def _split(dotted: str) -> tuple[str, str] | None:
     return (module, path) if module else None
 
 
-def _checked(module: str, path: str, how: str) -> Place | None:
+def _checked(module: str, path: str, how: str) -> PatchedPlace | None:
     if not path or module in NAMES or module not in sys.modules:
         return None
     if module.partition(".")[0] in _NOT_SENT:
@@ -124,10 +124,10 @@ def _checked(module: str, path: str, how: str) -> Place | None:
         return None  # workers' records go to the program's handlers
     if module == "sys" and (path.partition(".")[0] in _OF_PROCESS or how != SET):
         return None
-    return Place(module, path, how)
+    return PatchedPlace(module, path, how)
 
 
-def now_at(place: Place) -> object:
+def now_at(place: PatchedPlace) -> object:
     """Return the current value at a place; `NOWHERE` if it is not sent."""
     found: Any = sys.modules.get(place.module)
     for part in place.path.split("."):
@@ -140,7 +140,7 @@ def now_at(place: Place) -> object:
     return found
 
 
-def patches(place: Place, now: Any) -> Iterator[Patch]:
+def patches(place: PatchedPlace, now: Any) -> Iterator[Patch]:
     """Yield the patches that give a place in a worker its current value."""
     if place.how == SET:
         yield place.module, place.path, now
@@ -148,7 +148,7 @@ def patches(place: Place, now: Any) -> Iterator[Patch]:
         yield place.module, "", imported.Contents(now, place[:2])
     else:
         for cls, *more in now[1:]:
-            call = main_registered.Call(replica.register, now[0], cls, *more)
+            call = main_registered.RegisteringCall(replica.register, now[0], cls, *more)
             yield place.module, "", call
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Patch = tuple[str, str, object]
 
 
-class Call:
+class RegisteringCall:
     """Pickles as a call, which unpickling makes."""
 
     def __init__(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -58,38 +58,38 @@ def _in_codecs(text: str, space: Mapping[str, Any]) -> Iterator[Patch]:
             handler = codecs.lookup_error(name)
         except LookupError:
             continue  # the registering function was not called
-        yield "codecs", "", Call(codecs.register_error, name, handler)
+        yield "codecs", "", RegisteringCall(codecs.register_error, name, handler)
     for dotted in texts.codec_searches(text):
         first, _, path = dotted.partition(".")
         search = space.get(first)
         for part in path.split(".") if path else ():
             search = replica.attribute(search, part)
         if callable(search):
-            yield "codecs", "", Call(codecs.register, search)
+            yield "codecs", "", RegisteringCall(codecs.register, search)
 
 
-def _in_copyreg(copyreg: Any) -> Iterator[Call]:
+def _in_copyreg(copyreg: Any) -> Iterator[RegisteringCall]:
     for cls, reduce in list(copyreg.dispatch_table.items()):
         if is_of_script(cls) or is_of_script(reduce):
-            yield Call(copyreg.pickle, cls, reduce)
+            yield RegisteringCall(copyreg.pickle, cls, reduce)
 
 
-def _in_logging(logging: Any) -> Iterator[Call]:
+def _in_logging(logging: Any) -> Iterator[RegisteringCall]:
     kind, factory = logging.getLoggerClass(), logging.getLogRecordFactory()
     if is_of_script(kind):
-        yield Call(logging.setLoggerClass, kind)
+        yield RegisteringCall(logging.setLoggerClass, kind)
     if factory is not logging.LogRecord:
-        yield Call(logging.setLogRecordFactory, factory)
+        yield RegisteringCall(logging.setLogRecordFactory, factory)
 
 
-def _in_csv(csv: Any) -> Iterator[Call]:
+def _in_csv(csv: Any) -> Iterator[RegisteringCall]:
     for name in csv.list_dialects():
         dialect = csv.get_dialect(name)
         about = {each: getattr(dialect, each) for each in _OF_DIALECTS}
         if about != _PLAIN_DIALECTS.get(name):
-            yield Call(csv.register_dialect, name, **about)
+            yield RegisteringCall(csv.register_dialect, name, **about)
     if csv.field_size_limit() != _PLAIN_FIELD:
-        yield Call(csv.field_size_limit, csv.field_size_limit())
+        yield RegisteringCall(csv.field_size_limit, csv.field_size_limit())
 
 
 _OF_DIALECTS = (
@@ -113,7 +113,7 @@ _PLAIN_DIALECTS = {
 }
 
 
-def _in_mimetypes(mimetypes: Any) -> Iterator[Call]:
+def _in_mimetypes(mimetypes: Any) -> Iterator[RegisteringCall]:
     if not mimetypes.inited:
         return
     files = [file for file in mimetypes.knownfiles if os.path.isfile(file)]
@@ -122,10 +122,10 @@ def _in_mimetypes(mimetypes: Any) -> Iterator[Call]:
         known = plain.types_map[strict]
         for extension, kind in mimetypes._db.types_map[strict].items():
             if known.get(extension) != kind:
-                yield Call(mimetypes.add_type, kind, extension, strict)
+                yield RegisteringCall(mimetypes.add_type, kind, extension, strict)
 
 
-_LISTED: dict[str, Callable[[Any], Iterator[Call]]] = {
+_LISTED: dict[str, Callable[[Any], Iterator[RegisteringCall]]] = {
     "copyreg": _in_copyreg,
     "logging": _in_logging,
     "csv": _in_csv,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from parallelize.serialize.changes.looks import Looks
     from parallelize.serialize.changes.units import Pickled
-    from parallelize.serialize.main.watch import Watch
+    from parallelize.serialize.main.watch import ModuleWatch
     from parallelize.serialize.reducers.replica import Unit
 
     Holder = Callable[[], object]
@@ -83,7 +83,7 @@ def _holds(holder: Holder, value: object) -> bool:
     return holder() is value and (value is not None or type(holder) is not weakref.ref)
 
 
-class Record:
+class NameRecord:
     """The state of a name when it was last pickled.
 
     It does not keep the name's value alive, and becomes void when that is collected.
@@ -209,7 +209,7 @@ class Plan:
     )
 
     def __init__(
-        self, needs: Needs, records: Mapping[str, Record], absent: frozenset[str]
+        self, needs: Needs, records: Mapping[str, NameRecord], absent: frozenset[str]
     ) -> None:
         self.needs: Needs = needs
         self._absent = absent
@@ -223,7 +223,7 @@ class Plan:
         for name, record in records.items():
             self._note(name, record)
 
-    def _note(self, name: str, record: Record) -> None:
+    def _note(self, name: str, record: NameRecord) -> None:
         value, looks = record.value, record.looks if record.has_looks else None
         count = looks.size() if looks else 0
         if count == 1 and _is_bare_function(value):
@@ -281,8 +281,8 @@ class World:
         self.note_handles: Callable[[Sequence[Any]], object] = len
         self._space: dict[str, Any] | None = None
         self._renamed: set[str] = set()  # whose values were replaced
-        self._watch: Watch | None = None  # of changes in other modules
-        self._records: dict[str, Record] = {}
+        self._watch: ModuleWatch | None = None  # of changes in other modules
+        self._records: dict[str, NameRecord] = {}
         self._plans: dict[tuple[str, ...], Plan] = {}  # by the names given
         self._picture = Picture({})
         self._needs: dict[frozenset[str], Needs] = {}  # by large names, of _picture
@@ -390,9 +390,9 @@ class World:
     def _look_elsewhere(self, space: dict[str, Any]) -> set[str]:
         """Check what the script changes in other modules; return the names needed."""
         if self._watch is None:
-            from parallelize.serialize.main.watch import Watch
+            from parallelize.serialize.main.watch import ModuleWatch
 
-            self._watch = Watch()
+            self._watch = ModuleWatch()
         if self._watch.holds(space):
             return set()
         wanted = self._watch.look(space, self._numbers)
@@ -436,15 +436,17 @@ class World:
         """Return the names that exist, and those that workers may still have."""
         return [name for name in (*space, *self._records) if name not in _OF_MODULES]
 
-    def _looked_at(self, name: str, value: object, before: Record | None) -> Record:
+    def _looked_at(
+        self, name: str, value: object, before: NameRecord | None
+    ) -> NameRecord:
         """Return a record of a name's current value, yet to be pickled."""
         if before is None:
-            return Record(value, self._plans.clear)
+            return NameRecord(value, self._plans.clear)
         if before.value is not value and type(before.value) not in _CONSTANTS:
             self._renamed.add(name)
         had_none = before.pickled is not None and before.looks is None
         has_none = had_none and before.value is value
-        record = Record(value, self._plans.clear, has_no_looks=has_none)
+        record = NameRecord(value, self._plans.clear, has_no_looks=has_none)
         record.unit = before.unit
         return record
 
@@ -452,7 +454,7 @@ class World:
         for name, value in list(space.items()):
             known = name in self._records or name in _OF_MODULES
             if not known and _is_definition(value):
-                self._records[name] = Record(value, self._plans.clear)
+                self._records[name] = NameRecord(value, self._plans.clear)
 
     # Units.
 

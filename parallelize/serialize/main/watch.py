@@ -23,7 +23,7 @@ from parallelize.serialize.reducers import replica
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from parallelize.serialize.changes.patches import Patch, Place
+    from parallelize.serialize.changes.patches import Patch, PatchedPlace
     from parallelize.serialize.changes.texts import Target
     from parallelize.serialize.reducers.replica import Unit
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _MOST_ITEMS = 1_000
 
 
-class Watch:
+class ModuleWatch:
     """Detects changes of what the text of a script names in other modules.
 
     Attributes:
@@ -42,7 +42,7 @@ class Watch:
     def __init__(self) -> None:
         self.units: dict[str, Unit] = {}
         self._targets: Sequence[Target] | None = None
-        self._known: dict[Target, tuple[Place, _Seen]] = {}
+        self._known: dict[Target, tuple[PatchedPlace, _Seen]] = {}
         self._firsts: tuple[str, ...] = ()  # the targets' first names,
         self._ids: list[int] = []  # the ids of their values,
         self._roots: list[object] = []  # and references to these

@@ -34,7 +34,7 @@ from parallelize.process.wire.journal import (
     make_page_file,
 )
 from parallelize.process.worker import rows, sender
-from parallelize.process.worker.rows import Rows
+from parallelize.process.worker.rows import RowsRunner
 from parallelize.process.worker.sender import Sender
 from parallelize.runtime import locks
 from parallelize.runtime.options import DEFAULTS
@@ -269,7 +269,7 @@ class Death:
         parts = [b"", pickle.dumps(flat, 5)]
         frame = Frame(messages.ROWS, arity, flags, number + 1, parts)
         with mock.patch.object(rows.pickling, "decode_function", lambda _: fn):
-            Rows(frame, self.page.words, self.sender).run()
+            RowsRunner(frame, self.page.words, self.sender).run()
 
 
 @several

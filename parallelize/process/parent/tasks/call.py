@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from parallelize.process.memory.shared import Shared
-    from parallelize.process.parent.tasks.worker_handle import Lending, Worker
+    from parallelize.process.parent.tasks.worker_handle import Lending, WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
     from parallelize.serialize.main.picture import Needs
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
             ...
 
         @property
-        def worker(self) -> Worker | None:
+        def worker(self) -> WorkerHandle | None:
             """The worker that has it."""
             ...
 
@@ -119,7 +119,7 @@ class Task(Call):
     size: int = 1
     cost: float = 0.0
     attempts: int = 0
-    worker: Worker | None = None
+    worker: WorkerHandle | None = None
     placed: Placed | None = None
     shares: Sequence[Shared[Any]] = ()
     needs: Needs | None = None
@@ -387,11 +387,11 @@ class CallTask(Task):
     def futures(self) -> Sequence[Future[Any]]:
         return (self.future,)
 
-    def place(self) -> Worker | None:
+    def place(self) -> WorkerHandle | None:
         """Return the worker that has it."""
         return self.worker if self.bundle is None else self.bundle.worker
 
-    def runs_in(self, worker: Worker) -> bool:
+    def runs_in(self, worker: WorkerHandle) -> bool:
         """Return whether the worker has begun it, and nothing after it."""
         page, bundle = worker.page, self.bundle
         if bundle is None or bundle.worker is not worker:

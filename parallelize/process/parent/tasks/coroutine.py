@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.process.parent.tasks.call import Task, TaskOwner
     from parallelize.process.parent.tasks.queue import TaskQueue
-    from parallelize.process.parent.tasks.worker_handle import Worker
-    from parallelize.process.start.config import Settings
+    from parallelize.process.parent.tasks.worker_handle import WorkerHandle
+    from parallelize.process.start.config import PoolSettings
     from parallelize.process.wire.frames import Frame
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
             ...
 
         @property
-        def settings(self) -> Settings:
+        def settings(self) -> PoolSettings:
             """The settings of the pool: among them, the number of workers."""
             ...
 
@@ -73,16 +73,16 @@ if TYPE_CHECKING:
             ...
 
         @property
-        def workers(self) -> Mapping[int, Worker]:
+        def workers(self) -> Mapping[int, WorkerHandle]:
             """The workers that have been started and have not ended, by id."""
             ...
 
         @property
-        def idle(self) -> Collection[Worker]:
+        def idle(self) -> Collection[WorkerHandle]:
             """The workers without tasks."""
             ...
 
-        def feed(self, worker: Worker) -> None:
+        def feed(self, worker: WorkerHandle) -> None:
             """Give a worker the tasks that `Coroutines.taker` takes for it."""
 
         def at(self, seconds: float, action: Callable[[], object]) -> Deadline | None:
@@ -200,7 +200,7 @@ class Coroutines:
 
     # Assigning them.
 
-    def taker(self, worker: Worker) -> Take:
+    def taker(self, worker: WorkerHandle) -> Take:
         """Return the function that takes tasks for a worker, by the rules above."""
         queue = self._pool.queue
         if worker.coroutines:
@@ -224,7 +224,7 @@ class Coroutines:
     def _some_run(self) -> bool:
         return any(worker.coroutines for worker in self._pool.workers.values())
 
-    def _share(self, worker: Worker) -> int:
+    def _share(self, worker: WorkerHandle) -> int:
         """Return how many an idle worker gets, so that others get some, too."""
         pool = self._pool
         unstarted = pool.settings.max_workers - len(pool.workers)
@@ -260,7 +260,9 @@ class Coroutines:
 
     # While they run.
 
-    def told(self, worker: Worker, task: CoroutineTask, frame: Frame) -> Task | None:
+    def told(
+        self, worker: WorkerHandle, task: CoroutineTask, frame: Frame
+    ) -> Task | None:
         """Process a frame about a coroutine; return the task if it has ended."""
         if frame.kind == messages.ASYNC_CANCELLED:
             worker.release(task)
@@ -276,7 +278,7 @@ class Coroutines:
             task.deadline = self._pool.at(timeout, expire)
         return None
 
-    def _expire(self, worker: Worker, task: CoroutineTask, id: int) -> None:
+    def _expire(self, worker: WorkerHandle, task: CoroutineTask, id: int) -> None:
         """Cancel a coroutine at its deadline, and retry or fail it."""
         if worker.tasks.get(id) is not task or task.future.done():
             return
@@ -300,12 +302,14 @@ class Coroutines:
             if task.worker is not None:
                 self._watch_deafness(task.worker, task, task.id)
 
-    def _tell(self, worker: Worker, id: int) -> None:
+    def _tell(self, worker: WorkerHandle, id: int) -> None:
         worker.write(pack(messages.CANCEL, id, [b""]))
         if worker.stuck:
             self._pool.wake()
 
-    def _watch_deafness(self, worker: Worker, task: CoroutineTask, id: int) -> None:
+    def _watch_deafness(
+        self, worker: WorkerHandle, task: CoroutineTask, id: int
+    ) -> None:
         def look() -> None:
             if worker.tasks.get(id) is task and not task.was_heard:
                 worker.kill()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from parallelize.process.parent.tasks.call import TaskOwner
-    from parallelize.process.parent.tasks.worker_handle import Worker
+    from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         def note_moved(self, task: StreamTask) -> None:
             """Have the dispatcher's thread call `send_credit` soon; does not block."""
 
-        def send_credit(self, task: StreamTask, worker: Worker) -> None:
+        def send_credit(self, task: StreamTask, worker: WorkerHandle) -> None:
             """Tell the worker how many items it may send, and update `places`."""
 
         def feed_idle(self) -> None:
@@ -196,7 +196,7 @@ class StreamTask(CallTask):
     def _more(self) -> int:
         return self._channel.taken + self._ahead - self._allowed
 
-    def tell(self, worker: Worker) -> None:
+    def tell(self, worker: WorkerHandle) -> None:
         """Send the worker its credit, or CLOSE; the caller holds the pool's lock."""
         if self._channel.life is not Life.FLOWING:
             if not self._is_told:

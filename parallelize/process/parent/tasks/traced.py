@@ -18,7 +18,7 @@ from parallelize.process.parent.tasks.stream import StreamTask
 from parallelize.process.wire import messages
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.tracing import recording
-from parallelize.tracing.recording import Lane, Record
+from parallelize.tracing.recording import Lane, TaskRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
     from parallelize.calls.call import Rows
     from parallelize.futures.future import Future
     from parallelize.process.parent.tasks.rows import RowsOwner
-    from parallelize.process.parent.tasks.worker_handle import Worker
+    from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
 
 
-def _new_record(fn: Callable[..., Any], options: CallOptions) -> Record:
+def _new_record(fn: Callable[..., Any], options: CallOptions) -> TaskRecord:
     recorder = recording.active
     if recorder is None:  # the trace has just ended
         recorder = recording.Recorder()
     return recorder.new("process", fn, options)
 
 
-def _kept(record: Record) -> Record:
+def _kept(record: TaskRecord) -> TaskRecord:
     recorder = recording.active
     return record if recorder is None else recorder.keep(record)
 
 
-def _sent(record: Record, worker: Worker | None) -> None:
+def _sent(record: TaskRecord, worker: WorkerHandle | None) -> None:
     record.sent = monotonic_ns()
     record.lane = _lane(worker)
 
 
-def _lane(worker: Worker | None) -> Lane | None:
+def _lane(worker: WorkerHandle | None) -> Lane | None:
     """Return the worker's lane, with the process id if the worker has started."""
     if worker is None:
         return None
@@ -63,8 +63,8 @@ class _Noted(CallTask):
     """The recording that calls, coroutines and generators have in common."""
 
     on_loop: ClassVar[bool] = False  # whether its worker runs others concurrently
-    record: Record
-    _on: Worker | None = None  # the worker to which it was last sent
+    record: TaskRecord
+    _on: WorkerHandle | None = None  # the worker to which it was last sent
 
     def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         record = self.record = _new_record(self.fn, self.options)
@@ -159,8 +159,8 @@ class TracedRows(RowsTask):
     """Rows of calls that record their progress."""
 
     timed: int = messages.TRACED
-    record: Record | None = None
-    _on: Worker | None = None
+    record: TaskRecord | None = None
+    _on: WorkerHandle | None = None
     _blocks: dict[int, int] | None = None  # first row -> microseconds of its block
 
     def __init__(
@@ -176,7 +176,7 @@ class TracedRows(RowsTask):
         self.record = _new_record(source.fn, source.options)
         self.record.pickled = self.record.queued = monotonic_ns()
 
-    def _known(self) -> Record:
+    def _known(self) -> TaskRecord:
         if self.record is None:  # it was split off another task
             record = self.record = _new_record(self.fn, self.options)
             record.pickled = record.queued = record.submitted  # earlier, with that task

@@ -92,7 +92,7 @@ _FAILURES = {
 }
 
 
-class Stage(enum.Enum):
+class WorkerStage(enum.Enum):
     """The life of a worker."""
 
     STARTING = "started, initializer not finished"
@@ -117,7 +117,7 @@ class KillRequest(NamedTuple):
     again: Callable[[], object]
 
 
-class Worker:
+class WorkerHandle:
     """One worker process, as the pool sees it; the pool's lock guards it.
 
     Attributes:
@@ -143,7 +143,7 @@ class Worker:
     ) -> None:
         self.id: int = id
         self.pid: int | None = None
-        self.stage: Stage = Stage.STARTING
+        self.stage: WorkerStage = WorkerStage.STARTING
         self.tasks: dict[int, Task] = {}
         self.coroutines: int = 0
         self.load: float = 0.0
@@ -385,7 +385,11 @@ class Worker:
 
     def reclaim_due(self) -> float | None:
         """Return when to reclaim the tasks that it has not begun; None for never."""
-        if self._asked or self.stage is not Stage.SERVING or not self._divisible():
+        if (
+            self._asked
+            or self.stage is not WorkerStage.SERVING
+            or not self._divisible()
+        ):
             return None
         return self._last_news + max(SILENCE, SILENT_CALLS * self._seconds_of_a_call())
 
@@ -433,7 +437,7 @@ class Worker:
 
     def show_by_signal(self) -> bool:
         """Make it print its stacks on standard error; return False if it cannot."""
-        if SHOW is None or self.stage is Stage.STARTING:
+        if SHOW is None or self.stage is WorkerStage.STARTING:
             return False
         self.signal(SHOW)
         return True
@@ -442,7 +446,7 @@ class Worker:
 
     def leave(self) -> None:
         """Ask it to end when it has finished its tasks."""
-        self.stage = Stage.LEAVING
+        self.stage = WorkerStage.LEAVING
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
 
@@ -558,7 +562,7 @@ class Worker:
 
     def close(self) -> None:
         """Close the pool's ends, and drop everything that was still to be sent."""
-        self.stage = Stage.GONE
+        self.stage = WorkerStage.GONE
         self.writer.drop()
         self._control_backlog.clear()
         self._verdict = None
