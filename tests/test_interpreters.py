@@ -77,7 +77,8 @@ def test_decorated_functions_run_elsewhere_on_every_python():
 
 
 @needs_interpreters
-def test_calls_run_in_this_process_but_in_other_interpreters(pool):
+def test_calls_run_in_this_process_but_in_other_interpreters(pool, monkeypatch):
+    monkeypatch.setattr(tasks, "INITIALIZED_PROCESS", {})  # other tests fill it, too
     assert pool.submit(os.getpid).result() == os.getpid()
     pool.submit(tasks.initialize, 5).result()
     assert not tasks.was_initialized()
