@@ -254,8 +254,12 @@ class Run:
     # Locks, as `threading` has them.
 
     def lock(self):
-        """Make a reentrant lock."""
+        """Make a reentrant lock; a thread stops where it takes it."""
         return RLock(self)
+
+    def quiet_lock(self):
+        """Make a reentrant lock at which a thread stops only while another has it."""
+        return RLock(self, quiet=True)
 
     def condition(self, lock):
         """Make a condition on such a lock."""
@@ -299,19 +303,19 @@ class Lock:
 class RLock:
     """A reentrant lock of the scheduler; a condition may be made on it."""
 
-    def __init__(self, run):
+    def __init__(self, run, *, quiet=False):
         self._run = run
+        self._quiet = quiet
         self._owner = None
         self._depth = 0
 
     def acquire(self, blocking=True, timeout=-1):
         me = threading.get_ident()
         if self._owner != me:
-            if not blocking:
-                self._run.step()
-                if self._owner is not None:
-                    return False
-            self._run.wait_until(lambda: self._owner is None)
+            if not blocking and self._owner is not None:
+                return False
+            if not self._quiet or self._owner is not None:
+                self._run.wait_until(lambda: self._owner is None)
             self._owner = me
         self._depth += 1
         return True

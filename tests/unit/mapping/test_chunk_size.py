@@ -83,10 +83,13 @@ def test_chunks_come_to_run_as_long_as_they_should(kind, workers, seconds):
 
 
 @pytest.mark.parametrize("kind", ["measured", "threads", "remote"])
-def test_long_rows_go_alone(kind):
-    sizes = make(kind, 2)
-    for seconds in (1e-6, 1e-6, 1, 1):
-        sizes.measured(sizes.next(None), sizes.next(None) * seconds)
+def test_rows_that_run_longer_than_is_said_go_alone(kind):
+    sizes, seconds = make(kind, 2, alone_above=0.001), MeasuredSize.TARGET / 3
+    if kind == "remote":  # which has a bound of its own
+        seconds = RemoteChunkSize.TARGET / 1.5
+    for each in (1e-6, *[seconds] * 20):
+        size = sizes.next(None)
+        sizes.measured(size, size * each)
     assert sizes.next(None) == 1
 
 

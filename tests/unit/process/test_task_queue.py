@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -193,3 +194,13 @@ def test_a_lane_that_is_drained_while_a_task_is_taken_gives_none():
             assert queue.drain() == [task]
 
     assert queue.take(0, 0.0, Drains()) is None
+
+
+@pytest.mark.parametrize(("load", "count"), [(0.0, 15), (FILL / 2, 7), (FILL, 1)])
+def test_a_batch_is_as_long_as_there_is_time_left(load, count):
+    queue = TaskQueue()
+    queue.learn(b"short", FILL / 15.5, 1)
+    for _ in range(40):
+        queue.add(make(CALLS, b"short"))
+    first = queue.take(0, load, [])
+    assert len(queue.take_batch(first, load, [])) == count
