@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,7 +19,7 @@ from parallelize.futures.future import Failure
 from parallelize.streams import channel as module
 from parallelize.streams.channel import Channel, Life
 from support.interleaving import explore
-from support.properties import machine
+from support.properties import machine, steady
 
 OPEN = (Life.WAITING, Life.FLOWING)
 
@@ -42,8 +43,8 @@ class Wakers:
 class Buffer(RuleBasedStateMachine):
     """A producer that keeps to its room, and a reader, one step after the other."""
 
-    @initialize(buffersize=st.integers(1, 6))
-    def begin_with(self, buffersize):
+    @initialize(buffersize=st.integers(1, 6), begins=st.booleans())
+    def begin_with(self, buffersize, begins):
         self.channel = Channel(buffersize)
         self.hand = deque()
         self.put, self.got = 0, []
@@ -51,6 +52,8 @@ class Buffer(RuleBasedStateMachine):
         self.rooms, self.news, self.closes = Wakers(), Wakers(), Wakers()
         self.moves = 0
         self.channel.moved = self.moved
+        if begins:
+            assert self.channel.begin()
 
     def moved(self):
         self.moves += 1
@@ -65,13 +68,12 @@ class Buffer(RuleBasedStateMachine):
         if self.put or self.channel.life is not Life.WAITING:
             assert not self.channel.claim()
 
-    @precondition(lambda self: self.channel.has_room())
-    @rule(data=st.data())
-    def extend(self, data):
-        unread = self.put - len(self.got)
-        count = data.draw(st.integers(0, max(self.channel.buffersize - unread, 1)))
-        self.channel.extend(iter(range(self.put, self.put + count)))
-        self.put += count
+    @rule(count=st.integers(1, 6))
+    def extend(self, count):
+        while count and self.channel.has_room():
+            self.channel.extend(iter([self.put]))
+            self.put += 1
+            count -= 1
 
     @precondition(lambda self: self.channel.life is not Life.FLOWING)
     @rule()
@@ -108,6 +110,8 @@ class Buffer(RuleBasedStateMachine):
             assert self.channel.take(self.hand) == bool(self.hand)
             assert self.moves - moves == bool(self.hand)
             assert len(self.hand) <= max(1, self.channel.buffersize // 2)
+            if self.channel.life is not Life.CLOSED:
+                assert self.channel.taken == len(self.got) + bool(self.hand)
         if self.hand:
             self.got.append(self.hand.popleft())
         elif self.channel.life is not Life.CLOSED:
@@ -153,6 +157,38 @@ class Buffer(RuleBasedStateMachine):
 
 Buffer.TestCase.settings = machine
 TestBuffer = Buffer.TestCase
+
+
+@steady
+@given(
+    st.integers(1, 9),
+    st.lists(st.one_of(st.integers(1, 9), st.just("read")), max_size=60),
+)
+def test_the_producer_has_all_the_room_that_there_is(buffersize, script):
+    channel, hand, rooms = Channel(buffersize), deque(), Wakers()
+    channel.begin()
+    put = got = 0
+    for act in script:
+        if act == "read":
+            # What is in the reader's hand counts when it comes back for more.
+            if not hand and channel.take(hand):
+                assert channel.taken == got + 1
+            if hand:
+                assert hand.popleft() == got
+                got += 1
+        else:
+            for _ in range(act):
+                if channel.has_room():
+                    channel.extend([put])
+                    put += 1
+        assert channel.taken <= got
+        assert put - got <= buffersize
+        assert channel.has_room() == (put - channel.taken < buffersize)
+        if not channel.has_room():
+            channel.when_room(rooms.new())
+            assert rooms.calls[-1] == 0
+        else:
+            assert set(rooms.calls) <= {1}
 
 
 # --------------------------------------------------------------------- interleavings
@@ -310,7 +346,7 @@ def test_a_waker_for_news_is_called_once(what):
         channel, wakers = stage.channel, Wakers()
         channel.begin()
         acts = {
-            "put": lambda: channel.extend([1]),
+            "put": lambda: (channel.extend([1]), channel.extend([2])),
             "end": lambda: channel.end(None),
             "close": channel.close,
             "cancel": channel.cancel,
@@ -342,6 +378,16 @@ def test_a_waker_for_room_is_called_once(what):
         assert wakers.calls == [1]
 
     assert explore(scenario) > 1
+
+
+def test_a_generator_does_not_begin_for_a_reader_that_is_gone(monkeypatch):
+    """Also if what closes the channel has not come to it yet."""
+    later = []
+    monkeypatch.setattr(module, "lifecycle", SimpleNamespace(later=later.append))
+    channel = Channel(1)
+    channel.dropped()
+    assert not channel.begin()
+    assert later == [channel.close]
 
 
 def test_a_forked_child_finds_no_items_of_the_parent():
