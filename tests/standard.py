@@ -159,7 +159,20 @@ def _tear_down(self):
     queue = vars(self).pop("log_queue", None)
     if queue is not None:
         queue.close()
-    super(sys.modules[f"{PACKAGE}.util"].ExecutorMixin, self).tearDown()
+    while not _is_torn_down(self):
+        pass
+
+
+def _is_torn_down(self):
+    # It lists the threads that are alive; one may be made meanwhile, by a timer of the
+    # test run for one, and Python 3.13 does not bear that.
+    try:
+        super(sys.modules[f"{PACKAGE}.util"].ExecutorMixin, self).tearDown()
+    except RuntimeError as error:
+        if "changed size during iteration" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _manager(self):
