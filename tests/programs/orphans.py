@@ -39,10 +39,9 @@ with executor(2) as ex:
     signal.pidfd_send_signal, os.kill = note, note_kill
 
     # One that is alive is killed, as a call of it may have to be.
-    print(
-        outcome(ex.submit(os.getpid)) in pids | {w.pid for w in pool.workers.values()}
-        or "new"
-    )
+    pid = outcome(ex.submit(os.getpid))
+    # The pid of a new worker is known when its server says so, maybe after its answer.
+    print(until(lambda: pid in pids | {w.pid for w in pool.workers.values()}))
     busy = next(worker for worker in workers if worker.tasks)
     running.kill()
     print(outcome(running).partition(":")[0])
