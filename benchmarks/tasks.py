@@ -47,7 +47,7 @@ def put_numbers(queue: Any, count: int, size: int) -> None:
 
 
 def fibonacci(n: int) -> int:
-    """Reckon a Fibonacci number by two calls for each, as nobody should."""
+    """Compute a Fibonacci number by two calls for each, to be CPU-bound."""
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
 

@@ -125,7 +125,7 @@ def clock_at_begin():
 
 
 def test_the_begin_is_told_by_the_worker_itself():
-    """What the pool could reckon from when it heard of the end would be later."""
+    """What the pool could compute from when it heard of the end would be later."""
     with ProcessPoolExecutor(1) as executor:
         executor.submit(clock_at_begin).result(30)
         with trace() as t:

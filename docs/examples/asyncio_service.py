@@ -1,6 +1,6 @@
-"""An asyncio program whose waiting and reckoning never hold up its event loop.
+"""An asyncio program whose waiting and computing never hold up its event loop.
 
-Each request waits in a thread and then reckons in a process, and both are
+Each request waits in a thread and then computes in a process, and both are
 simply awaited. Meanwhile a ticker measures how late the loop gets round to it.
 """
 
@@ -22,14 +22,14 @@ def fetch(request: int) -> int:
 
 
 @processed
-def reckon(size: int) -> int:
+def compute(size: int) -> int:
     """Keep a CPU busy."""
     return sum(n * n % 7 for n in range(10 * size))
 
 
 async def answer(request: int) -> int:
     """Serve one request."""
-    return await reckon(await fetch(request))
+    return await compute(await fetch(request))
 
 
 async def tick(pauses: list[float]) -> None:
@@ -52,7 +52,7 @@ async def serve(requests: range) -> tuple[list[int], list[float]]:
 requests = range(8)
 
 start = perf_counter()
-expected = [reckon.__wrapped__(fetch.__wrapped__(request)) for request in requests]
+expected = [compute.__wrapped__(fetch.__wrapped__(request)) for request in requests]
 print(f"plain loop         {perf_counter() - start:6.2f} s")
 
 start = perf_counter()

@@ -220,7 +220,7 @@ class Run:
     # The schedule.
 
     def _hand_over(self, actor):
-        """Choose who goes on, and let it; False if nobody can."""
+        """Choose a thread that can go on, and let it; False if none can."""
         self._steps += 1
         assert self._steps < MOST_STEPS or self._abandoned, "the threads never end"
         options = self._options(actor)

@@ -288,7 +288,7 @@ def test_a_descriptor_that_is_missing_is_no_other_one(pair):
     reader, fd = FdReader(), make_descriptor(b"it")
     socket.send_fds(here, [stream_of([SHORT[1]])], [fd])
     os.close(fd)
-    reader.read(there)  # nobody asks for it
+    reader.read(there)  # its descriptor is not taken
     here.sendall(stream_of([SHORT[0]]))
     reader.read(there)
     with pytest.raises(NoDescriptorError):
