@@ -37,6 +37,7 @@ class Prestart:
         method: The start method of the workers; None starts no server.
 
     Attributes:
+        method: How its workers are started; None if there is no server.
         launcher: The handle on the server; None if there is none or it was adopted.
 
     Raises:
