@@ -90,6 +90,16 @@ class Latch:
                 )
 
 
+def emptied(log):
+    """Return the `caplog` fixture without what earlier tests leave: their garbage.
+
+    A failure that nobody has looked at is logged when it is collected.
+    """
+    collect()
+    log.clear()
+    return log
+
+
 def collect():
     """Collect garbage; return when what finalisers have left is done, too."""
     from parallelize.futures import unretrieved

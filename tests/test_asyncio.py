@@ -10,7 +10,7 @@ import time
 import pytest
 
 import tasks
-from factories import make
+from factories import emptied, make
 from parallelize import Future, TaskKilled, parallelized, processed, threaded, using
 
 # ------------------------------------------------------------------ whichever loop
@@ -132,6 +132,8 @@ def test_awaiting_a_cancelled_future():
 
 
 def test_a_loop_that_ends_first_does_no_harm(concurrent, latch, caplog):
+    log = emptied(caplog)
+
     async def main():
         future = concurrent.submit(tasks.hold, latch.folder, 5)
         waiting = future.__await__()
@@ -142,7 +144,7 @@ def test_a_loop_that_ends_first_does_no_harm(concurrent, latch, caplog):
     future, waiting = asyncio.run(main())
     latch.release()
     assert future.result() == 5
-    assert not caplog.records
+    assert not log.records
     del waiting
 
 

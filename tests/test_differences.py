@@ -19,7 +19,7 @@ import pytest
 import parallelize
 import parallelize.process.start.launcher
 import tasks
-from factories import make
+from factories import emptied, make
 from parallelize import (
     Future,
     ProcessPoolExecutor,
@@ -130,14 +130,15 @@ def test_the_states_that_are_set_from_outside():
 
 @pytest.mark.parametrize("state", ["RUNNING", "FINISHED", "CANCELLED_AND_NOTIFIED"])
 def test_a_future_that_cannot_begin(state, caplog):
+    log = emptied(caplog)
     future = Future()
     future._state = state
     with pytest.raises(RuntimeError, match="Future in unexpected state"):
         future.set_running_or_notify_cancel()
-    assert [(each.name, each.levelname) for each in caplog.records] == [
+    assert [(each.name, each.levelname) for each in log.records] == [
         ("concurrent.futures", "CRITICAL")
     ]
-    assert f"in unexpected state: {state}" in caplog.text
+    assert f"in unexpected state: {state}" in log.text
 
 
 def test_a_result_is_set_and_told_by_the_condition():

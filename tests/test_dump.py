@@ -16,6 +16,7 @@ import pytest
 
 import parallelize
 import tasks
+from factories import emptied
 from parallelize import ProcessPoolExecutor, TaskTimeout, ThreadPoolExecutor, processed
 from parallelize.insight import dump as dump_module
 from parallelize.process.worker.signals import SHOW
@@ -353,13 +354,14 @@ def hang_here(_=None):
 
 
 def test_a_timeout_prints_where_the_call_was(caplog):
+    log = emptied(caplog)
     with ProcessPoolExecutor(1) as executor:
         executor.submit(come_here).result(30)
         call = processed(timeout=0.2, executor=executor)(hang_here)
         error = call().exception(30)
         assert isinstance(error, TaskTimeout)
         assert executor.submit(tasks.double, 1).result(30) == 2
-    [record] = [each for each in caplog.records if each.name == "parallelize"]
+    [record] = [each for each in log.records if each.name == "parallelize"]
     assert record.levelno == logging.WARNING
     assert "test_dump.hang_here runs for longer than its timeout" in record.getMessage()
     assert "in hang_here\n" in record.getMessage()

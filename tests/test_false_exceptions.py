@@ -6,7 +6,7 @@ import logging
 import pytest
 
 import parallelize
-from factories import collect
+from factories import collect, emptied
 from parallelize import Future, as_completed, gather, parallelized, wait
 
 
@@ -126,11 +126,12 @@ def test_in_a_group(executor, error):
 
 
 def test_that_nobody_looks_at(executor, error, caplog):
+    log = emptied(caplog)
     executor.submit(fail, error)
     executor.shutdown()
     collect()
-    assert caplog.text.count("failed, and its exception was never retrieved") == 1
-    assert f"{error.__name__}: because" in caplog.text
+    assert log.text.count("failed, and its exception was never retrieved") == 1
+    assert f"{error.__name__}: because" in log.text
 
 
 def test_set(error):

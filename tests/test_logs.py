@@ -13,7 +13,7 @@ import pytest
 
 import logged
 import tasks
-from factories import Factory
+from factories import Factory, emptied
 from parallelize import ProcessPoolExecutor, WorkerDied
 from parallelize.process.wire import messages
 from parallelize.process.worker import log_records, reports
@@ -486,13 +486,14 @@ def test_a_worker_may_record_its_own_warnings(make_pool):
 
 
 def test_captured_warnings_are_logged_here(make_pool, caplog):
+    log = emptied(caplog)
     with caught("always"):
         logging.captureWarnings(True)  # in place of what keeps them
         try:
             make_pool().submit(logged.warn).result()
         finally:
             logging.captureWarnings(False)
-    (record,) = caplog.records
+    (record,) = log.records
     assert record.name == "py.warnings"
     assert "careful" in record.getMessage()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import odd_errors
-from factories import collect
+from factories import collect, emptied
 from odd_errors import MAKERS, STAY, Frozen, RefusesAll, made
 from parallelize import (
     InterpreterPoolExecutor,
@@ -207,12 +207,13 @@ def test_it_keeps_its_attributes_and_notes(processes):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["thread", "forkserver"])
 def test_one_that_nobody_looks_at_is_reported(name, kind, caplog):
-    with _made(name) as executor, caplog.at_level(logging.ERROR, "parallelize"):
+    log = emptied(caplog)
+    with _made(name) as executor, log.at_level(logging.ERROR, "parallelize"):
         executor.submit(odd_errors.here, kind)
         executor.shutdown()
         collect()
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert "never retrieved" in caplog.records[0].getMessage()
+    assert [record.levelname for record in log.records] == ["ERROR"]
+    assert "never retrieved" in log.records[0].getMessage()
 
 
 def _logs(kind: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import odd_errors
 import tasks
-from factories import collect
+from factories import collect, emptied
 from parallelize import (
     Future,
     RemoteError,
@@ -249,13 +249,14 @@ class EngineTests:
     def test_a_failure_that_other_calls_wait_for_is_not_reported(
         self, executor, caplog
     ):
+        log = emptied(caplog)
         future = executor.submit(tasks.refuse, 3)
         for _ in range(3):
             future = executor.submit(copy.copy, future)
         assert isinstance(future.exception(60), tasks.Refusal)
         del future
         collect()
-        texts = [record.getMessage() for record in caplog.records]
+        texts = [record.getMessage() for record in log.records]
         assert not [text for text in texts if "never retrieved" in text]
 
     def test_what_cannot_be_pickled(self, executor):
