@@ -60,7 +60,7 @@ ALONE_ABOVE = 0.001
 _FAR = ("dask", "ray")
 
 
-class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
+class MapIterator(Iterator[T], AsyncIterator[T]):
     """The results of a map, one by one: for ``for`` and for ``async for``.
 
     Results are computed a bounded window ahead of the reader. The map ends when its
@@ -78,42 +78,10 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
         [2, 4, 6]
     """
 
-    # A chain yields the items of a block without running any Python code; between
-    # two blocks it calls the `Reader`.
-
-    __slots__ = ("__weakref__", "_reader")
+    __slots__ = ()
 
     _reader: Reader[T]
     _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is called
-
-    def __new__(
-        cls,
-        core: Window,
-        *,
-        timeout: float | None,
-        return_exceptions: bool,
-        progress: Progress | None,
-    ) -> Self:
-        """Start reading the results of the window."""
-        reader: Reader[T] = Reader(
-            core,
-            timeout=timeout,
-            return_exceptions=return_exceptions,
-            progress=progress,
-        )
-        self = cast("Self", super().from_iterable(reader.blocks()))
-        self._reader = reader
-        return self
-
-    if not STEPS_ARE_WHOLE:
-
-        def __next__(self) -> T:
-            """Return the next result; threads that read the same map take turns."""
-            return self._reader.turn.held(self._step)
-
-        def _step(self) -> T:
-            self._reader.drop_if_closed()
-            return super().__next__()
 
     def __aiter__(self) -> Self:
         return self
@@ -160,10 +128,6 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
     ) -> None:
         await self.aclose()
 
-    def __reduce__(self) -> NoReturn:
-        msg = "a map can neither be copied nor pickled"
-        raise TypeError(msg)
-
     def __del__(self) -> None:
         reader = getattr(self, "_reader", None)
         if reader is None:  # __new__ has failed
@@ -175,6 +139,49 @@ class MapIterator(chain[T], Iterator[T], AsyncIterator[T]):
             # matter any more. Without the GIL many objects live until then.
             if not self._is_ending():
                 raise
+
+
+class _Chained(chain[T], MapIterator[T]):
+    """The one implementation: the steps from item to item are those of a chain.
+
+    It yields the items of a block without running any Python code; between two blocks
+    it calls the `Reader`.
+    """
+
+    __slots__ = ("__weakref__", "_reader")
+
+    def __new__(
+        cls,
+        core: Window,
+        *,
+        timeout: float | None,
+        return_exceptions: bool,
+        progress: Progress | None,
+    ) -> Self:
+        """Start reading the results of the window."""
+        reader: Reader[T] = Reader(
+            core,
+            timeout=timeout,
+            return_exceptions=return_exceptions,
+            progress=progress,
+        )
+        self = cast("Self", super().from_iterable(reader.blocks()))
+        self._reader = reader
+        return self
+
+    def __reduce__(self) -> NoReturn:  # a chain has one, before Python 3.14
+        msg = "a map can neither be copied nor pickled"
+        raise TypeError(msg)
+
+    if not STEPS_ARE_WHOLE:
+
+        def __next__(self) -> T:
+            """Return the next result; threads that read the same map take turns."""
+            return self._reader.turn.held(self._step)
+
+        def _step(self) -> T:
+            self._reader.drop_if_closed()
+            return super().__next__()
 
 
 # How a map is started.
@@ -221,7 +228,7 @@ def start_map(
     plan = _plan(executor, fn, options, chunksize, buffersize, ordered=ordered)
     core = _core(iterables, plan, star=star)
     _begin(core, executor)
-    return MapIterator(
+    return _Chained(
         core,
         timeout=seconds,
         return_exceptions=return_exceptions,
