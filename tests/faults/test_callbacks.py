@@ -10,7 +10,7 @@ from harness import run
     "error", ["ValueError('mine')", "SystemExit(3)", "KeyboardInterrupt()"]
 )
 def test_callback_raises(method: str, error: str) -> None:
-    """Fault 61: it is logged, the other callbacks are called, the pool serves on."""
+    """It is logged, the other callbacks are called, the pool serves on."""
     done = run(
         f"""
         import logging
@@ -44,7 +44,7 @@ def test_callback_raises(method: str, error: str) -> None:
 
 @pytest.mark.parametrize("ending", ["cancel", "fail", "die"])
 def test_callback_raises_whatever_the_end(ending: str) -> None:
-    """Fault 61: also where a call was cancelled, failed or died."""
+    """Also where a call was cancelled, failed or died."""
     done = run(
         f"""
         import logging
@@ -64,7 +64,7 @@ def test_callback_raises_whatever_the_end(ending: str) -> None:
 
 
 def test_callback_submits(method: str) -> None:
-    """Fault 62: a callback may call on the same pool, in a long chain."""
+    """A callback may call on the same pool, in a long chain."""
     done = run(
         """
         ended = threading.Event()
@@ -84,7 +84,7 @@ def test_callback_submits(method: str) -> None:
 
 
 def test_callback_closes_another_pool_and_makes_a_third() -> None:
-    """Fault 62: what a callback does with other pools is its own affair."""
+    """What a callback does with other pools is its own affair."""
     done = run(
         """
         files = open_files()
@@ -109,7 +109,7 @@ def test_callback_closes_another_pool_and_makes_a_third() -> None:
     "meddle", ["f.set_result('mine')", "f.set_exception(ValueError('mine'))"]
 )
 def test_user_settles_a_future_of_the_pool(method: str, meddle: str) -> None:
-    """Fault 63: queued, running or ended: the pool goes on as if nothing were."""
+    """Queued, running or ended: the pool goes on as if nothing were."""
     done = run(
         f"""
         with executor(1) as ex:
@@ -135,7 +135,7 @@ def test_user_settles_a_future_of_the_pool(method: str, meddle: str) -> None:
 
 
 def test_cancel_races_the_start() -> None:
-    """Fault 63: a future cancelled at any moment is cancelled or gives its value."""
+    """A future cancelled at any moment is cancelled or gives its value."""
     done = run(
         """
         with executor(2) as ex:
@@ -156,7 +156,7 @@ def test_cancel_races_the_start() -> None:
 
 
 def test_foreign_waiters_die(method: str) -> None:
-    """Fault 63: a waiter of concurrent.futures.wait that times out harms nobody."""
+    """A waiter of concurrent.futures.wait that times out harms nobody."""
     done = run(
         """
         from concurrent.futures import TimeoutError
@@ -176,7 +176,7 @@ def test_foreign_waiters_die(method: str) -> None:
 
 
 def test_each_future_has_an_error_of_its_own(method: str) -> None:
-    """Fault 66: separate objects, with cause, attributes and notes."""
+    """Separate objects, with cause, attributes and notes."""
     done = run(
         """
         class Mine(Exception): pass
@@ -198,7 +198,7 @@ def test_each_future_has_an_error_of_its_own(method: str) -> None:
 
 
 def test_calls_that_could_not_start_have_errors_of_their_own() -> None:
-    """Fault 66: the error of a worker that cannot start is not shared either."""
+    """The error of a worker that cannot start is not shared either."""
     done = run(
         """
         def broken(): raise OSError("no such device")
@@ -211,7 +211,7 @@ def test_calls_that_could_not_start_have_errors_of_their_own() -> None:
 
 
 def test_failed_futures_keep_nothing_alive(method: str) -> None:
-    """Fault 67: without the garbage collector, arguments and frames go at once."""
+    """Without the garbage collector, arguments and frames go at once."""
     done = run(
         """
         import gc, weakref
@@ -243,7 +243,7 @@ def test_failed_futures_keep_nothing_alive(method: str) -> None:
 
 
 def test_ended_calls_keep_nothing_alive(method: str) -> None:
-    """Fault 67: nor do results, callbacks, or futures that nobody holds."""
+    """Nor do results, callbacks, or futures that nobody holds."""
     done = run(
         """
         import gc, weakref

@@ -1,4 +1,4 @@
-"""Calls are stopped from outside: `timeout=` and `Future.kill` (fault 15)."""
+"""Calls are stopped from outside: `timeout=` and `Future.kill`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def counted(tmp_path: pathlib.Path):  # type: ignore[no-untyped-def]
     ids=["sleeps", "computes", "stopped", "ignores", "blocks"],
 )
 def test_timeout_kills(hang: str, method: str, counted) -> None:
-    """Fault 15: at the deadline, whatever it does; the next call runs."""
+    """At the deadline, whatever it does; the next call runs."""
     done = counted(
         f"""
         def task(i):
@@ -94,7 +94,7 @@ def test_timeout_kills(hang: str, method: str, counted) -> None:
 
 
 def test_stopped_worker_is_not_dead(counted) -> None:
-    """Fault 15: without a timeout nobody declares it dead; it goes on."""
+    """Without a timeout nobody declares it dead; it goes on."""
     done = counted(
         """
         def task():

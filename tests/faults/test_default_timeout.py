@@ -1,4 +1,4 @@
-"""The program says how long sockets wait, for itself (fault W1)."""
+"""The program says how long sockets wait, for itself."""
 
 import pytest
 from harness import program, run

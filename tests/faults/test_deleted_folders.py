@@ -1,4 +1,4 @@
-"""The folder in which shared workers were started is deleted (fault W13)."""
+"""The folder in which shared workers were started is deleted."""
 
 from harness import program, run
 

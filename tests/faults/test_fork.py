@@ -1,4 +1,4 @@
-"""The program forks, or its workers are forks of it (faults 49 to 52, 54, 55)."""
+"""The program forks, or its workers are forks of it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def forking(program: str) -> str:
 
 
 def test_child_makes_a_fresh_pool(method: str) -> None:
-    """Fault 49: the executor works on in the child, with workers of its own."""
+    """The executor works on in the child, with workers of its own."""
     done = run(
         forking(
             """
@@ -59,7 +59,7 @@ def test_child_makes_a_fresh_pool(method: str) -> None:
 
 
 def test_children_use_decorated_functions() -> None:
-    """Fault 49: the preload of a server: used before the fork, and in each child."""
+    """The preload of a server: used before the fork, and in each child."""
     done = run(
         forking(
             """
@@ -80,7 +80,7 @@ def test_children_use_decorated_functions() -> None:
 
 
 def test_child_of_multiprocessing() -> None:
-    """Fault 49: the same in a process that multiprocessing forks."""
+    """The same in a process that multiprocessing forks."""
     done = run(
         forking(
             """
@@ -103,7 +103,7 @@ def test_child_of_multiprocessing() -> None:
 def test_inherited_futures_fail_at_once_in_the_child(
     method: str, tmp_path: pathlib.Path
 ) -> None:
-    """Fault 49: pending ones raise; ended ones keep what they came to."""
+    """Pending ones raise; ended ones keep what they came to."""
     done = run(
         forking(
             f"""
@@ -152,7 +152,7 @@ def test_inherited_futures_fail_at_once_in_the_child(
 def test_end_of_the_child_leaves_the_parents_pool_alone(
     ending: str, tmp_path: pathlib.Path
 ) -> None:
-    """Fault 50: neither its exit nor a close there stops what the parent runs."""
+    """Neither its exit nor a close there stops what the parent runs."""
     done = run(
         forking(
             f"""
@@ -178,7 +178,7 @@ def test_end_of_the_child_leaves_the_parents_pool_alone(
 
 
 def test_fork_while_threads_submit(method: str) -> None:
-    """Fault 51: whatever lock another thread held, the child works."""
+    """Whatever lock another thread held, the child works."""
     done = run(
         forking(
             """
@@ -206,7 +206,7 @@ def test_fork_while_threads_submit(method: str) -> None:
 
 
 def test_fork_while_a_thread_makes_the_global_pool() -> None:
-    """Fault 51: the locks of the global pools are made anew, too.
+    """The locks of the global pools are made anew, too.
 
     Not the very first time: a fork while another thread imports a module leaves
     that module locked in the child, which is CPython's affair.
@@ -239,7 +239,7 @@ def test_fork_while_a_thread_makes_the_global_pool() -> None:
 
 
 def test_forked_child_does_not_keep_the_workers_alive(method: str) -> None:
-    """Faults 34, 50: the parent is killed; its fork lives on, the workers do not."""
+    """The parent is killed; its fork lives on, the workers do not."""
     with started(
         forking(
             """
@@ -266,7 +266,7 @@ def test_forked_child_does_not_keep_the_workers_alive(method: str) -> None:
 
 
 def test_default_start_method_does_not_fork_the_program() -> None:
-    """Fault 52: with threads running no warning of a fork is given: there is none."""
+    """With threads running no warning of a fork is given: there is none."""
     done = run(
         """
         from parallelize import processed
@@ -280,7 +280,7 @@ def test_default_start_method_does_not_fork_the_program() -> None:
 
 
 def test_random_numbers_differ(method: str, tmp_path: pathlib.Path) -> None:
-    """Fault 54: two workers do not draw the same numbers, nor those of the parent."""
+    """Two workers do not draw the same numbers, nor those of the parent."""
     pytest.importorskip("numpy")
     done = run(
         f"""
@@ -299,7 +299,7 @@ def test_random_numbers_differ(method: str, tmp_path: pathlib.Path) -> None:
 
 
 def test_script_without_a_guard(method: str, tmp_path: pathlib.Path) -> None:
-    """Fault 55: a script needs no ``__main__`` guard; no worker runs it again."""
+    """A script needs no ``__main__`` guard; no worker runs it again."""
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent(

@@ -1,4 +1,4 @@
-"""What runs the program is no Python that could be started again (fault W2)."""
+"""What runs the program is no Python that could be started again."""
 
 import pytest
 from harness import program, run

@@ -1,4 +1,4 @@
-"""Ctrl-C between any two steps of a call: the pool goes on (fault 55).
+"""Ctrl-C between any two steps of a call: the pool goes on.
 
 A signal comes at some moment. So a trace function raises in its place: where Python
 looks for signals first in `submit`, then where it does so next, and so on. It looks

@@ -1,4 +1,4 @@
-"""Workers are children of the program for multiprocessing, too (fault W3)."""
+"""Workers are children of the program for multiprocessing, too."""
 
 import pytest
 from harness import program, run

@@ -1,4 +1,4 @@
-"""Nothing grows, and the limits of the system are met (faults 45 to 48, 75 to 84)."""
+"""Nothing grows, and the limits of the system are met."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def mounting() -> str:
     ("start", "count"), [("fork", 200), ("forkserver", 20), ("spawn", 6)]
 )
 def test_many_pools(start: str, count: int) -> None:
-    """Fault 45: descriptors, threads, children and memory are back where they were."""
+    """Descriptors, threads, children and memory are back where they were."""
     done = run(
         measuring(
             f"""
@@ -79,7 +79,7 @@ def test_many_pools(start: str, count: int) -> None:
 
 
 def test_many_pools_that_nobody_uses_or_closes() -> None:
-    """Fault 45: a pool is nothing before its first call."""
+    """A pool is nothing before its first call."""
     done = run(
         """
         files = open_files()
@@ -94,7 +94,7 @@ def test_many_pools_that_nobody_uses_or_closes() -> None:
 
 
 def test_many_deaths(method: str) -> None:
-    """Faults 45, 82: workers that die with large arguments and results under way."""
+    """Workers that die with large arguments and results under way."""
     done = run(
         measuring(
             """
@@ -118,7 +118,7 @@ def test_many_deaths(method: str) -> None:
 
 
 def test_memory_reaches_a_plateau() -> None:
-    """Fault 77: after many tiny calls neither the program nor a worker grows on."""
+    """After many tiny calls neither the program nor a worker grows on."""
     done = run(
         measuring(
             """
@@ -139,7 +139,7 @@ def test_memory_reaches_a_plateau() -> None:
 
 
 def test_memory_of_large_results_comes_back() -> None:
-    """Fault 77: of results that nobody holds, the memory of one or two is kept."""
+    """Of results that nobody holds, the memory of one or two is kept."""
     done = run(
         measuring(
             """
@@ -172,7 +172,7 @@ def test_memory_of_large_results_comes_back() -> None:
     ],
 )
 def test_bad_number_of_workers(argument: str, error: str) -> None:
-    """Fault 75: refused at once, by name and value, before anything is started."""
+    """Refused at once, by name and value, before anything is started."""
     done = run(
         f"""
         files = open_files()
@@ -198,7 +198,7 @@ def test_bad_number_of_workers(argument: str, error: str) -> None:
 )
 @pytest.mark.parametrize("name", ["chunksize", "buffersize"])
 def test_bad_size_of_a_map(name: str, argument: str, error: str) -> None:
-    """Fault 75: likewise, at the call of map and not at the first result."""
+    """Likewise, at the call of map and not at the first result."""
     done = run(
         f"""
         files = open_files()
@@ -214,7 +214,7 @@ def test_bad_size_of_a_map(name: str, argument: str, error: str) -> None:
 
 
 def test_huge_chunk() -> None:
-    """Fault 75: more than there is means all there is."""
+    """More than there is means all there is."""
     done = run(
         """
         with executor(2) as ex:
@@ -228,7 +228,7 @@ def test_huge_chunk() -> None:
 
 @pytest.mark.parametrize(("start", "most"), [("fork", 24), ("forkserver", 16)])
 def test_too_few_descriptors(start: str, most: int) -> None:
-    """Fault 46: wherever they run out, calls run or fail naming the limit.
+    """Wherever they run out, calls run or fail naming the limit.
 
     The pool serves when the limit is lifted, and leaves nothing.
     """
@@ -330,7 +330,7 @@ def test_no_more_processes(start: str) -> None:
 
 @pytest.mark.parametrize("where", ["worker", "program"])
 def test_no_more_memory(method: str, where: str) -> None:
-    """Faults 14, limits: RLIMIT_AS fails the call concerned with MemoryError."""
+    """RLIMIT_AS fails the call concerned with MemoryError."""
     done = run(
         f"""
         import resource
@@ -428,7 +428,7 @@ with executor(2) as ex:
 def test_dev_shm_is_of_no_use(
     mounting: str, method: str, shm: str, tmp_path: pathlib.Path
 ) -> None:
-    """Faults 48, 79: small, unwritable or not there, it is not needed."""
+    """Small, unwritable or not there, it is not needed."""
     program = mounting + HIDING + f"{shm}\n" + ROUND_TRIPS
     done = run(program, method, env={"DEV": str(tmp_path)})
     assert done.lines == ["1 0", "True"]
@@ -436,7 +436,7 @@ def test_dev_shm_is_of_no_use(
 
 
 def test_without_semaphores() -> None:
-    """Fault 48: where multiprocessing's locks cannot be made, none is missed."""
+    """Where multiprocessing's locks cannot be made, none is missed."""
     done = run(
         """
         import _multiprocessing
@@ -450,7 +450,7 @@ def test_without_semaphores() -> None:
 
 
 def test_without_memfd(tmp_path: pathlib.Path) -> None:
-    """Fault 79: the file that takes its place has no name, and is private."""
+    """The file that takes its place has no name, and is private."""
     done = run(
         """
         del os.memfd_create
@@ -471,7 +471,7 @@ def test_without_memfd(tmp_path: pathlib.Path) -> None:
 
 
 def test_without_memfd_on_a_full_disk(mounting: str, tmp_path: pathlib.Path) -> None:
-    """Fault 79: no room for a page is an error of the call, never SIGBUS."""
+    """No room for a page is an error of the call, never SIGBUS."""
     done = run(
         mounting
         + textwrap.dedent(
@@ -492,7 +492,7 @@ def test_without_memfd_on_a_full_disk(mounting: str, tmp_path: pathlib.Path) -> 
 
 
 def test_result_outlives_its_pool(method: str) -> None:
-    """Fault 81: views of a result are valid, and writable, when all else is gone."""
+    """Views of a result are valid, and writable, when all else is gone."""
     pytest.importorskip("numpy")
     done = run(
         """
@@ -517,7 +517,7 @@ def test_result_outlives_its_pool(method: str) -> None:
 
 
 def test_changed_arguments_and_results_are_nobody_elses(method: str) -> None:
-    """Fault 84: what a task does to its argument is not seen by any other."""
+    """What a task does to its argument is not seen by any other."""
     pytest.importorskip("numpy")
     done = run(
         """
@@ -541,7 +541,7 @@ def test_changed_arguments_and_results_are_nobody_elses(method: str) -> None:
 
 
 def test_resource_tracker_is_not_started(method: str) -> None:
-    """Fault 83: neither here nor in a worker; nothing is said of leaks."""
+    """Neither here nor in a worker; nothing is said of leaks."""
     done = run(
         """
         def trackers():

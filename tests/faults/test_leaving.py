@@ -65,7 +65,7 @@ def await_line(child: Child, expected: str = "running", count: int = 1) -> None:
     "ending", ["sys.exit(4)", "ex.shutdown(wait=False); sys.exit(4)"]
 )
 def test_end_without_close_finishes_everything(method: str, ending: str) -> None:
-    """Faults 32, 39: running and queued calls are finished, the exit code stays."""
+    """Running and queued calls are finished, the exit code stays."""
     done = run(
         f"""
         ex = executor(2)
@@ -83,7 +83,7 @@ def test_end_without_close_finishes_everything(method: str, ending: str) -> None
 
 
 def test_end_without_close_finishes_decorated_calls() -> None:
-    """Fault 32 with the global pool; a map that nobody reads runs as well."""
+    """With the global pool; a map that nobody reads runs as well."""
     done = run(
         """
         from parallelize import processed
@@ -99,13 +99,13 @@ def test_end_without_close_finishes_decorated_calls() -> None:
 
 
 def test_end_before_any_call(method: str) -> None:
-    """Fault 32: a pool that was never used starts nothing and leaves nothing."""
+    """A pool that was never used starts nothing and leaves nothing."""
     done = run("ex = executor(2); print(children())", method)
     assert (done.code, done.out, done.err) == (0, "[]\n", "")
 
 
 def test_graceful_end_keeps_output_and_exit_functions(method: str) -> None:
-    """Fault 44: what workers buffer and register is there after a close, once."""
+    """What workers buffer and register is there after a close, once."""
     done = run(
         """
         import atexit
@@ -122,7 +122,7 @@ def test_graceful_end_keeps_output_and_exit_functions(method: str) -> None:
 
 
 def test_thread_left_by_a_task_does_not_hold_up_the_end(method: str) -> None:
-    """Fault 12: a non-daemon thread in a worker is waited for only a grace."""
+    """A non-daemon thread in a worker is waited for only a grace."""
     done = run(
         """
         def work():
@@ -138,7 +138,7 @@ def test_thread_left_by_a_task_does_not_hold_up_the_end(method: str) -> None:
 
 
 def test_subprocess_left_by_a_task_does_not_hold_up_the_end() -> None:
-    """Fault 12: a grandchild that outlives its worker is nobody's concern."""
+    """A grandchild that outlives its worker is nobody's concern."""
     program = """
         import subprocess
         def work():
@@ -159,7 +159,7 @@ def test_subprocess_left_by_a_task_does_not_hold_up_the_end() -> None:
 
 
 def test_unhandled_error_drops_and_kills(method: str, folder: dict[str, str]) -> None:
-    """Fault 33: queued calls are cancelled, the one that runs is killed soon."""
+    """Queued calls are cancelled, the one that runs is killed soon."""
     done = run(
         with_meeting(
             """
@@ -184,7 +184,7 @@ def test_unhandled_error_drops_and_kills(method: str, folder: dict[str, str]) ->
 
 
 def test_unhandled_error_before_the_worker_is_up(method: str) -> None:
-    """Fault 33: what was handed out and has not begun does not begin elsewhere."""
+    """What was handed out and has not begun does not begin elsewhere."""
     done = run(
         with_meeting("ex = executor(1); ex.submit(hour); raise ValueError"), method
     )
@@ -194,7 +194,7 @@ def test_unhandled_error_before_the_worker_is_up(method: str) -> None:
 
 
 def test_unhandled_error_lets_running_calls_end_within_the_grace() -> None:
-    """Fault 33: a call that needs a moment more gets it."""
+    """A call that needs a moment more gets it."""
     done = run(
         """
         ex = executor(1)
@@ -212,7 +212,7 @@ def test_unhandled_error_lets_running_calls_end_within_the_grace() -> None:
 
 
 def test_sys_exit_is_not_an_error() -> None:
-    """Fault 33: sys.exit with a text is an end that finishes what was submitted."""
+    """`sys.exit` with a text is an end that finishes what was submitted."""
     done = run(
         """
         ex = executor(1)
@@ -225,7 +225,7 @@ def test_sys_exit_is_not_an_error() -> None:
 
 
 def test_handled_error_is_not_the_end() -> None:
-    """Fault 33: an error that main caught before drops nothing."""
+    """An error that main caught before drops nothing."""
     done = run(
         """
         ex = executor(1)
@@ -244,7 +244,7 @@ FATAL = ["SIGKILL", "SIGTERM"]
 
 @pytest.mark.parametrize("name", FATAL)
 def test_parent_killed(method: str, name: str, folder: dict[str, str]) -> None:
-    """Faults 34, 35, 36: three workers, one of them busy, leave and free stdout."""
+    """Three workers, one of them busy, leave and free stdout."""
     with started(
         with_meeting(
             """
@@ -269,7 +269,7 @@ def test_parent_killed(method: str, name: str, folder: dict[str, str]) -> None:
     "ending", ["os._exit(3)", "os.kill(os.getpid(), signal.SIGHUP)"]
 )
 def test_parent_ends_without_ado(ending: str, folder: dict[str, str]) -> None:
-    """Fault 35: the same after SIGHUP and os._exit."""
+    """The same after SIGHUP and os._exit."""
     done = run(
         with_meeting(
             f"""
@@ -286,7 +286,7 @@ def test_parent_ends_without_ado(ending: str, folder: dict[str, str]) -> None:
 
 
 def test_parent_and_server_killed(method: str, folder: dict[str, str]) -> None:
-    """Fault 34: workers need no server to notice that the program is gone."""
+    """Workers need no server to notice that the program is gone."""
     with started(
         with_meeting(
             """
@@ -310,7 +310,7 @@ def test_parent_and_server_killed(method: str, folder: dict[str, str]) -> None:
 
 
 def test_parent_killed_while_a_task_holds_the_interpreter(method: str) -> None:
-    """Fault 34: a worker whose own threads cannot run is killed by the server."""
+    """A worker whose own threads cannot run is killed by the server."""
     with started(
         with_meeting("ex = executor(2); ex.submit(spin); signal.pause()"), method
     ) as child:
@@ -321,7 +321,7 @@ def test_parent_killed_while_a_task_holds_the_interpreter(method: str) -> None:
 
 
 def test_process_group_killed_with_large_values_under_way(method: str) -> None:
-    """Fault 80: SIGKILL for all at once leaves no name (the harness looks)."""
+    """SIGKILL for all at once leaves no name (the harness looks)."""
     with started(
         """
         ex = executor(2)
@@ -340,7 +340,7 @@ def test_process_group_killed_with_large_values_under_way(method: str) -> None:
 
 
 def test_shell_does_not_wait_for_orphans(tmp_path: pathlib.Path) -> None:
-    """Fault 36: ``x=$(python prog.py)`` returns when the program was killed."""
+    """``x=$(python prog.py)`` returns when the program was killed."""
     script = tmp_path / "prog.py"
     script.write_text(
         textwrap.dedent(
@@ -398,7 +398,7 @@ TOO_LATE = "RuntimeError: cannot schedule new futures after "
     "call", ["lambda: ex.submit(abs, -1)", "lambda: remote(-1)"], ids=["own", "global"]
 )
 def test_call_at_the_end(how: str, call: str, used: bool) -> None:
-    """Fault 37: a late call runs or is refused; it never hangs, nor starts a pool."""
+    """A late call runs or is refused; it never hangs, nor starts a pool."""
     done = run(
         LATE
         + textwrap.dedent(
@@ -419,7 +419,7 @@ def test_call_at_the_end(how: str, call: str, used: bool) -> None:
 
 
 def test_calls_from_a_daemon_thread_while_the_program_ends() -> None:
-    """Fault 37: a thread that calls without end does not keep the program."""
+    """A thread that calls without end does not keep the program."""
     done = run(
         """
         ex = executor(1)
@@ -441,7 +441,7 @@ def test_calls_from_a_daemon_thread_while_the_program_ends() -> None:
 
 
 def test_first_use_from_fifty_threads_makes_one_pool() -> None:
-    """Fault 38: the global pool is made once, however many ask for it at once."""
+    """The global pool is made once, however many ask for it at once."""
     done = run(
         """
         import parallelize
@@ -465,7 +465,7 @@ def test_first_use_from_fifty_threads_makes_one_pool() -> None:
 def test_cancelling_shutdown_wakes_who_waits(
     method: str, folder: dict[str, str]
 ) -> None:
-    """Fault 40: as_completed, wait and result in other threads return."""
+    """`as_completed`, `wait` and `result` in other threads return."""
     done = run(
         with_meeting(
             """
@@ -505,7 +505,7 @@ def test_cancelling_shutdown_wakes_who_waits(
 
 @pytest.mark.parametrize("most", [1, 2])
 def test_recycled_workers_lose_nothing(method: str, most: int) -> None:
-    """Fault 41: max_tasks_per_child with one worker, calls and maps."""
+    """`max_tasks_per_child` with one worker, calls and maps."""
     done = run(
         f"""
         with executor(1, max_tasks_per_child={most}) as ex:
@@ -523,7 +523,7 @@ def test_recycled_workers_lose_nothing(method: str, most: int) -> None:
 
 @pytest.mark.parametrize("options", ["", "max_tasks_per_child=1"])
 def test_dropped_pool_finishes_and_leaves(method: str, options: str) -> None:
-    """Fault 42: without a reference to the pool its calls end all the same."""
+    """Without a reference to the pool its calls end all the same."""
     done = run(
         f"""
         import gc
@@ -541,7 +541,7 @@ def test_dropped_pool_finishes_and_leaves(method: str, options: str) -> None:
 
 
 def test_pool_dropped_inside_a_cycle() -> None:
-    """Fault 42: the garbage collector may end a pool in any thread."""
+    """The garbage collector may end a pool in any thread."""
     done = run(
         """
         import gc
@@ -598,7 +598,7 @@ print(outcome(f) == 1)""",
 
 @pytest.mark.parametrize("how", CLOSINGS)
 def test_closing(how: str) -> None:
-    """Fault 43: a pool may be closed from anywhere; it refuses calls from then on."""
+    """A pool may be closed from anywhere; it refuses calls from then on."""
     done = run(
         f"""
 files = open_files()
@@ -622,7 +622,7 @@ print(nothing_left(files, 8))
 def test_close_cancels_what_a_worker_gave_back(
     method: str, folder: dict[str, str]
 ) -> None:
-    """Fault 33: such a call counts as running, but it has not begun."""
+    """Such a call counts as running, but it has not begun."""
     done = run(
         """
         go, end = (os.environ["FOLDER"] + name for name in ("/go", "/end"))
@@ -648,7 +648,7 @@ def test_close_cancels_what_a_worker_gave_back(
 
 
 def test_signal_handler_closes_at_any_moment(method: str) -> None:
-    """Fault 43: the handler interrupts a submit, which may hold any lock."""
+    """The handler interrupts a submit, which may hold any lock."""
     done = run(
         """
         threading.Timer(12, lambda: os.kill(os.getpid(), 6)).start()
@@ -674,7 +674,7 @@ def test_signal_handler_closes_at_any_moment(method: str) -> None:
 
 @pytest.mark.parametrize("cancel", [False, True])
 def test_calls_race_the_close(cancel: bool) -> None:
-    """Fault 43: of twenty threads' calls each is refused, cancelled or done."""
+    """Of twenty threads' calls each is refused, cancelled or done."""
     done = run(
         f"""
         files = open_files()
@@ -707,7 +707,7 @@ def test_calls_race_the_close(cancel: bool) -> None:
 def test_kill_workers_ends_at_once(
     method: str, begun: bool, folder: dict[str, str]
 ) -> None:
-    """Fault 43: what runs is killed, what waits is cancelled, the pool is closed.
+    """What runs is killed, what waits is cancelled, the pool is closed.
 
     A call that was handed to a worker and had not begun does not begin elsewhere.
     """
@@ -738,7 +738,7 @@ def test_kill_workers_ends_at_once(
 
 
 def test_terminated_worker_that_ignores_it(method: str, folder: dict[str, str]) -> None:
-    """Fault 59: after terminate_workers a close is bounded, whatever a task ignores."""
+    """After terminate_workers a close is bounded, whatever a task ignores."""
     done = run(
         with_meeting(
             """

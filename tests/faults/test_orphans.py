@@ -1,4 +1,4 @@
-"""What is sent to a process whose server is gone reaches that one or none (fault C11)."""
+"""What is sent to a process whose server is gone reaches that one or none."""
 
 import os
 

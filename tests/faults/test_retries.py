@@ -1,4 +1,4 @@
-"""Calls are started again only where that was asked for (fault 6)."""
+"""Calls are started again only where that was asked for."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def counted(tmp_path: pathlib.Path):  # type: ignore[no-untyped-def]
 def test_poison_starts_retries_plus_one_times(
     retries: int, method: str, counted
 ) -> None:
-    """Fault 6: then it fails; those that shared its workers are not blamed."""
+    """Then it fails; those that shared its workers are not blamed."""
     done = counted(
         f"""
         def task(i):
@@ -65,7 +65,7 @@ def test_poison_starts_retries_plus_one_times(
 
 @pytest.mark.parametrize("chunk", [None, 200])
 def test_poison_row(chunk: int | None, method: str, counted) -> None:
-    """Fault 6: the same for a row of a map."""
+    """The same for a row of a map."""
     done = counted(
         f"""
         def task(i):

@@ -1,4 +1,4 @@
-"""Nothing from outside gets in, and a worker harms itself alone (faults.md, Security)."""
+"""Nothing from outside gets in, and a worker harms itself alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot travel fails its own call, and says why (faults 18 to 30)."""
+"""What cannot travel fails its own call, and says why."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Interrupts(Exception):
     ],
 )
 def test_error_cannot_travel(error: str, text: str) -> None:
-    """Faults 18 and 19: a stand-in with class, text and traceback, on that call."""
+    """A stand-in with class, text and traceback, on that call."""
     kind = error.partition("(")[0]
     done = tried(
         ODD_ERRORS
@@ -157,7 +157,7 @@ def test_error_cannot_travel(error: str, text: str) -> None:
 
 
 def test_error_that_can_travel_is_itself() -> None:
-    """Fault 18: class, attributes and notes; an object of its own for each future."""
+    """Class, attributes and notes; an object of its own for each future."""
     done = tried(
         """
         class Mine(Exception):
@@ -217,7 +217,7 @@ def test_task_raises_a_base_exception(error: str, method: str) -> None:
     ],
 )
 def test_result_cannot_be_pickled(value: str, kind: str, advice: str) -> None:
-    """Fault 20: the error names its type and says what to do."""
+    """The error names its type and says what to do."""
     done = tried(
         f"""
         import pickle, warnings
@@ -243,7 +243,7 @@ def test_result_cannot_be_pickled(value: str, kind: str, advice: str) -> None:
 
 @pytest.mark.parametrize("how", ["raises", "exits", "interrupts"])
 def test_result_cannot_be_built_in_the_parent(how: str, method: str) -> None:
-    """Fault 21: its reader hears of it, nobody else does."""
+    """Its reader hears of it, nobody else does."""
     done = tried(
         f"""
         def task(pid):
@@ -292,7 +292,7 @@ def test_result_cannot_be_built_in_the_parent(how: str, method: str) -> None:
     ],
 )
 def test_argument_cannot_be_pickled(value: str, text: str) -> None:
-    """Faults 22 and 23: the call returns a future; the future fails."""
+    """The call returns a future; the future fails."""
     done = tried(
         f"""
         with executor(1) as ex:
@@ -319,7 +319,7 @@ def test_argument_cannot_be_pickled(value: str, text: str) -> None:
 
 
 def test_function_cannot_be_pickled() -> None:
-    """Fault 22: likewise; a map gives the error to its reader."""
+    """Likewise; a map gives the error to its reader."""
     done = tried(
         """
         def closure():
@@ -351,7 +351,7 @@ def test_function_cannot_be_pickled() -> None:
 def test_argument_cannot_be_built_in_the_worker(
     how: str, error: str, method: str
 ) -> None:
-    """Fault 24: the real error with its traceback; the worker stays."""
+    """The real error with its traceback; the worker stays."""
     done = tried(
         f"""
         with executor(1) as ex:
@@ -370,7 +370,7 @@ def test_argument_cannot_be_built_in_the_worker(
 
 @pytest.mark.parametrize(("how", "code"), [("dies", 3), ("crashes", -11)])
 def test_argument_kills_the_worker(how: str, code: int, method: str) -> None:
-    """Fault 24: that call has died; those sent with it run elsewhere."""
+    """That call has died; those sent with it run elsewhere."""
     done = tried(
         f"""
         values = [[i] for i in range(60)]
@@ -392,7 +392,7 @@ def test_argument_kills_the_worker(how: str, code: int, method: str) -> None:
 
 
 def test_error_kills_the_worker_as_it_is_pickled() -> None:
-    """Faults 19 and 1: an error whose pickling or unpickling ends the process."""
+    """An error whose pickling or unpickling ends the process."""
     done = tried(
         """
         class DiesAtPickle(Exception):
@@ -418,7 +418,7 @@ def test_error_kills_the_worker_as_it_is_pickled() -> None:
 
 
 def test_result_kills_the_worker_as_it_is_pickled() -> None:
-    """Fault 20: the call had returned, but not ended: it died with its worker."""
+    """The call had returned, but not ended: it died with its worker."""
     done = tried(
         """
         def task(i):
@@ -436,7 +436,7 @@ def test_result_kills_the_worker_as_it_is_pickled() -> None:
 
 
 def test_arguments_are_snapshots(method: str) -> None:
-    """Fault 25: what was passed runs, whatever the caller does to it then."""
+    """What was passed runs, whatever the caller does to it then."""
     done = tried(
         """
         from functools import partial
@@ -477,7 +477,7 @@ def test_arguments_are_snapshots(method: str) -> None:
 
 
 def test_large_buffers_are_snapshots() -> None:
-    """Fault 25: also those that travel beside the pickle."""
+    """Also those that travel beside the pickle."""
     done = run(
         """
         import numpy as np
@@ -496,7 +496,7 @@ def test_large_buffers_are_snapshots() -> None:
 
 
 def test_many_threads_pickle_at_once(method: str) -> None:
-    """Fault 27: picklers are nobody's but the thread's; every result is right."""
+    """Picklers are nobody's but the thread's; every result is right."""
     done = tried(
         """
         def task(value, *, key):
@@ -523,7 +523,7 @@ def test_many_threads_pickle_at_once(method: str) -> None:
 
 
 def test_deep_nesting(method: str) -> None:
-    """Fault 28: RecursionError on that call; the worker stays."""
+    """RecursionError on that call; the worker stays."""
     done = tried(
         """
         def deep(depth=100_000):
@@ -552,7 +552,7 @@ def test_deep_nesting(method: str) -> None:
 
 
 def test_cycles() -> None:
-    """Fault 28: what holds itself arrives so."""
+    """What holds itself arrives so."""
     done = tried(
         """
         cycle = [1]
@@ -568,7 +568,7 @@ def test_cycles() -> None:
 
 
 def test_functions_of_every_kind(method: str) -> None:
-    """Fault 29: lambda, closure, method, partial, `__main__`, decorated name."""
+    """Lambda, closure, method, partial, `__main__`, decorated name."""
     done = tried(
         """
         from functools import partial
@@ -631,7 +631,7 @@ def test_functions_of_every_kind(method: str) -> None:
 
 
 def test_decorated_function_travels_by_its_name(tmp_path: pathlib.Path) -> None:
-    """Fault 29: what its name finds is the decorator's, and that is known."""
+    """What its name finds is the decorator's, and that is known."""
     (tmp_path / "named.py").write_text(
         textwrap.dedent(
             """
@@ -667,7 +667,7 @@ def test_decorated_function_travels_by_its_name(tmp_path: pathlib.Path) -> None:
 
 
 def test_buffers_travel_exactly(method: str) -> None:
-    """Fault 30: of every size and kind, both ways, one by one and in rows."""
+    """Of every size and kind, both ways, one by one and in rows."""
     done = tried(
         """
         import pickle
@@ -699,7 +699,7 @@ def test_buffers_travel_exactly(method: str) -> None:
 
 @pytest.mark.parametrize("way", ["argument", "result"])
 def test_more_buffers_than_a_frame_takes(way: str) -> None:
-    """Fault 30: thousands of buffers in one value."""
+    """Thousands of buffers in one value."""
     done = tried(
         f"""
         import pickle
@@ -728,7 +728,7 @@ def test_more_buffers_than_a_frame_takes(way: str) -> None:
 
 
 def test_arrays_travel_exactly() -> None:
-    """Fault 30: empty, read-only, strided, Fortran, structured, 0-dimensional."""
+    """Empty, read-only, strided, Fortran, structured, 0-dimensional."""
     done = tried(
         """
         import numpy as np
@@ -758,7 +758,7 @@ def test_arrays_travel_exactly() -> None:
 
 
 def test_lengths_are_of_64_bits() -> None:
-    """Fault 30: a part of 5 GiB (never touched here) has its length in the header."""
+    """A part of 5 GiB (never touched here) has its length in the header."""
     from parallelize.process.wire.frames import pack
 
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
@@ -769,7 +769,7 @@ def test_lengths_are_of_64_bits() -> None:
 
 
 def test_large_things_both_ways_at_once() -> None:
-    """Faults 30 and 74: neither side waits for the other to read."""
+    """Neither side waits for the other to read."""
     done = tried(
         """
         with executor(2) as ex:

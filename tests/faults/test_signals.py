@@ -1,4 +1,4 @@
-"""Signals, to the program and to workers (faults 53 to 60)."""
+"""Signals, to the program and to workers."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("doing", PROGRAMS)
 def test_ctrl_c(doing: str) -> None:
-    """Fault 56: one traceback, the parent's; the program ends in a moment."""
+    """One traceback, the parent's; the program ends in a moment."""
     with started(telling(f"ex = executor(2)\n{PROGRAMS[doing]}")) as child:
         _, err = interrupted(child)
         if doing == "in asyncio":  # which tells of the cancelled task first
@@ -98,14 +98,14 @@ def test_ctrl_c(doing: str) -> None:
 
 @pytest.mark.parametrize("doing", ["idle", "busy", "in a map"])
 def test_ctrl_c_under_other_start_methods(doing: str, method: str) -> None:
-    """Fault 56: the same, however workers are started."""
+    """The same, however workers are started."""
     with started(telling(f"ex = executor(2)\n{PROGRAMS[doing]}"), method) as child:
         _, err = interrupted(child)
         assert_one_traceback(child, err)
 
 
 def test_ctrl_c_inside_submit(method: str) -> None:
-    """Fault 56: it may strike anywhere in the library."""
+    """It may strike anywhere in the library."""
     with started(
         """
         ex = executor(2)
@@ -121,7 +121,7 @@ def test_ctrl_c_inside_submit(method: str) -> None:
 
 
 def test_ctrl_c_while_workers_start(method: str) -> None:
-    """Fault 56: neither a server nor a worker that starts tells of it."""
+    """Neither a server nor a worker that starts tells of it."""
     with started(
         """
         os.write(1, b"running\\n")
@@ -136,7 +136,7 @@ def test_ctrl_c_while_workers_start(method: str) -> None:
 
 
 def test_caught_ctrl_c_harms_nothing(method: str) -> None:
-    """Fault 56: a program that goes on after Ctrl-C finds its pool whole."""
+    """A program that goes on after Ctrl-C finds its pool whole."""
     with started(
         """
         def work(i):
@@ -160,7 +160,7 @@ def test_caught_ctrl_c_harms_nothing(method: str) -> None:
 
 @pytest.mark.parametrize("doing", ["busy", "busy, main is at its end", "in a map"])
 def test_second_ctrl_c(doing: str) -> None:
-    """Fault 57: more of them do not make it worse."""
+    """More of them do not make it worse."""
     with started(telling(f"ex = executor(2)\n{PROGRAMS[doing]}")) as child:
         _, err = interrupted(child, times=3)
         assert_ended(child, err)
@@ -169,7 +169,7 @@ def test_second_ctrl_c(doing: str) -> None:
 def test_workers_do_not_take_the_handlers_of_the_program(
     method: str, tmp_path: pathlib.Path
 ) -> None:
-    """Fault 53: a signal to a worker neither runs the program's handler nor rings
+    """A signal to a worker neither runs the program's handler nor rings
     its wake-up descriptor; SIGTERM ends the worker."""
     (tmp_path / "begun").mkdir()
     done = run(
@@ -204,7 +204,7 @@ def test_workers_do_not_take_the_handlers_of_the_program(
 
 
 def test_programs_started_by_tasks_get_default_signals(method: str) -> None:
-    """Fault 53: what a task starts is neither deaf to Ctrl-C nor blocks anything."""
+    """What a task starts is neither deaf to Ctrl-C nor blocks anything."""
     done = run(
         """
         import subprocess
@@ -223,7 +223,7 @@ def test_programs_started_by_tasks_get_default_signals(method: str) -> None:
 def test_signal_blocked_by_the_program_is_not_blocked_in_workers(
     method: str, tmp_path: pathlib.Path
 ) -> None:
-    """Fault 53: a mask of the program does not make workers immortal."""
+    """A mask of the program does not make workers immortal."""
     done = run(
         telling(
             """
@@ -244,7 +244,7 @@ def test_signal_blocked_by_the_program_is_not_blocked_in_workers(
 
 
 def test_program_that_ignores_sigchld(method: str) -> None:
-    """Fault 53: some services do; children then vanish unreaped."""
+    """Some services do; children then vanish unreaped."""
     done = run(
         """
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -264,7 +264,7 @@ def test_program_that_ignores_sigchld(method: str) -> None:
 
 
 def test_program_that_reaps_every_child(method: str) -> None:
-    """Fault 53: as an init process does."""
+    """As an init process does."""
     done = run(
         """
         files = open_files()
@@ -308,7 +308,7 @@ MISDEEDS = {
 
 @pytest.mark.parametrize("deed", MISDEEDS)
 def test_task_changes_its_process(deed: str) -> None:
-    """Fault 60: the next tasks of the same worker run; the pool closes in time."""
+    """The next tasks of the same worker run; the pool closes in time."""
     done = run(
         f"""
         files = open_files()
@@ -332,7 +332,7 @@ def test_task_changes_its_process(deed: str) -> None:
 
 
 def test_task_closes_all_descriptors(method: str) -> None:
-    """Fault 60: os.closerange(3, 1024) counts as the death of that worker alone."""
+    """`os.closerange(3, 1024)` counts as the death of that worker alone."""
     done = run(
         """
         with executor(2) as ex:
@@ -354,7 +354,7 @@ def test_task_closes_all_descriptors(method: str) -> None:
 
 
 def test_descriptors_of_the_wire_are_not_those_of_the_streams(method: str) -> None:
-    """Fault 60: also in a program whose own streams are closed."""
+    """Also in a program whose own streams are closed."""
     done = run(
         """
         def standing(): return [os.readlink(f"/proc/self/fd/{fd}") for fd in range(3) if os.path.exists(f"/proc/self/fd/{fd}")]

@@ -1,4 +1,4 @@
-"""A worker dies: exactly the call that it ran fails (faults 1 to 12 and 16)."""
+"""A worker dies: exactly the call that it ran fails."""
 
 from __future__ import annotations
 
@@ -54,7 +54,6 @@ def counted(tmp_path: pathlib.Path):  # type: ignore[no-untyped-def]
     ],
 )
 def test_death_hits_one_task(method: str, call: str, reason: str) -> None:
-    """Faults 1 and 4."""
     done = run(
         f"""
         files = open_files()
@@ -81,7 +80,7 @@ def test_death_hits_one_task(method: str, call: str, reason: str) -> None:
 
 
 def test_error_is_that_of_the_standard_library() -> None:
-    """Fault 1: code written for the standard library's pool catches it."""
+    """Code written for the standard library's pool catches it."""
     done = run(
         """
         from concurrent.futures import BrokenExecutor
@@ -98,7 +97,7 @@ def test_error_is_that_of_the_standard_library() -> None:
 
 
 def test_one_of_hundreds_dies(method: str, counted) -> None:
-    """Fault 1: tiny calls travel in batches; all but the dead one run once."""
+    """Tiny calls travel in batches; all but the dead one run once."""
     done = counted(
         """
         def task(i):
@@ -121,7 +120,7 @@ def test_one_of_hundreds_dies(method: str, counted) -> None:
 
 
 def test_many_of_hundreds_die(counted) -> None:
-    """Faults 1 and 3: deaths at the ends and in the middle of batches."""
+    """Deaths at the ends and in the middle of batches."""
     done = counted(
         """
         DEADLY = {0, 1, 57, 58, 59, 200, 399}
@@ -144,7 +143,7 @@ def test_many_of_hundreds_die(counted) -> None:
 
 @pytest.mark.parametrize("kind", ["small", "text", "pickled"])
 def test_one_row_of_a_map_dies(method: str, kind: str, counted) -> None:
-    """Fault 1: thousands of rows, one dies; every other one ran once."""
+    """Thousands of rows, one dies; every other one ran once."""
     done = counted(
         """
         KIND = THIS
@@ -169,7 +168,7 @@ def test_one_row_of_a_map_dies(method: str, kind: str, counted) -> None:
 
 
 def test_rows_of_one_chunk_die(counted) -> None:
-    """Fault 1: first, last, and neighbours of one chunk, sent as one piece."""
+    """First, last, and neighbours of one chunk, sent as one piece."""
     done = counted(
         """
         DEADLY = {0, 499, 500, 501, 999, 1000, 1999}
@@ -196,7 +195,7 @@ def test_rows_of_one_chunk_die(counted) -> None:
 
 
 def test_death_right_after_the_start(method: str) -> None:
-    """Faults 1 and 13: a worker that served was no failure to start.
+    """A worker that served was no failure to start.
 
     Though the pool, busy elsewhere, hears of its end before it hears of its start.
     """
@@ -221,7 +220,7 @@ def test_death_right_after_the_start(method: str) -> None:
 
 
 def test_function_of_a_map_kills_when_it_arrives(counted) -> None:
-    """Faults 1 and 24: no row has begun, yet the same rows kill every worker."""
+    """No row has begun, yet the same rows kill every worker."""
     done = counted(
         """
         from functools import partial
@@ -251,7 +250,7 @@ def test_function_of_a_map_kills_when_it_arrives(counted) -> None:
 
 
 def test_idle_worker_killed(method: str) -> None:
-    """Fault 2: nobody loses anything; the next call runs on another worker."""
+    """Nobody loses anything; the next call runs on another worker."""
     done = run(
         """
         with executor(2) as ex:
@@ -267,7 +266,7 @@ def test_idle_worker_killed(method: str) -> None:
 
 
 def test_death_of_an_idle_worker_is_logged_once() -> None:
-    """Fault 2: no call fails by it, so only the log can tell."""
+    """No call fails by it, so only the log can tell."""
     done = run(
         """
         import logging
@@ -288,7 +287,7 @@ def test_death_of_an_idle_worker_is_logged_once() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 13])
 def test_all_workers_killed_at_once(workers: int, counted) -> None:
-    """Fault 3: running calls fail, queued ones all run, none twice."""
+    """Running calls fail, queued ones all run, none twice."""
     done = counted(
         f"""
         N = {workers}
@@ -325,7 +324,7 @@ def test_all_workers_killed_at_once(workers: int, counted) -> None:
     ],
 )
 def test_crash_is_named_and_traced(crash: str, name: str, method: str) -> None:
-    """Fault 5: the signal in the error, the traceback on stderr, once."""
+    """The signal in the error, the traceback on stderr, once."""
     done = run(
         f"""
         def crashes():
@@ -346,7 +345,7 @@ def test_crash_is_named_and_traced(crash: str, name: str, method: str) -> None:
 
 @pytest.mark.parametrize("kind", ["one", "rows"])
 def test_dies_in_the_middle_of_sending(kind: str, counted) -> None:
-    """Fault 7: half a frame of 10 MB is dropped; the next worker is unharmed."""
+    """Half a frame of 10 MB is dropped; the next worker is unharmed."""
     done = counted(
         f"""
         def task(i):
@@ -379,7 +378,7 @@ def test_dies_in_the_middle_of_sending(kind: str, counted) -> None:
 
 
 def test_dies_between_finishing_and_sending(counted) -> None:
-    """Fault 7: what had ended before the death keeps its result.
+    """What had ended before the death keeps its result.
 
     Small results wait a moment to be sent together; the death comes before.
     """
@@ -431,7 +430,7 @@ def test_dies_between_finishing_and_sending(counted) -> None:
     ],
 )
 def test_worker_speaks_garbage(garbage: str) -> None:
-    """Faults 7 and 11: it costs the worker and its call, never the pool."""
+    """It costs the worker and its call, never the pool."""
     done = run(
         TOOLS
         + textwrap.dedent(
@@ -454,7 +453,7 @@ def test_worker_speaks_garbage(garbage: str) -> None:
 
 
 def test_no_lock_between_processes() -> None:
-    """Fault 8: there is none that a dying worker could hold."""
+    """There is none that a dying worker could hold."""
     done = run(
         """
         def semaphores():
@@ -469,7 +468,7 @@ def test_no_lock_between_processes() -> None:
 
 
 def test_death_while_the_parent_writes_to_it(method: str) -> None:
-    """Fault 9: the caller is not held up; the call, not begun, runs elsewhere."""
+    """The caller is not held up; the call, not begun, runs elsewhere."""
     done = run(
         """
         import tracemalloc
@@ -491,7 +490,7 @@ def test_death_while_the_parent_writes_to_it(method: str) -> None:
 
 
 def test_death_is_seen_though_a_grandchild_holds_the_pipe(method: str) -> None:
-    """Fault 10: by the process's end, not by the end of its stream."""
+    """By the process's end, not by the end of its stream."""
     done = run(
         """
         import subprocess
@@ -524,7 +523,7 @@ def test_death_is_seen_though_a_grandchild_holds_the_pipe(method: str) -> None:
 
 
 def test_task_forks_and_both_return(method: str, counted) -> None:
-    """Fault 11: the copy ends before it can answer; every result is the right one."""
+    """The copy ends before it can answer; every result is the right one."""
     done = counted(
         """
         def forks(i):
@@ -558,7 +557,7 @@ def test_task_forks_and_both_return(method: str, counted) -> None:
 
 
 def test_initializer_forks_and_both_return(counted) -> None:
-    """Fault 11: a copy made before the first task is no worker either."""
+    """A copy made before the first task is no worker either."""
     done = counted(
         """
         def forks():
@@ -579,7 +578,7 @@ def test_initializer_forks_and_both_return(counted) -> None:
 
 
 def test_task_leaves_a_thread_and_a_program_behind(counted) -> None:
-    """Fault 12: the shutdown is bounded; the thread would run for a minute."""
+    """The shutdown is bounded; the thread would run for a minute."""
     done = counted(
         """
         import subprocess
@@ -626,7 +625,7 @@ def test_sigkill_of_the_server(method: str, counted) -> None:
 def test_no_signal_to_the_id_of_a_dead_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fault 16: once a worker is reaped its process id may be another's."""
+    """Once a worker is reaped its process id may be another's."""
     import socket
 
     from parallelize.process.start.server import HALTED, MESSAGE, Server

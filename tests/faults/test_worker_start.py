@@ -1,4 +1,4 @@
-"""Workers that cannot start, or not with what they have (faults 13, 14 and 31)."""
+"""Workers that cannot start, or not with what they have."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def counted(tmp_path: pathlib.Path):  # type: ignore[no-untyped-def]
     ],
 )
 def test_initializer_fails(fault: str, reason: str, method: str, counted) -> None:
-    """Fault 13: a few tries, then every waiting call fails with the reason."""
+    """A few tries, then every waiting call fails with the reason."""
     done = counted(
         f"""
         def start():
@@ -71,7 +71,7 @@ def test_initializer_fails(fault: str, reason: str, method: str, counted) -> Non
 
 
 def test_initializer_recovers(method: str, counted) -> None:
-    """Fault 13: a few failures are survived; no call is lost or runs twice."""
+    """A few failures are survived; no call is lost or runs twice."""
     done = counted(
         """
         def start():
@@ -119,7 +119,7 @@ def test_pool_is_broken_for_calls_that_come_later(counted) -> None:
 
 
 def test_some_workers_start(counted) -> None:
-    """Fault 13: those that did serve every call; the others are not tried for ever."""
+    """Those that did serve every call; the others are not tried for ever."""
     done = counted(
         """
         def start():
@@ -169,7 +169,7 @@ def test_callback_may_wait_for_another_thread(counted) -> None:
 )
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_python_is_broken(python: str | None, method: str, counted) -> None:
-    """Fault 13: a bad executable fails the calls; a good one again serves."""
+    """A bad executable fails the calls; a good one again serves."""
     done = counted(
         f"""
         good, sys.executable = sys.executable, {python!r}
@@ -198,7 +198,7 @@ def test_python_is_broken(python: str | None, method: str, counted) -> None:
 
 
 def test_interpreter_of_a_worker_is_broken(counted) -> None:
-    """Fault 13: what the new interpreter says on stderr is seen."""
+    """What the new interpreter says on stderr is seen."""
     done = counted(
         """
         os.environ["PYTHONHOME"] = "/nowhere"
@@ -213,7 +213,7 @@ def test_interpreter_of_a_worker_is_broken(counted) -> None:
 
 
 def test_initializer_cannot_be_pickled() -> None:
-    """Fault 13: the call says so; nothing starts."""
+    """The call says so; nothing starts."""
     done = run(
         """
         lock = threading.Lock()
@@ -335,7 +335,7 @@ def test_initializer_of_a_fork_need_not_be_pickled() -> None:
 
 
 def test_task_runs_out_of_memory(method: str) -> None:
-    """Fault 14: MemoryError on that call, the worker lives on."""
+    """MemoryError on that call, the worker lives on."""
     done = run(
         """
         def task():
@@ -373,7 +373,7 @@ def limited():
 
 @pytest.mark.parametrize("form", ["call", "row", "rows"])
 def test_argument_too_large_for_the_worker(form: str, counted) -> None:
-    """Fault 14: it fails that call; it does not kill worker after worker."""
+    """It fails that call; it does not kill worker after worker."""
     done = counted(
         LIMITED
         + textwrap.dedent(
@@ -414,7 +414,7 @@ def test_argument_too_large_for_the_worker(form: str, counted) -> None:
 
 
 def test_result_too_large_for_the_worker(counted) -> None:
-    """Fault 14: there is no memory to pickle it: that call fails."""
+    """There is no memory to pickle it: that call fails."""
     done = counted(
         LIMITED
         + textwrap.dedent(
@@ -431,7 +431,7 @@ def test_result_too_large_for_the_worker(counted) -> None:
 
 @pytest.mark.parametrize("form", ["call", "row"])
 def test_result_too_large_for_the_parent(form: str) -> None:
-    """Fault 14: that call fails; the others and the pool do not."""
+    """That call fails; the others and the pool do not."""
     done = run(
         f"""
         import resource
@@ -460,7 +460,7 @@ def test_result_too_large_for_the_parent(form: str) -> None:
 
 
 def test_worker_lacks_the_module(counted) -> None:
-    """Fault 31: ModuleNotFoundError on the calls; the worker serves on."""
+    """ModuleNotFoundError on the calls; the worker serves on."""
     done = counted(
         """
         with executor(1) as ex:
@@ -485,7 +485,7 @@ def test_worker_lacks_the_module(counted) -> None:
 
 
 def test_worker_has_another_version_of_the_module(counted) -> None:
-    """Fault 31: the name is not there: that call fails, saying which."""
+    """The name is not there: that call fails, saying which."""
     done = counted(
         """
         folder = os.environ["DIR"]
@@ -514,7 +514,7 @@ def test_worker_has_another_version_of_the_module(counted) -> None:
 
 
 def test_path_and_folder_are_those_of_the_caller(method: str, counted) -> None:
-    """Fault 31: as they are when the worker starts."""
+    """As they are when the worker starts."""
     done = counted(
         """
         folder = os.environ["DIR"]
@@ -533,7 +533,7 @@ def test_path_and_folder_are_those_of_the_caller(method: str, counted) -> None:
 
 
 def test_folder_was_removed(method: str, counted) -> None:
-    """Fault 31: a program whose folder is gone still has workers."""
+    """A program whose folder is gone still has workers."""
     done = counted(
         """
         folder = os.environ["DIR"] + "/gone"
@@ -550,7 +550,7 @@ def test_folder_was_removed(method: str, counted) -> None:
 
 @pytest.mark.parametrize("form", ["call", "rows"])
 def test_worker_starts_while_multiprocessing_is_imported(form: str) -> None:
-    """Fault 13: another thread imports it just now, the module is there half.
+    """Another thread imports it just now, the module is there half.
 
     The pool's own thread does so when the first call dies.
     """

@@ -1,4 +1,4 @@
-"""Applications that PyInstaller has packed, in a folder and in one file (fault W2)."""
+"""Applications that PyInstaller has packed, in a folder and in one file."""
 
 import os
 import pathlib
