@@ -355,7 +355,7 @@ def test_no_deadline_holds_a_call_whose_future_has_ended(make_latch):
     assert told.wait(20)
     call = future._call
     assert not call._deadline.void
-    future.set_outcome(Failure(RuntimeError("enough")), failed=True)
+    future._set_outcome(Failure(RuntimeError("enough")), failed=True)
     assert call._deadline.void
     assert not executor._timed
     assert str(future.exception()) == "enough"

@@ -76,7 +76,7 @@ def test_its_text_is_that_of_the_standard_librarys():
 
 def test_its_text_opens_nothing():
     future, outcome = Future(), Opened(1)
-    future.set_outcome(outcome, failed=False)
+    future._set_outcome(outcome, failed=False)
     assert repr(future) == f"<Future at {id(future):#x} state=finished>"
     assert not outcome.times
 
@@ -107,7 +107,7 @@ def test_a_future_ends_once(first, end):
     first(future)
     with pytest.raises(InvalidStateError):
         end(future)
-    assert not future.set_outcome(Failure(OSError()), failed=True)
+    assert not future._set_outcome(Failure(OSError()), failed=True)
 
 
 def test_cancelled():
@@ -138,7 +138,7 @@ def test_a_failed_one_raises_the_very_error():
 def test_an_outcome_is_opened_by_the_first_reader_alone():
     outcome = Opened(value=5)
     future = running()
-    assert future.set_outcome(outcome, failed=False)
+    assert future._set_outcome(outcome, failed=False)
     assert future.done()
     assert outcome.times == 0
     assert [future.result(), future.result(), future.exception()] == [5, 5, None]
@@ -147,7 +147,7 @@ def test_an_outcome_is_opened_by_the_first_reader_alone():
 
 def test_an_outcome_may_turn_out_to_be_an_error():
     future = running()
-    future.set_outcome(Opened(error=SystemExit), failed=False)
+    future._set_outcome(Opened(error=SystemExit), failed=False)
     assert isinstance(future.exception(), SystemExit)
     with pytest.raises(SystemExit):
         future.result()
@@ -162,7 +162,7 @@ def test_an_outcome_that_never_opens_harms_its_reader_alone():
             hanging.set()
             return go.wait(20), None
 
-    future.set_outcome(Hanging(), failed=False)
+    future._set_outcome(Hanging(), failed=False)
     reader = threading.Thread(target=future.result)
     reader.start()
     assert hanging.wait(20)
@@ -191,7 +191,7 @@ def test_an_opened_error_makes_no_reference_cycle(outcome):
     gc.disable()
     try:
         future = running()
-        future.set_outcome(outcome(), failed=True)
+        future._set_outcome(outcome(), failed=True)
         read(future)
         gone = weakref.ref(future.exception())
         del future
@@ -277,7 +277,7 @@ def test_wait_wakes_on_each_way_to_end():
         lambda f: f.set_result(1),
         lambda f: f.set_exception(OSError()),
         lambda f: f.cancel(),
-        lambda f: f.set_outcome(Failure(OSError()), failed=True),
+        lambda f: f._set_outcome(Failure(OSError()), failed=True),
     ):
         future = Future()
         timer = threading.Timer(0.01, end, args=[future])
@@ -411,7 +411,7 @@ def test_a_future_does_not_travel_by_itself():
 def test_disown():
     future, seen = running(), []
     future.add_done_callback(seen.append)
-    other = threading.Thread(target=future.fail_in_forked_child)
+    other = threading.Thread(target=future._fail_in_forked_child)
     with future._guard:  # as by a thread that the child does not have
         other.start()
         other.join(20)

@@ -226,7 +226,7 @@ def test_gather_opens_nothing_before_it_is_read():
     good, bad = gather(*futures[:2]), gather(*futures)
     kept = gather(*futures, return_exceptions=True)
     for future, outcome in zip(futures, outcomes, strict=True):
-        future.set_outcome(outcome, failed=outcome.failed)
+        future._set_outcome(outcome, failed=outcome.failed)
     assert good.done() and bad.done() and kept.done()
     assert [outcome.times for outcome in outcomes] == [0, 0, 0]
     assert good.result(0) == [1, 2]
@@ -244,7 +244,7 @@ def test_gather_of_what_shows_to_be_an_error_when_it_is_opened():
         def open(self):
             return None, LookupError()
 
-    future.set_outcome(Sealed(), failed=False)
+    future._set_outcome(Sealed(), failed=False)
     with pytest.raises(LookupError):
         whole.result(0)
 

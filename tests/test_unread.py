@@ -283,7 +283,7 @@ def by_a_call(future):
 def test_a_look_is_enough(look, seal, reports):
     future = Future()
     if seal:
-        future.set_outcome(Failure(LookupError()), failed=True)
+        future._set_outcome(Failure(LookupError()), failed=True)
     else:
         future.set_exception(LookupError())
     look(future)
@@ -361,7 +361,7 @@ def test_calls_whose_workers_the_program_stops(latch, reports):
 
 def test_a_disowned_future(reports):
     future = Future()
-    future.fail_in_forked_child()
+    future._fail_in_forked_child()
     del future
     assert not reports()
 
@@ -382,7 +382,7 @@ def test_a_forked_child_is_silent(caplog):
 def test_one_that_ended_before(reports):
     future = Future()
     future.set_result(1)
-    assert not future.set_outcome(Failure(LookupError()), failed=True)
+    assert not future._set_outcome(Failure(LookupError()), failed=True)
     assert future._unread is None
     del future
     assert not reports()

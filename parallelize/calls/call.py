@@ -77,7 +77,7 @@ class Call(ABC):
 
     def fail(self, error: BaseException) -> None:
         """Complete the call with an error, unless it is done."""
-        self.future.set_outcome(Failure(error), failed=True)
+        self.future._set_outcome(Failure(error), failed=True)
         name_failure(self.future, self.fn, self.options)
 
 
@@ -96,7 +96,7 @@ def _admit_ready(call: Call) -> None:
         call.future._needs = ()  # else long chains of futures would stay alive
         failure = dependencies.first_failure(call.waits_for)
     if failure is not None:
-        call.future.set_outcome(failure, failed=True)
+        call.future._set_outcome(failure, failed=True)
         name_failure(call.future, call.fn, call.options)
     elif call.options.limit is not None:
         call.options.limit.admit(call)

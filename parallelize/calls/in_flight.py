@@ -83,5 +83,5 @@ class InFlight:
         strays = self._inside
         self._reset()
         for future in strays:
-            future.fail_in_forked_child()
+            future._fail_in_forked_child()
         self._maps.forget()

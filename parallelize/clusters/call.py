@@ -161,7 +161,7 @@ class EngineCall(Call):
         """End a call that could not be submitted."""
         translated = self._of_the_engine(error)
         failure = Failure(error if translated is None else translated)
-        self.future.set_outcome(failure, failed=True)
+        self.future._set_outcome(failure, failed=True)
 
     def _hand_over(self) -> None:
         packed, self._packed = self._packed, None
@@ -202,7 +202,7 @@ class EngineCall(Call):
         if self.future.done():
             return
         if not self.future.running():
-            self.future.claim()
+            self.future._claim()
         if self._deadline is not None:
             self._deadline.cancel()
         assert self.options.timeout is not None
@@ -227,7 +227,7 @@ class EngineCall(Call):
 
     def _stop(self, error: BaseException) -> bool:
         ref = self.handle.ref
-        if not self.future.set_outcome(Failure(error), failed=True):
+        if not self.future._set_outcome(Failure(error), failed=True):
             return False
         if not self.executor._kill(ref):
             self.executor._drop([ref])
@@ -242,9 +242,9 @@ class EngineCall(Call):
         if type(answer) is Remote:
             outcome: Outcome = _InCluster(self, answer.ref)
             self.handle.ref = answer.ref
-            self.future.set_outcome(outcome, failed=False)
+            self.future._set_outcome(outcome, failed=False)
         elif isinstance(answer, Payload):
-            self.future.set_outcome(_Arrived(self, answer), failed=False)
+            self.future._set_outcome(_Arrived(self, answer), failed=False)
             self.handle.ref = None
         else:
             self._fail(answer)
@@ -255,9 +255,9 @@ class EngineCall(Call):
     def _fail(self, answer: object) -> None:
         error = self._of_the_engine(answer)
         if error is None:
-            self.future.withdraw()
+            self.future._cancel_undispatched()
         else:
-            self.future.set_outcome(Failure(error), failed=True)
+            self.future._set_outcome(Failure(error), failed=True)
 
     def _of_the_engine(self, answer: object) -> BaseException | None:
         """The error as one of this library's; None if the call was cancelled."""

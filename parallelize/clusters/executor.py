@@ -202,7 +202,7 @@ class EngineExecutor(Executor):
         for future in self._gate.inside():
             call = future._call
             name = call.name() if isinstance(call, EngineCall) else "a call"
-            future.set_outcome(Failure(ClusterLost(name, reason)), failed=True)
+            future._set_outcome(Failure(ClusterLost(name, reason)), failed=True)
 
     # Shutting down.
 
@@ -238,7 +238,7 @@ class EngineExecutor(Executor):
         inside = self._gate.close()
         refs = [f.ref for f in inside if isinstance(f, EngineFuture) and f.ref]
         for future in inside:
-            future.withdraw()
+            future._cancel_undispatched()
         self._drop(refs)
         self._hurry()
         self._close()

@@ -144,7 +144,7 @@ def adopted(theirs: Any) -> Future[Any]:
         chained.follow(theirs)
         return chained
     future: Future[Any] = Future()  # for example, of a stand-in in a test
-    future.set_outcome(_Asked(theirs), failed=False)
+    future._set_outcome(_Asked(theirs), failed=False)
     return future
 
 

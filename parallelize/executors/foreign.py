@@ -127,7 +127,7 @@ class Chained(Future[T]):
         """Cancel the other future, and this one if that succeeded."""
         theirs = self._theirs
         if theirs is not None and not self.done() and not theirs.cancel():
-            self.end_retries()
+            self._end_retries()
             return False
         return super().cancel()
 
@@ -162,7 +162,7 @@ class Chained(Future[T]):
         if error is not None and isinstance(call, _ForeignCall) and call.retries(error):
             return
         outcome = _Value(theirs.result()) if error is None else Failure(error)
-        self.set_outcome(outcome, failed=error is not None)
+        self._set_outcome(outcome, failed=error is not None)
 
 
 class _Value(Outcome):
@@ -215,7 +215,7 @@ class _ForeignCall(Call):
             if self.options.timeout is not None:
                 self._watch(theirs, self.options.timeout)
         except BaseException as error:  # noqa: BLE001 - a call fails in its future
-            self.future.set_outcome(Failure(before or error), failed=True)
+            self.future._set_outcome(Failure(before or error), failed=True)
 
     def _may_follow(self, error: BaseException) -> bool:
         """Whether another attempt follows one that failed with this error.
@@ -225,7 +225,7 @@ class _ForeignCall(Call):
         if not self._left or isinstance(error, BrokenExecutor):
             return False
         self._left -= 1
-        return is_retried(error, self.options) and self.future.may_repeat()
+        return is_retried(error, self.options) and self.future._may_repeat()
 
     def retries(self, error: BaseException) -> bool:
         """Make another attempt if one may follow, in a thread of this library.
@@ -267,7 +267,7 @@ class _ForeignCall(Call):
         if self._may_follow(error):
             self._attempt(error)
         else:
-            self.future.set_outcome(Failure(error), failed=True)
+            self.future._set_outcome(Failure(error), failed=True)
         with contextlib.suppress(Exception):  # some executors do not support it
             theirs.cancel()
 

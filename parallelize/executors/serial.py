@@ -180,7 +180,7 @@ class _SerialCall(Call):
             del self
 
     def _run(self) -> None:
-        if not self.future.claim():
+        if not self.future._claim():
             return
         here.depth += 1
         try:
@@ -212,7 +212,7 @@ class _SerialCall(Call):
     def _retried(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             return run_retrying(
-                self.fn, args, kwargs, self.options, self.future.may_repeat
+                self.fn, args, kwargs, self.options, self.future._may_repeat
             )
         finally:
             del self

@@ -405,11 +405,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     # For executors.
 
-    def may_repeat(self) -> bool:
+    def _may_repeat(self) -> bool:
         """Whether the running call may be retried if it fails."""
         return not self._is_last and self._state not in _ENDED
 
-    def end_retries(self) -> None:
+    def _end_retries(self) -> None:
         """Allow no further retries; the current attempt goes on."""
         self._is_last = True
 
@@ -420,7 +420,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             RuntimeError: The call has begun or is done, or this was called before.
         """
         with self._guard:
-            if self.claim():
+            if self._claim():
                 return True
             if self._state is CANCELLED:
                 self._state = _NOTIFIED
@@ -434,7 +434,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         msg = f"Future in unexpected state {self._state}, expected PENDING"
         raise RuntimeError(msg)
 
-    def claim(self) -> bool:
+    def _claim(self) -> bool:
         """Mark the call as begun; return False if it has begun or is done already."""
         with self._guard:
             if self._state != PENDING:
@@ -470,7 +470,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._settle(FINISHED, "add_exception")
         self._invoke_callbacks()
 
-    def set_value(self, value: T) -> bool:
+    def _set_value(self, value: T) -> bool:
         """Complete the call with a value; return False if it was done."""
         with self._guard:
             if self._state not in _LIVE:
@@ -481,7 +481,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._invoke_callbacks()
         return True
 
-    def set_outcome(self, outcome: Outcome, *, failed: bool) -> bool:
+    def _set_outcome(self, outcome: Outcome, *, failed: bool) -> bool:
         """Complete the call with an outcome that its first reader opens.
 
         Args:
@@ -501,7 +501,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._invoke_callbacks()
         return True
 
-    def withdraw(self) -> None:
+    def _cancel_undispatched(self) -> None:
         """Cancel a call that came back from a worker without having begun."""
         with self._guard:
             if self._state not in _LIVE:
@@ -515,7 +515,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if not self.cancel() and call is not None:
             call.abandoned()
 
-    def fail_in_forked_child(self) -> None:
+    def _fail_in_forked_child(self) -> None:
         """In a forked child: fail, because only the parent could complete the call.
 
         No callback is called, because it may wait for a lock that a thread of the
@@ -524,7 +524,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._guard = _new_lock()  # it may be held by a thread of the parent
         self._made_condition = self._made_waiters = self._callbacks = None
         msg = "the call was made before os.fork(), it belongs to the parent process"
-        self.set_outcome(Failure(RuntimeError(msg)), failed=True)
+        self._set_outcome(Failure(RuntimeError(msg)), failed=True)
         self._looked_at()  # the parent reports it
 
     def _await_end(self, timeout: float | None) -> None:

@@ -165,7 +165,7 @@ class _Whole(Future[list[Any]]):
         try:
             self._count(future)
         except BaseException as error:  # noqa: BLE001 - a member's class may be foreign
-            self.set_outcome(Failure(error), failed=True)
+            self._set_outcome(Failure(error), failed=True)
 
     def _count(self, future: AnyFuture[Any]) -> None:
         members = self._needs
@@ -177,11 +177,11 @@ class _Whole(Future[list[Any]]):
             last = self._left == 0
         if last:
             outcome = _Gathered(members, self._return_exceptions)
-            self.set_outcome(outcome, failed=False)
+            self._set_outcome(outcome, failed=False)
 
     def _fail_as(self, future: AnyFuture[Any]) -> None:
         called = called_of(future)
-        self.set_outcome(ForwardedOutcome(future), failed=True)
+        self._set_outcome(ForwardedOutcome(future), failed=True)
         if called is not None:
             name_failure(self, *called)
 

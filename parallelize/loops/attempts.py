@@ -86,12 +86,12 @@ class LoopAttempts:
         return (
             self._left > 0
             and is_retried(error or self._error(), self._options)
-            and self._future.may_repeat()
+            and self._future._may_repeat()
         )
 
     def fail(self) -> None:
         """Fail the call, as its attempt has timed out."""
-        self._future.set_outcome(Failure(self._error()), failed=True)
+        self._future._set_outcome(Failure(self._error()), failed=True)
 
     def _error(self) -> TaskTimeout:
         return TaskTimeout(self._name, self.timeout)

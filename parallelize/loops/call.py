@@ -120,7 +120,7 @@ class LoopCall(Call):
         """Make the task, unless the call has been cancelled."""
         import asyncio
 
-        if not self.future.claim():
+        if not self.future._claim():
             self._owner.left(self)
             return
         self._set_deadline()
@@ -149,7 +149,7 @@ class LoopCall(Call):
 
             attempts = LoopAttempts(self.future, self.fn, options, options.timeout)
             return attempts.outcome(fn, args, kwargs)
-        return outcome_of(fn, args, kwargs, options, self.future.may_repeat)
+        return outcome_of(fn, args, kwargs, options, self.future._may_repeat)
 
     def _filled(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not self.waits_for:
@@ -161,7 +161,7 @@ class LoopCall(Call):
         if timeout is None or self.options.retries:  # retries: one for each attempt
             return
         failure = Failure(TaskTimeout(name_of(self.fn, self.options), timeout))
-        fail = partial(self.future.set_outcome, failure, failed=True)
+        fail = partial(self.future._set_outcome, failure, failed=True)
         deadline = timer.after(timeout, fail)
         self.future.add_done_callback(lambda _: deadline.cancel())
 
@@ -170,7 +170,7 @@ class LoopCall(Call):
         # First, so that the owner knows of this when the future ends.
         self._owner.left(self)
         if task.cancelled():
-            self.future.withdraw()
+            self.future._cancel_undispatched()
         else:
             error = task.exception()
             _settle(self.future, task.result() if error is None else Failure(error))
@@ -190,13 +190,13 @@ class LoopCall(Call):
             return
         for future in self.waits_for:
             error_of(future)
-        if self.future.claim():
+        if self.future._claim():
             value = self._context.run(
                 run_retrying,
                 self._fn,
                 *self._filled(),
                 self.options,
-                self.future.may_repeat,
+                self.future._may_repeat,
             )
             _settle(self.future, value)
         elif self.future._state == RUNNING:
@@ -223,6 +223,6 @@ class _LoopFuture(CoroutineFuture[Any]):
 
 def _settle(future: Future[Any], outcome: Any) -> None:
     if isinstance(outcome, Failure):
-        future.set_outcome(outcome, failed=True)
+        future._set_outcome(outcome, failed=True)
     else:
-        future.set_value(outcome)
+        future._set_value(outcome)

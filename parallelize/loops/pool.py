@@ -142,7 +142,7 @@ class Loops:
             elif call.stage is LoopCallStage.HELD:
                 error = self._find_place(call)
         if error is not None:
-            call.future.set_outcome(Failure(error), failed=True)
+            call.future._set_outcome(Failure(error), failed=True)
 
     def _find_place(self, call: LoopCall) -> BaseException | None:
         """Return the error if there will be no place; call with the lock held."""
@@ -194,7 +194,7 @@ class Loops:
                 self._seats.pop(call, None)
                 call.stage = LoopCallStage.HELD  # it will never run
         for call in failed:
-            call.future.set_outcome(Failure(self._settings.broken()), failed=True)
+            call.future._set_outcome(Failure(self._settings.broken()), failed=True)
         return False
 
     def _failed(self, loop: _Loop, error: BaseException) -> None:
@@ -214,7 +214,7 @@ class Loops:
             calls += self._waiting
             self._waiting.clear()
         for call in calls:
-            call.future.set_outcome(Failure(error), failed=True)
+            call.future._set_outcome(Failure(error), failed=True)
 
     # The end of calls.
 
@@ -311,7 +311,7 @@ class Loops:
         for call in held:
             call.future.cancel()
         for call in seated:
-            call.future.end_retries()
+            call.future._end_retries()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until all calls and, in a closed pool, all loops have ended."""
@@ -348,5 +348,5 @@ class Loops:
         self._reset()
         for call in calls:
             if not call.future.cancelled():
-                call.future.fail_in_forked_child()
+                call.future._fail_in_forked_child()
         self._maps.forget()

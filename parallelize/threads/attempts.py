@@ -98,7 +98,7 @@ class ThreadAttempts:
         if not self._left or not is_retried(error, self._call.options):
             return False
         self._left -= 1
-        return self._future.may_repeat()
+        return self._future._may_repeat()
 
     def _expire(self, attempt: _Attempt) -> None:
         """Handle the timeout of an attempt; runs in the timer's thread."""

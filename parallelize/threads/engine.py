@@ -298,5 +298,5 @@ class Engine(Roster):
         self._reset()
         self._crowded = True  # so that the surviving thread sees that it has strayed
         for task in strays:
-            task.fail_in_forked_child()
+            task._fail_in_forked_child()
         self._maps.forget()

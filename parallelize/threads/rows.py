@@ -197,10 +197,10 @@ class ThreadRowsTask(ThreadTask):
         self.count: int = end - first
         self.stop: list[None] = []
 
-    def fail_in_forked_child(self) -> None:
+    def _fail_in_forked_child(self) -> None:
         """In a forked child: run no further row, as they belong to the parent."""
         self._run.cancel()
-        super().fail_in_forked_child()
+        super()._fail_in_forked_child()
 
     def in_queue(self) -> Iterator[ThreadTask]:
         """The queued tasks among all those that were submitted together."""

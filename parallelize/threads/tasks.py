@@ -219,7 +219,7 @@ class ThreadCall(Call):
             return ThreadAttempts(self, args, kwargs, options.timeout).outcome()
         deadline = self._set_deadline()
         try:
-            return run_retrying(fn, args, kwargs, options, self.task.may_repeat)
+            return run_retrying(fn, args, kwargs, options, self.task._may_repeat)
         finally:
             if deadline is not None:
                 deadline.cancel()

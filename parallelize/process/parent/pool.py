@@ -838,6 +838,6 @@ def _holds(task: Task, taken: list[Task]) -> bool:
 
 def _fail_in_child(task: Task) -> None:
     if isinstance(task, CallTask):
-        task.future.fail_in_forked_child()
+        task.future._fail_in_forked_child()
     elif isinstance(task, CallBatch):
         task.fail_in_forked_child()

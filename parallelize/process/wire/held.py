@@ -71,7 +71,7 @@ def call_coroutine(fn: AsyncTarget, /, *args: Any, **kwargs: Any) -> Any:
 def _carrier(future: Future[Any]) -> Future[Any]:
     carrier: Future[Any] = Future()
     carrier._needs = (future,)
-    future.add_done_callback(lambda done: carrier.set_value(_Ended(done)))
+    future.add_done_callback(lambda done: carrier._set_value(_Ended(done)))
     return carrier
 
 

@@ -89,17 +89,17 @@ class CallBatch(RowsTask):
     def fail_in_forked_child(self) -> None:
         """In a forked child: fail the futures, as the calls are the parent's."""
         for call in self._calls:
-            call.future.fail_in_forked_child()
+            call.future._fail_in_forked_child()
 
 
 def _end(future: Future[Any], outcome: Any) -> None:
     if not isinstance(outcome, Outcome):
-        future.set_value(outcome)
+        future._set_value(outcome)
     elif isinstance(outcome, Failure) and is_a(outcome.error, CancelledError):
-        future.withdraw()
+        future._cancel_undispatched()
     else:
         failed = isinstance(outcome, (Failure, PickledFailure))
-        future.set_outcome(outcome, failed=failed)
+        future._set_outcome(outcome, failed=failed)
 
 
 __all__ = ("CallBatch",)

@@ -361,7 +361,7 @@ class CallTask(Task):
             return False
         # It is already running if it comes back from a worker that died, or if Ctrl-C
         # interrupted sending it.
-        if not future.running() and not future.claim():
+        if not future.running() and not future._claim():
             return False
         future._call = self
         return True
@@ -414,10 +414,10 @@ class CallTask(Task):
         return pack(kind, self.id, parts, len(arguments), timed)
 
     def is_wanted(self) -> bool:
-        return self.future.may_repeat()
+        return self.future._may_repeat()
 
     def end_retries(self) -> None:
-        self.future.end_retries()
+        self.future._end_retries()
 
     def kill(self) -> bool:
         """Stop the call while it runs."""
@@ -426,24 +426,24 @@ class CallTask(Task):
     def finish(self, frame: Frame) -> None:
         if frame.kind == messages.DONE:
             if frame.extra:  # of a type that is safe to unpickle
-                self.future.set_value(simple_value(frame.parts[0]))
+                self.future._set_value(simple_value(frame.parts[0]))
             else:
-                self.future.set_outcome(PickledValue(frame.parts, self), failed=False)
+                self.future._set_outcome(PickledValue(frame.parts, self), failed=False)
             return
         failure = PickledFailure(frame.parts[0])
         if self.may_retry_after(failure):
             self.pool.retry(self)
         else:
-            self.future.set_outcome(failure, failed=True)
+            self.future._set_outcome(failure, failed=True)
 
     def abort(self, error: BaseException) -> None:
-        self.future.set_outcome(Failure(error), failed=True)
+        self.future._set_outcome(Failure(error), failed=True)
         name_failure(self.future, self.fn, self.options)
         if self.pool.is_stopping:
             look_at(self.future)  # the workers were stopped on purpose: no warning
 
     def drop(self) -> None:
-        self.future.withdraw()  # it may have come back from a worker
+        self.future._cancel_undispatched()  # it may have come back from a worker
 
     def cancel(self) -> None:
         self.future.cancel()

@@ -231,7 +231,7 @@ class RowsTask(Task):
     def ended(self) -> None:
         """Notify the limit, if there is one."""
         if self.options.limit is not None:
-            self.future.set_outcome(Failure(RuntimeError("rows ended")), failed=False)
+            self.future._set_outcome(Failure(RuntimeError("rows ended")), failed=False)
 
     def cancel(self) -> None:
         """Prevent further rows from starting."""
