@@ -49,7 +49,7 @@ class Engine(EngineExecutor):
 
     def _hand_over(self, call, run, order, objects):
         theirs = self.pool.submit(self._work, run, order, objects)
-        theirs.add_done_callback(lambda done: self.answer(call, self._come(done)))
+        theirs.add_done_callback(lambda done: self._answered(call, self._come(done)))
         return theirs
 
     def _work(self, run, order, objects):
@@ -350,8 +350,8 @@ def test_no_deadline_holds_a_call_whose_future_has_ended(make_latch):
     future = parallelized(executor, timeout=1000)(tasks.hold)(latch.folder)
     latch.wait_begun()
     for number in executor._timed:
-        executor.begun(number)
-    executor.later(told.set)  # in the thread that has been told of the call before
+        executor._begun(number)
+    executor._later(told.set)  # in the thread that has been told of the call before
     assert told.wait(20)
     call = future._call
     assert not call._deadline.void

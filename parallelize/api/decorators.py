@@ -125,7 +125,7 @@ class Decorator:
         if not (inside_worker() or inside_interpreter()):
             preload.load_for(fn, self._where.word())
         if options.limit is not None:
-            options = options._replace(limit=options.limit.for_function())
+            options = options._replace(limit=options.limit._for_function())
         if not is_generator(fn):
             return ParallelFunction(fn, self._where, options)
         from parallelize.api.stream_function import StreamFunction

@@ -99,7 +99,7 @@ def _admit_ready(call: Call) -> None:
         call.future._set_outcome(failure, failed=True)
         name_failure(call.future, call.fn, call.options)
     elif call.options.limit is not None:
-        call.options.limit.admit(call)
+        call.options.limit._admit(call)
         if call.waits_for:  # a call that has a place may wait for it already
             break_limit_cycle((call.future,))
     else:

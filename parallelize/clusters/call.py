@@ -80,7 +80,7 @@ class EngineFuture(Future[T]):
         return super().kill()
 
     def _await_end(self, timeout: float | None) -> None:
-        self.executor.fail_if_lost()  # some engines report no loss by themselves
+        self.executor._fail_if_lost()  # some engines report no loss by themselves
         super()._await_end(timeout)
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -176,7 +176,7 @@ class EngineCall(Call):
             self.name(),
             data if len(data) < LEAST_BUFFER else b"",
             buffers,
-            tuple(handle.id for handle in packed.shares),
+            tuple(handle._id for handle in packed.shares),
             None if self.options.timeout is None else self.executor._teller(self),
         )
         self.future._call = self

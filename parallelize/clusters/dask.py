@@ -157,7 +157,7 @@ class DaskExecutor(EngineExecutor):
             answer = await self._answer(theirs)
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             answer = error
-        self.answer(call, answer)
+        self._answered(call, answer)
 
     async def _answer(self, theirs: distributed.Future) -> object:
         distributed = _distributed()
@@ -174,7 +174,7 @@ class DaskExecutor(EngineExecutor):
         if topic is None:
             topic = self._topic = f"parallelize-{self._client.id}-{id(self)}"
             # A thread that does this at the same time subscribes, too: harmless.
-            self._client.subscribe_topic(topic, lambda event: self.begun(event[1]))
+            self._client.subscribe_topic(topic, lambda event: self._begun(event[1]))
         return _Started(topic, number)
 
     def _put(self, parcel: Payload) -> Any:

@@ -82,12 +82,12 @@ class EngineExecutor(Executor):
         """Submit ``run(order, *objects)``; return the engine's reference.
 
         References among the objects are replaced by what they refer to. When the call
-        has ended, `answer` is called.
+        has ended, `_answered` is called.
         """
 
     @abstractmethod
     def _started_teller(self, number: int) -> Callable[[], object]:
-        """Return what a worker calls so that ``self.begun(number)`` is called here."""
+        """Return what a worker calls so that ``self._begun(number)`` is called here."""
 
     @abstractmethod
     def _put(self, parcel: Payload) -> Any:
@@ -160,7 +160,7 @@ class EngineExecutor(Executor):
 
         return is_a(error, WorkerDied) and not is_a(error, ClusterLost)
 
-    def answer(self, call: EngineCall, answer: object) -> None:
+    def _answered(self, call: EngineCall, answer: object) -> None:
         """Let a call end; may be called from any thread of the engine.
 
         Args:
@@ -170,11 +170,11 @@ class EngineExecutor(Executor):
         """
         self._answers.put(lambda: _settle(call, answer))
 
-    def later(self, action: Callable[[], object]) -> None:
+    def _later(self, action: Callable[[], object]) -> None:
         """Run an action in the thread of the answers, which may wait for the engine."""
         self._answers.put(action)
 
-    def begun(self, number: int) -> None:
+    def _begun(self, number: int) -> None:
         """Record that a worker started the function of a call with a timeout."""
         call = self._timed.get(number)
         if call is not None:
@@ -192,7 +192,7 @@ class EngineExecutor(Executor):
         if call is not None:
             call.untime()
 
-    def fail_if_lost(self) -> None:
+    def _fail_if_lost(self) -> None:
         """End all calls if the cluster is lost, as nothing else would."""
         reason = self._loss()
         if reason is None:
@@ -249,7 +249,7 @@ class EngineExecutor(Executor):
     def _close(self) -> None:
         if self._pid != os.getpid():
             return  # the cluster belongs to the parent
-        self.fail_if_lost()
+        self._fail_if_lost()
         self._gate.wait_empty()
         with self._closing:
             if not self._is_open:
@@ -281,7 +281,7 @@ class _Gate(InFlight):
     def finish(self) -> None:
         executor = self._executor()
         if executor is not None:
-            executor.fail_if_lost()
+            executor._fail_if_lost()
         super().finish()
 
     def abandon(self) -> None:

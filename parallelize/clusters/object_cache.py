@@ -95,13 +95,13 @@ class ObjectCache:
     def shared(self, handle: Shared[Any]) -> RemoteObject:
         """Put a shared object."""
         with self._lock:
-            put = self._shared.get(handle.id)
+            put = self._shared.get(handle._id)
         if put is None or not self._is_there(put.ref):
             parcel = pack(handle.get())
             put = RemoteObject(self._put(parcel), parcel.nbytes)
             with self._lock:
-                self._shared[handle.id] = put
-            handle.when_gone(self._forget_shared)
+                self._shared[handle._id] = put
+            handle._when_gone(self._forget_shared)
         return put
 
     def _forget_shared(self, id: int) -> None:

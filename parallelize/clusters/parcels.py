@@ -225,7 +225,7 @@ def pack_call(
         msg = f"the arguments of {name} cannot be pickled: {_summary(error)}"
         raise SerializationError(msg) from error
     waits_for = held.waited_for(futures, own, kwargs) if futures else ()
-    return Packed(parcel, waits_for, list({each.id: each for each in shares}.values()))
+    return Packed(parcel, waits_for, list({each._id: each for each in shares}.values()))
 
 
 def _name_of(fn: Any) -> str | None:  # any callable

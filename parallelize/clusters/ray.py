@@ -141,7 +141,7 @@ class RayExecutor(EngineExecutor):
         ).remote(run, order, *objects)
 
         def came(ended: Any) -> None:  # in a thread that must not wait for Ray
-            self.later(lambda: self.answer(call, _answer(ended, value)))
+            self._later(lambda: self._answered(call, _answer(ended, value)))
 
         head.future().add_done_callback(came)
         return value
@@ -159,11 +159,11 @@ class RayExecutor(EngineExecutor):
         def heard(answer: Any) -> None:
             with contextlib.suppress(Exception):  # it was killed
                 for number in answer.result():
-                    self.begun(number)
+                    self._begun(number)
                 self._listen(clock)
 
         def came(answer: Any) -> None:  # in a thread that must not wait for Ray
-            self.later(lambda: heard(answer))
+            self._later(lambda: heard(answer))
 
         clock.news.remote().future().add_done_callback(came)
 

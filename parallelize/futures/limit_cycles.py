@@ -52,8 +52,8 @@ def break_limit_cycle(waited_for: Iterable[AnyFuture[Any]]) -> None:
         if place is None:
             continue
         limit, call = place
-        holders = _stuck(limit.inside())
-        if any(future is each for each in holders) and limit.take_out(call):
+        holders = _stuck(limit._futures())
+        if any(future is each for each in holders) and limit._take_out(call):
             call.start()
 
 
@@ -73,7 +73,7 @@ def _stuck(futures: Iterable[object]) -> list[Future[Any]]:
         place = future._place_in
         if place is not None:
             found.append(future)
-            following.extend(unended(place[0].inside()))
+            following.extend(unended(place[0]._futures()))
         following.extend(unended(future._waited_for()))
     return found
 

@@ -153,17 +153,17 @@ class Limit:
         self._watches_forks = False
 
     @classmethod
-    def of_one_function(cls, count: int) -> Limit:
+    def _of_one_function(cls, count: int) -> Limit:
         """Create a limit that each function decorated with it has for itself."""
         limit = cls(count)
         limit._is_shared = False
         return limit
 
-    def for_function(self) -> Limit:
+    def _for_function(self) -> Limit:
         """Return the limit for one more function: this one if shared, or a new one."""
-        return self if self._is_shared else Limit.of_one_function(self.count)
+        return self if self._is_shared else Limit._of_one_function(self.count)
 
-    def admit(self, call: LimitedCall) -> None:
+    def _admit(self, call: LimitedCall) -> None:
         """Start the call now, or when a running one has completed."""
         if not self._watches_forks:
             self._watches_forks = True
@@ -173,7 +173,7 @@ class Limit:
         if len(self._inside) < self.count or self._left or self._starting:
             self._go_on()
 
-    def take_out(self, call: LimitedCall) -> bool:
+    def _take_out(self, call: LimitedCall) -> bool:
         """Remove a waiting call, so that it can run in the place of a running one.
 
         Returns:
@@ -186,7 +186,7 @@ class Limit:
         call.future._place_in = None
         return True
 
-    def inside(self) -> list[Limited]:
+    def _futures(self) -> list[Limited]:
         """Return the futures of the calls that have a place."""
         return list(self._inside)
 
@@ -228,7 +228,7 @@ class Limit:
                 self._coming = call = waiting[0]
             except IndexError:  # it was taken out just now
                 break
-            if self.take_out(call) and not call.future.done():
+            if self._take_out(call) and not call.future.done():
                 self._take_in(call)
         self._coming = None
 
@@ -256,7 +256,7 @@ class Limit:
         return f"<Limit of {self.count}: {inside} running, {waiting} waiting>"
 
     def __reduce__(self) -> tuple[Callable[[int], Limit], tuple[int]]:
-        return Limit if self._is_shared else Limit.of_one_function, (self.count,)
+        return Limit if self._is_shared else Limit._of_one_function, (self.count,)
 
 
 def check_limit(limit: object) -> Limit | None:
@@ -265,7 +265,7 @@ def check_limit(limit: object) -> Limit | None:
         return limit
     if isinstance(limit, bool) or not isinstance(limit, SupportsIndex):
         raise _wrong_type("limit", "a whole number, a Limit or None", limit)
-    return Limit.of_one_function(check_count(limit, "limit", least=1))
+    return Limit._of_one_function(check_count(limit, "limit", least=1))
 
 
 def check_timeout(timeout: object, argument: str = "timeout") -> float | None:

@@ -152,7 +152,7 @@ class ThreadTask(Future[Any]):
             yield self
             return
         limit = self.waits_for_place()
-        for future in () if limit is None else limit.inside():
+        for future in () if limit is None else limit._futures():
             if isinstance(future, ThreadTask) and future.waits_in_queue:
                 yield future
 

@@ -143,7 +143,7 @@ class ThreadWorker(threading.Thread):
         limit, call = task.waits_for_place(), task.limited
         if limit is None or call is None or not self.holds(limit):
             return False
-        return limit.take_out(call)
+        return limit._take_out(call)
 
     def holds(self, limit: Limit) -> bool:
         """Whether a call that runs here has a place in the limit."""

@@ -56,7 +56,7 @@ class Shared(Generic[T]):
 
     def __init__(self, id: int, memory: _Memory) -> None:
         """Called by `share`."""
-        self.id: int = id
+        self._id: int = id
         self._memory: _Memory | None = memory
         self._value: Any = _NOT_MADE  # of type T, once it is made
         self._at_end: list[Callable[[int], object]] = []
@@ -77,8 +77,8 @@ class Shared(Generic[T]):
 
     def _made(self) -> Any:
         with _arrived:
-            _arrived.wait_for(lambda: self._memory is not None or self.id in _failed)
-            memory, why = self._memory, _failed.get(self.id)
+            _arrived.wait_for(lambda: self._memory is not None or self._id in _failed)
+            memory, why = self._memory, _failed.get(self._id)
         if memory is None:
             msg = f"a shared object has not arrived in this worker: {why}"
             raise OSError(errno.EMFILE, msg) from why
@@ -89,14 +89,14 @@ class Shared(Generic[T]):
         """Size of the shared memory in bytes."""
         return 0 if self._memory is None else self._memory.size
 
-    def descriptor(self) -> int:
+    def _descriptor(self) -> int:
         """Return the descriptor by which other processes map the memory."""
         if self._memory is None:
             msg = "the shared memory has not arrived yet"
             raise RuntimeError(msg)
         return self._memory.fd
 
-    def when_gone(self, tell: Callable[[int], object]) -> None:
+    def _when_gone(self, tell: Callable[[int], object]) -> None:
         """Call ``tell(id)`` when the handle is collected, in whatever thread."""
         self._at_end.append(tell)
 
@@ -104,15 +104,15 @@ class Shared(Generic[T]):
         noted = _notes.shared
         if noted is not None:
             noted.append(self)
-        elif self.id not in _received and self.id not in _inherited:
+        elif self._id not in _received and self._id not in _inherited:
             msg = (
                 "a Shared cannot be pickled, except as an argument of a call in one "
                 "of parallelize's process pools"
             )
             raise TypeError(msg)
         if isinstance(self._memory, _Copies):
-            return _copy_of, (self.id, self._memory.content())
-        return _handle_of, (self.id,)
+            return _copy_of, (self._id, self._memory.content())
+        return _handle_of, (self._id,)
 
     def __copy__(self) -> Self:
         return self
@@ -121,12 +121,12 @@ class Shared(Generic[T]):
         return self
 
     def __repr__(self) -> str:
-        return f"<Shared {self.id:#x} of {self.nbytes} bytes>"
+        return f"<Shared {self._id:#x} of {self.nbytes} bytes>"
 
     def __del__(self) -> None:
         try:
             for tell in self._at_end:
-                tell(self.id)
+                tell(self._id)
         except Exception:  # noqa: BLE001 - modules may be gone at exit
             pass
 
@@ -166,7 +166,7 @@ def share(obj: T) -> Shared[T]:
     _join_picture()
     memory = _Memory.holding(parts) if sys.platform != "win32" else _Copies(parts)
     shared: Shared[T] = Shared(int.from_bytes(os.urandom(8), "little"), memory)
-    _known[shared.id] = shared
+    _known[shared._id] = shared
     return shared
 
 
@@ -382,7 +382,7 @@ def _copy_of(id: int, parts: list[bytes]) -> Shared[Any]:
 
 def _awaited(id: int) -> Shared[Any]:
     handle: Shared[Any] = Shared.__new__(Shared)
-    handle.id, handle._memory, handle._value, handle._at_end = id, None, _NOT_MADE, []
+    handle._id, handle._memory, handle._value, handle._at_end = id, None, _NOT_MADE, []
     return handle
 
 

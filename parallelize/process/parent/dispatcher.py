@@ -475,7 +475,7 @@ class Dispatcher:
                 parts = [kinship.key()]
             else:
                 tracker = kinship.Tracker()
-                tracker.descriptor()
+                tracker._descriptor()
         except Exception:  # noqa: BLE001 - no error here concerns the pool
             tracker = None  # the worker goes on without it
             _log.exception("a worker cannot have what multiprocessing needs")

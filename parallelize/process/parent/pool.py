@@ -539,7 +539,7 @@ class Pool:
             self.requeue([tail])
         else:  # it may run at the same time as the rest, so the limit applies to it
             self._hold(tail)
-            self.defer(partial(tail.options.limit.admit, tail))
+            self.defer(partial(tail.options.limit._admit, tail))
         return tail.size
 
     def _on_idle(self, worker: WorkerHandle) -> None:

@@ -130,7 +130,7 @@ def key() -> bytes:
 class Tracker:
     """In the parent: its resource tracker, which is started when needed."""
 
-    def descriptor(self) -> int:
+    def _descriptor(self) -> int:
         """Return the descriptor through which resources are registered."""
         from multiprocessing import resource_tracker
 

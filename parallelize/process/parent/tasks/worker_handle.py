@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 class Lent(Protocol):
     """Something that a worker accesses through a descriptor."""
 
-    def descriptor(self) -> int: ...
+    def _descriptor(self) -> int: ...
 
 
 #: Seconds of silence after which tasks that a worker has not begun are reclaimed, ...
@@ -298,10 +298,10 @@ class WorkerHandle:
     def hand(self, shares: Iterable[Shared[Any]]) -> None:
         """Send it the memory of shared objects."""
         for shared in shares:
-            if shared.id not in self._shares and shared.descriptor() >= 0:
-                self._shares.add(shared.id)
-                shared.when_gone(partial(self._lending.on_share_released, self.id))
-                self.tell(messages.ADOPT, shared.id, 1, shared)
+            if shared._id not in self._shares and shared._descriptor() >= 0:
+                self._shares.add(shared._id)
+                shared._when_gone(partial(self._lending.on_share_released, self.id))
+                self.tell(messages.ADOPT, shared._id, 1, shared)
 
     def forget_share(self, id: int) -> None:
         """Notify it that the parent process no longer has this handle."""
@@ -339,7 +339,7 @@ class WorkerHandle:
             if lent is None:
                 self.control.send(frame)  # short enough to be sent as a whole or not
             else:
-                socket.send_fds(self.control, [frame], [lent.descriptor()])
+                socket.send_fds(self.control, [frame], [lent._descriptor()])
             self._control_backlog.popleft()
 
     @property
