@@ -35,6 +35,7 @@ from parallelize import (
     TaskTimeout,
     ThreadPoolExecutor,
     gather,
+    interpreted,
     parallelized,
     processed,
     thread_map,
@@ -716,6 +717,21 @@ def test_help():
     functions = whole[whole.index("\nFUNCTIONS") :]
     assert "double(x)" in functions
     assert "sell(self, count, price=1)" in whole
+
+
+def test_help_of_the_decorators():
+    options = set(inspect.signature(parallelized).parameters) | {"fn"}
+    for made in (threaded, processed, interpreted):
+        assert set(inspect.signature(made).parameters) == options
+        assert pickle.loads(pickle.dumps(made)) is made
+        text = pydoc.plain(pydoc.render_doc(made))
+        assert text.splitlines()[0].endswith(
+            f"function {made.__name__} in module parallelize.api.decorators"
+        )
+        assert "max_workers: " in text
+        assert "Make the calls of a function run in" in text
+        with pytest.raises(TypeError, match=rf"^{made.__name__}\(\) got an unexpected"):
+            made(tiemout=3)
 
 
 def test_doctests_are_found():

@@ -57,6 +57,59 @@ if TYPE_CHECKING:
         name: str | None
         buffersize: int | None
 
+    class DecoratorFactory(Protocol):
+        """What `threaded` and the like are for type checkers."""
+
+        __name__: str
+        __qualname__: str
+
+        @overload  # only functions that return Any (or never) match: keep Any
+        def __call__(  # type: ignore[overload-overlap]
+            self, fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
+        ) -> ParallelFunction[P, Any, Any]: ...
+        @overload
+        def __call__(  # pyright: ignore[reportOverlappingOverload]
+            self,
+            fn: Callable[P, Coroutine[Any, Any, R]],
+            /,
+            **options: Unpack[FunctionOptions],
+        ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[P, Generator[T, Any, Any]],
+            /,
+            **options: Unpack[FunctionOptions],
+        ) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[P, AsyncGenerator[T, Any]],
+            /,
+            **options: Unpack[FunctionOptions],
+        ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+        @overload  # a file or cursor is an iterator, too, but is not a generator
+        def __call__(
+            self, fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+        ) -> ParallelFunction[P, K, K]: ...
+        @overload  # most generator functions are annotated like this
+        def __call__(
+            self, fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+        ) -> StreamFunction[P, T, Iterator[T]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[P, AsyncIterator[T]],
+            /,
+            **options: Unpack[FunctionOptions],
+        ) -> StreamFunction[P, T, AsyncIterator[T]]: ...
+        @overload
+        def __call__(
+            self, fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
+        ) -> ParallelFunction[P, R, R]: ...
+        @overload
+        def __call__(self, **options: Unpack[FunctionOptions]) -> Decorator: ...
+
 
 P = ParamSpec("P")
 R = TypeVar("R")  # what the future holds
@@ -134,69 +187,56 @@ class Decorator:
         return stream  # type: ignore[no-any-return]
 
 
-@overload  # only functions that return Any (or never) match: keep Any
-def threaded(  # type: ignore[overload-overlap]
-    fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, Any, Any]: ...
-@overload
-def threaded(  # pyright: ignore[reportOverlappingOverload]
-    fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
-@overload
-def threaded(
-    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
-@overload
-def threaded(
-    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
-@overload  # a file or cursor is an iterator, too, but is not a generator
-def threaded(
-    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, K, K]: ...
-@overload  # most generator functions are annotated like this
-def threaded(
-    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, Iterator[T]]: ...
-@overload
-def threaded(
-    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, AsyncIterator[T]]: ...
-@overload
-def threaded(
-    fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, R, R]: ...
-@overload
-def threaded(
-    *,
-    max_workers: int | None = None,
-    executor: AnyExecutor | None = None,
-    timeout: float | None = None,
-    retries: int = 0,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | Limit | None = None,
-    cancel: Literal["kill"] | None = None,
-    initializer: Callable[..., object] | None = None,
-    initargs: tuple[Any, ...] = (),
-    name: str | None = None,
-    buffersize: int | None = None,
-) -> Decorator: ...
-def threaded(
-    fn: Callable[..., Any] | None = None,
-    /,
-    *,
-    max_workers: int | None = None,
-    executor: AnyExecutor | None = None,
-    timeout: float | None = None,
-    retries: int = 0,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | Limit | None = None,
-    cancel: Literal["kill"] | None = None,
-    initializer: Callable[..., object] | None = None,
-    initargs: tuple[Any, ...] = (),
-    name: str | None = None,
-    buffersize: int | None = None,
-) -> ParallelFunction[..., Any, Any] | Decorator:
+def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
+    """Make a decorator of the name and the docstring of a function.
+
+    Each has the same parameters and, for type checkers, the same overloads.
+    """
+
+    def named(documented: Callable[..., Any]) -> DecoratorFactory:
+        def decorate(
+            fn: Callable[..., Any] | None = None,
+            /,
+            *,
+            max_workers: int | None = None,
+            executor: AnyExecutor | None = None,
+            timeout: float | None = None,
+            retries: int = 0,
+            retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+            limit: int | Limit | None = None,
+            cancel: Literal["kill"] | None = None,
+            initializer: Callable[..., object] | None = None,
+            initargs: tuple[Any, ...] = (),
+            name: str | None = None,
+            buffersize: int | None = None,
+        ) -> ParallelFunction[..., Any, Any] | Decorator:
+            made = _decorator(
+                kind,
+                max_workers=max_workers,
+                executor=executor,
+                timeout=timeout,
+                retries=retries,
+                retry_on=retry_on,
+                limit=limit,
+                cancel=cancel,
+                initializer=initializer,
+                initargs=initargs,
+                name=name,
+                buffersize=buffersize,
+            )
+            return made if fn is None else made(fn)
+
+        decorate.__name__ = documented.__name__
+        decorate.__qualname__ = documented.__qualname__
+        decorate.__doc__ = documented.__doc__
+        typed: Any = decorate  # its overloads are declared by DecoratorFactory
+        return typed  # type: ignore[no-any-return]
+
+    return named
+
+
+@_in_executor("thread")
+def threaded(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """Make the calls of a function run in threads.
 
     Suited to functions that wait (for a network, a disk, another program) or that
@@ -244,86 +284,10 @@ def threaded(
         >>> future.result() > 0
         True
     """
-    decorate = _decorator(
-        "thread",
-        max_workers=max_workers,
-        executor=executor,
-        timeout=timeout,
-        retries=retries,
-        retry_on=retry_on,
-        limit=limit,
-        cancel=cancel,
-        initializer=initializer,
-        initargs=initargs,
-        name=name,
-        buffersize=buffersize,
-    )
-    return decorate if fn is None else decorate(fn)
 
 
-@overload  # only functions that return Any (or never) match: keep Any
-def processed(  # type: ignore[overload-overlap]
-    fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, Any, Any]: ...
-@overload
-def processed(  # pyright: ignore[reportOverlappingOverload]
-    fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
-@overload
-def processed(
-    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
-@overload
-def processed(
-    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
-@overload  # a file or cursor is an iterator, too, but is not a generator
-def processed(
-    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, K, K]: ...
-@overload  # most generator functions are annotated like this
-def processed(
-    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, Iterator[T]]: ...
-@overload
-def processed(
-    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, AsyncIterator[T]]: ...
-@overload
-def processed(
-    fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, R, R]: ...
-@overload
-def processed(
-    *,
-    max_workers: int | None = None,
-    executor: AnyExecutor | None = None,
-    timeout: float | None = None,
-    retries: int = 0,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | Limit | None = None,
-    cancel: Literal["kill"] | None = None,
-    initializer: Callable[..., object] | None = None,
-    initargs: tuple[Any, ...] = (),
-    name: str | None = None,
-    buffersize: int | None = None,
-) -> Decorator: ...
-def processed(
-    fn: Callable[..., Any] | None = None,
-    /,
-    *,
-    max_workers: int | None = None,
-    executor: AnyExecutor | None = None,
-    timeout: float | None = None,
-    retries: int = 0,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | Limit | None = None,
-    cancel: Literal["kill"] | None = None,
-    initializer: Callable[..., object] | None = None,
-    initargs: tuple[Any, ...] = (),
-    name: str | None = None,
-    buffersize: int | None = None,
-) -> ParallelFunction[..., Any, Any] | Decorator:
+@_in_executor("process")
+def processed(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """Make the calls of a function run in processes.
 
     Suited to CPU-bound Python functions: each process has a CPU to itself.
@@ -370,86 +334,10 @@ def processed(
         >>> list(count_primes.map([10, 100]))
         [4, 25]
     """
-    decorate = _decorator(
-        "process",
-        max_workers=max_workers,
-        executor=executor,
-        timeout=timeout,
-        retries=retries,
-        retry_on=retry_on,
-        limit=limit,
-        cancel=cancel,
-        initializer=initializer,
-        initargs=initargs,
-        name=name,
-        buffersize=buffersize,
-    )
-    return decorate if fn is None else decorate(fn)
 
 
-@overload  # only functions that return Any (or never) match: keep Any
-def interpreted(  # type: ignore[overload-overlap]
-    fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, Any, Any]: ...
-@overload
-def interpreted(  # pyright: ignore[reportOverlappingOverload]
-    fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
-@overload
-def interpreted(
-    fn: Callable[P, Generator[T, Any, Any]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
-@overload
-def interpreted(
-    fn: Callable[P, AsyncGenerator[T, Any]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
-@overload  # a file or cursor is an iterator, too, but is not a generator
-def interpreted(
-    fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, K, K]: ...
-@overload  # most generator functions are annotated like this
-def interpreted(
-    fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, Iterator[T]]: ...
-@overload
-def interpreted(
-    fn: Callable[P, AsyncIterator[T]], /, **options: Unpack[FunctionOptions]
-) -> StreamFunction[P, T, AsyncIterator[T]]: ...
-@overload
-def interpreted(
-    fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
-) -> ParallelFunction[P, R, R]: ...
-@overload
-def interpreted(
-    *,
-    max_workers: int | None = None,
-    executor: AnyExecutor | None = None,
-    timeout: float | None = None,
-    retries: int = 0,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | Limit | None = None,
-    cancel: Literal["kill"] | None = None,
-    initializer: Callable[..., object] | None = None,
-    initargs: tuple[Any, ...] = (),
-    name: str | None = None,
-    buffersize: int | None = None,
-) -> Decorator: ...
-def interpreted(
-    fn: Callable[..., Any] | None = None,
-    /,
-    *,
-    max_workers: int | None = None,
-    executor: AnyExecutor | None = None,
-    timeout: float | None = None,
-    retries: int = 0,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    limit: int | Limit | None = None,
-    cancel: Literal["kill"] | None = None,
-    initializer: Callable[..., object] | None = None,
-    initargs: tuple[Any, ...] = (),
-    name: str | None = None,
-    buffersize: int | None = None,
-) -> ParallelFunction[..., Any, Any] | Decorator:
+@_in_executor("interpreter")
+def interpreted(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """Make the calls of a function run in interpreters beside the main one.
 
     For Python 3.14 and later. Suited to CPU-bound Python functions that need only
@@ -495,21 +383,6 @@ def interpreted(
         >>> list(count_primes.map([10, 100]))  # doctest: +SKIP
         [4, 25]
     """
-    decorate = _decorator(
-        "interpreter",
-        max_workers=max_workers,
-        executor=executor,
-        timeout=timeout,
-        retries=retries,
-        retry_on=retry_on,
-        limit=limit,
-        cancel=cancel,
-        initializer=initializer,
-        initargs=initargs,
-        name=name,
-        buffersize=buffersize,
-    )
-    return decorate if fn is None else decorate(fn)
 
 
 def parallelized(
