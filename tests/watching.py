@@ -16,6 +16,11 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 #: Seconds that a test has to clean up.
 CLEAN_UP = 50.0
 
+#: Tests of a run that may need a second try. One that fails at times is a defect, of the
+#: test or of what it tests, and is listed at the end of the run; but a machine that is
+#: shared stops a process for seconds, and no run should be lost for that.
+SECOND_TRIES = 5
+
 #: Seconds without news of any test after which the run is ended. Each test is ended
 #: long before that, so it is no test that hangs then.
 SILENCE = 400.0
@@ -28,10 +33,18 @@ class Reporter:
         self._terminal = terminal
 
     def pytest_runtest_logreport(self, report):
-        if report.failed:
+        if report.failed or report.outcome == "rerun":
             self._terminal.write(f"\n{report.nodeid}, {report.when}:\n")
             self._terminal.write(f"{report.longreprtext}\n{report.capstderr}\n")
             self._terminal.flush()
+
+    def pytest_sessionfinish(self, session):
+        tries = len(self._terminal.stats.get("rerun", ()))
+        if tries > SECOND_TRIES:
+            self._terminal.write_line(
+                f"\n{tries} tests failed at first, of at most {SECOND_TRIES}", red=True
+            )
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 class CleanUp:
