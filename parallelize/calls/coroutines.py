@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from parallelize.futures.future import CANCELLED, FINISHED, Failure, Future
+from parallelize.futures.future import Failure, Future
 from parallelize.runtime.raised import is_a
 
 if TYPE_CHECKING:
@@ -37,14 +37,7 @@ class CoroutineFuture(Future[T]):
         Returns:
             True if the future is cancelled, False if the call was done.
         """
-        with self._guard:
-            if self.cancelled():
-                return True
-            if self._state == FINISHED:
-                return False
-            self._settle(CANCELLED, "add_cancelled")
-        self._invoke_callbacks()
-        return True
+        return self._force_cancel() or self.cancelled()
 
 
 async def called(

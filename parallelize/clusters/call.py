@@ -23,7 +23,7 @@ from parallelize.clusters.parcels import (
 )
 from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
 from parallelize.futures.future import Failure, Future, Outcome, error_of
-from parallelize.futures.peek import look_at
+from parallelize.futures.peek import mark_retrieved
 from parallelize.runtime import timer
 from parallelize.runtime.raised import summary_of
 
@@ -188,7 +188,7 @@ class EngineCall(Call):
         ref = self._reference(future)
         if ref is not None:
             # As on other executors, a call that depends on it retrieves its failure.
-            future.add_done_callback(look_at)
+            future.add_done_callback(mark_retrieved)
             return ref
         value, put = self.executor._puts.value(future.result())
         if put is not None:
@@ -255,7 +255,7 @@ class EngineCall(Call):
     def _fail(self, answer: object) -> None:
         error = self._of_the_engine(answer)
         if error is None:
-            self.future._cancel_undispatched()
+            self.future._force_cancel()
         else:
             self.future._set_outcome(Failure(error), failed=True)
 

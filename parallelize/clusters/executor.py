@@ -238,7 +238,7 @@ class EngineExecutor(Executor):
         inside = self._gate.close()
         refs = [f.ref for f in inside if isinstance(f, EngineFuture) and f.ref]
         for future in inside:
-            future._cancel_undispatched()
+            future._force_cancel()
         self._drop(refs)
         self._hurry()
         self._close()

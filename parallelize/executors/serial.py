@@ -16,7 +16,7 @@ from parallelize.calls.in_flight import InFlight
 from parallelize.executors.base import Executor
 from parallelize.futures.future import Failure, Future, InvalidStateError
 from parallelize.futures.limit_cycles import begin_within, noting_waits
-from parallelize.futures.peek import look_at, name_failure
+from parallelize.futures.peek import mark_retrieved, name_failure
 from parallelize.runtime import blocking
 from parallelize.runtime.blocking import here
 from parallelize.runtime.locks import Latch
@@ -228,5 +228,5 @@ def _fail(call: Call, error: BaseException) -> None:
         call.future.set_exception(error)
     name_failure(call.future, call.fn, call.options)
     if is_a(error, KeyboardInterrupt):
-        look_at(call.future)  # the error is raised in the caller, too
+        mark_retrieved(call.future)  # the error is raised in the caller, too
         raise error

@@ -50,7 +50,7 @@ def running_loop(what: str) -> asyncio.AbstractEventLoop:
 
 def is_heavy(outcome: Outcome | None) -> bool:
     """Whether opening the outcome would block a loop for too long."""
-    return outcome is not None and outcome.weight >= HEAVY
+    return outcome is not None and outcome.pickled_size >= HEAVY
 
 
 async def value_of(future: Future[T]) -> T:
@@ -79,7 +79,9 @@ async def _end_of(future: Future[T], loop: asyncio.AbstractEventLoop) -> None:
     try:
         await noted(waiter, lambda: (future,))
     except asyncio.CancelledError:
-        future.abandon()
+        call = future._call
+        if not future.cancel() and call is not None:
+            call.abandoned()
         raise
 
 

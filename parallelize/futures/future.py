@@ -132,12 +132,12 @@ class Outcome:
         """Return the traceback that the error had when the call raised it."""
         return traceback_of(error)
 
-    def told(self) -> BaseException | str:
+    def error_or_text(self) -> BaseException | str:
         """Describe a failure without opening it: its error if available, or a text."""
         return ""
 
     @property
-    def weight(self) -> int:
+    def pickled_size(self) -> int:
         """The approximate number of bytes that opening unpickles."""
         return 0
 
@@ -170,25 +170,16 @@ class Failure(Outcome):
         """Return the traceback at the time this object was created."""
         return self.traceback
 
-    def told(self) -> BaseException:
+    def error_or_text(self) -> BaseException:
         """Return the error."""
         return self.error
 
 
-class Future(concurrent.futures.Future[T], Generic[T]):
-    """The result of a call that runs elsewhere.
+class Completable(concurrent.futures.Future[T], Generic[T]):
+    """The side of a future that executors use: its state, and how it completes.
 
-    A real `concurrent.futures.Future` (PEP 3148) with three additions: it can be
-    awaited in any running asyncio loop, `kill` stops a running call, and `proxy`
-    returns a stand-in for the result.
-
-    Example:
-        >>> from parallelize import threaded
-        >>> @threaded
-        ... def double(x: int) -> int:
-        ...     return 2 * x
-        >>> double(21).result()
-        42
+    Executors and the code of this package that combines futures use these methods and
+    attributes; all but those of PEP 3148 begin with an underscore.
     """
 
     # Defaults are class attributes: an instance stores only what has changed.
@@ -237,7 +228,193 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         def _done_callbacks(self) -> list[Callable[[Any], object]]:
             return self._callbacks or []
 
-    # For the caller.
+    # The life of the call.
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Mark the call as begun; return False if it was cancelled.
+
+        Raises:
+            RuntimeError: The call has begun or is done, or this was called before.
+        """
+        with self._guard:
+            if self._claim():
+                return True
+            if self._state is CANCELLED:
+                self._state = _NOTIFIED
+                return False
+            if self._state == _UNNOTIFIED:
+                self._settle(_NOTIFIED, "add_cancelled")
+                return False
+        # The standard library logs this text to this logger, where programs look.
+        log = logging.getLogger("concurrent.futures")
+        log.critical("Future %s in unexpected state: %s", id(self), self._state)
+        msg = f"Future in unexpected state {self._state}, expected PENDING"
+        raise RuntimeError(msg)
+
+    def _claim(self) -> bool:
+        """Mark the call as begun; return False if it has begun or is done already."""
+        with self._guard:
+            if self._state != PENDING:
+                return False
+            self._state = RUNNING
+            return True
+
+    def _may_repeat(self) -> bool:
+        """Whether the running call may be retried if it fails."""
+        return not self._is_last and self._state not in _ENDED
+
+    def _end_retries(self) -> None:
+        """Allow no further retries; the current attempt goes on."""
+        self._is_last = True
+
+    def set_result(self, result: T) -> None:
+        """Complete the call with a value."""
+        # The steps of _settle are inlined: calls in threads spend most of their time
+        # here.
+        with self._guard:
+            if self._state not in _LIVE:
+                self._refuse()
+            self._result = result
+            self._state = FINISHED
+            self._call = None
+            if self._made_condition is not None:
+                self._notify("add_result")
+        if self._callbacks is not None:
+            self._invoke_callbacks()
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Complete the call with an error."""
+        with self._guard:
+            if self._state not in _LIVE:
+                self._refuse()
+            self._exception = exception
+            if exception is not None:
+                if is_a(exception, BaseException):  # not an exception class
+                    self._traceback = traceback_of(exception)
+                self._unread = UnretrievedFailure(exception, self._called())
+            self._settle(FINISHED, "add_exception")
+        self._invoke_callbacks()
+
+    def _set_value(self, value: T) -> bool:
+        """Complete the call with a value; return False if it was done."""
+        with self._guard:
+            if self._state not in _LIVE:
+                return False
+            self._result = value
+            self._settle(FINISHED, "add_result")
+        if self._callbacks is not None:
+            self._invoke_callbacks()
+        return True
+
+    def _set_outcome(self, outcome: Outcome, *, failed: bool) -> bool:
+        """Complete the call with an outcome that its first reader opens.
+
+        Args:
+            outcome: The value or error, in the form in which it was sent.
+            failed: Whether it is known to be an error.
+
+        Returns:
+            False if the call was done before; then nothing changes.
+        """
+        with self._guard:
+            if self._state not in _LIVE:
+                return False
+            self._sealed = outcome
+            if failed:
+                self._unread = UnretrievedFailure(outcome, self._called())
+            self._settle(FINISHED, "add_exception" if failed else "add_result")
+        self._invoke_callbacks()
+        return True
+
+    def _force_cancel(self) -> bool:
+        """Cancel the call even if it has begun; return False if it was done.
+
+        For calls that can be cancelled while they run, and those that a worker has
+        returned without having begun them.
+        """
+        with self._guard:
+            if self._state not in _LIVE:
+                return False
+            self._settle(CANCELLED, "add_cancelled")
+        self._invoke_callbacks()
+        return True
+
+    def _fail_in_forked_child(self) -> None:
+        """In a forked child: fail, because only the parent could complete the call.
+
+        No callback is called, because it may wait for a lock that a thread of the
+        parent held.
+        """
+        self._guard = _new_lock()  # it may be held by a thread of the parent
+        self._made_condition = self._made_waiters = self._callbacks = None
+        msg = "the call was made before os.fork(), it belongs to the parent process"
+        self._set_outcome(Failure(RuntimeError(msg)), failed=True)
+        self._mark_retrieved()  # the parent reports it
+
+    def _waited_for(self) -> Iterable[Future[Any]]:
+        """Return the futures that the running call is known to wait for."""
+        return [each for futures in self._awaits for each in futures]
+
+    def _called(self) -> tuple[Callable[..., Any], CallOptions] | None:
+        call = self._call
+        return None if call is None else (call.fn, call.options)
+
+    def _mark_retrieved(self) -> None:
+        unread = self._unread
+        if unread is not None:
+            unread.mark_retrieved()
+            self._unread = None
+
+    # Completion.
+
+    def _refuse(self) -> NoReturn:
+        msg = f"{self._state}: {self!r}"
+        raise InvalidStateError(msg)
+
+    def _settle(self, state: str, notice: str) -> None:
+        """Enter a final state; the caller holds the guard."""
+        self._state = state
+        self._call = None
+        if self._needs:
+            self._needs = ()
+        if self._made_condition is not None:
+            self._notify(notice)
+
+    def _notify(self, notice: str) -> None:
+        # Every waiter, also one of `wait`, has created the condition before it
+        # registers.
+        for waiter in self._made_waiters or ():
+            getattr(waiter, notice)(self)
+        if self._made_condition is not None:
+            self._made_condition.notify_all()
+
+    def _invoke_callbacks(self) -> None:
+        callbacks, self._callbacks = self._callbacks, None
+        if callbacks:
+            call_in_turn([(self._invoke, fn) for fn in callbacks])
+
+    def _invoke(self, fn: Callable[[Any], object]) -> None:
+        try:
+            fn(self)
+        except BaseException:  # noqa: BLE001 - SystemExit must not end the thread
+            _log.exception("exception calling callback for %r", self)
+
+
+class Future(Completable[T], Generic[T]):
+    """The result of a call that runs elsewhere.
+
+    A real `concurrent.futures.Future` (PEP 3148) with three additions: it can be
+    awaited in any running asyncio loop, `kill` stops a running call, and `proxy`
+    returns a stand-in for the result.
+
+    Example:
+        >>> from parallelize import threaded
+        >>> @threaded
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> double(21).result()
+        42
+    """
 
     def cancel(self) -> bool:
         """Cancel the call unless it has begun; an async call until it is done.
@@ -304,7 +481,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if error is None:
             result: T = self._result
             return result
-        self._looked_at()
+        self._mark_retrieved()
         try:
             # The error may belong to several futures and be raised many times: without
             # this, its traceback would grow each time.
@@ -331,7 +508,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if self._sealed is not None:
             self._open()
         if self._unread is not None:
-            self._looked_at()
+            self._mark_retrieved()
         return self._exception
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
@@ -388,144 +565,19 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled() else self._state.lower()
-        return f"<Future at {id(self):#x} state={state}{self._outcome_text()}>"
-
-    def _outcome_text(self) -> str:
-        if self._state != FINISHED or self._sealed is not None:
-            return ""  # showing it must not open it
-        if self._exception is not None:
-            return f" raised {type(self._exception).__name__}"
-        return f" returned {type(self._result).__name__}"
+        text = f"<Future at {id(self):#x} state={state}"
+        if self._state == FINISHED and self._sealed is None:  # else it would be opened
+            if self._exception is not None:
+                text += f" raised {type(self._exception).__name__}"
+            else:
+                text += f" returned {type(self._result).__name__}"
+        return f"{text}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the result, as an argument of a call; otherwise refuse."""
         from parallelize.serialize.reducers.placeholders import reduce_future
 
         return reduce_future(self)
-
-    # For executors.
-
-    def _may_repeat(self) -> bool:
-        """Whether the running call may be retried if it fails."""
-        return not self._is_last and self._state not in _ENDED
-
-    def _end_retries(self) -> None:
-        """Allow no further retries; the current attempt goes on."""
-        self._is_last = True
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Mark the call as begun; return False if it was cancelled.
-
-        Raises:
-            RuntimeError: The call has begun or is done, or this was called before.
-        """
-        with self._guard:
-            if self._claim():
-                return True
-            if self._state is CANCELLED:
-                self._state = _NOTIFIED
-                return False
-            if self._state == _UNNOTIFIED:
-                self._settle(_NOTIFIED, "add_cancelled")
-                return False
-        # The standard library logs this text to this logger, where programs look.
-        log = logging.getLogger("concurrent.futures")
-        log.critical("Future %s in unexpected state: %s", id(self), self._state)
-        msg = f"Future in unexpected state {self._state}, expected PENDING"
-        raise RuntimeError(msg)
-
-    def _claim(self) -> bool:
-        """Mark the call as begun; return False if it has begun or is done already."""
-        with self._guard:
-            if self._state != PENDING:
-                return False
-            self._state = RUNNING
-            return True
-
-    def set_result(self, result: T) -> None:
-        """Complete the call with a value."""
-        # The steps of _settle are inlined: calls in threads spend most of their time
-        # here.
-        with self._guard:
-            if self._state not in _LIVE:
-                self._refuse()
-            self._result = result
-            self._state = FINISHED
-            self._call = None
-            if self._made_condition is not None:
-                self._notify("add_result")
-        if self._callbacks is not None:
-            self._invoke_callbacks()
-
-    def set_exception(self, exception: BaseException | None) -> None:
-        """Complete the call with an error."""
-        with self._guard:
-            if self._state not in _LIVE:
-                self._refuse()
-            self._exception = exception
-            if exception is not None:
-                if is_a(exception, BaseException):  # not an exception class
-                    self._traceback = traceback_of(exception)
-                self._unread = UnretrievedFailure(exception, self._called())
-            self._settle(FINISHED, "add_exception")
-        self._invoke_callbacks()
-
-    def _set_value(self, value: T) -> bool:
-        """Complete the call with a value; return False if it was done."""
-        with self._guard:
-            if self._state not in _LIVE:
-                return False
-            self._result = value
-            self._settle(FINISHED, "add_result")
-        if self._callbacks is not None:
-            self._invoke_callbacks()
-        return True
-
-    def _set_outcome(self, outcome: Outcome, *, failed: bool) -> bool:
-        """Complete the call with an outcome that its first reader opens.
-
-        Args:
-            outcome: The value or error, in the form in which it was sent.
-            failed: Whether it is known to be an error.
-
-        Returns:
-            False if the call was done before; then nothing changes.
-        """
-        with self._guard:
-            if self._state not in _LIVE:
-                return False
-            self._sealed = outcome
-            if failed:
-                self._unread = UnretrievedFailure(outcome, self._called())
-            self._settle(FINISHED, "add_exception" if failed else "add_result")
-        self._invoke_callbacks()
-        return True
-
-    def _cancel_undispatched(self) -> None:
-        """Cancel a call that came back from a worker without having begun."""
-        with self._guard:
-            if self._state not in _LIVE:
-                return
-            self._settle(CANCELLED, "add_cancelled")
-        self._invoke_callbacks()
-
-    def abandon(self) -> None:
-        """Cancel the call, or follow its options: its awaiting task was cancelled."""
-        call = self._call
-        if not self.cancel() and call is not None:
-            call.abandoned()
-
-    def _fail_in_forked_child(self) -> None:
-        """In a forked child: fail, because only the parent could complete the call.
-
-        No callback is called, because it may wait for a lock that a thread of the
-        parent held.
-        """
-        self._guard = _new_lock()  # it may be held by a thread of the parent
-        self._made_condition = self._made_waiters = self._callbacks = None
-        msg = "the call was made before os.fork(), it belongs to the parent process"
-        self._set_outcome(Failure(RuntimeError(msg)), failed=True)
-        self._looked_at()  # the parent reports it
 
     def _await_end(self, timeout: float | None) -> None:
         if timeout is not None and timeout <= 0:
@@ -545,22 +597,19 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._sleep(timeout)
 
     def _sleep(self, timeout: float | None) -> None:
-        if timeout is not None:
-            timeout = None if timeout > threading.TIMEOUT_MAX else timeout
+        if timeout is not None and timeout > threading.TIMEOUT_MAX:
+            timeout = None
         locked = locks.depth(self._guard)
         try:
-            self._sleep_until_told(timeout)
+            condition = self._condition
+            with condition:
+                if not self.done():
+                    condition.wait(timeout)
+                if not self.done():
+                    raise TimeoutError
         except BaseException:
             locks.release_to(self._guard, locked)
             raise
-
-    def _sleep_until_told(self, timeout: float | None) -> None:
-        condition = self._condition
-        with condition:
-            if not self.done():
-                condition.wait(timeout)
-            if not self.done():
-                raise TimeoutError
 
     def _open(self) -> None:
         with self._guard:
@@ -572,52 +621,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                     self._traceback = sealed.traceback_of(error)
                     self._exception = error
                 self._sealed = None
-
-    def _waited_for(self) -> Iterable[Future[Any]]:
-        """Return the futures that the running call is known to wait for."""
-        return [each for futures in self._awaits for each in futures]
-
-    def _called(self) -> tuple[Callable[..., Any], CallOptions] | None:
-        call = self._call
-        return None if call is None else (call.fn, call.options)
-
-    def _looked_at(self) -> None:
-        unread = self._unread
-        if unread is not None:
-            unread.mark_retrieved()
-            self._unread = None
-
-    def _refuse(self) -> NoReturn:
-        msg = f"{self._state}: {self!r}"
-        raise InvalidStateError(msg)
-
-    def _settle(self, state: str, notice: str) -> None:
-        """Enter a final state; the caller holds the guard."""
-        self._state = state
-        self._call = None
-        if self._needs:
-            self._needs = ()
-        if self._made_condition is not None:
-            self._notify(notice)
-
-    def _notify(self, notice: str) -> None:
-        # Every waiter, also one of `wait`, has created the condition before it
-        # registers.
-        for waiter in self._made_waiters or ():
-            getattr(waiter, notice)(self)
-        if self._made_condition is not None:
-            self._made_condition.notify_all()
-
-    def _invoke_callbacks(self) -> None:
-        callbacks, self._callbacks = self._callbacks, None
-        if callbacks:
-            call_in_turn([(self._invoke, fn) for fn in callbacks])
-
-    def _invoke(self, fn: Callable[[Any], object]) -> None:
-        try:
-            fn(self)
-        except BaseException:  # noqa: BLE001 - SystemExit must not end the thread
-            _log.exception("exception calling callback for %r", self)
 
     def _get_snapshot(
         self,
@@ -640,7 +643,7 @@ class _Waiters(list[Any]):
 
     __slots__ = ("_future",)
 
-    def __init__(self, future: Future[Any]) -> None:
+    def __init__(self, future: Completable[Any]) -> None:
         self._future = weakref.ref(future)  # the future refers to this
 
     def append(self, waiter: Any) -> None:

@@ -20,7 +20,7 @@ from parallelize.futures.peek import (
     ForwardedOutcome,
     called_of,
     has_failed,
-    look_at,
+    mark_retrieved,
     name_failure,
     stop,
 )
@@ -171,7 +171,7 @@ class _Whole(Future[list[Any]]):
         members = self._needs
         if has_failed(future) and not self._return_exceptions:
             self._fail_as(future)
-        look_at(future)  # the whole reports its failure from now on
+        mark_retrieved(future)  # the whole reports its failure from now on
         with self._counting:
             self._left -= 1
             last = self._left == 0
@@ -236,7 +236,7 @@ class _Gathered(Outcome):
         self._return_exceptions = return_exceptions
 
     @property
-    def weight(self) -> int:
+    def pickled_size(self) -> int:
         total = 0
         seen: set[int] = set()
         waiting = [self._members]
@@ -249,7 +249,7 @@ class _Gathered(Outcome):
                 if type(sealed) is _Gathered:
                     waiting.append(sealed._members)
                 else:
-                    total += sealed.weight
+                    total += sealed.pickled_size
         return total
 
     def open(self) -> tuple[Any, BaseException | None]:

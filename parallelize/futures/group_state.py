@@ -214,5 +214,5 @@ def _call_each(wakers: Sequence[Callable[[], object]]) -> None:
 
 def _was_stopped(future: AnyFuture) -> bool:
     """Whether a failed future is known to have been stopped."""
-    told = peek_error(future)
-    return isinstance(told, BaseException) and is_cancellation(told)
+    error = peek_error(future)
+    return isinstance(error, BaseException) and is_cancellation(error)

@@ -21,7 +21,7 @@ __all__ = (
     "ForwardedOutcome",
     "called_of",
     "has_failed",
-    "look_at",
+    "mark_retrieved",
     "name_failure",
     "no_end",
     "peek_error",
@@ -44,16 +44,16 @@ def peek_error(future: concurrent.futures.Future[Any]) -> BaseException | str:
     if not isinstance(future, Future) or future.cancelled():
         error = error_of(future)
     elif future._sealed is not None:
-        return future._sealed.told()
+        return future._sealed.error_or_text()
     else:
         error = future._exception
     return "" if error is None else error
 
 
-def look_at(future: concurrent.futures.Future[Any]) -> None:
+def mark_retrieved(future: concurrent.futures.Future[Any]) -> None:
     """Mark the future's failure as retrieved: the caller handles it."""
     if isinstance(future, Future):
-        future._looked_at()
+        future._mark_retrieved()
 
 
 def name_failure(
@@ -107,7 +107,7 @@ class ForwardedOutcome(Outcome):
     _future: concurrent.futures.Future[Any]
 
     def __init__(self, future: concurrent.futures.Future[Any]) -> None:
-        look_at(future)
+        mark_retrieved(future)
         # Forwarded outcomes refer to the original future: chains could exceed Python's
         # stack.
         sealed = future._sealed if isinstance(future, Future) else None
@@ -119,10 +119,10 @@ class ForwardedOutcome(Outcome):
         return has_failed(self._future)
 
     @property
-    def weight(self) -> int:
-        """The weight of the future's outcome."""
+    def pickled_size(self) -> int:
+        """The number of bytes that opening the future's outcome unpickles."""
         sealed = self._future._sealed if isinstance(self._future, Future) else None
-        return 0 if sealed is None else sealed.weight
+        return 0 if sealed is None else sealed.pickled_size
 
     def open(self) -> tuple[Any, BaseException | None]:
         """Return the future's value and its error."""
@@ -135,6 +135,6 @@ class ForwardedOutcome(Outcome):
             return self._future._traceback
         return super().traceback_of(error)
 
-    def told(self) -> BaseException | str:
+    def error_or_text(self) -> BaseException | str:
         """Describe the future's failure."""
         return peek_error(self._future)

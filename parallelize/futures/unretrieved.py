@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     class Failed(Protocol):
         """The outcome of a call, in a form that is not yet opened."""
 
-        def told(self) -> BaseException | str: ...
+        def error_or_text(self) -> BaseException | str: ...
 
     Called: TypeAlias = tuple[Callable[..., Any], CallOptions]
     Noted: TypeAlias = tuple[int, BaseException | Failed, Called | None]
@@ -115,16 +115,16 @@ def _report(failure: BaseException | Failed, name: str) -> None:
     """Log the failure, unless it is a cancellation; also at exit."""
     if _ends_badly():
         return
-    told = failure if isinstance(failure, BaseException) else failure.told()
-    if not isinstance(told, BaseException):
-        _log.error(f"{_REPORT}\n%s", name, told)
-    elif is_cancellation(told):
+    error = failure if isinstance(failure, BaseException) else failure.error_or_text()
+    if not isinstance(error, BaseException):
+        _log.error(f"{_REPORT}\n%s", name, error)
+    elif is_cancellation(error):
         return
-    elif raised.can_be_shown(told):
-        shown = type(told), told, raised.traceback_of(told)
+    elif raised.can_be_shown(error):
+        shown = type(error), error, raised.traceback_of(error)
         _log.error(_REPORT, name, exc_info=shown)
     else:
-        _log.error(f"{_REPORT}\n%s", name, raised.full_text_of(told))
+        _log.error(f"{_REPORT}\n%s", name, raised.full_text_of(error))
 
 
 def _name(called: Called | None) -> str:

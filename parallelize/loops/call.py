@@ -170,7 +170,7 @@ class LoopCall(Call):
         # First, so that the owner knows of this when the future ends.
         self._owner.left(self)
         if task.cancelled():
-            self.future._cancel_undispatched()
+            self.future._force_cancel()
         else:
             error = task.exception()
             _settle(self.future, task.result() if error is None else Failure(error))

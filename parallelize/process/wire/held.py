@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from parallelize.calls.dependencies import futures_in
 from parallelize.calls.targets import AsyncTarget
 from parallelize.futures.future import Future, error_of
-from parallelize.futures.peek import look_at
+from parallelize.futures.peek import mark_retrieved
 from parallelize.process.wire.messages import decode_failure, encode_failure
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import placeholders
@@ -83,7 +83,7 @@ class _Ended:
 
     def __reduce__(self) -> tuple[Any, ...]:
         future = self._future
-        look_at(future)
+        mark_retrieved(future)
         error = error_of(future)
         if error is None:
             return _with_value, (future.result(),)
@@ -112,7 +112,7 @@ def _with_value(value: Any) -> Arrived:
 def _with_error(encoded: bytes) -> Arrived:
     future = Arrived()
     future.set_exception(decode_failure(encoded))
-    look_at(future)  # the parent process reports it if it is never retrieved
+    mark_retrieved(future)  # the parent process reports it if it is never retrieved
     return future
 
 

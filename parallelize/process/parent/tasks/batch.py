@@ -96,7 +96,7 @@ def _end(future: Future[Any], outcome: Any) -> None:
     if not isinstance(outcome, Outcome):
         future._set_value(outcome)
     elif isinstance(outcome, Failure) and is_a(outcome.error, CancelledError):
-        future._cancel_undispatched()
+        future._force_cancel()
     else:
         failed = isinstance(outcome, (Failure, PickledFailure))
         future._set_outcome(outcome, failed=failed)

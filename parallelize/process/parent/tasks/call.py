@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from parallelize.calls.call import Call, name_of
 from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures.future import Failure, Future, Outcome
-from parallelize.futures.peek import look_at, name_failure
+from parallelize.futures.peek import mark_retrieved, name_failure
 from parallelize.process.memory.segments import Placed
 from parallelize.process.memory.shared import noting_shared
 from parallelize.process.parent.tasks.queue import CALLS
@@ -440,10 +440,12 @@ class CallTask(Task):
         self.future._set_outcome(Failure(error), failed=True)
         name_failure(self.future, self.fn, self.options)
         if self.pool.is_stopping:
-            look_at(self.future)  # the workers were stopped on purpose: no warning
+            mark_retrieved(
+                self.future
+            )  # the workers were stopped on purpose: no warning
 
     def drop(self) -> None:
-        self.future._cancel_undispatched()  # it may have come back from a worker
+        self.future._force_cancel()  # it may have come back from a worker
 
     def cancel(self) -> None:
         self.future.cancel()
@@ -494,7 +496,7 @@ class PickledValue(Outcome):
             return None, _not_unpickled(what, error)
 
     @property
-    def weight(self) -> int:
+    def pickled_size(self) -> int:
         return len(self._parts[0]) if self._parts else 0
 
 
@@ -554,7 +556,7 @@ class PickledFailure(Outcome):
     def failed(self) -> bool:
         return True
 
-    def told(self) -> BaseException | str:
+    def error_or_text(self) -> BaseException | str:
         encoded = self._encoded
         if isinstance(encoded, BaseException):
             return encoded

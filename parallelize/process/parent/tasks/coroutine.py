@@ -183,7 +183,7 @@ class CoroutineTask(CallTask):
         if self.verdict is not None:
             self.pool.retry(self)
         elif frame.kind == messages.ASYNC_CANCELLED:
-            self.future._cancel_undispatched()
+            self.future._force_cancel()
         else:
             super().finish(frame)
 

@@ -123,7 +123,7 @@ class StreamTask(CallTask):
         if self._channel.life is Life.WAITING:
             self._channel.begin()
         if self._channel.life is not Life.FLOWING:
-            self.future._cancel_undispatched()
+            self.future._force_cancel()
         return super().begin()
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
