@@ -9,7 +9,7 @@ import pytest
 
 import tasks
 from parallelize import ProcessPoolExecutor, processed
-from parallelize.process.parent import segment_ledger
+from parallelize.process.parent.tasks import segment_ledger
 
 np = pytest.importorskip("numpy")
 
@@ -383,10 +383,12 @@ def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
             result = executor.submit(tasks.identity, np.ones(size)).result()
             (worker,) = executor._pool.workers.values()
             assert segments_of(executor)
-            assert len(worker._results)
+            assert len(worker.segments._results)
             held = result[:5]
             time.sleep(0.2)  # not for the result: while it lives, it stays
             assert (held == 1).all()
             del result, held
             executor.submit(abs, 1).result()
-            wait_for(lambda: not segments_of(executor) and not len(worker._results))
+            wait_for(
+                lambda: not segments_of(executor) and not len(worker.segments._results)
+            )

@@ -210,11 +210,11 @@ class _Look:
 
 
 def _what_runs(worker: WorkerHandle) -> str:
-    words = worker.page.words
+    words = worker.channel.page.words
     task = worker.tasks.get(words[TASK])
     if task is None or words[ROW] == NO_ROW:
         return "starts" if worker.stage is WorkerStage.STARTING else "rests"
-    row = worker.page.running() if task.is_rows else 0
+    row = worker.channel.page.running() if task.is_rows else 0
     name = _call_at(task, row).name()
     which = f" (call {row + 1} of {task.size})" if task.size > 1 else ""
     more = len(worker.tasks) - 1

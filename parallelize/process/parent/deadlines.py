@@ -273,7 +273,7 @@ class Deadlines(Agenda):
 
 def _deadline(worker: WorkerHandle, task: Task, timeout: float) -> float:
     """Return when the running call exceeds its timeout; later if none has begun."""
-    words, now = worker.page.words, monotonic()
+    words, now = worker.channel.page.words, monotonic()
     if words[TASK] == task.id and words[ROW] != NO_ROW:
         # BEGUN is in the future while the worker imports what the call needs.
         return min(words[BEGUN] / 1e9, now) + timeout

@@ -224,12 +224,13 @@ class Dispatcher:
         for worker in self._pool.workers.values():
             if worker.id not in self._known:
                 self._known.add(worker.id)
-                self._selector.register(
-                    worker.sock, selectors.EVENT_READ, partial(self._ready, worker)
+                ready, answer = (
+                    partial(self._ready, worker),
+                    partial(self._answer, worker),
                 )
-                self._selector.register(
-                    worker.control, selectors.EVENT_READ, partial(self._answer, worker)
-                )
+                channel = worker.channel
+                self._selector.register(channel.sock, selectors.EVENT_READ, ready)
+                self._selector.register(channel.control, selectors.EVENT_READ, answer)
             self._wait_for_room(worker)
 
     def _unregister(self, source: socket.socket | Launcher) -> None:
@@ -237,16 +238,17 @@ class Dispatcher:
             self._selector.unregister(source)
 
     def _wait_for_room(self, worker: WorkerHandle) -> None:
-        if worker.stuck == (worker.id in self._writing):
+        channel = worker.channel
+        if channel.stuck == (worker.id in self._writing):
             return
         events = selectors.EVENT_READ
-        if worker.stuck:
+        if channel.stuck:
             events |= selectors.EVENT_WRITE
             self._writing.add(worker.id)
         else:
             self._writing.discard(worker.id)
         with contextlib.suppress(KeyError):  # the worker has closed its end
-            self._selector.modify(worker.sock, events, partial(self._ready, worker))
+            self._selector.modify(channel.sock, events, partial(self._ready, worker))
 
     # Frames from workers.
 
@@ -257,7 +259,7 @@ class Dispatcher:
             return
         if mask & selectors.EVENT_WRITE:
             with self._pool.lock:
-                worker.flush()
+                worker.channel.flush()
                 self._wait_for_room(worker)
         if mask & selectors.EVENT_READ:
             self._hear(worker)
@@ -272,8 +274,9 @@ class Dispatcher:
 
     def _frames_of(self, worker: WorkerHandle) -> list[Frame] | None:
         """Read once; return None if the worker sends no more valid frames."""
+        channel = worker.channel
         try:
-            frames = worker.reader.read(worker.sock)
+            frames = channel.reader.read(channel.sock)
             if frames and any(frame.kind >= messages.BIG for frame in frames):
                 frames = self._opened(worker, frames)
         except BlockingIOError:
@@ -297,15 +300,13 @@ class Dispatcher:
         return self._with_views(worker, frames)
 
     def _with_views(self, worker: WorkerHandle, frames: list[Frame]) -> list[Frame]:
+        with_views = worker.segments.with_views
         with self._pool.lock:
-            return [
-                worker.with_views(frame) if frame.kind & messages.BIG else frame
-                for frame in frames
-            ]
+            return [with_views(f) if f.kind & messages.BIG else f for f in frames]
 
     def _lost(self, worker: WorkerHandle) -> None:
         """Handle the end of a worker's socket: it has ended, or is unusable."""
-        self._unregister(worker.sock)
+        self._unregister(worker.channel.sock)
         if not worker.supervised:
             self._on_worker_exit(worker, None)
         elif worker.stage is not WorkerStage.LEAVING:
@@ -435,9 +436,9 @@ class Dispatcher:
         self._take_answers(worker)
 
     def _read_control(self, worker: WorkerHandle) -> None:
-        reader = worker.control_reader
+        channel = worker.channel
         try:
-            while (frames := reader.read(worker.control)) is not None:
+            while (frames := channel.control_reader.read(channel.control)) is not None:
                 for frame in frames:
                     self._told(worker, frame)
         except BlockingIOError:
@@ -446,7 +447,7 @@ class Dispatcher:
             self._on_protocol_error(worker, error)
         except OSError:  # it has ended
             pass
-        self._unregister(worker.control)
+        self._unregister(channel.control)
 
     def _told(self, worker: WorkerHandle, frame: Frame) -> None:
         if frame.kind == messages.SHOWN:
@@ -463,7 +464,7 @@ class Dispatcher:
             worker.answers.append(_given_back_in(frame))
             return
         with self._pool.lock:
-            worker.adopt(frame)
+            worker.segments.adopt(frame)
             self._pool.flush_segment_notices()
 
     def _answer_question(self, worker: WorkerHandle, question: int) -> None:
@@ -480,7 +481,7 @@ class Dispatcher:
             tracker = None  # the worker goes on without it
             _log.exception("a worker cannot have what multiprocessing needs")
         with self._pool.lock:
-            worker.tell(messages.ANSWER, question, lent=tracker, parts=parts)
+            worker.channel.tell(messages.ANSWER, question, lent=tracker, parts=parts)
             self._pool.flush_control_later(worker)
 
     def _take_answers(self, worker: WorkerHandle) -> None:
@@ -497,9 +498,7 @@ class Dispatcher:
         with pool.lock:
             returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]
             for task in returned:
-                worker.release(task)
-                worker.note_reclaimed(task)
-                worker.begun -= task.size
+                worker.take_back(task)
             split = worker.tasks.get(rows_id)
             if isinstance(split, RowsTask):
                 worker.begun -= pool.split_off(split, rows)
@@ -508,7 +507,7 @@ class Dispatcher:
             if worker.tasks:
                 # A busy worker gets nothing more: it has just given back what it could
                 # not start. Tasks that were in transit are reclaimed a little later.
-                worker.ask_again()
+                worker.note_activity()
             else:
                 pool.feed(worker)
         pool.settle()
@@ -572,7 +571,7 @@ class Dispatcher:
     def _on_worker_exit(self, worker: WorkerHandle, status: int | None) -> None:
         """Handle a worker's exit: settle its running task, requeue the others."""
         pool = self._pool
-        for sock in (worker.sock, worker.control):
+        for sock in (worker.channel.sock, worker.channel.control):
             self._unregister(sock)
         self._read_control(worker)
         frames = self._last_frames(worker)
@@ -587,7 +586,8 @@ class Dispatcher:
                 pool.idle.remove(worker)
         self._end(worker, ends)
         blamed = self._settle(worker, status)
-        useless = last_stage is WorkerStage.STARTING or not worker.page.words[TASK]
+        has_run = worker.channel.page.words[TASK]
+        useless = last_stage is WorkerStage.STARTING or not has_run
         worker.close()
         if last_stage is WorkerStage.SERVING and not blamed and not worker.was_killed:
             _log_death(worker, status)
@@ -605,14 +605,14 @@ class Dispatcher:
         return self._pool.settings.initializer is not None and worker.pid is not None
 
     def _last_frames(self, worker: WorkerHandle) -> list[Frame]:
-        frames = _without_reports(worker, worker.last_frames())
+        frames = _without_reports(worker, worker.channel.last_frames())
         with contextlib.suppress(ProtocolError):
             return self._with_views(worker, frames)
         return frames
 
     def _settle(self, worker: WorkerHandle, status: int | None) -> bool:
         """Fail the running call, requeue the rest; return True if one was running."""
-        running = worker.page.words[TASK]
+        running = worker.channel.page.words[TASK]
         if running > self._pool.last_id:  # the task has overwritten the page
             running = next(iter(worker.tasks), 0)
         blamed = False
@@ -636,8 +636,9 @@ class Dispatcher:
         self, worker: WorkerHandle, task: Task, status: int | None
     ) -> bool:
         if isinstance(task, RowsTask):
-            task.recover(*worker.page.journal())
-            row = worker.page.running()
+            page = worker.channel.page
+            task.recover(*page.journal())
+            row = page.running()
             return task.fail_running_row(
                 row, worker.error_for(task.call_at(row), status)
             )

@@ -22,9 +22,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parallelize.calls.targets import AsyncTarget
-from parallelize.process.parent import segment_ledger
 from parallelize.process.parent.dispatcher import Dispatcher
 from parallelize.process.parent.starter import Starter
+from parallelize.process.parent.tasks import segment_ledger
 from parallelize.process.parent.tasks.batch import CallBatch
 from parallelize.process.parent.tasks.call import CallTask, Task
 from parallelize.process.parent.tasks.coroutine import Coroutines, CoroutineTask
@@ -407,7 +407,7 @@ class Pool:
 
     def flush_control_later(self, worker: WorkerHandle) -> None:
         """Schedule a retry if a worker's control socket was full."""
-        if worker.has_control_backlog:
+        if worker.channel.backlog:
             self.at(CONTROL_RETRY, partial(self._flush_control, worker))
 
     def _ring(self) -> None:
@@ -416,8 +416,8 @@ class Pool:
 
     def _flush_control(self, worker: WorkerHandle) -> None:
         """Send the frames that did not fit into a worker's control socket."""
-        worker.flush_control()
-        if worker.has_control_backlog and worker.stage is not WorkerStage.GONE:
+        worker.channel.flush_control()
+        if worker.channel.backlog and worker.stage is not WorkerStage.GONE:
             self.at(CONTROL_RETRY, partial(self._flush_control, worker))
 
     # Assigning tasks to workers; the caller holds the lock.
@@ -436,7 +436,7 @@ class Pool:
         if worker.stage in (WorkerStage.LEAVING, WorkerStage.GONE):
             return
         taken: list[Task] = []
-        before = worker.writer.queued
+        before = worker.channel.writer.queued
         try:
             self._dispatch(worker, taken)
         except BaseException:
@@ -467,10 +467,11 @@ class Pool:
             else:
                 task.ended()
         if buffers:
-            worker.write(buffers)
-            if worker.stuck:
+            channel = worker.channel
+            channel.write(buffers)
+            if channel.stuck:
                 self.wake()
-            if worker.has_control_backlog:
+            if channel.backlog:
                 self.at(CONTROL_RETRY, partial(self._flush_control, worker))
             self._watch_silence(worker)
 
@@ -479,14 +480,12 @@ class Pool:
         for task in taken:
             if isinstance(task, CallTask):
                 locks.release_to(task.future._guard, 0)
-        if worker.has_written(before):
-            worker.stuck = True  # the dispatcher sends the rest
+        if worker.channel.writer.has_grown(before):
+            worker.channel.stuck = True  # the dispatcher sends the rest
         else:
             given = [t for t in worker.tasks.values() if t in taken or _holds(t, taken)]
             for task in given:
-                worker.release(task)
-                worker.note_reclaimed(task)
-                worker.begun -= task.size
+                worker.take_back(task)
             worker.main.forget()
             waiting = set(map(id, self.queue))
             self.requeue([task for task in taken if id(task) not in waiting])

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from parallelize.process.memory.shared import Shared
-    from parallelize.process.parent.segment_ledger import SegmentLedger
+    from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
     from parallelize.process.start.config import PoolSettings
     from parallelize.process.wire.frames import Part
     from parallelize.process.worker.kinship import Names
@@ -114,8 +114,8 @@ class Starter:
     def new_worker(self) -> WorkerHandle:
         """Start a worker and send it its settings."""
         worker = self._bare_worker()
-        worker.hand(self._shares)
-        worker.write(self._start_frame(worker))
+        worker.segments.share(self._shares)
+        worker.channel.write(self._start_frame(worker))
         return worker
 
     def _bare_worker(self) -> WorkerHandle:

@@ -94,7 +94,7 @@ class Wire:
 
 
 def last_frames(wire, page):
-    """What a pool has of a worker that has died, as `Worker.last_frames`."""
+    """What a pool has of a worker that has died, as `WorkerChannel.last_frames`."""
     reader = FrameReader()
     found = reader.feed(bytes(wire.received)) if wire.received else []
     return found + reader.feed(page.remainder(reader.received))

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from parallelize.process.memory.views import RELEASES_AT_ONCE, Release
-from parallelize.process.parent.segment_ledger import SegmentLedger
-from parallelize.process.wire import messages
+from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
 from support.properties import machine
 
 WORKERS = range(3)
@@ -24,17 +23,20 @@ class Worker:
         self.told = Counter()
         self.trimmed = 0
 
-    def tell(self, kind, id, extra=0):
-        assert kind == messages.RELEASED
-        self.told["released", id, extra] += 1
+    @property
+    def segments(self):
+        return self
 
-    def forget_segment(self, id):
+    def view_released(self, release):
+        self.told["released", release.id, int(release.reusable)] += 1
+
+    def forget(self, id):
         self.told["segment", id] += 1
 
     def forget_share(self, id):
         self.told["share", id] += 1
 
-    def trim_idle_memory(self):
+    def trim(self):
         self.trimmed += 1
 
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from parallelize.process.memory.shared import Shared
-    from parallelize.process.parent.tasks.worker_handle import Lending, WorkerHandle
+    from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
+    from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
     from parallelize.serialize.main.picture import Needs
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
             ...
 
         @property
-        def lending(self) -> Lending:
+        def lending(self) -> SegmentLedger:
             """The ledger of the large buffers."""
             ...
 
@@ -393,7 +394,7 @@ class CallTask(Task):
 
     def runs_in(self, worker: WorkerHandle) -> bool:
         """Return whether the worker has begun it, and nothing after it."""
-        page, bundle = worker.page, self.bundle
+        page, bundle = worker.channel.page, self.bundle
         if bundle is None or bundle.worker is not worker:
             return page.words[TASK] == self.id
         return page.words[TASK] == bundle.id and page.running() == bundle.row_of(self)

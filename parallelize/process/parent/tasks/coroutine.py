@@ -303,8 +303,8 @@ class Coroutines:
                 self._watch_deafness(task.worker, task, task.id)
 
     def _tell(self, worker: WorkerHandle, id: int) -> None:
-        worker.write(pack(messages.CANCEL, id, [b""]))
-        if worker.stuck:
+        worker.channel.write(pack(messages.CANCEL, id, [b""]))
+        if worker.channel.stuck:
             self._pool.wake()
 
     def _watch_deafness(

@@ -201,10 +201,10 @@ class StreamTask(CallTask):
         if self._channel.life is not Life.FLOWING:
             if not self._is_told:
                 self._is_told = True
-                worker.tell(messages.CLOSE, self.id)
+                worker.channel.tell(messages.CLOSE, self.id)
         elif (more := min(self._more(), _MOST_AT_ONCE)) > 0:
             self._allowed += more
-            worker.tell(messages.CREDIT, self.id, more)
+            worker.channel.tell(messages.CREDIT, self.id, more)
 
     def looked_at(self) -> None:
         """Called when the dispatcher processes it: `moved` appends it again later."""

@@ -1,78 +1,35 @@
-"""The pool's handle on one worker: its sockets, its page, and its tasks."""
+"""The pool's handle on one worker: its life and its tasks."""
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import enum
 import itertools
 import os
 import pickle
 import signal
-import socket
 from collections import deque
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from parallelize.errors import ParallelizeError
-from parallelize.process.memory.segments import decode_places
-from parallelize.process.memory.views import Received
 from parallelize.process.parent.tasks.queue import COROUTINES
+from parallelize.process.parent.tasks.segment_ledger import WorkerSegments
+from parallelize.process.parent.tasks.worker_channel import WorkerChannel
 from parallelize.process.start.launcher import KILL, RESUME
 from parallelize.process.wire import messages
-from parallelize.process.wire.frames import (
-    FdReader,
-    FrameReader,
-    FrameWriter,
-    NoDescriptorError,
-    ProtocolError,
-    pack,
-)
-from parallelize.process.wire.journal import Journal, close_page_file, make_page_file
+from parallelize.process.wire.frames import pack
 from parallelize.process.worker.signals import SHOW
-from parallelize.runtime import native
 from parallelize.runtime.clock import monotonic
 from parallelize.serialize.main.picture import Knowledge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from parallelize.process.memory.segments import Segment, Segments
-    from parallelize.process.memory.shared import Shared
-    from parallelize.process.memory.views import Release
     from parallelize.process.parent.tasks.call import Task
+    from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
     from parallelize.process.start.launcher import Launcher
     from parallelize.process.wire.frames import DoesNotFitError, Frame, Part
     from parallelize.serialize.reducers.replica import Unit
-
-    class Lending(Protocol):
-        """The ledger of a pool's large buffers.
-
-        Its callbacks take no lock, so that finalisers may call them.
-
-        Attributes:
-            warm: Whether memory may be in reserve for the next calls.
-        """
-
-        warm: bool
-
-        @property
-        def segments(self) -> Segments:
-            """What large arguments travel in."""
-            ...
-
-        def on_view_released(self, worker_id: int, release: Release) -> None:
-            """The last view of a worker's result was collected."""
-
-        def on_share_released(self, worker_id: int, id: int) -> None:
-            """A handle was collected that a worker has."""
-
-
-class Lent(Protocol):
-    """Something that a worker accesses through a descriptor."""
-
-    def _descriptor(self) -> int: ...
-
 
 #: Seconds of silence after which tasks that a worker has not begun are reclaimed, ...
 SILENCE = 0.010
@@ -83,13 +40,6 @@ _questions = itertools.count(1)
 
 #: Seconds between two measurements of a worker's memory.
 _WEIGHING = 0.005
-
-#: The kinds that replace those of answers whose buffers cannot be reached.
-_FAILURES = {
-    messages.DONE: messages.FAILED,
-    messages.ROW_DONE: messages.ROW_FAILED,
-    messages.ITEM: messages.ITEM_FAILED,
-}
 
 
 class WorkerStage(enum.Enum):
@@ -125,12 +75,12 @@ class WorkerHandle:
         coroutines: How many of these are coroutines: all, or none.
         load: The seconds that these are expected to take.
         begun: The number of calls that it was given in its life.
-        stuck: Whether part of a frame waits until its socket accepts more.
         reason: Why it could not start, if it reported that.
         fault: The traceback of the error that ended it, if it was one of its own.
         answers: What it gave back and the dispatcher has not processed yet.
         main: What it has of the parent's `__main__`.
-        writer: The stream of frames to its task socket.
+        channel: The pool's ends of its sockets, and its page.
+        segments: The memory that it shares with the pool.
     """
 
     def __init__(
@@ -138,7 +88,7 @@ class WorkerHandle:
         id: int,
         launcher: Launcher,
         more_fds: Sequence[int],
-        lending: Lending,
+        lending: SegmentLedger,
         copied: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
         self.id: int = id
@@ -148,7 +98,6 @@ class WorkerHandle:
         self.coroutines: int = 0
         self.load: float = 0.0
         self.begun: int = 0
-        self.stuck: bool = False
         self.reason: BaseException | None = None
         self.fault: str | None = None
         self.idle_since: float = 0.0
@@ -160,35 +109,14 @@ class WorkerHandle:
         self._last_news = 0.0
         self._weighed_at = 0.0
         self._heavy = False
-        self._lending = lending
-        self._segments = lending.segments
-        self._told: set[int] = set()  # ids of the pool's segments that it has
-        self._lent: collections.Counter[int] = collections.Counter()  # messages in each
-        self._results = Received(partial(lending.on_view_released, id))
-        self._unmapped: dict[int, Exception] = {}
-        # Frames that did not fit into the control socket, some with a descriptor.
-        self._control_backlog: deque[tuple[bytes, Lent | None]] = deque()
-        self._shares: set[int] = set()  # ids of handles whose memory it has
         self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
         self._questions: dict[int, Callable[[str], object]] = {}
-        self._open(launcher, more_fds)
-
-    def _open(self, launcher: Launcher, more_fds: Sequence[int]) -> None:
-        """Make the sockets and the page, and request the start of the process."""
-        self.sock: socket.socket
-        self.control: socket.socket
-        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            self.sock, sock = _pair(ours, theirs)
-            self.control, control = _pair(ours, theirs)
-            page_file = make_page_file()
-            theirs.callback(close_page_file, page_file)
-            self.page: Journal = Journal(page_file)
-            ours.callback(self.page.close)
-            launcher.start(self.id, sock, control, page_file, more_fds)
-            self._close_ours = ours.pop_all()
-        self.reader: FrameReader = FrameReader()
-        self.control_reader: FdReader = FdReader()
-        self.writer: FrameWriter = FrameWriter(self.sock)
+        self.channel: WorkerChannel = WorkerChannel(
+            lambda sock, control, page: launcher.start(
+                id, sock, control, page, more_fds
+            )
+        )
+        self.segments: WorkerSegments = WorkerSegments(id, self.channel, lending)
 
     # Giving it tasks.
 
@@ -204,16 +132,16 @@ class WorkerHandle:
             self.coroutines += 1
         task.worker = self
         if task.shares:
-            self.hand(task.shares)
+            self.segments.share(task.shares)
         placed = task.placed
         if placed is None:
             buffers = task.buffers()
         else:
-            buffers = task.buffers(inline=not self._lend(placed.segment))
+            buffers = task.buffers(inline=not self.segments.lend(placed.segment))
         if task.needs is None:
             return buffers
         if task.needs.handles:
-            self.hand(task.needs.handles)
+            self.segments.share(task.needs.handles)
         units = self.main.lacks(task.needs)
         return [*_defining(units), *buffers] if units else buffers
 
@@ -226,145 +154,12 @@ class WorkerHandle:
         task.worker = None
         self.load = self.load - task.cost if self.tasks else 0.0
 
-    # Large buffers.
-
-    def _lend(self, segment: Segment) -> bool:
-        """Let it read a message in a segment; return False if that cannot be sent."""
-        if segment.id not in self._told:
-            frame = b"".join(pack(messages.ADOPT, segment.id))
-            try:
-                self._flush_control()
-                socket.send_fds(self.control, [frame], [segment.fd])
-            except OSError:  # its control socket is full, or it has died
-                return False
-            self._told.add(segment.id)
-        self._segments.hold(segment)
-        self._lent[segment.id] += 1
-        return True
-
-    def note_reclaimed(self, task: Task) -> None:
-        """Record that it has not begun a task, so it has no views of its buffers."""
-        if task.placed is not None:
-            self.released(task.placed.segment.id, reusable=True)
-
-    def released(self, id: int, *, reusable: bool) -> None:
-        """Record that it has no views of a message in a segment any more."""
-        segment = self._segments.find(id)
-        if segment is not None and self._lent[id] > 0:
-            self._lent[id] -= 1
-            self._lending.warm = True
-            self._segments.let_go(segment, reusable=reusable)
-
-    def forget_segment(self, id: int) -> None:
-        """Notify it of a segment that was given up."""
-        if id in self._told:
-            self._told.discard(id)
-            del self._lent[id]
-            self.tell(messages.FORGET, id)
-
-    def adopt(self, frame: Frame) -> None:
-        """Apply its frame about a segment, its own or one of the pool."""
-        if frame.kind == messages.ADOPT:
-            self._lending.warm = True
-            try:
-                self._results.add(frame.id, self.control_reader.fd())
-            except (MemoryError, NoDescriptorError) as error:
-                self._unmapped[frame.id] = error  # the result in this segment fails
-        elif frame.kind == messages.FORGET:
-            self._results.drop(frame.id)
-        else:
-            self.released(frame.id, reusable=bool(frame.extra))
-
-    def trim_idle_memory(self) -> None:
-        """Request that it gives up segments that carry nothing."""
-        if len(self._results):
-            self.tell(messages.FORGET, messages.UNUSED)
-
-    def with_views(self, frame: Frame) -> Frame:
-        """Replace the places of a frame's buffers by views of them."""
-        if len(frame.parts) < 2:
-            msg = "a frame without the places of its buffers"
-            raise ProtocolError(msg)
-        *parts, encoded = frame.parts
-        kind = frame.kind - messages.BIG
-        id, places, copied = decode_places(encoded)
-        if id in self._unmapped and kind in _FAILURES:
-            self.tell(messages.RELEASED, id, extra=0)  # not reusable: it is given up
-            failure = messages.encode_failure(self._unmapped.pop(id))
-            return frame.changed(_FAILURES[kind], [failure])
-        views = self._results.views(id, places, copied=copied)
-        return frame.changed(kind, [*parts, *views])
-
-    def hand(self, shares: Iterable[Shared[Any]]) -> None:
-        """Send it the memory of shared objects."""
-        for shared in shares:
-            if shared._id not in self._shares and shared._descriptor() >= 0:
-                self._shares.add(shared._id)
-                shared._when_gone(partial(self._lending.on_share_released, self.id))
-                self.tell(messages.ADOPT, shared._id, 1, shared)
-
-    def forget_share(self, id: int) -> None:
-        """Notify it that the parent process no longer has this handle."""
-        self._shares.discard(id)
-        self.tell(messages.FORGET, id, 1)
-
-    def tell(
-        self,
-        kind: int,
-        id: int,
-        extra: int = 0,
-        lent: Lent | None = None,
-        parts: Sequence[Part] = (),
-    ) -> None:
-        """Send a frame over the control socket, a little later if it is full.
-
-        Args:
-            kind: The kind, from `messages`.
-            id: The id of the task, segment or request.
-            extra: Its meaning depends on the kind.
-            lent: The object whose descriptor is sent along; kept until then.
-            parts: Short parts.
-        """
-        self._control_backlog.append((b"".join(pack(kind, id, parts, extra)), lent))
-        self.flush_control()
-
-    def flush_control(self) -> None:
-        """Send the queued control frames, as far as they fit into the socket."""
-        with contextlib.suppress(OSError):  # it is full, or the worker has died
-            self._flush_control()
-
-    def _flush_control(self) -> None:
-        while self._control_backlog:
-            frame, lent = self._control_backlog[0]
-            if lent is None:
-                self.control.send(frame)  # short enough to be sent as a whole or not
-            else:
-                socket.send_fds(self.control, [frame], [lent._descriptor()])
-            self._control_backlog.popleft()
-
-    @property
-    def has_control_backlog(self) -> bool:
-        """Whether control frames are still queued."""
-        return bool(self._control_backlog)
-
-    # Writing.
-
-    def write(self, buffers: Sequence[Part]) -> None:
-        """Send frames, as far as they fit into the socket now."""
-        self.writer.add(buffers)
-        self.flush()
-
-    def has_written(self, before: int) -> bool:
-        """Return whether `write` has queued frames since ``writer.queued`` was this."""
-        return self.writer.has_grown(before)
-
-    def flush(self) -> None:
-        """Send more of the queued frames."""
-        try:
-            self.stuck = not self.writer.flush()
-        except OSError:
-            self.writer.drop()
-            self.stuck = False
+    def take_back(self, task: Task) -> None:
+        """Record that it has given back a task that it had not begun."""
+        self.release(task)
+        self.begun -= task.size
+        if task.placed is not None:  # it has no views of the buffers
+            self.segments.released(task.placed.segment.id, reusable=True)
 
     def heavier_than(self, most: int | None) -> bool:
         """Return whether its resident memory was measured above ``most`` bytes."""
@@ -406,17 +201,12 @@ class WorkerHandle:
             return True
         return any(task.left > 1 for task in self.tasks.values())
 
-    def ask_again(self) -> None:
-        """Allow the next `reclaim`, after a further period of silence."""
-        self._last_news = monotonic()
-        self._asked = False
-
     def reclaim(self) -> None:
         """Request the tasks that it has not begun, and the results that it has."""
         if self._asked:
             return
         self._asked = True
-        self.tell(messages.RECLAIM, 0)
+        self.channel.tell(messages.RECLAIM, 0)
 
     # Its stacks.
 
@@ -427,7 +217,7 @@ class WorkerHandle:
         """
         question = next(_questions)
         self._questions[question] = then
-        self.tell(messages.SHOW, question)
+        self.channel.tell(messages.SHOW, question)
 
     def shown(self, frame: Frame) -> None:
         """Deliver the answer to a `show`."""
@@ -447,8 +237,7 @@ class WorkerHandle:
     def leave(self) -> None:
         """Ask it to end when it has finished its tasks."""
         self.stage = WorkerStage.LEAVING
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_WR)
+        self.channel.end_writing()
 
     def kill(self, number: int = KILL) -> None:
         """Kill it with a signal; nothing happens if it has ended."""
@@ -473,10 +262,10 @@ class WorkerHandle:
         opened = _opened(pid)
         if opened is None:
             if number == KILL:  # its watcher thread then ends it
-                self.control.shutdown(socket.SHUT_RDWR)
+                self.channel.hang_up()
             return
         try:
-            if not _is_hung_up(self.control):
+            if not self.channel.is_hung_up():
                 signal.pidfd_send_signal(opened, number)
         finally:
             os.close(opened)
@@ -550,28 +339,13 @@ class WorkerHandle:
         code = exit_code(status)
         return WorkerDied(task.name(), self.pid, code, self._killed_by_pool, self.fault)
 
-    def last_frames(self) -> list[Frame]:
-        """After its end: read the frames that are left in its socket and its page."""
-        frames: list[Frame] = []
-        with contextlib.suppress(OSError, ProtocolError):
-            while (more := self.reader.read(self.sock)) is not None:
-                frames += more
-        with contextlib.suppress(ProtocolError):
-            frames += self.reader.feed(self.page.remainder(self.reader.received))
-        return frames
-
     def close(self) -> None:
-        """Close the pool's ends, and drop everything that was still to be sent."""
+        """Close the pool's ends, and release the memory that it had."""
         self.stage = WorkerStage.GONE
-        self.writer.drop()
-        self._control_backlog.clear()
         self._verdict = None
         self._questions.clear()
-        for id in [*self._lent.elements()]:
-            self.released(id, reusable=False)  # its child processes may have views
-        self._results.close()
-        self.control_reader.close()
-        self._close_ours.close()
+        self.segments.close()
+        self.channel.close()
 
 
 def exit_code(status: int | None) -> int | None:
@@ -592,21 +366,6 @@ def _opened(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except OSError:
         return None
-
-
-def _is_hung_up(sock: socket.socket) -> bool:
-    """Return whether the other end is closed, even if there is data left to read."""
-    poll = native.poll()
-    poll.register(sock, 0)  # a hang-up is always reported
-    return bool(poll.poll(0))
-
-
-def _pair(
-    ours: contextlib.ExitStack, theirs: contextlib.ExitStack
-) -> tuple[socket.socket, socket.socket]:
-    here, there = native.socket_pair()
-    here.setblocking(False)
-    return ours.enter_context(here), theirs.enter_context(there)
 
 
 def _resident(pid: int) -> int:
