@@ -19,7 +19,7 @@ import tasks
 from factories import emptied
 from parallelize import ProcessPoolExecutor, TaskTimeout, ThreadPoolExecutor, processed
 from parallelize.insight import dump as dump_module
-from parallelize.process.worker.signals import SHOW
+from parallelize.process.wire.messages import SHOW_SIGNAL
 from parallelize.runtime import stacks
 
 
@@ -175,7 +175,7 @@ def running(code, folder):
         yield process
 
 
-@pytest.mark.skipif(SHOW is None, reason="there is no such signal here")
+@pytest.mark.skipif(SHOW_SIGNAL is None, reason="there is no such signal here")
 def test_a_worker_whose_c_code_holds_the_interpreter(tmp_path):
     os.mkfifo(tmp_path / "begun")
     code = """
@@ -201,7 +201,7 @@ def test_a_worker_whose_c_code_holds_the_interpreter(tmp_path):
     assert "asked to write to its standard error" in out
 
 
-@pytest.mark.skipif(SHOW is None, reason="there is no such signal here")
+@pytest.mark.skipif(SHOW_SIGNAL is None, reason="there is no such signal here")
 def test_a_timeout_shows_that_on_standard_error(tmp_path):
     os.mkfifo(tmp_path / "begun")
     code = """

@@ -69,6 +69,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import signal
 import struct
 
 from parallelize.process.wire.frames import ProtocolError
@@ -129,6 +130,11 @@ SHOWN = 51
 FAULT = 54
 BEGAN = 52
 ASK = 56
+
+#: The signal that has the effect of SHOW while C code holds a worker's interpreter: it
+#: writes its stacks to standard error. One that processes without a handler ignore;
+#: Windows has none.
+SHOW_SIGNAL: int | None = getattr(signal, "SIGURG", None)
 
 # What the pool wants to know about a task, as flags in `micros` of its frame: how long
 # each row runs, and when the task began.

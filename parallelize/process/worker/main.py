@@ -5,7 +5,7 @@
  pool ══════ frames ═════▶ main thread   pool ═══ RECLAIM ═══▶ watcher thread
       ◀═════ frames ══════     │              ◀══ RECLAIMED ══      │
                                ▼                                    │
-                     tasks: deque, taken from                       │
+                     inbox: tasks, taken from                       │
                      the left by the main thread, ◀── the right ────┘
 ```
 
@@ -23,29 +23,25 @@ import pickle
 import signal
 import sys
 import threading
-from collections import deque
 from functools import partial
 
 from parallelize.process.wire import inheritance, interpreter_state, messages
 from parallelize.process.wire.frames import (
     DoesNotFitError,
     FdReader,
-    FrameReader,
     NoDescriptorError,
     PoolGoneError,
-    ProtocolError,
 )
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK, Journal
-from parallelize.process.wire.spin import AdaptiveSpin, Readiness
 from parallelize.process.worker import folder, last_words, reports
 from parallelize.process.worker.blas_threads import cap_threads
+from parallelize.process.worker.inbox import Inbox
 from parallelize.process.worker.kinship import Kinship
 from parallelize.process.worker.rows import RowsRunner
 from parallelize.process.worker.segments import Exchange
 from parallelize.process.worker.sender import Sender, pickled_result
-from parallelize.process.worker.signals import show_at_signal
 from parallelize.process.worker.stream import Credit, Outlet
-from parallelize.runtime import locks, native
+from parallelize.runtime import native
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import origins, placeholders, replica
@@ -58,8 +54,6 @@ if TYPE_CHECKING:
 
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.process.worker.loop import WorkerLoop
-
-_new_lock = locks.plain("reading", native.Lock)
 
 #: Seconds for which a worker keeps running its task when its parent is gone.
 ORPHAN_GRACE = 0.5
@@ -101,7 +95,7 @@ def serve(tasks: socket.socket, control: socket.socket, page: Journal) -> NoRetu
     global _inside
     _inside = True
     native.signal(signal.SIGINT, _ignore)  # the parent process handles Ctrl-C
-    show_at_signal()
+    _show_at_signal()
     worker = WorkerProcess(tasks, control, page)
     worker.end_if_it_fails(lambda: os._exit(worker.run()))
     os._exit(1)
@@ -109,6 +103,15 @@ def serve(tasks: socket.socket, control: socket.socket, page: Journal) -> NoRetu
 
 def _ignore(*_: object) -> None:
     """Handle a signal by doing nothing."""
+
+
+def _show_at_signal() -> None:
+    """Write the stacks to standard error at the signal, even while C code runs."""
+    import faulthandler
+
+    if messages.SHOW_SIGNAL is not None:
+        with contextlib.suppress(Exception):  # no usable stderr
+            faulthandler.register(messages.SHOW_SIGNAL, all_threads=True)
 
 
 class WorkerProcess:
@@ -120,17 +123,7 @@ class WorkerProcess:
         self._sock = sock
         self._control = control
         self._words = page.words
-        self._reader = FrameReader()
-        # Held by the thread that reads the task socket: the main thread when it has
-        # nothing to run, otherwise the watcher. Nothing is locked under it.
-        self._reading = _new_lock()
-        self._trouble: ProtocolError | None = None  # raised there in the watcher
-        self._eye = Readiness(sock)
-        self._patience = AdaptiveSpin()
-        self._tasks: deque[Frame] = deque()
-        # Guards the order in which _tasks is extended: the watcher puts back the
-        # definitions that it has found between tasks. Nothing is locked under it.
-        self._adding = locks.plain("adding", native.Lock)()
+        self._inbox = Inbox(sock)
         self._run: RowsRunner | None = None  # the rows that are running
         self._outlet: Outlet | None = None  # of the generator that is running
         self._credit = Credit()
@@ -157,7 +150,7 @@ class WorkerProcess:
     def run(self) -> int:
         """Serve until the pool closes the task socket; return the exit code."""
         self._watch_for_fork()
-        frame = self._next_frame()
+        frame = self._inbox.next()
         if frame is None:
             return 1
         settings = pickle.loads(frame.parts[0])
@@ -196,28 +189,6 @@ class WorkerProcess:
         self._sender.flush()
         return True
 
-    def _next_frame(self) -> Frame | None:
-        while not self._tasks:
-            if not self._read():
-                return None
-        return self._tasks.popleft()
-
-    def _read(self) -> bool:
-        """Wait for tasks and queue them; return False if the pool sends no more."""
-        with self._reading:
-            if self._trouble is not None:
-                raise self._trouble
-            self._patience.spin(self._eye.poll)
-            try:
-                frames = self._reader.read(self._sock)
-            except ConnectionError:
-                frames = None  # the pool was killed while more data was unread
-            if self._patience.done() > folder.SOON or folder.is_due():
-                folder.hold()
-        with self._adding:
-            self._tasks.extend(frames or ())
-        return frames is not None
-
     def _serve(self) -> None:
         try:
             self._serve_frames()
@@ -235,14 +206,15 @@ class WorkerProcess:
         self._sender.flush()
 
     def _serve_frames(self) -> None:
-        tasks = self._tasks
+        inbox = self._inbox
+        tasks = inbox.tasks
         while True:
             try:
                 frame = tasks.popleft()
             except IndexError:
                 self._sender.flush()
                 self._exchange.tell_released()
-                if not self._read():
+                if not inbox.read():
                     return
                 continue
             if frame.kind == messages.ROWS:
@@ -399,9 +371,7 @@ class WorkerProcess:
 
     def _give_back(self) -> None:
         """Send the results so far, and give back all tasks that have not begun."""
-        self._take_in()
-        with self._adding:
-            returned = self._take_back()
+        returned = self._inbox.take_back()
         run = self._run
         rows = (run.id, run.give_up()) if run is not None else (0, 0)
         outlet = self._outlet
@@ -410,21 +380,6 @@ class WorkerProcess:
         self._sender.flush_copy()
         answer = messages.encode_given_back(*rows, returned)
         self._exchange.tell(messages.RECLAIMED, 0, [answer])
-
-    def _take_back(self) -> list[int]:
-        """Remove the tasks that have not begun, keep definitions; return their ids."""
-        returned, definitions = [], []
-        while True:
-            try:
-                frame = self._tasks.pop()
-            except IndexError:
-                break
-            if frame.kind == messages.DEFINE:
-                definitions.append(frame)
-            else:
-                returned.append(frame.id)
-        self._tasks.extend(reversed(definitions))
-        return returned
 
     def _show(self, question: int) -> None:
         """Send the stacks of this process's threads."""
@@ -435,23 +390,6 @@ class WorkerProcess:
         except Exception as error:  # noqa: BLE001 - the pool waits for an answer
             text = f"it cannot tell where it is: {error!r}\n".encode()
         self._exchange.tell(messages.SHOWN, question, [text])
-
-    def _take_in(self) -> None:
-        """Read the tasks that have arrived while the main thread runs a long one."""
-        if not self._reading.acquire(blocking=False):
-            return  # the main thread is reading: it runs nothing
-        try:
-            while (
-                self._eye.poll()
-                and (frames := self._reader.read(self._sock)) is not None
-            ):
-                self._tasks.extend(frames)
-        except ProtocolError as error:
-            self._trouble = error
-        except OSError:  # the main thread will get it, too
-            pass
-        finally:
-            self._reading.release()
 
     def _watch_for_fork(self) -> None:
         """Make sure that a process forked by a task never writes to the pool."""

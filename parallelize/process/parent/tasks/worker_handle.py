@@ -18,7 +18,6 @@ from parallelize.process.parent.tasks.worker_channel import WorkerChannel
 from parallelize.process.start.launcher import KILL, RESUME
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import pack
-from parallelize.process.worker.signals import SHOW
 from parallelize.runtime.clock import monotonic
 from parallelize.serialize.main.picture import Knowledge
 
@@ -227,9 +226,9 @@ class WorkerHandle:
 
     def show_by_signal(self) -> bool:
         """Make it print its stacks on standard error; return False if it cannot."""
-        if SHOW is None or self.stage is WorkerStage.STARTING:
+        if messages.SHOW_SIGNAL is None or self.stage is WorkerStage.STARTING:
             return False
-        self.signal(SHOW)
+        self.signal(messages.SHOW_SIGNAL)
         return True
 
     # Its end.
