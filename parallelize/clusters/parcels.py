@@ -22,8 +22,8 @@ from parallelize.errors import SerializationError
 from parallelize.futures.future import Failure
 from parallelize.process.memory.shared import noting_shared, stand_in
 from parallelize.process.wire import held, messages
-from parallelize.runtime import raised
 from parallelize.runtime.clock import perf_counter
+from parallelize.runtime.raised import summary_of, text_of
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import by_value, origins
 from parallelize.serialize.reducers.placeholders import (
@@ -139,7 +139,7 @@ class EncodedError(Exception):
         self.encoded = encoded
 
     def __str__(self) -> str:  # for the engine's own logs
-        return raised.text_of(self.error())
+        return text_of(self.error())
 
     def error(self) -> BaseException:
         """The error in its own class, with the worker's traceback as its cause."""
@@ -222,7 +222,7 @@ def pack_call(
             parcel = pack((_name_of(fn) or fn, args, kwargs, options))
     except Exception as error:
         name = name_of(fn, options)
-        msg = f"the arguments of {name} cannot be pickled: {_summary(error)}"
+        msg = f"the arguments of {name} cannot be pickled: {summary_of(error)}"
         raise SerializationError(msg) from error
     waits_for = held.waited_for(futures, own, kwargs) if futures else ()
     return Packed(parcel, waits_for, list({each._id: each for each in shares}.values()))
@@ -232,10 +232,6 @@ def _name_of(fn: Any) -> str | None:  # any callable
     """The name of a function, if other machines can be expected to have its module."""
     name = pickling._name_of(fn)
     return name if name is None or not origins.way_of(fn.__module__) else None
-
-
-def _summary(error: BaseException) -> str:
-    return raised.summary_of(error)
 
 
 # ------------------------------------------------------------------- in the worker
@@ -305,7 +301,7 @@ def _opened(order: RemoteCall, objects: Sequence[Any]) -> tuple[Any, Sequence[An
             fn = pickling._find(fn)
     except Exception as error:
         text = f"{order.name} or its arguments cannot be unpickled in the worker"
-        msg = f"{text}: {_summary(error)}"
+        msg = f"{text}: {summary_of(error)}"
         raise SerializationError(msg) from error
     return (fn, *rest), handles
 
@@ -322,7 +318,7 @@ def _packed_result(value: object) -> Payload:
         return pack(value)
     except BaseException as error:
         kind = type(value).__qualname__
-        msg = f"the result, a {kind}, cannot be pickled: {_summary(error)}"
+        msg = f"the result, a {kind}, cannot be pickled: {summary_of(error)}"
         raise SerializationError(msg) from error
 
 

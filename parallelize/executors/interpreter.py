@@ -27,7 +27,7 @@ from parallelize.futures.future import Failure
 from parallelize.interpreters.handle import InterpreterHandle, InterpreterThread
 from parallelize.interpreters.inner import CALL, ROWS
 from parallelize.process.wire import held, messages
-from parallelize.runtime import lifecycle, locks, raised
+from parallelize.runtime import lifecycle, locks
 from parallelize.runtime.options import (
     DEFAULTS,
     CallOptions,
@@ -36,6 +36,7 @@ from parallelize.runtime.options import (
     check_text,
     check_workers,
 )
+from parallelize.runtime.raised import summary_of
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import reductions
 from parallelize.serialize.reducers.placeholders import collect_futures
@@ -166,7 +167,7 @@ class InterpreterPoolExecutor(Executor):
         try:
             request, futures = _encoded_call(fn, args, kwargs)
         except Exception as error:  # noqa: BLE001 - whatever pickling raised
-            text = f"the arguments of {name} cannot be pickled: {_summary(error)}"
+            text = f"the arguments of {name} cannot be pickled: {summary_of(error)}"
             refusal = SerializationError(text)
             refusal.__cause__ = error
             return self._pool._prepare(_raise, (refusal,), {}, DEFAULTS)
@@ -319,10 +320,6 @@ def _encoded_start(
     except Exception as error:
         msg = f"initializer and initargs cannot be pickled: {error}"
         raise SerializationError(msg) from error
-
-
-def _summary(error: BaseException) -> str:
-    return raised.summary_of(error)
 
 
 def _raise(error: BaseException) -> None:
@@ -516,7 +513,7 @@ def _value_of(parts: Sequence[bytes], name: str) -> Any:
     try:
         return pickling.loads(parts)
     except Exception as error:
-        text = f"the result of {name} cannot be unpickled: {_summary(error)}"
+        text = f"the result of {name} cannot be unpickled: {summary_of(error)}"
         raise SerializationError(text) from error
 
 

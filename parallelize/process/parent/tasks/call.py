@@ -20,8 +20,8 @@ from parallelize.process.parent.tasks.queue import CALLS
 from parallelize.process.wire import held, messages
 from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.process.wire.journal import TASK
-from parallelize.runtime import raised
 from parallelize.runtime.locks import is_interrupt
+from parallelize.runtime.raised import is_a, summary_of
 from parallelize.serialize import pickling
 from parallelize.serialize.main.picture import noting
 from parallelize.serialize.reducers import reductions
@@ -168,9 +168,9 @@ class Task(Call):
         return self.is_wanted()
 
     def _is_reason(self, error: BaseException) -> bool:
-        if raised.is_a(error, TaskKilled):
+        if is_a(error, TaskKilled):
             return False
-        return _is_death(error) or raised.is_a(error, self.options.retry_on)
+        return _is_death(error) or is_a(error, self.options.retry_on)
 
     def is_wanted(self) -> bool:
         """Return whether another attempt of it is still wanted."""
@@ -333,7 +333,7 @@ class CallTask(Task):
     def _refuse_values(self, error: BaseException, values: Sequence[Any]) -> None:
         from parallelize.serialize import diagnose
 
-        text = f"the arguments of {self.name()} cannot be pickled: {_summary(error)}"
+        text = f"the arguments of {self.name()} cannot be pickled: {summary_of(error)}"
         with noting_shared():
             found = diagnose.in_values(values).text()
         self.future.set_exception(_caused(f"{text}: {found}", error))
@@ -502,7 +502,7 @@ class PickledValue(Outcome):
 
 
 def _not_unpickled(what: str, cause: BaseException) -> SerializationError:
-    return _caused(f"{what} cannot be unpickled: {_summary(cause)}", cause)
+    return _caused(f"{what} cannot be unpickled: {summary_of(cause)}", cause)
 
 
 def refusal(
@@ -521,7 +521,7 @@ def refusal(
     with noting_shared():
         what, found = diagnose.in_call(called, args, kwargs)
     text = f"the {what} of {name}" if what == "arguments" else f"the {what} {name}"
-    way = f"{_summary(error)}: {found.text()}"
+    way = f"{summary_of(error)}: {found.text()}"
     return _caused(f"{text} cannot be pickled: {way}", error)
 
 
@@ -571,8 +571,4 @@ def _is_death(error: BaseException) -> bool:
     # If the module is not imported, no worker has died yet. Another thread may be
     # importing it.
     died = getattr(sys.modules.get("parallelize.errors.worker"), "WorkerDied", None)
-    return died is not None and raised.is_a(error, died)
-
-
-def _summary(error: BaseException) -> str:
-    return raised.summary_of(error)
+    return died is not None and is_a(error, died)
