@@ -85,7 +85,7 @@ def test_without_the_variable_locks_are_those_of_python():
         from parallelize.runtime import locks
         from parallelize.runtime import native
         assert locks.reentrant("pool") is threading.RLock
-        assert locks.plain("outlet") is threading.Lock
+        assert locks.plain("stream") is threading.Lock
         assert locks.reentrant("sender", native.RLock) is native.RLock
         import parallelize.futures.future, parallelize.process.parent.pool, sys
         assert "parallelize.runtime.ranked" not in sys.modules
@@ -102,7 +102,7 @@ import gc, os, signal, threading, weakref
 from parallelize.runtime import locks, ranked
 def lock(name, make=locks.reentrant): return make(name)()
 pools, pool, future, crew = map(lock, ("pools", "pool", "future", "crew"))
-plain = lock("outlet", locks.plain)
+plain = lock("stream", locks.plain)
 """
 
 
@@ -137,7 +137,7 @@ def test_what_keeps_the_order(program):
         ("with crew, pool: pass", "'pool' .* is taken under <lock 'crew'"),
         ("crew.acquire()\npools.acquire()", "'pools' .* under <lock 'crew'"),
         ("with pool, lock('pool'): pass", "'pool' .* under <lock 'pool'"),
-        ("with plain:\n  with plain: pass", "'outlet' .* by the thread that holds it"),
+        ("with plain:\n  with plain: pass", "'stream' .* by the thread that holds it"),
         (
             "c = threading.Condition(pool)\nwith crew:\n  with c: pass",
             "'pool' .* under <lock 'crew'",

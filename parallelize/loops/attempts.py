@@ -29,7 +29,7 @@ __all__ = ("LoopAttempts",)
 
 #: Seconds after which the call fails if its loop, blocked by a coroutine, has not
 #: processed the request to cancel the attempt.
-DEAF_AFTER = 1.0
+UNRESPONSIVE_AFTER = 1.0
 
 
 class LoopAttempts:
@@ -127,11 +127,11 @@ class _Attempt:
         if not self._attempts.may_follow():
             self._attempts.fail()
             return
-        self._deadline = timer.after(DEAF_AFTER, self._is_deaf)
+        self._deadline = timer.after(UNRESPONSIVE_AFTER, self._is_unresponsive)
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._stop)
 
-    def _is_deaf(self) -> None:
+    def _is_unresponsive(self) -> None:
         if not self._is_over:
             self._attempts.fail()
 

@@ -55,7 +55,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("timer",),
     ("lifecycle", "rows", "arrived", "channel", "gate", "members", "counting"),
     ("segments", "answers", "puts", "hosts", "records", "progress"),
-    ("outlet", "tracker"),
+    ("stream", "tracker"),
     ("sender",),
     ("reading", "adding", "credit", "control", "received", "shares"),
     ("leases", "modules", "kinship", "service"),

@@ -389,7 +389,7 @@ class Dispatcher:
         if kind in _ROW_ENDS and task.is_rows:
             return task
         if kind in _ABOUT_COROUTINES and isinstance(task, CoroutineTask):
-            return self._pool.coroutines.told(worker, task, frame)
+            return self._pool.coroutines.on_frame(worker, task, frame)
         if kind in _STREAMED and task.is_stream:
             return task
         self._on_status_frame(worker, frame)
@@ -481,7 +481,7 @@ class Dispatcher:
             tracker = None  # the worker goes on without it
             _log.exception("a worker cannot have what multiprocessing needs")
         with self._pool.lock:
-            worker.channel.tell(messages.ANSWER, question, lent=tracker, parts=parts)
+            worker.channel.notify(messages.ANSWER, question, lent=tracker, parts=parts)
             self._pool.flush_control_later(worker)
 
     def _take_answers(self, worker: WorkerHandle) -> None:

@@ -380,7 +380,7 @@ class Pool:
 
     def flush_segment_notices(self) -> None:
         """Send workers the notices about segments; the caller holds the lock."""
-        self.lending.tell(self.workers)
+        self.lending.send_notices(self.workers)
         if self.lending.warm:
             self._schedule_trim()
 
@@ -401,7 +401,7 @@ class Pool:
 
     def send_credit(self, task: StreamTask, worker: WorkerHandle) -> None:
         """Send a worker the credit of its reader; the caller holds the lock."""
-        task.tell(worker)
+        task.send_credit(worker)
         task.update_slot()
         self.flush_control_later(worker)
 

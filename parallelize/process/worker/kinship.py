@@ -74,13 +74,13 @@ class Kinship:
         if names[2] is not None:  # the parent uses it, and logs show the process name
             importlib.import_module(_PROCESS)
 
-    def hear(self, question: int, answer: int | bytes | None) -> None:
+    def on_answer(self, question: int, answer: int | bytes | None) -> None:
         """Deliver an answer: a key or a descriptor; None if there is none."""
         with self._changed:
             self._answers[question] = answer
             self._changed.notify_all()
 
-    def _asked(self, question: int) -> Any:  # a key or a descriptor, by the question
+    def _answer_to(self, question: int) -> Any:  # a key or a descriptor
         if os.getpid() != self._pid:  # a process that a task has forked
             return None
         self._ask(question)
@@ -91,7 +91,7 @@ class Kinship:
     def _name_process(self, process: Any) -> None:
         current = process.current_process()
         current.name, current._identity, key, parent, pid = self._names
-        key = key or self._asked(KEY)
+        key = key or self._answer_to(KEY)
         if key is not None:
             current.authkey = key
         process._parent_process = process._ParentProcess(parent, pid, self._control_fd)
@@ -108,7 +108,7 @@ class Kinship:
                 if tracker._fd is None:
                     with asking:
                         if tracker._fd is None:
-                            tracker._fd = self._asked(TRACKER)
+                            tracker._fd = self._answer_to(TRACKER)
                 return run(*args)
 
             return with_tracker

@@ -170,4 +170,4 @@ class WorkerLoop:
         self._is_flushing = False
         with contextlib.suppress(PoolGoneError):
             self._sender.flush_stream()
-            self._exchange.tell_released()
+            self._exchange.send_released()

@@ -40,7 +40,7 @@ from parallelize.process.worker.kinship import Kinship
 from parallelize.process.worker.rows import RowsRunner
 from parallelize.process.worker.segments import Exchange
 from parallelize.process.worker.sender import Sender, pickled_result
-from parallelize.process.worker.stream import Credit, Outlet
+from parallelize.process.worker.stream import Credit, StreamSender
 from parallelize.runtime import native
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.serialize import pickling
@@ -125,11 +125,11 @@ class WorkerProcess:
         self._words = page.words
         self._inbox = Inbox(sock)
         self._run: RowsRunner | None = None  # the rows that are running
-        self._outlet: Outlet | None = None  # of the generator that is running
+        self._sink: StreamSender | None = None  # of the generator that is running
         self._credit = Credit()
         self._exchange = Exchange(control)
         self._sender = Sender(sock, page, self._exchange.place)
-        self._kinship = Kinship(lambda what: self._exchange.tell(messages.ASK, what))
+        self._kinship = Kinship(lambda what: self._exchange.send(messages.ASK, what))
         self._loop: WorkerLoop | None = None  # from the first coroutine on
 
     def end_if_it_fails(self, step: Callable[[], object]) -> None:
@@ -144,7 +144,7 @@ class WorkerProcess:
         except BaseException:  # noqa: BLE001 - it is sent to the pool
             text = last_words.write(_NAME).encode(errors="replace")
             with contextlib.suppress(Exception):  # its sockets may be what has failed
-                self._exchange.tell(messages.FAULT, 0, [text])
+                self._exchange.send(messages.FAULT, 0, [text])
             os._exit(1)
 
     def run(self) -> int:
@@ -213,7 +213,7 @@ class WorkerProcess:
                 frame = tasks.popleft()
             except IndexError:
                 self._sender.flush()
-                self._exchange.tell_released()
+                self._exchange.send_released()
                 if not inbox.read():
                     return
                 continue
@@ -251,14 +251,14 @@ class WorkerProcess:
         self._words[ROW] = 0
         self._words[TASK] = frame.id
         if frame.micros & messages.TRACED:
-            self._sender.tell_begun(frame.id, begun)
+            self._sender.send_begun(frame.id, begun)
         kind, parts, simple = self._run_call(frame)
         now = monotonic_ns()
         took = messages.micros(now - begun)
         self._sender.send(kind, frame.id, parts, simple, took)
         self._sender.flush_if_due(now)
         if frame.kind & messages.BIG:
-            self._exchange.tell_if_urgent()
+            self._exchange.send_released_if_urgent()
 
     def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part], int]:
         """Run a call; return the answer: kind, parts, and 1 if the result is simple."""
@@ -307,28 +307,28 @@ class WorkerProcess:
         self._words[BEGUN] = begun + LOADING
         self._words[ROW] = 0
         self._words[TASK] = frame.id
-        outlet = Outlet(
+        sink = StreamSender(
             frame, self._words, self._sender, self._exchange.place, self._credit
         )
-        self._outlet = outlet
-        kind, part = self._run_stream(frame, outlet)
-        self._outlet = None
-        outlet.flush()
+        self._sink = sink
+        kind, part = self._run_stream(frame, sink)
+        self._sink = None
+        sink.flush()
         took = messages.micros(monotonic_ns() - begun)
         self._sender.send(kind, frame.id, [part], int(kind == messages.DONE), took)
         self._sender.flush()
         if frame.kind & messages.BIG:
-            self._exchange.tell_if_urgent()
+            self._exchange.send_released_if_urgent()
 
-    def _run_stream(self, frame: Frame, outlet: Outlet) -> tuple[int, bytes]:
+    def _run_stream(self, frame: Frame, sink: StreamSender) -> tuple[int, bytes]:
         from parallelize.streams.pump import pump
 
         try:
             fn, args, kwargs = self._unpacked(frame)
-            if not outlet.is_closed:
+            if not sink.is_closed:
                 source = fn(*args, **kwargs)
                 del args, kwargs  # only the generator holds them from here on
-                pump(source, outlet)
+                pump(source, sink)
             return messages.DONE, pickle.dumps(None)
         except BaseException as error:  # noqa: BLE001 - it belongs to the stream
             return messages.FAILED, messages.encode_failure(error)
@@ -355,31 +355,31 @@ class WorkerProcess:
             for frame in frames:
                 # If the pool is gone, the next read from the socket shows it.
                 with contextlib.suppress(PoolGoneError):
-                    self._hear(frame, reader)
+                    self._on_frame(frame, reader)
 
-    def _hear(self, frame: Frame, reader: FdReader) -> None:
+    def _on_frame(self, frame: Frame, reader: FdReader) -> None:
         if frame.kind == messages.RECLAIM:
             self._give_back()
         elif frame.kind in (messages.CREDIT, messages.CLOSE):
-            self._credit.hear(frame)
+            self._credit.on_frame(frame)
         elif frame.kind == messages.ANSWER:
-            self._kinship.hear(frame.id, _answer_in(frame, reader))
+            self._kinship.on_answer(frame.id, _answer_in(frame, reader))
         elif frame.kind == messages.SHOW:
             self._show(frame.id)
         else:
-            self._exchange.hear(frame, reader)
+            self._exchange.on_frame(frame, reader)
 
     def _give_back(self) -> None:
         """Send the results so far, and give back all tasks that have not begun."""
         returned = self._inbox.take_back()
         run = self._run
         rows = (run.id, run.give_up()) if run is not None else (0, 0)
-        outlet = self._outlet
-        if outlet is not None:
-            outlet.flush_for_pool()
+        sink = self._sink
+        if sink is not None:
+            sink.flush_for_pool()
         self._sender.flush_copy()
         answer = messages.encode_given_back(*rows, returned)
-        self._exchange.tell(messages.RECLAIMED, 0, [answer])
+        self._exchange.send(messages.RECLAIMED, 0, [answer])
 
     def _show(self, question: int) -> None:
         """Send the stacks of this process's threads."""
@@ -389,7 +389,7 @@ class WorkerProcess:
             text = stacks.of_worker().encode(errors="replace")
         except Exception as error:  # noqa: BLE001 - the pool waits for an answer
             text = f"it cannot tell where it is: {error!r}\n".encode()
-        self._exchange.tell(messages.SHOWN, question, [text])
+        self._exchange.send(messages.SHOWN, question, [text])
 
     def _watch_for_fork(self) -> None:
         """Make sure that a process forked by a task never writes to the pool."""
@@ -400,8 +400,8 @@ class WorkerProcess:
             self._sock.close()
             self._control.close()
             self._sender.forked()
-            if self._outlet is not None:
-                self._outlet.forked()
+            if self._sink is not None:
+                self._sink.forked()
 
         os.register_at_fork(after_in_child=in_child)
 

@@ -75,7 +75,7 @@ class RowsRunner:
         self._words[ROW] = NO_ROW
         self._words[TASK] = self.id
         if self._traced:
-            self._sender.tell_begun(self.id, monotonic_ns())
+            self._sender.send_begun(self.id, monotonic_ns())
         try:
             fn = pickling.decode_function(self._encoded)
         except BaseException as error:  # noqa: BLE001 - it belongs to every row

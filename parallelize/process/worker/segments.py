@@ -32,7 +32,7 @@ class Exchange:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         # Held while writing to the control socket. Nothing is locked under it.
-        self._telling = locks.reentrant("control", native.RLock)()
+        self._sending = locks.reentrant("control", native.RLock)()
         # Views may be collected, and segments given up, at any time: these are only
         # recorded then, and sent later.
         self._released = Releases()
@@ -45,11 +45,11 @@ class Exchange:
         self._news = native.Condition(locks.reentrant("received", native.RLock)())
         shared.expect()
 
-    def tell(
+    def send(
         self, kind: int, id: int, parts: Sequence[Part] = (), extra: int = 0
     ) -> None:
         """Write a frame to the control socket."""
-        with self._telling:
+        with self._sending:
             send_all(self._control, b"".join(pack(kind, id, parts, extra)))
 
     # Called by the main thread.
@@ -77,43 +77,43 @@ class Exchange:
             return None
         return placed
 
-    def _tell_closed(self) -> None:
+    def _send_closed(self) -> None:
         with contextlib.suppress(IndexError):  # another thread may take some, too
             while self._closed:
                 id = self._closed.popleft()
                 self._sent.discard(id)
-                self.tell(messages.FORGET, id)
+                self.send(messages.FORGET, id)
 
     def _introduce(self, placed: Placed) -> None:
-        self._tell_closed()
+        self._send_closed()
         segment = placed.segment
         if segment.id in self._sent:
             return
         import socket
 
         frame = b"".join(pack(messages.ADOPT, segment.id))
-        with self._telling:
+        with self._sending:
             socket.send_fds(self._control, [frame], [segment.fd])
         self._sent.add(segment.id)
 
-    def tell_released(self) -> None:
+    def send_released(self) -> None:
         """Notify the pool of the messages whose views are gone."""
-        told = [
+        frames = [
             b"".join(pack(messages.RELEASED, each.id, extra=int(each.reusable)))
             for each in self._released.take()
         ]
-        if told:
-            with self._telling:
-                send_all(self._control, b"".join(told))
+        if frames:
+            with self._sending:
+                send_all(self._control, b"".join(frames))
 
-    def tell_if_urgent(self) -> None:
+    def send_released_if_urgent(self) -> None:
         """Notify the pool before the next call if it may need the memory."""
         if self._released.are_urgent:
-            self.tell_released()
+            self.send_released()
 
     # Called by the watcher.
 
-    def hear(self, frame: Frame, reader: FdReader) -> None:
+    def on_frame(self, frame: Frame, reader: FdReader) -> None:
         """Apply a frame of the pool about segments or shared objects."""
         if frame.kind == messages.RELEASED:
             segment = self._segments.find(frame.id)
@@ -125,7 +125,7 @@ class Exchange:
             return
         if frame.id == messages.UNUSED:
             self._segments.trim()
-            self._tell_closed()
+            self._send_closed()
             return
         with self._news:
             if frame.kind == messages.ADOPT:

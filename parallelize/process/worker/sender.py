@@ -135,7 +135,7 @@ class Sender:
                 send_all(self._sock, buffer)
                 self._words[BASE] += memoryview(buffer).nbytes
 
-    def tell_begun(self, id: int, begun: int) -> None:
+    def send_begun(self, id: int, begun: int) -> None:
         """Send when a task began, before any other frame of it."""
         self.send(messages.BEGAN, id, (), messages.moment(begun))
 

@@ -1,10 +1,10 @@
 """The worker's side of a stream: items are sent as the pool has room for them.
 
 ```
- main thread                                   watcher thread
- generator ─▶ Outlet.put ─▶ batch ─▶ ITEMS     control socket ─▶ CREDIT, CLOSE ─▶ Credit
-                 ▲   └ at once, if they come slowly                               │
-                 └────────────── this many more, or none ◀────────────────────────┘
+ main thread                                      watcher thread
+ generator ─▶ StreamSender ─▶ batch ─▶ ITEMS      control socket ─▶ CREDIT, CLOSE
+                 ▲   └ at once, if they come slowly                      │
+                 └────── Credit: this many more, or none ◀───────────────┘
 ```
 
 Items that come fast are sent in batches, one frame per millisecond. Items that come
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from parallelize.process.worker.sender import Sender
     from parallelize.serialize.pickling import Place
 
-_new_lock = locks.plain("outlet", native.Lock)
+_new_lock = locks.plain("stream", native.Lock)
 
 #: Items that follow each other within this number of nanoseconds are batched.
 FAST = 100_000
@@ -60,7 +60,7 @@ class Credit:
         self._closed: set[int] = set()
         self._wakers: list[tuple[Callable[[], bool], Callable[[], object]]] = []
 
-    def hear(self, frame: Frame) -> None:
+    def on_frame(self, frame: Frame) -> None:
         """Apply a CREDIT or CLOSE frame from the pool."""
         with self._changed:
             if frame.kind == messages.CLOSE:
@@ -114,7 +114,7 @@ class Credit:
         waker()
 
 
-class Outlet:
+class StreamSender:
     """The sink of the generator that runs in this worker.
 
     Args:

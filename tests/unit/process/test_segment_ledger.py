@@ -78,7 +78,7 @@ class Ledger(RuleBasedStateMachine):
     @rule()
     def tell(self):
         self._expect_all()
-        self.ledger.tell(self.workers)
+        self.ledger.send_notices(self.workers)
         assert not self.ledger.has_news
 
     @rule()

@@ -49,7 +49,7 @@ class CallBatch(RowsTask):
         self._first = self.done = 0
         self.size = len(self._calls)
         for call in self._calls:
-            call.bundle = self
+            call.batch = self
 
     def begin(self) -> bool:
         left = self._calls[self._first + self.done : self._first + self.size]
@@ -65,7 +65,7 @@ class CallBatch(RowsTask):
     def _deliver(self, first: int, outcomes: Sequence[Any], seconds: float) -> None:
         calls = self._calls[first : first + len(outcomes)]
         for call, outcome in zip(calls, outcomes, strict=True):
-            call.bundle = None
+            call.batch = None
             _end(call.future, outcome)
 
     def call_at(self, row: int) -> Task:

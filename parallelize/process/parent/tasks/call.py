@@ -239,7 +239,7 @@ class CallTask(Task):
         given_up: Whether it was killed before it began, so that it must not begin.
         simple: Its arguments, if they are plain values: these are immutable, so they
             are pickled only when they are sent.
-        bundle: The batch in which it was sent, if it was not sent alone.
+        batch: The batch in which it was sent, if it was not sent alone.
         message: The kind of its frame.
     """
 
@@ -252,7 +252,7 @@ class CallTask(Task):
     shares: Sequence[Shared[Any]] = ()
     given_up: bool = False
     simple: tuple[Any, ...] | None = None
-    bundle: Batch | None = None
+    batch: Batch | None = None
     _values: Sequence[Part] = ()
 
     def __init__(
@@ -390,14 +390,14 @@ class CallTask(Task):
 
     def place(self) -> WorkerHandle | None:
         """Return the worker that has it."""
-        return self.worker if self.bundle is None else self.bundle.worker
+        return self.worker if self.batch is None else self.batch.worker
 
     def runs_in(self, worker: WorkerHandle) -> bool:
         """Return whether the worker has begun it, and nothing after it."""
-        page, bundle = worker.channel.page, self.bundle
-        if bundle is None or bundle.worker is not worker:
+        page, batch = worker.channel.page, self.batch
+        if batch is None or batch.worker is not worker:
             return page.words[TASK] == self.id
-        return page.words[TASK] == bundle.id and page.running() == bundle.row_of(self)
+        return page.words[TASK] == batch.id and page.running() == batch.row_of(self)
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
         timed = self.timed

@@ -14,8 +14,8 @@ starves.
 
 A coroutine is stopped from inside: at its deadline, or when its future is cancelled,
 `asyncio.CancelledError` is raised in it. The worker is killed only if its loop does not
-process the cancellation, because a coroutine blocks it: after `DEAF_AFTER` seconds, for
-a deadline or `Future.kill`.
+process the cancellation, because a coroutine blocks it: after `UNRESPONSIVE_AFTER`
+seconds, for a deadline or `Future.kill`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ if TYPE_CHECKING:
 
 
 #: Seconds after which a worker whose loop does not answer is killed.
-DEAF_AFTER = 1.0
+UNRESPONSIVE_AFTER = 1.0
 
 
 class _Future(CoroutineFuture[Any]):
@@ -108,7 +108,7 @@ class _Future(CoroutineFuture[Any]):
         call = self._call
         killed = self.cancel()
         if killed and isinstance(call, CoroutineTask):
-            call.insist()
+            call.kill_if_unresponsive()
         return killed
 
     def abandon(self) -> None:
@@ -122,8 +122,8 @@ class CoroutineTask(CallTask):
     """One call of a coroutine function.
 
     Attributes:
-        was_heard: Whether its worker's loop has processed the cancellation.
-        verdict: The reason for its cancellation, if it will be retried.
+        cancel_received: Whether its worker's loop has processed the cancellation.
+        retry_error: The reason for its cancellation, if it will be retried.
         deadline: Its deadline, while a worker runs it.
     """
 
@@ -131,8 +131,8 @@ class CoroutineTask(CallTask):
     message: ClassVar[int] = messages.COROUTINE
 
     pool: CoroutineOwner  # type: ignore[mutable-override]  # set once, when it is made
-    was_heard: bool = False
-    verdict: BaseException | None = None
+    cancel_received: bool = False
+    retry_error: BaseException | None = None
     deadline: Deadline | None = None
 
     def __init__(
@@ -155,8 +155,8 @@ class CoroutineTask(CallTask):
         return False
 
     def begin(self) -> bool:
-        self.has_begun = self.was_heard = False
-        self.verdict = None
+        self.has_begun = self.cancel_received = False
+        self.retry_error = None
         return super().begin()
 
     def came_back(self) -> None:
@@ -171,16 +171,16 @@ class CoroutineTask(CallTask):
 
     def abandoned(self) -> None:
         if self.options.cancel == "kill":
-            self.insist()
+            self.kill_if_unresponsive()
 
-    def insist(self) -> None:
+    def kill_if_unresponsive(self) -> None:
         """Kill the worker if its loop does not process the cancellation in time."""
-        self.pool.coroutines.insist(self)
+        self.pool.coroutines.kill_if_unresponsive(self)
 
     def finish(self, frame: Frame) -> None:
         if self.future.done():
             return  # cancelled, or past its deadline
-        if self.verdict is not None:
+        if self.retry_error is not None:
             self.pool.retry(self)
         elif frame.kind == messages.ASYNC_CANCELLED:
             self.future._force_cancel()
@@ -191,7 +191,8 @@ class CoroutineTask(CallTask):
 class Coroutines:
     """Assigns coroutines to workers and processes the frames about them.
 
-    The caller of each method holds the pool's lock, except for `cancel` and `insist`.
+    The caller of each method holds the pool's lock, except for `cancel` and
+    `kill_if_unresponsive`.
     """
 
     def __init__(self, pool: WorkersOfPool) -> None:
@@ -260,7 +261,7 @@ class Coroutines:
 
     # While they run.
 
-    def told(
+    def on_frame(
         self, worker: WorkerHandle, task: CoroutineTask, frame: Frame
     ) -> Task | None:
         """Process a frame about a coroutine; return the task if it has ended."""
@@ -268,7 +269,7 @@ class Coroutines:
             worker.release(task)
             return task
         if frame.kind == messages.CANCEL_HEARD:
-            task.was_heard = True
+            task.cancel_received = True
             return None
         task.has_begun = True
         task.began(frame.extra)
@@ -284,37 +285,37 @@ class Coroutines:
             return
         error = TaskTimeout(task.name(), task.options.timeout or 0.0)
         if task.may_retry(error):
-            task.verdict = error
-            self._tell(worker, id)
+            task.retry_error = error
+            self._send_cancel(worker, id)
         else:
             self._pool.defer(partial(task.abort, error))  # this cancels it, too
-        self._watch_deafness(worker, task, id)
+        self._watch_response(worker, task, id)
 
     def cancel(self, task: CoroutineTask) -> None:
         """Raise CancelledError in a coroutine, if a worker has it."""
         with self._pool.lock:
             if task.worker is not None:
-                self._tell(task.worker, task.id)
+                self._send_cancel(task.worker, task.id)
 
-    def insist(self, task: CoroutineTask) -> None:
+    def kill_if_unresponsive(self, task: CoroutineTask) -> None:
         """Kill the worker of a cancelled coroutine if its loop does not respond."""
         with self._pool.lock:
             if task.worker is not None:
-                self._watch_deafness(task.worker, task, task.id)
+                self._watch_response(task.worker, task, task.id)
 
-    def _tell(self, worker: WorkerHandle, id: int) -> None:
+    def _send_cancel(self, worker: WorkerHandle, id: int) -> None:
         worker.channel.write(pack(messages.CANCEL, id, [b""]))
         if worker.channel.stuck:
             self._pool.wake()
 
-    def _watch_deafness(
+    def _watch_response(
         self, worker: WorkerHandle, task: CoroutineTask, id: int
     ) -> None:
         def look() -> None:
-            if worker.tasks.get(id) is task and not task.was_heard:
+            if worker.tasks.get(id) is task and not task.cancel_received:
                 worker.kill()
 
-        self._pool.at(DEAF_AFTER, look)
+        self._pool.at(UNRESPONSIVE_AFTER, look)
 
 
 def _take_none(ahead: int, load: float, taken: list[Task]) -> None:

@@ -59,7 +59,7 @@ class SegmentLedger:
         """Start without any memory.
 
         Args:
-            ring: Makes the dispatcher call `tell` soon; called in any thread.
+            ring: Makes the dispatcher call `send_notices` soon; called in any thread.
         """
         self._ring = ring
         self.warm: bool = False
@@ -77,7 +77,7 @@ class SegmentLedger:
         """Release memory that carries nothing; the caller holds the pool's lock."""
         self.warm = False
         self.segments.trim()
-        self.tell(workers)
+        self.send_notices(workers)
         for worker in workers.values():
             worker.segments.trim()
 
@@ -99,7 +99,7 @@ class SegmentLedger:
         """Whether there are notices about segments to send."""
         return bool(self._given_up or self.collected)
 
-    def tell(self, workers: Mapping[int, Borrower]) -> None:
+    def send_notices(self, workers: Mapping[int, Borrower]) -> None:
         """Send the notices to the workers; the caller holds the pool's lock."""
         while self._given_up:
             id = self._given_up.popleft()
@@ -137,7 +137,7 @@ class WorkerSegments:
     def lend(self, segment: Segment) -> bool:
         """Let it read a message in a segment; return False if that cannot be sent."""
         if segment.id not in self._known:
-            if not self._channel.tell_now(messages.ADOPT, segment.id, segment.fd):
+            if not self._channel.notify_now(messages.ADOPT, segment.id, segment.fd):
                 return False
             self._known.add(segment.id)
         self._ledger.segments.hold(segment)
@@ -157,7 +157,7 @@ class WorkerSegments:
         if id in self._known:
             self._known.discard(id)
             del self._lent[id]
-            self._channel.tell(messages.FORGET, id)
+            self._channel.notify(messages.FORGET, id)
 
     def share(self, shares: Iterable[Shared[Any]]) -> None:
         """Send it the memory of shared objects."""
@@ -166,12 +166,12 @@ class WorkerSegments:
                 self._shares.add(shared._id)
                 gone = partial(self._ledger.on_share_released, self._worker_id)
                 shared._when_gone(gone)
-                self._channel.tell(messages.ADOPT, shared._id, 1, shared)
+                self._channel.notify(messages.ADOPT, shared._id, 1, shared)
 
     def forget_share(self, id: int) -> None:
         """Notify it that the parent process no longer has this handle."""
         self._shares.discard(id)
-        self._channel.tell(messages.FORGET, id, 1)
+        self._channel.notify(messages.FORGET, id, 1)
 
     # Its memory.
 
@@ -198,7 +198,7 @@ class WorkerSegments:
         id, places, copied = decode_places(encoded)
         if id in self._unmapped and kind in _FAILURES:
             # Not reusable: it is given up.
-            self._channel.tell(messages.RELEASED, id, extra=0)
+            self._channel.notify(messages.RELEASED, id, extra=0)
             failure = messages.encode_failure(self._unmapped.pop(id))
             return frame.changed(_FAILURES[kind], [failure])
         views = self._results.views(id, places, copied=copied)
@@ -206,12 +206,12 @@ class WorkerSegments:
 
     def view_released(self, release: Release) -> None:
         """Notify it that the last view of a result was collected."""
-        self._channel.tell(messages.RELEASED, release.id, int(release.reusable))
+        self._channel.notify(messages.RELEASED, release.id, int(release.reusable))
 
     def trim(self) -> None:
         """Request that it gives up segments that carry nothing."""
         if len(self._results):
-            self._channel.tell(messages.FORGET, messages.UNUSED)
+            self._channel.notify(messages.FORGET, messages.UNUSED)
 
     # Its end.
 

@@ -106,8 +106,8 @@ class StreamTask(CallTask):
         self._allowed = min(self._ahead, _MOST_AT_ONCE)
         self._arrived = 0
         self._is_noted = False  # whether it is in the pool's deque
-        self._is_told = False  # whether the worker was sent CLOSE
-        self._is_held = False  # whether the pool has room for one more worker
+        self._is_close_sent = False  # whether the worker was sent CLOSE
+        self._is_stalled = False  # whether the pool has room for one more worker
         self.may_keep: bool = False
         super().__init__(pool, fn, args, kwargs, options)
         channel.moved = self.moved
@@ -196,15 +196,15 @@ class StreamTask(CallTask):
     def _more(self) -> int:
         return self._channel.taken + self._ahead - self._allowed
 
-    def tell(self, worker: WorkerHandle) -> None:
+    def send_credit(self, worker: WorkerHandle) -> None:
         """Send the worker its credit, or CLOSE; the caller holds the pool's lock."""
         if self._channel.life is not Life.FLOWING:
-            if not self._is_told:
-                self._is_told = True
-                worker.channel.tell(messages.CLOSE, self.id)
+            if not self._is_close_sent:
+                self._is_close_sent = True
+                worker.channel.notify(messages.CLOSE, self.id)
         elif (more := min(self._more(), _MOST_AT_ONCE)) > 0:
             self._allowed += more
-            worker.channel.tell(messages.CREDIT, self.id, more)
+            worker.channel.notify(messages.CREDIT, self.id, more)
 
     def looked_at(self) -> None:
         """Called when the dispatcher processes it: `moved` appends it again later."""
@@ -225,15 +225,15 @@ class StreamTask(CallTask):
             and self._arrived >= self._allowed
             and self._channel.life is Life.FLOWING
         )
-        if is_stalled != self._is_held:
-            self._is_held = is_stalled
+        if is_stalled != self._is_stalled:
+            self._is_stalled = is_stalled
             self.pool.places += 1 if is_stalled else -1
 
     def _over(self) -> None:
         self._channel.moved = bool  # a function that does nothing
         with self.pool.lock:
-            if self._is_held:
-                self._is_held = False
+            if self._is_stalled:
+                self._is_stalled = False
                 self.pool.places -= 1
             self.pool.let_go_of_surplus()
 

@@ -91,7 +91,7 @@ class WorkerChannel:
 
     # The control socket.
 
-    def tell(
+    def notify(
         self,
         kind: int,
         id: int,
@@ -111,7 +111,7 @@ class WorkerChannel:
         self.backlog.append((b"".join(pack(kind, id, parts, extra)), lent))
         self.flush_control()
 
-    def tell_now(self, kind: int, id: int, fd: int) -> bool:
+    def notify_now(self, kind: int, id: int, fd: int) -> bool:
         """Send a frame with a descriptor at once; return False if that fails."""
         try:
             self._flush_control()

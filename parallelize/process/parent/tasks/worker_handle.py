@@ -102,10 +102,10 @@ class WorkerHandle:
         self.idle_since: float = 0.0
         self.main: Knowledge = Knowledge(copied)
         self._launcher: Launcher | None = launcher
-        self._verdict: KillRequest | None = None
+        self._kill_request: KillRequest | None = None
         self._killed_by_pool = False
-        self._asked = False
-        self._last_news = 0.0
+        self._reclaim_sent = False
+        self._last_activity = 0.0
         self._weighed_at = 0.0
         self._heavy = False
         self.answers: deque[tuple[int, int, Sequence[int]]] = deque()
@@ -122,8 +122,8 @@ class WorkerHandle:
     def give(self, task: Task) -> list[Part]:
         """Record that it has the task; return the frames to send."""
         if not self.tasks:
-            self._last_news = monotonic()
-            self._asked = False
+            self._last_activity = monotonic()
+            self._reclaim_sent = False
         self.tasks[task.id] = task
         self.load += task.cost
         self.begun += task.size
@@ -174,18 +174,19 @@ class WorkerHandle:
 
     def note_activity(self) -> None:
         """Record that it sent something."""
-        self._last_news = monotonic()
-        self._asked = False
+        self._last_activity = monotonic()
+        self._reclaim_sent = False
 
     def reclaim_due(self) -> float | None:
         """Return when to reclaim the tasks that it has not begun; None for never."""
         if (
-            self._asked
+            self._reclaim_sent
             or self.stage is not WorkerStage.SERVING
             or not self._divisible()
         ):
             return None
-        return self._last_news + max(SILENCE, SILENT_CALLS * self._seconds_of_a_call())
+        silence = max(SILENCE, SILENT_CALLS * self._seconds_of_a_call())
+        return self._last_activity + silence
 
     def _seconds_of_a_call(self) -> float:
         """Return the expected duration of a call of its first task."""
@@ -202,10 +203,10 @@ class WorkerHandle:
 
     def reclaim(self) -> None:
         """Request the tasks that it has not begun, and the results that it has."""
-        if self._asked:
+        if self._reclaim_sent:
             return
-        self._asked = True
-        self.channel.tell(messages.RECLAIM, 0)
+        self._reclaim_sent = True
+        self.channel.notify(messages.RECLAIM, 0)
 
     # Its stacks.
 
@@ -216,7 +217,7 @@ class WorkerHandle:
         """
         question = next(_questions)
         self._questions[question] = then
-        self.channel.tell(messages.SHOW, question)
+        self.channel.notify(messages.SHOW, question)
 
     def shown(self, frame: Frame) -> None:
         """Deliver the answer to a `show`."""
@@ -269,7 +270,7 @@ class WorkerHandle:
         finally:
             os.close(opened)
 
-    def kill_running(self, verdict: KillRequest) -> bool:
+    def kill_running(self, request: KillRequest) -> bool:
         """Kill it because of its running task, which fails with the request's error.
 
         It is suspended first: it may be about to start another task, which must not be
@@ -278,9 +279,9 @@ class WorkerHandle:
         Returns:
             False if another request is in progress: try again a little later.
         """
-        if self._verdict is not None:
-            return self._verdict.task is verdict.task
-        self._verdict = verdict
+        if self._kill_request is not None:
+            return self._kill_request.task is request.task
+        self._kill_request = request
         if self._launcher is None:
             self.kill()
             return True
@@ -290,21 +291,23 @@ class WorkerHandle:
 
     def halted(self) -> None:
         """Now that it is suspended, kill it if that is still due, or resume it."""
-        verdict = self._verdict
-        if verdict is None:
+        request = self._kill_request
+        if request is None:
             return  # it was suspended by other code
-        if verdict.due():
+        if request.due():
             self.kill()
             return
-        self._verdict = None
+        self._kill_request = None
         self.signal(RESUME)
-        verdict.again()
+        request.again()
 
     def fail_oversized(self, task: Task | None, error: DoesNotFitError) -> None:
         """Kill it because there is not enough memory for the result of this task."""
         if task is not None:
             text = f"the result of {task.name()} does not fit into memory: {error}"
-            self._verdict = KillRequest(task, bool, lambda: MemoryError(text), bool)
+            self._kill_request = KillRequest(
+                task, bool, lambda: MemoryError(text), bool
+            )
         self.kill()
 
     @property
@@ -328,8 +331,8 @@ class WorkerHandle:
 
     def error_for(self, task: Task, status: int | None) -> BaseException:
         """Return the error of the task that it was running when it died."""
-        if self._verdict is not None and self._verdict.task is task:
-            return self._verdict.error()
+        if self._kill_request is not None and self._kill_request.task is task:
+            return self._kill_request.error()
         try:
             from parallelize.errors import WorkerDied
         except (ImportError, OSError) as error:  # no descriptor is left for the import
@@ -341,7 +344,7 @@ class WorkerHandle:
     def close(self) -> None:
         """Close the pool's ends, and release the memory that it had."""
         self.stage = WorkerStage.GONE
-        self._verdict = None
+        self._kill_request = None
         self._questions.clear()
         self.segments.close()
         self.channel.close()
