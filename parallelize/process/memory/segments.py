@@ -28,8 +28,8 @@ import struct
 import sys
 from itertools import count
 
-from parallelize.process.memory.memfd import nameless_memory
 from parallelize.process.wire.frames import ProtocolError
+from parallelize.process.wire.memfd import nameless_memory
 from parallelize.runtime import locks, native
 
 TYPE_CHECKING = False

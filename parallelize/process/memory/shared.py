@@ -23,7 +23,7 @@ import threading
 import weakref
 from types import GenericAlias
 
-from parallelize.process.memory.memfd import nameless_memory
+from parallelize.process.wire.memfd import nameless_memory
 from parallelize.runtime import locks, native
 from parallelize.serialize import pickling
 

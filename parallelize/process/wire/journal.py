@@ -48,6 +48,8 @@ import pickle
 import struct
 import sys
 
+from parallelize.process.wire.memfd import nameless_memory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,13 +272,7 @@ def make_page_file() -> int | str:
     """
     if sys.platform == "win32":
         return f"parallelize-{os.urandom(16).hex()}"
-    fd = _nameless_file()
-    try:
-        _reserve(fd)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    return nameless_memory(SIZE)
 
 
 def close_page_file(file: int | str) -> None:
@@ -292,23 +288,3 @@ def _mapped(file: int | str) -> mmap.mmap:
         return mmap.mmap(-1, SIZE, tagname=file)
     msg = f"a page is reached by a descriptor here, not by {file!r}"
     raise TypeError(msg)
-
-
-def _nameless_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("parallelize", os.MFD_CLOEXEC)
-    import tempfile
-
-    fd, name = tempfile.mkstemp()  # mode 0600, close-on-exec
-    os.unlink(name)
-    return fd
-
-
-def _reserve(fd: int) -> None:
-    """Give the file its size and allocate its memory: a shortage is reported here.
-
-    Accessing memory that is not available would end the process by a signal.
-    """
-    os.ftruncate(fd, SIZE)
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(fd, 0, SIZE)

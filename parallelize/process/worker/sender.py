@@ -34,20 +34,14 @@ _new_lock = locks.reentrant("sender", native.RLock)
 SEND_AFTER = 1_000_000
 
 
-def pickled_result(result: object, place: Place) -> list[Part]:
+def pickled_result(
+    result: object, place: Place, what: str = "the result"
+) -> list[Part]:
     """Pickle a result; if that fails, raise an error that names its type."""
     try:
         return pickling.dumps_back(result, place)
     except BaseException as error:
-        raise _refusal(_RESULT, result, error) from error
-
-
-def pickled_item(item: object, place: Place) -> list[Part]:
-    """Pickle an item of a stream; if that fails, raise an error that names its type."""
-    try:
-        return pickling.dumps_back(item, place)
-    except BaseException as error:
-        raise _refusal(_ITEM, item, error) from error
+        raise _refusal(what, result, error) from error
 
 
 def _refusal(what: str, result: object, error: BaseException) -> BaseException:
@@ -72,9 +66,6 @@ _ADVICE = {
     "async_generator": "; decorate the generator function itself, or return a list",
     "Future": "; give its result instead",
 }
-
-_RESULT = "the result"
-_ITEM = "an item of the stream"
 
 
 class _Block:

@@ -20,7 +20,7 @@ from itertools import groupby
 
 from parallelize.process.wire import messages
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW
-from parallelize.process.worker.sender import SEND_AFTER, pickled_item
+from parallelize.process.worker.sender import SEND_AFTER, pickled_result
 from parallelize.runtime import locks, native
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.serialize import pickling
@@ -209,7 +209,7 @@ class StreamSender:
         if (simple := pickling.dumps_if_simple(item)) is not None:
             self._add(simple, len(simple))
             return
-        parts = pickled_item(item, self._place)
+        parts = pickled_result(item, self._place, "an item of the stream")
         if len(parts) == 1:
             self._add(bytes(parts[0]), len(parts[0]))
             return

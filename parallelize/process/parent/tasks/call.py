@@ -245,11 +245,7 @@ class CallTask(Task):
 
     message: ClassVar[int] = messages.CALL
 
-    key: bytes
     timed: int = 0
-    waits_for: Sequence[Future[Any]] = ()
-    placed: Placed | None = None
-    shares: Sequence[Shared[Any]] = ()
     given_up: bool = False
     simple: tuple[Any, ...] | None = None
     batch: Batch | None = None
@@ -441,9 +437,7 @@ class CallTask(Task):
         self.future._set_outcome(Failure(error), failed=True)
         name_failure(self.future, self.fn, self.options)
         if self.pool.is_stopping:
-            mark_retrieved(
-                self.future
-            )  # the workers were stopped on purpose: no warning
+            mark_retrieved(self.future)  # its worker was stopped on purpose: no warning
 
     def drop(self) -> None:
         self.future._force_cancel()  # it may have come back from a worker

@@ -144,7 +144,6 @@ class CoroutineTask(CallTask):
         options: CallOptions,
     ) -> None:
         super().__init__(pool, fn, args, kwargs, options)
-        self.timed: int = int(options.timeout is not None)
         self.future.add_done_callback(self._future_ended)
 
     def _new_future(self) -> Future[Any]:

@@ -8,7 +8,7 @@ from itertools import chain
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import SingleColumn, name_of
+from parallelize.calls.call import Rows, SingleColumn, name_of
 from parallelize.futures.future import Failure, Future
 from parallelize.futures.peek import ForwardedOutcome
 from parallelize.process.memory.shared import noting_shared
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from parallelize.calls.call import Rows
     from parallelize.process.parent.tasks.call import CallTask, TaskOwner
     from parallelize.process.parent.tasks.queue import TaskQueue
     from parallelize.process.wire.frames import Frame, Part
@@ -87,6 +86,7 @@ class RowsTask(Task):
         rows: Sequence[Any],
         arity: int,
         first: int = 0,
+        stop: list[None] | None = None,
     ) -> None:
         super().__init__(pool, source.fn, source.options)
         self.key: bytes = key
@@ -97,7 +97,7 @@ class RowsTask(Task):
         self._deliver = source.deliver
         # Not empty if no further row may begin, in this task and those split off it.
         # Any thread may append.
-        self._stop: list[None] = []
+        self._stop: list[None] = [] if stop is None else stop
         self.size: int = len(rows) // (arity or 1)
         if source.options.limit is not None:
             self.future: Future[Any] = Future[Any]()  # the limit waits for its end
@@ -211,21 +211,18 @@ class RowsTask(Task):
 
     def _part(self, start: int, stop: int) -> RowsTask:
         width = self._arity or 1
-        part = self.pool.rows_task.__new__(self.pool.rows_task)
-        Task.__init__(part, self.pool, self.fn, self.options)
-        part.key = self.key
-        part.done = 0
+        part = self.pool.rows_task(
+            self.pool,
+            Rows(self.fn, (), self.options, self._deliver),
+            self.key,
+            self._rows[start * width : stop * width],
+            self._arity,
+            self._first + start,
+            self._stop,
+        )
         part.attempts = self.attempts
         part.shares = self.shares
         part.needs = self.needs
-        part._rows = self._rows[start * width : stop * width]
-        part._arity = self._arity
-        part._first = self._first + start
-        part._deliver = self._deliver
-        part._stop = self._stop
-        part.size = stop - start
-        if self.options.limit is not None:
-            part.future = Future[Any]()
         return part
 
     def ended(self) -> None:

@@ -159,45 +159,31 @@ class TracedRows(RowsTask):
     """Rows of calls that record their progress."""
 
     timed: int = messages.TRACED
-    record: TaskRecord | None = None
+    record: TaskRecord
     _on: WorkerHandle | None = None
     _blocks: dict[int, int] | None = None  # first row -> microseconds of its block
 
-    def __init__(
-        self,
-        pool: RowsOwner,
-        source: Rows,
-        key: bytes,
-        rows: Sequence[Any],
-        arity: int,
-        first: int = 0,
-    ) -> None:
-        super().__init__(pool, source, key, rows, arity, first)
-        self.record = _new_record(source.fn, source.options)
-        self.record.pickled = self.record.queued = monotonic_ns()
-
-    def _known(self) -> TaskRecord:
-        if self.record is None:  # it was split off another task
-            record = self.record = _new_record(self.fn, self.options)
-            record.pickled = record.queued = record.submitted  # earlier, with that task
-        return self.record
+    def __init__(self, pool: RowsOwner, source: Rows, *rows: Any) -> None:
+        super().__init__(pool, source, *rows)
+        record = self.record = _new_record(source.fn, source.options)
+        record.pickled = record.queued = record.submitted  # before, all in one pickle
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
-        if self._known().started:  # their worker died
+        if self.record.started:  # their worker died
             self._end("failed")
-            self.record = _kept(self._known().again())
+            self.record = _kept(self.record.again())
         self._on, self._blocks = self.worker, {}
         buffers = super().buffers(inline=inline)
-        record = self._known()
+        record = self.record
         record.count, record.size = self.size, _size(buffers)
         _sent(record, self.worker)
         return buffers
 
     def began(self, moment: int) -> None:
-        self._known().started = messages.moment_near(moment, monotonic_ns())
+        self.record.started = messages.moment_near(moment, monotonic_ns())
 
     def advance(self, frame: Frame) -> bool:
-        record = self._known()
+        record = self.record
         if self._blocks is not None and frame.kind == messages.BLOCK:
             self._blocks[frame.extra] = frame.micros  # it may arrive again, longer
         else:
@@ -212,7 +198,7 @@ class TracedRows(RowsTask):
 
     def _end(self, outcome: str) -> None:
         """Record that none of its rows will run any more in the same worker."""
-        record, now = self._known(), monotonic_ns()
+        record, now = self.record, monotonic_ns()
         record.count = self.done or self.size
         if record.started:
             ran = sum((self._blocks or {}).values()) * 1000
@@ -221,7 +207,7 @@ class TracedRows(RowsTask):
         record.close(outcome)
 
     def fail_running_row(self, row: int, error: BaseException) -> bool:
-        self._known().outcome = "failed"
+        self.record.outcome = "failed"
         return super().fail_running_row(row, error)
 
     def abort(self, error: BaseException) -> None:
@@ -229,7 +215,7 @@ class TracedRows(RowsTask):
         super().abort(error)
 
     def drop(self) -> None:
-        self._known().outcome = "cancelled"
+        self.record.outcome = "cancelled"
         super().drop()
 
     def ended(self) -> None:
