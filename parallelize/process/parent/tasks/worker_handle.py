@@ -76,6 +76,7 @@ class WorkerHandle:
         begun: The number of calls that it was given in its life.
         reason: Why it could not start, if it reported that.
         fault: The traceback of the error that ended it, if it was one of its own.
+        was_killed: Whether its pool killed it.
         answers: What it gave back and the dispatcher has not processed yet.
         main: What it has of the parent's `__main__`.
         channel: The pool's ends of its sockets, and its page.
@@ -87,7 +88,7 @@ class WorkerHandle:
         id: int,
         launcher: Launcher,
         more_fds: Sequence[int],
-        lending: SegmentLedger,
+        ledger: SegmentLedger,
         copied: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
         self.id: int = id
@@ -99,11 +100,11 @@ class WorkerHandle:
         self.begun: int = 0
         self.reason: BaseException | None = None
         self.fault: str | None = None
+        self.was_killed: bool = False
         self.idle_since: float = 0.0
         self.main: Knowledge = Knowledge(copied)
         self._launcher: Launcher | None = launcher
         self._kill_request: KillRequest | None = None
-        self._killed_by_pool = False
         self._reclaim_sent = False
         self._last_activity = 0.0
         self._weighed_at = 0.0
@@ -115,7 +116,7 @@ class WorkerHandle:
                 id, sock, control, page, more_fds
             )
         )
-        self.segments: WorkerSegments = WorkerSegments(id, self.channel, lending)
+        self.segments: WorkerSegments = WorkerSegments(id, self.channel, ledger)
 
     # Giving it tasks.
 
@@ -197,9 +198,7 @@ class WorkerHandle:
     def _divisible(self) -> bool:
         if self.coroutines:
             return False
-        if len(self.tasks) > 1:
-            return True
-        return any(task.left > 1 for task in self.tasks.values())
+        return len(self.tasks) > 1 or any(t.left > 1 for t in self.tasks.values())
 
     def reclaim(self) -> None:
         """Request the tasks that it has not begun, and the results that it has."""
@@ -241,7 +240,7 @@ class WorkerHandle:
 
     def kill(self, number: int = KILL) -> None:
         """Kill it with a signal; nothing happens if it has ended."""
-        self._killed_by_pool = True
+        self.was_killed = True
         self.signal(number)
 
     def signal(self, number: int) -> None:
@@ -310,11 +309,6 @@ class WorkerHandle:
             )
         self.kill()
 
-    @property
-    def was_killed(self) -> bool:
-        """Whether its pool killed it."""
-        return self._killed_by_pool
-
     def orphan(self) -> bool:
         """Record that its server is gone; return True if its start is not confirmed."""
         self._launcher = None
@@ -339,7 +333,7 @@ class WorkerHandle:
             name = f"worker {self.pid} died while it ran {task.name()}"
             return ParallelizeError(f"{name} ({error})")
         code = exit_code(status)
-        return WorkerDied(task.name(), self.pid, code, self._killed_by_pool, self.fault)
+        return WorkerDied(task.name(), self.pid, code, self.was_killed, self.fault)
 
     def close(self) -> None:
         """Close the pool's ends, and release the memory that it had."""
