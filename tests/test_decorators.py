@@ -37,6 +37,7 @@ from parallelize import (
     gather,
     interpreted,
     parallelized,
+    process_map,
     processed,
     thread_map,
     threaded,
@@ -732,6 +733,17 @@ def test_help_of_the_decorators():
         assert "Make the calls of a function run in" in text
         with pytest.raises(TypeError, match=rf"^{made.__name__}\(\) got an unexpected"):
             made(tiemout=3)
+
+
+def test_help_of_the_maps():
+    for made in (thread_map, process_map):
+        text = pydoc.plain(pydoc.render_doc(made))
+        assert text.splitlines()[0].endswith(
+            f"function {made.__name__} in module parallelize.api.maps"
+        )
+        assert "return_exceptions: " in text
+        assert "max_workers" in inspect.signature(made).parameters
+        assert pickle.loads(pickle.dumps(made)) is made
 
 
 def test_doctests_are_found():

@@ -7,7 +7,7 @@ functions, too, which keep the options of their calls.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 from parallelize.api.function import ParallelFunction, row_target
 from parallelize.api.use import Placement
@@ -18,7 +18,7 @@ from parallelize.runtime.options import check_callable, check_workers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
     from concurrent.futures import Future as AnyFuture
-    from typing import Literal, Unpack
+    from typing import Literal, Protocol, TypeAlias, TypeVar, Unpack, overload
 
     from parallelize.executors.base import Executor
     from parallelize.mapping import MapIterator
@@ -26,80 +26,191 @@ if TYPE_CHECKING:
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.registry.shared_pools import ExecutorSource
 
+    T = TypeVar("T")
+
+    Input: TypeAlias = Iterable[Any] | AsyncIterable[Any]
+
+    # The items are not type-checked against the parameters of the function: that would
+    # take forty-five overloads. The `map` of a decorated function does check them.
+
+    class PoolMap(Protocol):
+        """What `thread_map` and `process_map` are for type checkers."""
+
+        __name__: str
+        __qualname__: str
+
+        @overload  # a decorated function
+        def __call__(
+            self,
+            fn: Callable[..., AnyFuture[T]],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., AnyFuture[T]],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T | BaseException]: ...
+        @overload  # a coroutine function
+        def __call__(
+            self,
+            fn: Callable[..., Coroutine[Any, Any, T]],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., Coroutine[Any, Any, T]],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T | BaseException]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., T],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., T],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T | BaseException]: ...
+
+    class ParallelMap(Protocol):
+        """What `parallel_map` is for type checkers."""
+
+        __name__: str
+        __qualname__: str
+
+        @overload  # a decorated function
+        def __call__(
+            self,
+            fn: Callable[..., AnyFuture[T]],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., AnyFuture[T]],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T | BaseException]: ...
+        @overload  # a coroutine function
+        def __call__(
+            self,
+            fn: Callable[..., Coroutine[Any, Any, T]],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., Coroutine[Any, Any, T]],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T | BaseException]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., T],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., T],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[T | BaseException]: ...
+
+
 __all__ = ("parallel_map", "process_map", "thread_map")
 
-T = TypeVar("T")
 
-# The items are not type-checked against the parameters of the function: that would
-# take forty-five overloads. The `map` of a decorated function does check them.
+def _in_pool(kind: str) -> Callable[[Callable[..., Any]], PoolMap]:
+    """Make a map of the name and the docstring of a function."""
+
+    def named(documented: Callable[..., Any]) -> PoolMap:
+        def map_in_pool(
+            fn: Callable[..., Any],
+            /,
+            *iterables: Iterable[Any] | AsyncIterable[Any],
+            max_workers: int | None = None,
+            timeout: float | None = None,
+            chunksize: int | None = None,
+            buffersize: int | None = None,
+            ordered: bool = True,
+            return_exceptions: bool = False,
+            progress: bool | str = False,
+        ) -> MapIterator[Any]:
+            where = Placement(kind, max_workers=check_workers(max_workers))
+            return _map(
+                where,
+                fn,
+                iterables,
+                timeout=timeout,
+                chunksize=chunksize,
+                buffersize=buffersize,
+                ordered=ordered,
+                return_exceptions=return_exceptions,
+                progress=progress,
+            )
+
+        map_in_pool.__name__ = documented.__name__
+        map_in_pool.__qualname__ = documented.__qualname__
+        map_in_pool.__doc__ = documented.__doc__
+        typed: Any = map_in_pool  # its overloads are declared by PoolMap
+        return typed  # type: ignore[no-any-return]
+
+    return named
 
 
-@overload  # a decorated function
-def thread_map(
-    fn: Callable[..., AnyFuture[T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: Literal[False] = False,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
-@overload
-def thread_map(
-    fn: Callable[..., AnyFuture[T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: bool,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T | BaseException]: ...
-@overload  # a coroutine function
-def thread_map(
-    fn: Callable[..., Coroutine[Any, Any, T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: Literal[False] = False,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
-@overload
-def thread_map(
-    fn: Callable[..., Coroutine[Any, Any, T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: bool,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T | BaseException]: ...
-@overload
-def thread_map(
-    fn: Callable[..., T],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: Literal[False] = False,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
-@overload
-def thread_map(
-    fn: Callable[..., T],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: bool,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T | BaseException]: ...
-def thread_map(
-    fn: Callable[..., Any],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    timeout: float | None = None,
-    chunksize: int | None = None,
-    buffersize: int | None = None,
-    ordered: bool = True,
-    return_exceptions: bool = False,
-    progress: bool | str = False,
-) -> MapIterator[Any]:
+@_in_pool("thread")
+def thread_map(fn: Any, /, *iterables: Any, **options: Unpack[MapOptions]) -> Any:
     """Call ``fn`` with each item of the iterables, as `map` does, in threads.
 
     Args:
@@ -122,86 +233,10 @@ def thread_map(
         >>> list(thread_map(str.upper, ["a", "b"]))
         ['A', 'B']
     """
-    where = Placement("thread", max_workers=check_workers(max_workers))
-    return _map(
-        where,
-        fn,
-        iterables,
-        timeout=timeout,
-        chunksize=chunksize,
-        buffersize=buffersize,
-        ordered=ordered,
-        return_exceptions=return_exceptions,
-        progress=progress,
-    )
 
 
-@overload  # a decorated function
-def process_map(
-    fn: Callable[..., AnyFuture[T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: Literal[False] = False,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
-@overload
-def process_map(
-    fn: Callable[..., AnyFuture[T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: bool,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T | BaseException]: ...
-@overload  # a coroutine function
-def process_map(
-    fn: Callable[..., Coroutine[Any, Any, T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: Literal[False] = False,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
-@overload
-def process_map(
-    fn: Callable[..., Coroutine[Any, Any, T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: bool,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T | BaseException]: ...
-@overload
-def process_map(
-    fn: Callable[..., T],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: Literal[False] = False,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
-@overload
-def process_map(
-    fn: Callable[..., T],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    return_exceptions: bool,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T | BaseException]: ...
-def process_map(
-    fn: Callable[..., Any],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    max_workers: int | None = None,
-    timeout: float | None = None,
-    chunksize: int | None = None,
-    buffersize: int | None = None,
-    ordered: bool = True,
-    return_exceptions: bool = False,
-    progress: bool | str = False,
-) -> MapIterator[Any]:
+@_in_pool("process")
+def process_map(fn: Any, /, *iterables: Any, **options: Unpack[MapOptions]) -> Any:
     """Call ``fn`` with each item of the iterables, as `map` does, in processes.
 
     Args:
@@ -224,74 +259,14 @@ def process_map(
         >>> list(process_map(pow, [2, 3], [5, 2]))
         [32, 9]
     """
-    where = Placement("process", max_workers=check_workers(max_workers))
-    return _map(
-        where,
-        fn,
-        iterables,
-        timeout=timeout,
-        chunksize=chunksize,
-        buffersize=buffersize,
-        ordered=ordered,
-        return_exceptions=return_exceptions,
-        progress=progress,
-    )
 
 
-@overload  # a decorated function
-def parallel_map(
-    fn: Callable[..., AnyFuture[T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    executor: AnyExecutor | None = None,
-    return_exceptions: Literal[False] = False,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
-@overload
-def parallel_map(
-    fn: Callable[..., AnyFuture[T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    executor: AnyExecutor | None = None,
-    return_exceptions: bool,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T | BaseException]: ...
-@overload  # a coroutine function
-def parallel_map(
-    fn: Callable[..., Coroutine[Any, Any, T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    executor: AnyExecutor | None = None,
-    return_exceptions: Literal[False] = False,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
-@overload
-def parallel_map(
-    fn: Callable[..., Coroutine[Any, Any, T]],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    executor: AnyExecutor | None = None,
-    return_exceptions: bool,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T | BaseException]: ...
-@overload
-def parallel_map(
-    fn: Callable[..., T],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    executor: AnyExecutor | None = None,
-    return_exceptions: Literal[False] = False,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T]: ...
-@overload
-def parallel_map(
-    fn: Callable[..., T],
-    /,
-    *iterables: Iterable[Any] | AsyncIterable[Any],
-    executor: AnyExecutor | None = None,
-    return_exceptions: bool,
-    **options: Unpack[MapOptions],
-) -> MapIterator[T | BaseException]: ...
+def _typed(fn: Any) -> ParallelMap:
+    """Return the function, whose overloads are declared by ParallelMap."""
+    return fn  # type: ignore[no-any-return]
+
+
+@_typed
 def parallel_map(
     fn: Callable[..., Any],
     /,
