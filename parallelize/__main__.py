@@ -25,8 +25,8 @@ used from Python:
 
 _VARIABLES = """\
 environment variables that the library reads:
-  PARALLELIZE_EXECUTOR     serial, threads or processes: where calls run that were
-                           given no executor
+  PARALLELIZE_EXECUTOR     threads, processes, interpreters or serial: where calls
+                           run that were given no executor
   PARALLELIZE_MAX_WORKERS  how many workers a pool has by default
   PYTHON_CPU_COUNT         how many CPUs there are, whatever the system says
 """

@@ -95,8 +95,8 @@ class ParallelizeBackend(_Base):
 
     def _default(self) -> Executor:
         if self._given is None:
-            return executor_for("process")
-        return Placement("process", executor=self._given).source().open_executor()
+            return executor_for("processes")
+        return Placement("processes", executor=self._given).source().open_executor()
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **_: object) -> int:
         """Choose the executor for a call of ``Parallel``."""
@@ -105,7 +105,7 @@ class ParallelizeBackend(_Base):
         if jobs == 1 or executor.kind == "serial":
             level = self.nesting_level
             raise _joblib.FallbackToBackend(_joblib.SequentialBackend(level))
-        if self._given is None and executor.kind == "process":
+        if self._given is None and executor.kind == "processes":
             executor = _of_size(jobs, executor)
         self.parallel: Any = parallel
         self._executor = executor
@@ -129,7 +129,11 @@ class ParallelizeBackend(_Base):
     ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
         """Replace large arrays by handles."""
         array = getattr(sys.modules.get("numpy"), "ndarray", None)
-        if array is None or self._executor is None or self._executor.kind != "process":
+        if (
+            array is None
+            or self._executor is None
+            or self._executor.kind != "processes"
+        ):
             return fn, args, kwargs
 
         def handle(value: Any) -> Any:
@@ -171,7 +175,7 @@ def _of_size(jobs: int, shared: Executor) -> Executor:
     if shared._max_workers == jobs:
         return shared
     if jobs not in _sources:
-        _sources[jobs] = Placement("process", max_workers=jobs).source()
+        _sources[jobs] = Placement("processes", max_workers=jobs).source()
     return _sources[jobs].open_executor()
 
 

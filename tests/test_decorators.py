@@ -418,7 +418,7 @@ WRONG = [
     (
         {"executor": "thraeds"},
         ValueError,
-        "executor must be an executor or one of 'thread', .* not 'thraeds'",
+        "executor must be an executor or one of 'threads', .* not 'thraeds'",
     ),
     ({"executor": 3}, TypeError, "executor must be an executor or one of .* not 3"),
     (
@@ -960,7 +960,7 @@ def test_an_executor_stays_behind():
     with ThreadPoolExecutor(1) as executor:
         fn = parallelized(executor)(lambda x: x + 1)
         again = cloudpickle.loads(cloudpickle.dumps(fn))
-        assert again._where.executor == "thread"
+        assert again._where.executor == "threads"
         assert again(1).result() == 2
 
 

@@ -59,7 +59,7 @@ def give(of_class):
 
 
 def test_a_worker_that_dies_fails_its_call_alone(concurrent):
-    if concurrent.kind != "process":
+    if concurrent.kind != "processes":
         pytest.skip("it has no process of its own")
     with pytest.raises(BrokenProcessPool, match="exit code 99") as first:
         concurrent.submit(end_process).result(timeout=30)
@@ -239,10 +239,10 @@ def test_a_block_that_ctrl_c_ends_does_not_wait(make_latch):
 def test_what_programs_look_at_inside(concurrent):
     assert concurrent._max_workers == 2
     assert concurrent._broken is False
-    closed = "_shutdown_thread" if concurrent.kind == "process" else "_shutdown"
+    closed = "_shutdown_thread" if concurrent.kind == "processes" else "_shutdown"
     assert getattr(concurrent, closed) is False
     assert concurrent.submit(abs, -1).result(timeout=30) == 1
-    if concurrent.kind != "process":
+    if concurrent.kind != "processes":
         assert len(concurrent._threads) == 1
         assert concurrent._thread_name_prefix
     concurrent.shutdown()

@@ -63,7 +63,7 @@ def test_what_rests_and_what_waits(concurrent_kind, make_concurrent, make_latch)
     latch.release()
     assert [first.result(30), *(each.result(30) for each in others)] == [None, 0, 2, 4]
     assert "3 tasks wait for a worker" in text or "3 more behind it" in text
-    if executor.kind == "thread":
+    if executor.kind == "threads":
         executor.submit(tasks.double, 1).result(30)
     assert "rests" in dumped()
 

@@ -109,7 +109,7 @@ def error_of(future):
 
 def test_a_value_goes_through_all(pool):
     first = Future()
-    made = chain(pool, first, 300 if pool.kind == "process" else LONG)
+    made = chain(pool, first, 300 if pool.kind == "processes" else LONG)
     first.set_result("the value")
     assert made[-1].result(60) == "the value"
 

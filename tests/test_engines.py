@@ -188,7 +188,7 @@ def test_an_engines_workers_are_there():
 def test_inside_a_worker_of_another_engine(monkeypatch):
     monkeypatch.setattr(parcels, "_has_run", True)
     monkeypatch.setattr(parcels, "_is_program", False)
-    for kind in ("process", "dask", "ray", "dask://host:8786"):
+    for kind in ("processes", "dask", "ray", "dask://host:8786"):
         assert kinds.make_executor(kind).kind == "serial"
     monkeypatch.setattr(parcels, "_is_program", True)
     assert not kinds.inside_worker()

@@ -15,6 +15,8 @@ import pytest
 import parallelize
 import tasks
 from parallelize import (
+    InterpreterPoolExecutor,
+    ProcessPoolExecutor,
     SerialExecutor,
     ThreadPoolExecutor,
     parallel_map,
@@ -101,7 +103,7 @@ def test_nothing_is_made_before_a_call():
 def test_a_shared_pool_whose_first_call_never_comes_leaves_no_process(monkeypatch):
     monkeypatch.setattr(shared_pools, "prestart", lambda kind: Prestart("forkserver"))
     assert list(processed(tasks.double).map([])) == []
-    pool = shared_pools._pools["process"]
+    pool = shared_pools._pools["processes"]
     server = pool._early
     assert server.launcher is not None  # it boots for the call that was to come
     parallelize.shutdown()
@@ -112,7 +114,7 @@ def test_a_shared_pool_whose_first_call_never_comes_leaves_no_process(monkeypatc
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no server")
 def test_the_server_that_boots_early_is_that_of_the_first_call():
-    executor = kinds.make_executor("process", 1, early=Prestart("forkserver"))
+    executor = kinds.make_executor("processes", 1, early=Prestart("forkserver"))
     server = executor._early.launcher
     with executor:
         assert executor.submit(tasks.double, 2).result() == 4
@@ -123,7 +125,7 @@ def test_the_server_that_boots_early_is_that_of_the_first_call():
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no server")
 def test_one_of_another_method_is_closed():
     early = Prestart("spawn")
-    executor = kinds.make_executor("process", 1, early=early)
+    executor = kinds.make_executor("processes", 1, early=early)
     with executor:
         assert executor.submit(tasks.double, 2).result() == 4
         assert executor._pool.starter.launcher is not early.launcher
@@ -133,16 +135,16 @@ def test_one_of_another_method_is_closed():
 
 def test_functions_and_helpers_share_the_pool_of_their_kind():
     thread().result()
-    pool = shared_pools._pools["thread"]
+    pool = shared_pools._pools["threads"]
     assert list(thread_map(tasks.double, [1, 2])) == [2, 4]
     assert threaded(tasks.double)(1).result() == 2
-    assert shared_pools._pools == {"thread": pool}
+    assert shared_pools._pools == {"threads": pool}
 
 
 def test_shutdown_closes_and_the_next_call_makes_fresh_ones():
     own = threaded(threading.current_thread, max_workers=1)
     before = [thread().result(), own().result()]
-    executors = [shared_pools._pools["thread"], own._source.executor()]
+    executors = [shared_pools._pools["threads"], own._source.executor()]
     parallelize.shutdown()
     assert not any(one.is_alive() for one in before)
     for executor in executors:
@@ -383,10 +385,28 @@ def test_who_was_given_an_executor_keeps_to_it():
 @pytest.mark.parametrize("wrong", ["seriell", 3, ThreadPoolExecutor, object()])
 def test_use_of_something_wrong(wrong):
     with pytest.raises(
-        (TypeError, ValueError), match="executor must be an executor or one of 'thread'"
+        (TypeError, ValueError),
+        match="executor must be an executor or one of 'threads'",
     ):
         use(wrong)
     assert not here(thread())
+
+
+@pytest.mark.parametrize(
+    ("make", "singular", "word"),
+    [
+        (ThreadPoolExecutor, "thread", "threads"),
+        (ProcessPoolExecutor, "process", "processes"),
+        (InterpreterPoolExecutor, "interpreter", "interpreters"),
+        (SerialExecutor, "serial", "serial"),
+    ],
+)
+def test_a_kind_has_one_word(make, singular, word):
+    """It is the one shown; a singular is accepted, as it always was."""
+    assert make.kind == word
+    assert kinds.adapt(word) == kinds.adapt(singular) == word
+    assert f"'{word}'" in kinds.valid_names()
+    assert word == singular or f"'{singular}'" not in kinds.valid_names()
 
 
 # ---------------------------------------------------------------------- the environment
@@ -411,7 +431,7 @@ def test_a_wrong_executor_names_the_variable(monkeypatch, word):
     monkeypatch.setenv("PARALLELIZE_EXECUTOR", word)
     fn = threaded(tasks.double)
     with pytest.raises(
-        ValueError, match="PARALLELIZE_EXECUTOR must be one of 'thread', "
+        ValueError, match="PARALLELIZE_EXECUTOR must be one of 'threads', "
     ):
         fn(1)
     with pytest.raises(ValueError, match="PARALLELIZE_EXECUTOR"):
@@ -423,9 +443,9 @@ def test_a_wrong_executor_names_the_variable(monkeypatch, word):
 def test_the_environment_sets_the_number_of_workers(monkeypatch):
     monkeypatch.setenv("PARALLELIZE_MAX_WORKERS", "3")
     thread().result()
-    assert shared_pools._pools["thread"]._max_workers == 3
+    assert shared_pools._pools["threads"]._max_workers == 3
     pid().result()
-    assert shared_pools._pools["process"]._max_workers == 3
+    assert shared_pools._pools["processes"]._max_workers == 3
     own = threaded(tasks.double, max_workers=2)
     assert own._source.executor()._max_workers == 2
 

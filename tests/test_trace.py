@@ -156,11 +156,11 @@ def test_a_call_waits_for_its_arguments_and_then_for_a_worker(make_latch):
     assert record.queued >= next(r for r in t.records if r.name == "tasks.hold").ended
 
 
-@pytest.mark.parametrize("kind", ["process", "thread", "serial"])
+@pytest.mark.parametrize("kind", ["processes", "threads", "serial"])
 def test_rows_of_a_map_are_tasks_with_counts(kind):
     make = {
-        "process": lambda: ProcessPoolExecutor(2),
-        "thread": lambda: ThreadPoolExecutor(2),
+        "processes": lambda: ProcessPoolExecutor(2),
+        "threads": lambda: ThreadPoolExecutor(2),
         "serial": SerialExecutor,
     }[kind]
     with make() as executor, trace() as t:
@@ -406,8 +406,8 @@ def test_from_many_threads():
             for future in [threads.submit(some) for _ in range(4)]:
                 future.result(60)
     by_kind = [record.kind for record in t.records]
-    assert (by_kind.count("process"), by_kind.count("thread")) == (200, 4)
-    assert len({r.caller for r in t.records if r.kind == "process"}) >= 1
+    assert (by_kind.count("processes"), by_kind.count("threads")) == (200, 4)
+    assert len({r.caller for r in t.records if r.kind == "processes"}) >= 1
 
 
 # What is written.
@@ -456,7 +456,7 @@ def test_the_page_holds_all_that_it_needs(ran, tmp_path):
 
 
 def test_what_a_function_is_called_cannot_break_the_page():
-    record = recording.TaskRecord("thread", "</script><b>&", 1)
+    record = recording.TaskRecord("threads", "</script><b>&", 1)
     text = page.page([record], (0, 10))
     assert "</script><b>" not in text
     assert text.count("</script>") == 2
@@ -561,7 +561,7 @@ def test_it_is_printed(capsys):
 MS = 1_000_000
 
 
-def made(*, count=1, size=0, answer=0, kind="process", lane=1, **times):
+def made(*, count=1, size=0, answer=0, kind="processes", lane=1, **times):
     """A record with these moments, in milliseconds."""
     record = recording.TaskRecord(kind, "f", count)
     record.size, record.answer, record.outcome = size, answer, "done"
@@ -618,7 +618,7 @@ def test_advice_workers_idle():
 def test_advice_is_about_the_workers_that_matter():
     """Threads that wait for what processes do are idle, and that is right."""
     records = [made(submitted=0, started=20 * n, ended=20 * n + 19) for n in range(10)]
-    records.append(made(submitted=0, started=0, ended=5, kind="thread", lane=2))
+    records.append(made(submitted=0, started=0, ended=5, kind="threads", lane=2))
     assert "there is little to gain" in advice(records)
 
 

@@ -166,7 +166,7 @@ def redirected_calls(kinds_of_block, blocks=300):
 
     def call():
         while not stop.is_set():
-            seen.append(choice.executor_for("thread").kind)
+            seen.append(choice.executor_for("threads").kind)
             begun.set()
 
     caller = threading.Thread(target=call)
@@ -178,7 +178,7 @@ def redirected_calls(kinds_of_block, blocks=300):
     finally:
         stop.set()
         caller.join()
-    return sum(kind != "thread" for kind in seen)
+    return sum(kind != "threads" for kind in seen)
 
 
 def enter_using():

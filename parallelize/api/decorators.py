@@ -235,7 +235,7 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
     return named
 
 
-@_in_executor("thread")
+@_in_executor("threads")
 def threaded(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """Make the calls of a function run in threads.
 
@@ -286,7 +286,7 @@ def threaded(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """
 
 
-@_in_executor("process")
+@_in_executor("processes")
 def processed(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """Make the calls of a function run in processes.
 
@@ -336,7 +336,7 @@ def processed(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """
 
 
-@_in_executor("interpreter")
+@_in_executor("interpreters")
 def interpreted(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """Make the calls of a function run in interpreters beside the main one.
 
@@ -441,7 +441,7 @@ def parallelized(
     """
     chosen = adapt(executor)
     return _decorator(
-        chosen if isinstance(chosen, str) else "thread",
+        chosen if isinstance(chosen, str) else "threads",
         max_workers=max_workers,
         executor=chosen,
         timeout=timeout,

@@ -209,7 +209,7 @@ def _in_pool(kind: str) -> Callable[[Callable[..., Any]], PoolMap]:
     return named
 
 
-@_in_pool("thread")
+@_in_pool("threads")
 def thread_map(fn: Any, /, *iterables: Any, **options: Unpack[MapOptions]) -> Any:
     """Call ``fn`` with each item of the iterables, as `map` does, in threads.
 
@@ -235,7 +235,7 @@ def thread_map(fn: Any, /, *iterables: Any, **options: Unpack[MapOptions]) -> An
     """
 
 
-@_in_pool("process")
+@_in_pool("processes")
 def process_map(fn: Any, /, *iterables: Any, **options: Unpack[MapOptions]) -> Any:
     """Call ``fn`` with each item of the iterables, as `map` does, in processes.
 
@@ -318,8 +318,8 @@ def parallel_map(
 def _chosen(fn: Callable[..., Any], executor: object) -> Placement | None:
     """Where a `parallel_map` runs; None: where the decorated function runs."""
     if executor is not None:
-        return Placement("process", executor=adapt(executor))
-    return Placement("process") if undecorated(fn) is None else None
+        return Placement("processes", executor=adapt(executor))
+    return Placement("processes") if undecorated(fn) is None else None
 
 
 def _map(
@@ -343,6 +343,6 @@ def _executor(where: Placement | None, fn: Callable[..., Any]) -> Executor:
     if found is not None:
         source: ExecutorSource = found.function._source
         return source.open_executor()
-    where = where or Placement("process")
+    where = where or Placement("processes")
     # A private pool is held by the map, and ends with it.
     return where.make() if where.wants_own_pool() else where.source().open_executor()

@@ -16,17 +16,17 @@ __all__ = ("load", "load_for")
 
 #: For calls and maps, by kind of executor. Modules imported by these are not listed.
 _CALLS = {
-    "thread": ("executors.thread",),
-    "process": ("executors.process", "process.parent.pool", "calls.references"),
+    "threads": ("executors.thread",),
+    "processes": ("executors.process", "process.parent.pool", "calls.references"),
 }
 _ALL_CALLS = ("futures.aio", "runtime.cpus", "mapping.reader", "mapping.order")
 
 #: For streams, and for calls of async functions.
 _STREAMS = {
-    "thread": ("streams.stream", "streams.inline", "streams.local", "streams.pump"),
-    "process": ("streams.stream", "streams.inline"),
+    "threads": ("streams.stream", "streams.inline", "streams.local", "streams.pump"),
+    "processes": ("streams.stream", "streams.inline"),
 }
-_COROUTINES = {"thread": ("loops.pool", "runtime.timer")}
+_COROUTINES = {"threads": ("loops.pool", "runtime.timer")}
 
 #: For functions of the script itself, which other processes cannot import.
 _BY_VALUE = (
@@ -61,6 +61,6 @@ def load_for(fn: object, kind: str) -> None:
         more = _STREAMS.get(kind, ())
     elif is_async(fn):
         more = _COROUTINES.get(kind, ())
-    if kind == "process" and getattr(fn, "__module__", None) == "__main__":
+    if kind == "processes" and getattr(fn, "__module__", None) == "__main__":
         more += _BY_VALUE
     load(kind, *more)

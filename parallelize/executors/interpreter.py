@@ -92,7 +92,7 @@ class InterpreterPoolExecutor(Executor):
         32
     """
 
-    kind: ClassVar[str] = "interpreter"
+    kind: ClassVar[str] = "interpreters"
 
     def __init__(
         self,

@@ -76,7 +76,7 @@ class ProcessPoolExecutor(Executor):
         [1, 2, 3]
     """
 
-    kind: ClassVar[str] = "process"
+    kind: ClassVar[str] = "processes"
 
     def __init__(
         self,

@@ -54,7 +54,7 @@ class ThreadPoolExecutor(Executor):
         32
     """
 
-    kind: ClassVar[str] = "thread"
+    kind: ClassVar[str] = "threads"
 
     def __init__(
         self,

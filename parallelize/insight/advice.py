@@ -31,7 +31,8 @@ LARGE = 1 << 18
 #: The share of the time from which moving, or missing input, is worth mentioning.
 NOTABLE = 0.3
 
-_PLURALS = {"process": "processes", "thread": "threads"}
+#: The kinds that are also what their workers are called.
+_CALLED_SO = ("interpreters", "processes", "threads")
 
 _LEAST_CALLS = 10  # below this number no conclusion is drawn
 
@@ -44,7 +45,7 @@ class Advice:
         for worker, ran in report.workers.items():
             busy[worker.kind] += ran
         self._kind = max(busy, key=lambda each: busy[each])
-        self._workers = _PLURALS.get(self._kind, "workers")
+        self._workers = self._kind if self._kind in _CALLED_SO else "workers"
         self._count = sum(each.kind == self._kind for each in report.workers)
         self._share = min(busy[self._kind] / (report.wall * self._count), 1.0)
         self._records = [r for r in report.records if r.kind == self._kind]

@@ -36,7 +36,7 @@ def _names(lanes: set[Lane], callers: dict[str, int]) -> Iterator[Event]:
         yield _name("thread_name", own, number, f"caller {caller}")
     for lane in lanes:
         pid, tid = _place(lane)
-        if lane.kind == "process":
+        if lane.kind == "processes":
             yield _name("process_name", pid, tid, f"worker {lane.name}")
         yield _name("thread_name", pid, tid, lane.label)
 
@@ -46,7 +46,7 @@ def _name(what: str, pid: int, tid: int, name: str) -> Event:
 
 
 def _place(lane: Lane) -> tuple[int, int]:
-    if lane.kind == "process":
+    if lane.kind == "processes":
         return lane.number, lane.number + lane.place
     return os.getpid(), lane.number + lane.place
 

@@ -68,7 +68,7 @@ def _task(record: TaskRecord, lane: int, function: int, begin: int) -> list[Any]
 
 def _lane(lane: Lane, report: Report) -> dict[str, Any]:
     busy = report.lanes[lane]
-    pid = f" (pid {lane.number})" if lane.kind == "process" else ""
+    pid = f" (pid {lane.number})" if lane.kind == "processes" else ""
     return {
         "label": f"{lane.label}{pid}",
         "busy": busy / 1000,

@@ -163,7 +163,9 @@ class Report:
     def _lane_rows(self) -> Iterable[tuple[str, ...]]:
         for lane, busy in sorted(self.workers.items()):
             share = min(busy / self.wall, 1.0)
-            name = f"{lane.name} (pid {lane.number})" if lane.kind == "process" else ""
+            name = (
+                f"{lane.name} (pid {lane.number})" if lane.kind == "processes" else ""
+            )
             yield name or lane.name, duration(busy), f"{share:.0%}"
 
     def advice(self) -> str:

@@ -108,7 +108,7 @@ class LoopCall(Call):
         from parallelize.tracing import timed
 
         future, options = self.future, self.options
-        self._fn = timed.coroutine(recorder, "thread", self._fn, future, options)
+        self._fn = timed.coroutine(recorder, "threads", self._fn, future, options)
 
     def start(self) -> None:
         """Get a place on a loop, or queue for one."""

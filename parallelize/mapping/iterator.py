@@ -306,9 +306,9 @@ def _plan(
     kind, workers = executor.kind, max(1, executor._max_workers)
     # Processes apply a timeout to each row of a chunk; other executors cannot. Nor can
     # all of them stop retrying rows when the map is closed.
-    loops = isinstance(fn, AsyncTarget) and kind in ("thread", "process")
+    loops = isinstance(fn, AsyncTarget) and kind in ("threads", "processes")
     alone = executor._is_watched() or loops
-    alone = alone or (kind != "process" and _has_limits(options))
+    alone = alone or (kind != "processes" and _has_limits(options))
     alone = alone or (options.retries > 0 and kind in _DEAF)
     lazy = kind == "serial"  # each result is computed when it is read
     if lazy and isinstance(fn, AsyncTarget):
@@ -331,7 +331,7 @@ def _plan(
 
 
 #: The kinds of executors whose chunks are not notified when the map is closed.
-_DEAF = ("foreign", "interpreter")
+_DEAF = ("foreign", "interpreters")
 
 
 def _has_limits(options: CallOptions) -> bool:
@@ -349,8 +349,8 @@ def _sizes(
     if chunksize is not None:
         return FixedSize(min(chunksize, buffersize or chunksize))
     most = MeasuredSize.MOST if buffersize is None else buffersize // (2 * workers)
-    alone_above = math.inf if kind == "process" else ALONE_ABOVE
-    in_threads = kind == "thread"
+    alone_above = math.inf if kind == "processes" else ALONE_ABOVE
+    in_threads = kind == "threads"
     growth = MeasuredSize.GROWTH_IN_THREADS if in_threads else MeasuredSize.GROWTH
     return MeasuredSize(workers, most, alone_above, growth)
 

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from parallelize.process.start.early import Prestart
 
     Kind: TypeAlias = Literal[
-        "thread",
         "threads",
-        "process",
         "processes",
-        "interpreter",
         "interpreters",
         "serial",
         "dask",
         "ray",
+        "thread",
+        "process",
+        "interpreter",
     ]
     AnyExecutor: TypeAlias = concurrent.futures.Executor | Kind
 
@@ -39,14 +39,15 @@ _new_lock = locks.reentrant("adopting")
 #: Third-party engines: the name alone, or followed by the address of a cluster.
 _ENGINES = ("dask", "ray")
 
+#: The kinds of executors on this machine,
+_LOCAL = ("threads", "processes", "interpreters", "serial")
+
+#: and the words that are accepted for them, the singular ones without being shown.
 KINDS = {
-    "thread": "thread",
-    "threads": "thread",
-    "process": "process",
-    "processes": "process",
-    "interpreter": "interpreter",
-    "interpreters": "interpreter",
-    "serial": "serial",
+    **{kind: kind for kind in _LOCAL},
+    "thread": "threads",
+    "process": "processes",
+    "interpreter": "interpreters",
 }
 
 
@@ -92,9 +93,9 @@ def is_engine(word: str) -> bool:
 
 
 def valid_names() -> str:
-    """Return all the names, as an error lists them."""
+    """Return the names of all kinds, as an error lists them."""
     addresses = (f"'{name}://host:port'" for name in _ENGINES)
-    return ", ".join([*map(repr, (*KINDS, *_ENGINES)), *addresses])
+    return ", ".join([*map(repr, (*_LOCAL, *_ENGINES)), *addresses])
 
 
 # Guards _foreign. Reentrant, as making a wrapper may trigger a garbage collection, and
@@ -160,16 +161,16 @@ def make_executor(
         from parallelize.executors.serial import SerialExecutor
 
         return SerialExecutor()
-    if kind == "process" and inside_worker():
+    if kind == "processes" and inside_worker():
         from parallelize.executors.in_place import InPlaceExecutor
 
         return InPlaceExecutor()
     workers = workers_from_environment() if max_workers is None else max_workers
-    if kind == "thread":
+    if kind == "threads":
         from parallelize.executors.thread import ThreadPoolExecutor
 
         return ThreadPoolExecutor(workers, "parallelize", initializer, initargs)
-    if kind == "interpreter":
+    if kind == "interpreters":
         from parallelize.executors.interpreter import InterpreterPoolExecutor
 
         return InterpreterPoolExecutor(workers, "parallelize", initializer, initargs)
@@ -182,7 +183,7 @@ def make_executor(
 
 def prestart(kind: str) -> Prestart | None:
     """Start the server of a kind, if it has one, before the executor is loaded."""
-    if kind != "process" or inside_worker() or inside_interpreter():
+    if kind != "processes" or inside_worker() or inside_interpreter():
         return None
     from parallelize.process.start.early import prestart_default
 
@@ -193,7 +194,7 @@ def _make_engine(
     kind: str, max_workers: int | None, initializer: Callable[..., object] | None
 ) -> Executor:
     if inside_worker():  # the cluster is the parent program's to use
-        return make_executor("process")
+        return make_executor("processes")
     if initializer is not None or (max_workers is not None and kind != "dask"):
         argument = "max_workers" if initializer is None else "initializer"
         msg = f"{argument} cannot be set for {kind!r}: the cluster defines its workers"

@@ -100,7 +100,7 @@ class ThreadTask(Future[Any]):
         if recorder is not None:
             from parallelize.tracing import timed
 
-            fn = timed.call(recorder, "thread", fn, self)
+            fn = timed.call(recorder, "threads", fn, self)
         self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
 
     def run(self) -> bool:

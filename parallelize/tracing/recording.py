@@ -32,7 +32,7 @@ class Lane(NamedTuple):
     """A worker, shown as one row of the timeline.
 
     Attributes:
-        kind: The executor's: "process", "thread", "serial" or another.
+        kind: The executor's: "processes", "threads", "serial" or another.
         number: The process id, or the thread's identifier.
         name: Its human-readable name.
         place: The number, from 1 on, of a coroutine among those that the worker runs
@@ -210,7 +210,7 @@ def trim_overlaps(records: Sequence[TaskRecord]) -> None:
     last: dict[Lane, TaskRecord] = {}
     for record in sorted(records, key=lambda each: each.started):
         lane = record.lane
-        if lane is None or not record.started or lane.kind != "process":
+        if lane is None or not record.started or lane.kind != "processes":
             continue
         if record.on_loop:  # other tasks may start before it ends
             continue

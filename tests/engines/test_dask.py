@@ -266,7 +266,7 @@ def test_the_environment_redirects_an_unchanged_program(cluster, run_script):
 
 def test_a_script_needs_no_guard(run_script):
     more = "from parallelize.api.use import executor_for\n"
-    more += "print(executor_for('process')._max_workers)\n"
+    more += "print(executor_for('processes')._max_workers)\n"
     done = run_script(
         PROGRAM + more,
         env={"PARALLELIZE_EXECUTOR": "dask", "PARALLELIZE_MAX_WORKERS": "3"},

@@ -12,7 +12,7 @@ def test_dask_computes_on_an_executor(client_executor):
     (results,) = dask.compute(squares, scheduler=client_executor)
     assert [square for _, square in results] == [x * x for x in range(20)]
     elsewhere = {pid for pid, _ in results} != {os.getpid()}
-    assert elsewhere == (client_executor.kind == "process")
+    assert elsewhere == (client_executor.kind == "processes")
 
 
 def test_dask_hands_an_error_on(client_executor):

@@ -35,7 +35,7 @@ def _new_record(fn: Callable[..., Any], options: CallOptions) -> TaskRecord:
     recorder = recording.active
     if recorder is None:  # the trace has just ended
         recorder = recording.Recorder()
-    return recorder.new("process", fn, options)
+    return recorder.new("processes", fn, options)
 
 
 def _kept(record: TaskRecord) -> TaskRecord:
@@ -52,7 +52,7 @@ def _lane(worker: WorkerHandle | None) -> Lane | None:
     """Return the worker's lane, with the process id if the worker has started."""
     if worker is None:
         return None
-    return Lane("process", worker.pid or 0, f"process {worker.id}")
+    return Lane("processes", worker.pid or 0, f"process {worker.id}")
 
 
 def _size(parts: Sequence[Part]) -> int:
