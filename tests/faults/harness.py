@@ -19,84 +19,15 @@ import time
 import uuid
 from typing import NamedTuple
 
+from support.programs import program
+
 HERE = pathlib.Path(__file__).parent
-PROGRAMS = HERE.parent / "programs"
 MARK = "PARALLELIZE_TEST_MARK"
 
 #: Seconds that processes have to leave after the program has ended.
 GRACE = 3.0
 
-PRELUDE = '''
-import os, signal, sys, threading, time
-from concurrent.futures import wait, as_completed
-METHOD = {method!r}
-
-def executor(*args, **kwargs):
-    from parallelize import ProcessPoolExecutor
-    return ProcessPoolExecutor(*args, mp_context=METHOD, **kwargs)
-
-def outcome(future, timeout=10):
-    """The value, or the error's class name and text, of a future."""
-    try:
-        return future.result(timeout)
-    except BaseException as error:
-        return f"{{type(error).__name__}}: {{error}}"
-
-def open_files():
-    # libffi keeps its own file open from the first use of ctypes on.
-    return sum("/libffi.so" not in target_of(name) for name in os.listdir("/dev/fd"))
-
-def target_of(fd):
-    try: return os.readlink(f"/dev/fd/{{fd}}")
-    except OSError: return ""  # the descriptor of listdir itself
-
-def children():
-    # Those of a thread that has ended belong to any of the others.
-    found = []
-    for thread in os.listdir("/proc/self/task"):
-        try:
-            with open(f"/proc/self/task/{{thread}}/children") as file:
-                found += file.read().split()
-        except OSError: pass  # it has just ended
-    return found
-
-def inodes():
-    """What has a name in /dev/shm, by its inode."""
-    return {{entry.inode(): entry.name for entry in os.scandir("/dev/shm")}}
-
-def inodes_of_others():
-    """Those that processes of other sessions have in their memory."""
-    found = set()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.getsid(int(pid)) == os.getsid(0): continue
-            with open(f"/proc/{{pid}}/maps", errors="replace") as file:
-                found |= {{int(line.split()[4]) for line in file if "/dev/shm/" in line}}
-        except OSError: pass  # it has just ended
-    return found
-
-def names():
-    """The names in /dev/shm that other programs do not have, nor have just had."""
-    before = inodes()
-    if not before: return set()
-    others, after = inodes_of_others(), inodes()
-    return {{name for inode, name in before.items() if inode in after and inode not in others}}
-
-def nothing_left(files, seconds=5.0):
-    """Wait until threads, children and descriptors are back to `files`; say so."""
-    deadline = time.monotonic() + seconds
-    while True:
-        left = (threading.active_count() - 1, len(children()), open_files() - files)
-        if left <= (0, 0, 0) or time.monotonic() > deadline:
-            return "nothing left" if left[0] == 0 and left[1] == 0 and left[2] <= 0 else f"left: {{left}}"
-        time.sleep(0.01)
-
-'''
-
-
-def program(name: str) -> str:
-    """Return the text of ``tests/programs/NAME.py``, to be given to `run`."""
-    return (PROGRAMS / f"{name}.py").read_text(encoding="utf-8")
+PRELUDE = program("shared/prelude")
 
 
 class Run(NamedTuple):
@@ -176,7 +107,7 @@ class Child:
 def started(program, method="forkserver", *, env=None):  # type: ignore[no-untyped-def]
     """Start a program in a session of its own; kill all of it at the end."""
     mark = uuid.uuid4().hex
-    text = PRELUDE.format(method=method) + textwrap.dedent(program)
+    text = f"METHOD = {method!r}\n{PRELUDE}{textwrap.dedent(program)}"
     # An empty entry would be the current folder of whatever Python reads it.
     given = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([str(HERE), *([given] if given else [])])

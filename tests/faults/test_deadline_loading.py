@@ -5,7 +5,9 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 
 @pytest.mark.parametrize("start", ["forkserver", "spawn"])  # a fork has all modules

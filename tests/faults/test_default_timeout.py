@@ -1,7 +1,9 @@
 """The program says how long sockets wait, for itself."""
 
 import pytest
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 
 @pytest.mark.parametrize("when", ["first", "imported", "started"])

@@ -1,6 +1,8 @@
 """The folder in which shared workers were started is deleted."""
 
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 
 def test_a_worker_whose_folder_was_deleted_goes_to_the_program(method):

@@ -1,7 +1,9 @@
 """What runs the program is no Python that could be started again."""
 
 import pytest
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """Workers are children of the program for multiprocessing, too."""
 
 import pytest
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

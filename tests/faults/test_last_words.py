@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 
 import pytest
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 METHODS = ["forkserver", "spawn", "fork"]
 

@@ -1,4 +1,4 @@
-"""The program ends, in whatever way: nothing is lost, nothing is left (32 to 44, 80)."""
+"""The program ends, in whatever way: nothing is lost, nothing is left."""
 
 from __future__ import annotations
 
@@ -10,34 +10,10 @@ import textwrap
 import pytest
 from harness import Child, run, started
 
+from support.programs import program
+
 #: Lets tasks tell the program, or each other, that they run.
-MEETING = '''
-FOLDER = os.environ.get("FOLDER", "")
-
-def meet(count):
-    """Return when so many workers are here at once."""
-    open(f"{FOLDER}/{os.getpid()}", "w").close()
-    while len(os.listdir(FOLDER)) < count:
-        time.sleep(0.001)
-
-def hour(ignored=signal.SIGUSR1):
-    signal.signal(ignored, signal.SIG_IGN)
-    if FOLDER:
-        open(f"{FOLDER}/{os.getpid()}", "w").close()
-    os.write(1, b"running\\n")
-    time.sleep(3600)
-
-def await_begun():
-    while not os.listdir(FOLDER):
-        time.sleep(0.001)
-
-def spin():
-    """Hold the interpreter: no other thread of this process can do anything."""
-    import re
-    os.write(1, b"running\\n")
-    re.match(r"(a*)*b", "a" * 60)
-
-'''
+MEETING = program("leaving/meeting")
 
 
 @pytest.fixture
@@ -67,16 +43,7 @@ def await_line(child: Child, expected: str = "running", count: int = 1) -> None:
 def test_end_without_close_finishes_everything(method: str, ending: str) -> None:
     """Running and queued calls are finished, the exit code stays."""
     done = run(
-        f"""
-        ex = executor(2)
-        def work(i):
-            time.sleep(0.05)
-            os.write(1, b"done\\n")
-        for i in range(6):
-            ex.submit(work, i)
-        {ending}
-        """,
-        method,
+        program("leaving/end_without_close_finishes_everything", ENDING=ending), method
     )
     assert done.lines == ["done"] * 6
     assert (done.code, done.err) == (4, "")
@@ -106,18 +73,7 @@ def test_end_before_any_call(method: str) -> None:
 
 def test_graceful_end_keeps_output_and_exit_functions(method: str) -> None:
     """What workers buffer and register is there after a close, once."""
-    done = run(
-        """
-        import atexit
-        print("of the parent")  # not flushed yet
-        def work():
-            atexit.register(print, "from atexit")
-            print("from the task")
-        with executor(1) as ex:
-            ex.submit(work).result()
-        """,
-        method,
-    )
+    done = run(program("leaving/graceful_end_keeps_output_and_exit_functions"), method)
     assert sorted(done.lines) == ["from atexit", "from the task", "of the parent"]
 
 
@@ -139,18 +95,8 @@ def test_thread_left_by_a_task_does_not_hold_up_the_end(method: str) -> None:
 
 def test_subprocess_left_by_a_task_does_not_hold_up_the_end() -> None:
     """A grandchild that outlives its worker is nobody's concern."""
-    program = """
-        import subprocess
-        def work():
-            return subprocess.Popen(["sleep", "20"], stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL).pid
-        ex = executor(1)
-        grandchild = ex.submit(work).result()
-        ex.shutdown()
-        print(nothing_left(open_files()))
-        os.kill(grandchild, signal.SIGKILL)
-        """
-    done = run(program)
+    text = program("leaving/subprocess_left_by_a_task_does_not_hold_up_the_end")
+    done = run(text)
     assert (done.code, done.out, done.err) == (0, "nothing left\n", "")
     assert done.seconds < 12
 
@@ -161,19 +107,7 @@ def test_subprocess_left_by_a_task_does_not_hold_up_the_end() -> None:
 def test_unhandled_error_drops_and_kills(method: str, folder: dict[str, str]) -> None:
     """Queued calls are cancelled, the one that runs is killed soon."""
     done = run(
-        with_meeting(
-            """
-            import atexit
-            ex = executor(1)
-            running = ex.submit(hour, signal.SIGTERM)
-            queued = [ex.submit(os.write, 1, b"ran") for _ in range(3)]
-            @atexit.register
-            def tell():
-                print([f.cancelled() for f in queued], type(running.exception(9)).__name__)
-            await_begun()
-            raise ValueError("main fails")
-            """
-        ),
+        with_meeting(program("leaving/unhandled_error_drops_and_kills")),
         method,
         env=folder,
     )
@@ -196,16 +130,7 @@ def test_unhandled_error_before_the_worker_is_up(method: str) -> None:
 def test_unhandled_error_lets_running_calls_end_within_the_grace() -> None:
     """A call that needs a moment more gets it."""
     done = run(
-        """
-        ex = executor(1)
-        def work():
-            os.write(1, b"begun\\n")
-            time.sleep(0.1)
-            os.write(1, b"ended\\n")
-        f = ex.submit(work)
-        while not f.running(): pass
-        raise ValueError
-        """
+        program("leaving/unhandled_error_lets_running_calls_end_within_the_grace")
     )
     assert done.lines in (["begun", "ended"], [])  # [] if it had not begun
     assert done.code == 1
@@ -342,21 +267,7 @@ def test_process_group_killed_with_large_values_under_way(method: str) -> None:
 def test_shell_does_not_wait_for_orphans(tmp_path: pathlib.Path) -> None:
     """``x=$(python prog.py)`` returns when the program was killed."""
     script = tmp_path / "prog.py"
-    script.write_text(
-        textwrap.dedent(
-            """
-            import os, time
-            from parallelize import ProcessPoolExecutor
-            ex = ProcessPoolExecutor(2)
-            def hour():
-                os.write(1, b"begun ")
-                os.kill(PARENT, 9)
-                time.sleep(3600)
-            PARENT = os.getpid()
-            ex.submit(hour).result()
-            """
-        )
-    )
+    script.write_text(program("leaving/shell_does_not_wait_for_orphans"))
     done = run(
         f"""
         import subprocess
@@ -370,17 +281,7 @@ def test_shell_does_not_wait_for_orphans(tmp_path: pathlib.Path) -> None:
 
 # Calls that come too late.
 
-LATE = """
-def attempt(call):
-    try:
-        return f"{call().result(10)}"
-    except RuntimeError as error:
-        return f"RuntimeError: {error}"
-
-def tell(call):
-    os.write(1, attempt(call).encode() + b"\\n")
-
-"""
+LATE = program("leaving/late")
 TOO_LATE = "RuntimeError: cannot schedule new futures after "
 
 
@@ -399,20 +300,7 @@ TOO_LATE = "RuntimeError: cannot schedule new futures after "
 )
 def test_call_at_the_end(how: str, call: str, used: bool) -> None:
     """A late call runs or is refused; it never hangs, nor starts a pool."""
-    done = run(
-        LATE
-        + textwrap.dedent(
-            f"""
-            import atexit
-            from parallelize import processed
-            ex = executor(1)
-            remote = processed(abs)
-            call = {call}
-            if {used}: call().result()
-            {how}
-            """
-        )
-    )
+    done = run(LATE + program("leaving/call_at_the_end", CALL=call, USED=used, HOW=how))
     assert len(done.lines) == 1, done
     assert done.lines == ["1"] or done.lines[0].startswith(TOO_LATE)
     assert (done.code, done.err) == (0, "")
@@ -420,19 +308,7 @@ def test_call_at_the_end(how: str, call: str, used: bool) -> None:
 
 def test_calls_from_a_daemon_thread_while_the_program_ends() -> None:
     """A thread that calls without end does not keep the program."""
-    done = run(
-        """
-        ex = executor(1)
-        begun = threading.Event()
-        def call_on():
-            while True:
-                try: ex.submit(abs, -1).result()
-                except RuntimeError: return
-                begun.set()
-        threading.Thread(target=call_on, daemon=True).start()
-        begun.wait()
-        """
-    )
+    done = run(program("leaving/calls_from_a_daemon_thread_while_the_program_ends"))
     assert (done.code, done.err) == (0, "")
     assert done.seconds < 10
 
@@ -442,22 +318,7 @@ def test_calls_from_a_daemon_thread_while_the_program_ends() -> None:
 
 def test_first_use_from_fifty_threads_makes_one_pool() -> None:
     """The global pool is made once, however many ask for it at once."""
-    done = run(
-        """
-        import parallelize
-        remote = parallelize.processed(lambda: os.getppid())  # its pool's server
-        for _ in range(6):
-            barrier, servers = threading.Barrier(50), []
-            def first():
-                barrier.wait()
-                servers.append(remote().result())
-            threads = [threading.Thread(target=first) for _ in range(50)]
-            for t in threads: t.start()
-            for t in threads: t.join()
-            print(len(servers), len(set(servers)), len(children()))
-            parallelize.shutdown()
-        """
-    )
+    done = run(program("leaving/first_use_from_fifty_threads_makes_one_pool"))
     assert done.lines == ["50 1 1"] * 6
     assert done.err == ""
 
@@ -467,34 +328,7 @@ def test_cancelling_shutdown_wakes_who_waits(
 ) -> None:
     """`as_completed`, `wait` and `result` in other threads return."""
     done = run(
-        with_meeting(
-            """
-            from concurrent.futures import CancelledError
-            files = open_files()
-            ex = executor(1)
-            running = ex.submit(meet, 2)
-            queued = [ex.submit(abs, -1) for _ in range(5)]
-            waiting = threading.Barrier(4)
-            def complete():
-                waiting.wait()
-                os.write(1, b"completed %d\\n" % len(list(as_completed(queued))))
-            def attend():
-                waiting.wait()
-                os.write(1, b"waited %d\\n" % len(wait(queued).done))
-            def ask():
-                waiting.wait()
-                try: queued[4].result()
-                except CancelledError: os.write(1, b"cancelled\\n")
-            threads = [threading.Thread(target=t) for t in (complete, attend, ask)]
-            for t in threads: t.start()
-            waiting.wait()
-            while not running.running(): time.sleep(0.001)
-            ex.shutdown(wait=False, cancel_futures=True)
-            for t in threads: t.join(10)
-            open(f"{FOLDER}/main", "w").close()  # lets the first call end
-            print(outcome(running), nothing_left(files))
-            """
-        ),
+        with_meeting(program("leaving/cancelling_shutdown_wakes_who_waits")),
         method,
         env=folder,
     )
@@ -525,16 +359,7 @@ def test_recycled_workers_lose_nothing(method: str, most: int) -> None:
 def test_dropped_pool_finishes_and_leaves(method: str, options: str) -> None:
     """Without a reference to the pool its calls end all the same."""
     done = run(
-        f"""
-        import gc
-        files = open_files()
-        ex = executor(1, {options})
-        fs = [ex.submit(pow, i, 2) for i in range(5)]
-        del ex
-        gc.collect()
-        print([outcome(f) for f in fs], nothing_left(files))
-        """,
-        method,
+        program("leaving/dropped_pool_finishes_and_leaves", OPTIONS=options), method
     )
     assert done.lines == ["[0, 1, 4, 9, 16] nothing left"]
     assert (done.code, done.err) == (0, "")
@@ -542,20 +367,7 @@ def test_dropped_pool_finishes_and_leaves(method: str, options: str) -> None:
 
 def test_pool_dropped_inside_a_cycle() -> None:
     """The garbage collector may end a pool in any thread."""
-    done = run(
-        """
-        import gc
-        files = open_files()
-        for _ in range(3):
-            ex = executor(1)
-            ex.myself = ex
-            f = ex.submit(abs, -1)
-            del ex
-            gc.collect()
-            print(outcome(f))
-        print(nothing_left(files))
-        """
-    )
+    done = run(program("leaving/pool_dropped_inside_a_cycle"))
     assert done.lines == ["1", "1", "1", "nothing left"]
     assert (done.code, done.err) == (0, "")
 
@@ -599,19 +411,7 @@ print(outcome(f) == 1)""",
 @pytest.mark.parametrize("how", CLOSINGS)
 def test_closing(how: str) -> None:
     """A pool may be closed from anywhere; it refuses calls from then on."""
-    done = run(
-        f"""
-files = open_files()
-ex = executor(2)
-ex.submit(abs, -1).result()
-{CLOSINGS[how]}
-ex.shutdown()
-try: ex.submit(abs, -1)
-except RuntimeError as error: print(error)
-del ex
-print(nothing_left(files, 8))
-"""
-    )
+    done = run(program("leaving/closing", CLOSING=CLOSINGS[how]))
     assert "False" not in done.out
     assert "cannot schedule new futures after shutdown" in done.lines
     assert (done.code, done.err) == (0, "")
@@ -624,50 +424,14 @@ def test_close_cancels_what_a_worker_gave_back(
 ) -> None:
     """Such a call counts as running, but it has not begun."""
     done = run(
-        """
-        go, end = (os.environ["FOLDER"] + name for name in ("/go", "/end"))
-        def stay(path=None):
-            while path and not os.path.exists(path): time.sleep(0.001)
-        files = open_files()
-        ex = executor(1)
-        for _ in range(20): ex.submit(stay).result()  # short: several are sent at once
-        gate = ex.submit(lambda: stay(go))  # another function: it teaches nothing
-        first = ex.submit(stay, end)
-        rest = [ex.submit(stay) for _ in range(20)]
-        open(go, "w").close()
-        while not rest[0].running() or len(ex._pool.queue) < 20: time.sleep(0.001)
-        ex.shutdown(wait=False, cancel_futures=True)
-        print(sum(f.cancelled() for f in rest))
-        open(end, "w").close()
-        print(outcome(first), nothing_left(files))
-        """,
-        method,
-        env=folder,
+        program("leaving/close_cancels_what_a_worker_gave_back"), method, env=folder
     )
     assert done.lines == ["20", "None nothing left"]
 
 
 def test_signal_handler_closes_at_any_moment(method: str) -> None:
     """The handler interrupts a submit, which may hold any lock."""
-    done = run(
-        """
-        threading.Timer(12, lambda: os.kill(os.getpid(), 6)).start()
-        ex = executor(1)
-        ex.submit(abs, -1).result()
-        signal.signal(signal.SIGALRM, lambda *_: ex.shutdown(cancel_futures=True))
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        fs = []
-        try:
-            while True: fs.append(ex.submit(abs, -1))
-        except RuntimeError as closed:
-            error = closed
-            print(error)
-        known = {"1", "CancelledError: "} | {f"RuntimeError: {error}"}  # it came between
-        print({str(outcome(f)) for f in fs} - known, flush=True)
-        os._exit(0)
-        """,
-        method,
-    )
+    done = run(program("leaving/signal_handler_closes_at_any_moment"), method)
     assert done.lines == ["cannot schedule new futures after shutdown", "set()"]
     assert (done.code, done.err) == (0, "")
 
@@ -675,30 +439,7 @@ def test_signal_handler_closes_at_any_moment(method: str) -> None:
 @pytest.mark.parametrize("cancel", [False, True])
 def test_calls_race_the_close(cancel: bool) -> None:
     """Of twenty threads' calls each is refused, cancelled or done."""
-    done = run(
-        f"""
-        files = open_files()
-        for _ in range(4):
-            ex = executor(2)
-            ex.submit(abs, -1).result()
-            barrier, outcomes = threading.Barrier(21), []
-            def call():
-                barrier.wait()
-                for _ in range(20):
-                    try: f = ex.submit(abs, -1)
-                    except RuntimeError: outcomes.append("refused")
-                    else: outcomes.append(str(outcome(f)))
-            threads = [threading.Thread(target=call) for _ in range(20)]
-            for t in threads: t.start()
-            barrier.wait()
-            ex.shutdown(cancel_futures={cancel})
-            for t in threads: t.join(10)
-            known = {{"1", "refused"}} | ({{"CancelledError: "}} if {cancel} else set())
-            print(len(outcomes), set(outcomes) - known)
-        del ex
-        print(nothing_left(files))
-        """
-    )
+    done = run(program("leaving/calls_race_the_close", CANCEL=cancel))
     assert done.lines == ["400 set()"] * 4 + ["nothing left"]
     assert (done.code, done.err) == (0, "")
 
@@ -712,21 +453,7 @@ def test_kill_workers_ends_at_once(
     A call that was handed to a worker and had not begun does not begin elsewhere.
     """
     done = run(
-        with_meeting(
-            f"""
-            files = open_files()
-            ex = executor(1)
-            running, queued = ex.submit(hour), ex.submit(abs, -1)
-            if {begun}: await_begun()
-            ex.kill_workers()
-            try: running.result(5)
-            except BaseException as error:
-                print(type(error).__name__, queued.cancelled())
-                if "memory" in str(error): print(error)
-            print(nothing_left(files), flush=True)
-            os._exit(0)
-            """
-        ),
+        with_meeting(program("leaving/kill_workers_ends_at_once", BEGUN=begun)),
         method,
         env=folder,
     )
@@ -740,18 +467,7 @@ def test_kill_workers_ends_at_once(
 def test_terminated_worker_that_ignores_it(method: str, folder: dict[str, str]) -> None:
     """After terminate_workers a close is bounded, whatever a task ignores."""
     done = run(
-        with_meeting(
-            """
-            ex = executor(1)
-            running = ex.submit(hour, signal.SIGTERM)
-            await_begun()
-            ex.terminate_workers()
-            threading.Timer(12, os._exit, (99,)).start()  # it would take an hour
-            ex.shutdown()
-            print(type(running.exception()).__name__, flush=True)
-            os._exit(0)
-            """
-        ),
+        with_meeting(program("leaving/terminated_worker_that_ignores_it")),
         method,
         env=folder,
     )

@@ -9,43 +9,14 @@ import textwrap
 import pytest
 from harness import run, started
 
-COROUTINES = """
-import asyncio
-from parallelize import processed, threaded
+from support.programs import program
 
-def tell(text):
-    os.write(1, (text + "\\n").encode())
-
-async def hour(text="begun"):
-    tell(text)
-    try:
-        await asyncio.sleep(3600)
-    finally:
-        await asyncio.sleep(0)
-        tell("finally")
-
-async def numbers():
-    try:
-        while True: yield 1
-    finally:
-        tell("generator finished")
-
-KEPT = []
-async def leave_generator():
-    generator = numbers()
-    KEPT.append(generator)
-    return await anext(generator)
-
-async def soon(x):
-    await asyncio.sleep(0.05)
-    return x
-
-"""
+COROUTINES = program("loops/coroutines")
 
 KINDS = ["threaded", "processed"]
 
 
-def program(kind: str, text: str) -> str:
+def coroutines(kind: str, text: str) -> str:
     return COROUTINES + f"decorate = {kind}(max_workers=1)\n" + textwrap.dedent(text)
 
 
@@ -53,7 +24,7 @@ def program(kind: str, text: str) -> str:
 def test_a_normal_end_finishes_what_was_submitted(kind: str) -> None:
     """The generator that was left is finished when its loop is closed."""
     done = run(
-        program(
+        coroutines(
             kind,
             """
             decorate(leave_generator)().result()
@@ -69,7 +40,7 @@ def test_a_normal_end_finishes_what_was_submitted(kind: str) -> None:
 def test_an_end_by_an_error_does_not_wait_for_coroutines(kind: str) -> None:
     """In threads they are cancelled; processes are killed."""
     done = run(
-        program(
+        coroutines(
             kind,
             """
             future = decorate(hour)()
@@ -89,7 +60,7 @@ def test_an_end_by_an_error_does_not_wait_for_coroutines(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_ctrl_c_while_a_coroutine_runs(kind: str) -> None:
     """One traceback, and the program ends in a moment."""
-    with started(program(kind, 'decorate(hour)("running").result()')) as child:
+    with started(coroutines(kind, 'decorate(hour)("running").result()')) as child:
         assert child.process.stdout is not None
         assert child.process.stdout.readline() == "running\n"
         child.process.send_signal(signal.SIGINT)
@@ -102,29 +73,7 @@ def test_ctrl_c_while_a_coroutine_runs(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_forked_child_has_loops_of_its_own(kind: str) -> None:
     """What the parent's loops run is the parent's."""
-    done = run(
-        program(
-            kind,
-            """
-            import parallelize, warnings
-            warnings.simplefilter("ignore", DeprecationWarning)
-            held, double = decorate(hour), decorate(soon)
-            future = held()
-            double(0).result()
-            pid = os.fork()
-            if pid == 0:
-                signal.alarm(10)
-                try: future.result()
-                except RuntimeError as error: tell(f"child: {error}")
-                tell(f"child: {double(1).result()}")
-                parallelize.shutdown()
-                os._exit(0)
-            os.waitpid(pid, 0)
-            tell(f"parent: {double(2).result()} {future.cancel()}")
-            parallelize.shutdown()
-            """,
-        )
-    )
+    done = run(coroutines(kind, program("loops/a_forked_child_has_loops_of_its_own")))
     assert sorted(done.lines) == [
         "begun",
         "child: 1",
@@ -141,7 +90,7 @@ def test_a_forked_child_has_loops_of_its_own(kind: str) -> None:
 def test_a_child_that_a_coroutine_forks_does_not_disturb_the_pool() -> None:
     """It is a copy of the worker, and may not answer for it."""
     done = run(
-        program(
+        coroutines(
             "processed",
             """
             async def fork():

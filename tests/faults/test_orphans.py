@@ -3,7 +3,9 @@
 import os
 
 import pytest
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfd_open")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 pytest.importorskip("numpy")
 

@@ -12,22 +12,9 @@ import textwrap
 import pytest
 from harness import Child, run, started
 
-TELLING = '''
-FOLDER = os.environ.get("FOLDER")
+from support.programs import program
 
-def hour(*_):
-    """Tell the test that it runs; a moment later it does nothing else."""
-    if FOLDER:
-        open(f"{FOLDER}/begun", "w").close()
-    else:
-        os.write(1, b"running\\n")
-    time.sleep(3600)
-
-def await_begun():
-    while not os.listdir(FOLDER):
-        time.sleep(0.001)
-
-'''
+TELLING = program("signals/telling")
 
 
 def telling(program: str) -> str:
@@ -137,22 +124,7 @@ def test_ctrl_c_while_workers_start(method: str) -> None:
 
 def test_caught_ctrl_c_harms_nothing(method: str) -> None:
     """A program that goes on after Ctrl-C finds its pool whole."""
-    with started(
-        """
-        def work(i):
-            time.sleep(0.05)
-            return i
-        ex = executor(2)
-        fs = [ex.submit(work, i) for i in range(20)]
-        fs[0].result()
-        try:
-            os.write(1, b"running\\n")
-            signal.pause()
-        except KeyboardInterrupt:
-            print([f.result() for f in fs] == list(range(20)), ex.submit(abs, -1).result())
-        """,
-        method,
-    ) as child:
+    with started(program("signals/caught_ctrl_c_harms_nothing"), method) as child:
         out, err = interrupted(child)
         assert (out, err) == ("True 1\n", "")
         assert child.process.returncode == 0
@@ -174,27 +146,10 @@ def test_workers_do_not_take_the_handlers_of_the_program(
     (tmp_path / "begun").mkdir()
     done = run(
         telling(
-            f"""
-        import socket
-        handled = {str(tmp_path / "handled")!r}
-        def handler(*_): open(handled, "w").close()
-        bell, ring = socket.socketpair()
-        bell.setblocking(False); ring.setblocking(False)
-        signal.set_wakeup_fd(ring.fileno())
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD):
-            signal.signal(number, handler)
-        ex = executor(1)
-        pid = ex.submit(os.getpid).result()
-        victim = ex.submit(hour)
-        await_begun()
-        os.kill(pid, signal.SIGTERM)
-        print(type(victim.exception(10)).__name__, ex.submit(abs, -1).result())
-        try: print("rung", bell.recv(9))
-        except BlockingIOError: print("silent")
-        print(os.path.exists(handled))
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        """
+            program(
+                "signals/workers_do_not_take_the_handlers_of_the_program",
+                HANDLED=repr(str(tmp_path / "handled")),
+            )
         ),
         method,
         env={"FOLDER": str(tmp_path / "begun")},
@@ -205,18 +160,7 @@ def test_workers_do_not_take_the_handlers_of_the_program(
 
 def test_programs_started_by_tasks_get_default_signals(method: str) -> None:
     """What a task starts is neither deaf to Ctrl-C nor blocks anything."""
-    done = run(
-        """
-        import subprocess
-        def status():
-            return subprocess.run(["cat", "/proc/self/status"], capture_output=True).stdout
-        with executor(1) as ex:
-            lines = dict(l.split(b":") for l in ex.submit(status).result().splitlines() if l[:3] == b"Sig")
-        deaf = int(lines[b"SigIgn"], 16) >> (signal.SIGINT - 1) & 1
-        print(deaf, int(lines[b"SigBlk"], 16))
-        """,
-        method,
-    )
+    done = run(program("signals/programs_started_by_tasks_get_default_signals"), method)
     assert done.lines == ["0 0"]
 
 
@@ -226,15 +170,7 @@ def test_signal_blocked_by_the_program_is_not_blocked_in_workers(
     """A mask of the program does not make workers immortal."""
     done = run(
         telling(
-            """
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD])
-        ex = executor(1)
-        pid = ex.submit(os.getpid).result()
-        victim = ex.submit(hour)
-        await_begun()
-        os.kill(pid, signal.SIGTERM)
-        print(type(victim.exception(10)).__name__, ex.submit(abs, -1).result())
-        """
+            program("signals/signal_blocked_by_the_program_is_not_blocked_in_workers")
         ),
         method,
         env={"FOLDER": str(tmp_path)},
@@ -245,18 +181,7 @@ def test_signal_blocked_by_the_program_is_not_blocked_in_workers(
 
 def test_program_that_ignores_sigchld(method: str) -> None:
     """Some services do; children then vanish unreaped."""
-    done = run(
-        """
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        files = open_files()
-        with executor(2) as ex:
-            print(ex.submit(abs, -1).result())
-            print(outcome(ex.submit(os._exit, 3)))
-            print(ex.submit(abs, -1).result())
-        print(nothing_left(files))
-        """,
-        method,
-    )
+    done = run(program("signals/program_that_ignores_sigchld"), method)
     assert done.lines[0] == done.lines[2] == "1"
     assert "exit code 3" in done.lines[1]
     assert done.lines[3] == "nothing left"
@@ -265,22 +190,7 @@ def test_program_that_ignores_sigchld(method: str) -> None:
 
 def test_program_that_reaps_every_child(method: str) -> None:
     """As an init process does."""
-    done = run(
-        """
-        files = open_files()
-        with executor(2) as ex:
-            print(ex.submit(abs, -1).result())
-            def reap(*_):
-                try:
-                    while os.waitpid(-1, os.WNOHANG)[0]: pass
-                except ChildProcessError: pass
-            signal.signal(signal.SIGCHLD, reap)
-            print("exit code 3" in outcome(ex.submit(os._exit, 3)))
-            print(ex.submit(abs, -1).result())
-        print(nothing_left(files))
-        """,
-        method,
-    )
+    done = run(program("signals/program_that_reaps_every_child"), method)
     assert done.lines == ["1", "True", "1", "nothing left"]
     assert (done.code, done.err) == (0, "")
 
@@ -309,19 +219,7 @@ MISDEEDS = {
 @pytest.mark.parametrize("deed", MISDEEDS)
 def test_task_changes_its_process(deed: str) -> None:
     """The next tasks of the same worker run; the pool closes in time."""
-    done = run(
-        f"""
-        files = open_files()
-        def misdeed():
-            {MISDEEDS[deed]}
-            return os.getpid()
-        with executor(1) as ex:
-            pid = ex.submit(misdeed).result()
-            print(ex.submit(abs, -1).result(), ex.submit(os.getpid).result() == pid)
-            print(list(ex.map(len, [bytes(1 << 20), bytes(9)])), outcome(ex.submit(int, "x")))
-        print(nothing_left(files))
-        """
-    )
+    done = run(program("signals/task_changes_its_process", MISDEED=MISDEEDS[deed]))
     assert done.lines == [
         "1 True",
         "[1048576, 9] ValueError: invalid literal for int() with base 10: 'x'",
@@ -356,17 +254,7 @@ def test_task_closes_all_descriptors(method: str) -> None:
 def test_descriptors_of_the_wire_are_not_those_of_the_streams(method: str) -> None:
     """Also in a program whose own streams are closed."""
     done = run(
-        """
-        def standing(): return [os.readlink(f"/proc/self/fd/{fd}") for fd in range(3) if os.path.exists(f"/proc/self/fd/{fd}")]
-        out = os.dup(1)
-        for fd in range(3): os.close(fd)
-        ex = executor(1)
-        value, links = ex.submit(abs, -1).result(10), ex.submit(standing).result(10)
-        ex.shutdown()
-        os.write(out, f"{value} {any('socket' in link for link in links)}".encode())
-        os._exit(0)
-        """,
-        method,
+        program("signals/descriptors_of_the_wire_are_not_those_of_the_streams"), method
     )
     assert done.out == "1 False"
     assert done.code == 0

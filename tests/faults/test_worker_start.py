@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import pathlib
 import textwrap
 import time
 
 import pytest
-from harness import Run, run, started
+from harness import run, started
 
-TOOLS = '''
-def note(mark):
-    """Count one run; what was written before a death stays written."""
-    with open(os.environ["RUNS"], "ab", buffering=0) as file:
-        file.write(f"{mark}\\n".encode())
-
-def runs():
-    with open(os.environ["RUNS"]) as file:
-        return file.read().split()
-'''
-
-
-@pytest.fixture
-def counted(tmp_path: pathlib.Path):  # type: ignore[no-untyped-def]
-    """Runs a program with `TOOLS` and a file for `note`."""
-    (tmp_path / "runs").touch()
-
-    def start(program: str, method: str = "forkserver", **more: object) -> Run:
-        env = {"RUNS": str(tmp_path / "runs"), "DIR": str(tmp_path)}
-        return run(TOOLS + textwrap.dedent(program), method, env=env, **more)  # type: ignore[arg-type]
-
-    return start
+from support.programs import program
 
 
 @pytest.mark.parametrize(
@@ -44,25 +22,7 @@ def counted(tmp_path: pathlib.Path):  # type: ignore[no-untyped-def]
 )
 def test_initializer_fails(fault: str, reason: str, method: str, counted) -> None:
     """A few tries, then every waiting call fails with the reason."""
-    done = counted(
-        f"""
-        def start():
-            note("try")
-            {fault}
-
-        files = open_files()
-        with executor(2, initializer=start) as ex:
-            futures = [ex.submit(abs, -1) for _ in range(20)]
-            print({{outcome(f) for f in futures}})
-            try:
-                print(list(ex.map(abs, [-1, -2])))
-            except Exception as error:
-                print(type(error).__name__)
-        print(len(runs()) <= 12 or runs())
-        print(nothing_left(files))
-        """,
-        method,
-    )
+    done = counted(program("worker_start/initializer_fails", FAULT=fault), method)
     assert done.lines[0].startswith("{'WorkerStartError: builtins.abs was not run")
     assert done.lines[0].endswith(reason + "'}")
     assert done.lines[1:] == ["WorkerStartError", "True", "nothing left"]
@@ -72,95 +32,26 @@ def test_initializer_fails(fault: str, reason: str, method: str, counted) -> Non
 
 def test_initializer_recovers(method: str, counted) -> None:
     """A few failures are survived; no call is lost or runs twice."""
-    done = counted(
-        """
-        def start():
-            note("try")
-            if len(runs()) <= 2:
-                raise OSError("not yet")
-
-        def task(i):
-            note(i)
-            return i
-
-        with executor(1, initializer=start) as ex:
-            print([outcome(f) for f in [ex.submit(task, i) for i in range(30)]])
-        print(runs().count("try"), [runs().count(str(i)) for i in range(30)] == [1] * 30)
-        """,
-        method,
-    )
+    done = counted(program("worker_start/initializer_recovers"), method)
     assert done.lines == [str(list(range(30))), "3 True"]
 
 
 def test_pool_is_broken_for_calls_that_come_later(counted) -> None:
     """As the standard library has it, also if the reason is gone by then."""
-    done = counted(
-        """
-        def start():
-            note("try")
-            if not os.path.exists(os.environ["DIR"] + "/go"):
-                raise OSError("not yet")
-
-        with executor(2, initializer=start) as ex:
-            print(outcome(ex.submit(abs, -1)).endswith("OSError: not yet"))
-            open(os.environ["DIR"] + "/go", "w").close()
-            import concurrent.futures
-            for use in (ex.submit, lambda fn, x: list(ex.map(fn, [x]))):
-                try:
-                    use(abs, -1)
-                except concurrent.futures.BrokenExecutor as error:
-                    print(error)
-            tries = len(runs())
-        print(len(runs()) == tries)
-        """
-    )
+    done = counted(program("worker_start/pool_is_broken_for_calls_that_come_later"))
     text = "the call was not run, no worker could be started: OSError: not yet"
     assert done.lines == ["True", text, text, "True"]
 
 
 def test_some_workers_start(counted) -> None:
     """Those that did serve every call; the others are not tried for ever."""
-    done = counted(
-        """
-        def start():
-            note("try")
-            if len(runs()) > 1:
-                raise OSError("one is enough")
-
-        def task(i):
-            if i == 0:  # the first worker is busy while others fail to start
-                time.sleep(0.5)
-            return i
-
-        with executor(4, initializer=start) as ex:
-            ex.submit(abs, -1).result(10)
-            got = [outcome(f) for f in [ex.submit(task, i) for i in range(60)]]
-        print([each for each in got if type(each) is str][:1], len(got))
-        print(len(runs()) <= 20 or len(runs()))
-        """
-    )
+    done = counted(program("worker_start/some_workers_start"))
     assert done.lines == ["[] 60", "True"]
 
 
 def test_callback_may_wait_for_another_thread(counted) -> None:
     """A done-callback of a call that fails so holds no lock of the pool."""
-    done = counted(
-        """
-        def start():
-            raise OSError("never")
-
-        def callback(future):
-            thread = threading.Thread(target=lambda: ex.submit(abs, -1))
-            thread.start()
-            thread.join(3)
-            print("stuck" if thread.is_alive() else "free")
-
-        with executor(1, initializer=start) as ex:
-            future = ex.submit(abs, -1)
-            future.add_done_callback(callback)
-            future.exception(10)
-        """
-    )
+    done = counted(program("worker_start/callback_may_wait_for_another_thread"))
     assert done.lines == ["free"]
 
 
@@ -171,21 +62,7 @@ def test_callback_may_wait_for_another_thread(counted) -> None:
 def test_python_is_broken(python: str | None, method: str, counted) -> None:
     """A bad executable fails the calls; a good one again serves."""
     done = counted(
-        f"""
-        good, sys.executable = sys.executable, {python!r}
-        files = open_files()
-        with executor(2) as ex:
-            print({{outcome(ex.submit(abs, -1)).split(":")[0] for _ in range(3)}})
-            rows = ex.map(abs, range(-9, 0), chunksize=3, return_exceptions=True)
-            print({{isinstance(each, Exception) for each in rows}})
-            sys.executable = good
-            print([outcome(ex.submit(abs, -i)) for i in range(3)])
-            print(list(ex.map(abs, range(-3, 0), chunksize=3, timeout=10)))
-            print(outcome(ex.submit(abs, -1)), len(ex._pool.queue),
-                  [len(w.tasks) for w in ex._pool.workers.values()].count(0) >= 1)
-        print(nothing_left(files))
-        """,
-        method,
+        program("worker_start/python_is_broken", PYTHON=repr(python)), method
     )
     assert done.lines[0] in ("{'WorkerStartError'}", "{'RuntimeError'}")
     assert done.lines[1:] == [
@@ -294,81 +171,26 @@ os._exit(0)
 @pytest.mark.parametrize("start", ["forkserver", "spawn"])  # a fork is not for threads
 def test_many_threads_make_the_first_call(start: str) -> None:
     """Each gets its result, of one pool with one server."""
-    done = run(
-        """
-        files = open_files()
-        for _ in range(5):
-            ex = executor(2)
-            together, told = threading.Barrier(8), []
-            def call(n):
-                together.wait()
-                told.append(outcome(ex.submit(abs, -n)))
-            threads = [threading.Thread(target=call, args=[n]) for n in range(8)]
-            for thread in threads: thread.start()
-            for thread in threads: thread.join()
-            assert sorted(told) == list(range(8)), told
-            assert len(ex._successors) == 1
-            ex.shutdown()
-            assert nothing_left(files) == "nothing left", nothing_left(files)
-        print("ok")
-        """,
-        start,
-    )
+    done = run(program("worker_start/many_threads_make_the_first_call"), start)
     assert done.lines == ["ok"]
 
 
 def test_initializer_of_a_fork_need_not_be_pickled() -> None:
     """With the start method fork it is there already."""
     done = run(
-        """
-        lock = threading.Lock()
-        def start(given):
-            global seen
-            seen = type(given).__name__
-
-        with executor(2, initializer=start, initargs=(lock,)) as ex:
-            print(outcome(ex.submit(lambda: sys.modules["__main__"].seen)))
-        """,
-        "fork",
+        program("worker_start/initializer_of_a_fork_need_not_be_pickled"), "fork"
     )
     assert done.lines == ["lock"]
 
 
 def test_task_runs_out_of_memory(method: str) -> None:
     """MemoryError on that call, the worker lives on."""
-    done = run(
-        """
-        def task():
-            import resource
-            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-            soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-            resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, hard))
-            try:
-                return len(bytes(1_000_000_000))
-            finally:
-                resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-        with executor(1) as ex:
-            pid = ex.submit(os.getpid).result(10)
-            print(outcome(ex.submit(task)), outcome(ex.submit(os.getpid)) == pid)
-            print([type(e).__name__ for e in ex.map(
-                lambda _: task(), range(2), return_exceptions=True)])
-        """,
-        method,
-    )
+    done = run(program("worker_start/task_runs_out_of_memory"), method)
     assert done.lines == ["MemoryError:  True", "['MemoryError', 'MemoryError']"]
 
 
 #: An initializer that leaves a worker 60 MB.
-LIMITED = """
-def limited():
-    import resource, cloudpickle
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    # The stack of the watcher thread, and what malloc reserves for it.
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (used + 250_000_000, hard))
-    note("start")
-"""
+LIMITED = program("worker_start/limited")
 
 
 @pytest.mark.parametrize("form", ["call", "row", "rows"])
@@ -376,32 +198,7 @@ def test_argument_too_large_for_the_worker(form: str, counted) -> None:
     """It fails that call; it does not kill worker after worker."""
     done = counted(
         LIMITED
-        + textwrap.dedent(
-            f"""
-            with executor(1, initializer=limited) as ex:
-                ex.submit(abs, -1).result(10)
-                big = bytes(400_000_000)
-                if {form!r} == "call":
-                    future = ex.submit(len, big)
-                elif {form!r} == "row":
-                    future = None
-                    rows = ex.map(len, [b"1", big, b"123"], timeout=8,
-                                  return_exceptions=True)
-                else:
-                    future = None
-                    rows = ex.map(len, [b"1", big, b"123"], timeout=8, chunksize=3,
-                                  return_exceptions=True)
-                try:
-                    if future:
-                        print(type(future.exception(8)).__name__)
-                    else:
-                        print([r if type(r) is int else type(r).__name__ for r in rows])
-                    print(outcome(ex.submit(abs, -1)), len(runs()) <= 8)
-                except TimeoutError:
-                    print("endless:", len(runs()), "workers")
-                    ex.kill_workers()
-            """
-        )
+        + program("worker_start/argument_too_large_for_the_worker", FORM=repr(form))
     )
     if form == "call":
         assert done.lines[0] in ("MemoryError", "WorkerDied")
@@ -432,80 +229,21 @@ def test_result_too_large_for_the_worker(counted) -> None:
 @pytest.mark.parametrize("form", ["call", "row"])
 def test_result_too_large_for_the_parent(form: str) -> None:
     """That call fails; the others and the pool do not."""
-    done = run(
-        f"""
-        import resource
-        def name(future):
-            error = future.exception(10)
-            return type(error).__name__ if error else future.result()
-
-        with executor(2) as ex:
-            [ex.submit(abs, -1).result(10) for _ in range(4)]
-            slow = ex.submit(lambda: time.sleep(0.5) or "slow")
-            used = int(open("/proc/self/statm").read().split()[0])
-            soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-            limit = used * resource.getpagesize() + 100_000_000
-            resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-            if {form!r} == "call":
-                print(name(ex.submit(bytes, 300_000_000)))
-            else:
-                rows = ex.map(bytes, [300_000_000], timeout=10, return_exceptions=True)
-                print(type(next(rows)).__name__)
-            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-            print(name(slow), [outcome(ex.submit(pow, i, 2)) for i in range(4)])
-        """
-    )
+    done = run(program("worker_start/result_too_large_for_the_parent", FORM=repr(form)))
     assert done.lines[0] in ("MemoryError", "WorkerDied", "SerializationError")
     assert done.lines[1:] == ["slow [0, 1, 4, 9]"]
 
 
 def test_worker_lacks_the_module(counted) -> None:
     """ModuleNotFoundError on the calls; the worker serves on."""
-    done = counted(
-        """
-        with executor(1) as ex:
-            pid = ex.submit(os.getpid).result(10)
-            folder = os.environ["DIR"]
-            with open(folder + "/latecomer.py", "w") as file:
-                file.write("import sys\\nfrom helper import here\\n")
-                file.write("def f(x): return x\\nclass C: pass\\n")
-            sys.modules["helper"] = type(sys)("helper")  # a worker has no such file
-            sys.modules["helper"].here = None
-            sys.path.append(folder)  # the worker has started before
-            import latecomer
-            print(outcome(ex.submit(latecomer.f, 1)))
-            print(outcome(ex.submit(id, latecomer.C())))
-            rows = ex.map(latecomer.f, range(3), chunksize=3, return_exceptions=True)
-            print([type(each).__name__ for each in rows])
-            print(outcome(ex.submit(os.getpid)) == pid)
-        """
-    )
+    done = counted(program("worker_start/worker_lacks_the_module"))
     error = "ModuleNotFoundError: No module named 'helper'"
     assert done.lines == [error, error, str(["ModuleNotFoundError"] * 3), "True"]
 
 
 def test_worker_has_another_version_of_the_module(counted) -> None:
     """The name is not there: that call fails, saying which."""
-    done = counted(
-        """
-        folder = os.environ["DIR"]
-        sys.path.append(folder)
-        def write(text):
-            with open(folder + "/versioned.py", "w") as file:
-                file.write(text)
-        write("def old(): return 1\\n")
-        sys.dont_write_bytecode = True
-        with executor(1) as ex:
-            import versioned
-            print(outcome(ex.submit(versioned.old)))  # the worker has the old one
-            write("def old(): return 2\\ndef new(): return 3\\n")
-            import importlib
-            importlib.invalidate_caches()
-            versioned = importlib.reload(versioned)
-            print(outcome(ex.submit(versioned.new)))
-            print(outcome(ex.submit(abs, -1)))
-        """
-    )
+    done = counted(program("worker_start/worker_has_another_version_of_the_module"))
     assert done.lines == [
         "1",
         "AttributeError: module 'versioned' has no 'new' in the worker",
@@ -516,18 +254,7 @@ def test_worker_has_another_version_of_the_module(counted) -> None:
 def test_path_and_folder_are_those_of_the_caller(method: str, counted) -> None:
     """As they are when the worker starts."""
     done = counted(
-        """
-        folder = os.environ["DIR"]
-        with open(folder + "/elsewhere.py", "w") as file:
-            file.write("def f(): return __file__\\n")
-        sys.path.insert(0, folder)
-        os.chdir(folder)
-        with executor(1) as ex:
-            import elsewhere
-            print(outcome(ex.submit(elsewhere.f)) == folder + "/elsewhere.py")
-            print(outcome(ex.submit(os.getcwd)) == folder)
-        """,
-        method,
+        program("worker_start/path_and_folder_are_those_of_the_caller"), method
     )
     assert done.lines == ["True", "True"]
 
@@ -555,18 +282,10 @@ def test_worker_starts_while_multiprocessing_is_imported(form: str) -> None:
     The pool's own thread does so when the first call dies.
     """
     done = run(
-        f"""
-        import types
-        half = types.ModuleType("multiprocessing.process")
-        sys.modules["multiprocessing.process"] = half
-        with executor(2) as ex:
-            if {form!r} == "call":
-                print([outcome(ex.submit(abs, -i)) for i in range(5)])
-            else:
-                rows = ex.map(abs, range(-4, 1), timeout=10, return_exceptions=True)
-                print(sorted(rows, key=str))
-            del sys.modules["multiprocessing.process"]
-        """
+        program(
+            "worker_start/worker_starts_while_multiprocessing_is_imported",
+            FORM=repr(form),
+        )
     )
     assert done.lines == ["[0, 1, 2, 3, 4]"]
 
@@ -574,20 +293,6 @@ def test_worker_starts_while_multiprocessing_is_imported(form: str) -> None:
 def test_a_warning_of_the_fork_leaves_no_process(counted) -> None:
     """It is an error where those are, and from Python 3.15 on the child is there."""
     done = counted(
-        """
-        import warnings
-        threading.Thread(target=threading.Event().wait, daemon=True).start()
-        with executor(1) as ex:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                first = outcome(ex.submit(abs, -1))
-            print(first == 1 or first.startswith("DeprecationWarning: "))
-            if first != 1:
-                try: print(os.waitpid(-1, 0))
-                except ChildProcessError: pass
-            warnings.simplefilter("ignore")
-            print(ex.submit(abs, -2).result())
-        """,
-        "fork",
+        program("worker_start/a_warning_of_the_fork_leaves_no_process"), "fork"
     )
     assert done.lines == ["True", "2"]

@@ -1,6 +1,8 @@
 """What a patched program is to print, and how it is run."""
 
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 CALLS = """\
 {kind} 9

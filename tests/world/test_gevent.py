@@ -5,7 +5,9 @@ import pathlib
 
 import pytest
 from greenlets import check
-from harness import program, run
+from harness import run
+
+from support.programs import program
 
 PACKAGE = "gevent"
 METHODS = ("forkserver", "spawn", "fork")

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from harness import PROGRAMS
+
+from support.programs import PROGRAMS
 
 PACKAGE = "PyInstaller"
 METHODS = ("forkserver", "spawn", "fork")

@@ -1,0 +1,14 @@
+import resource
+
+
+def limit():
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * 4096
+    resource.setrlimit(resource.RLIMIT_AS, (size + (50 << 20), -1))
+
+
+ex = executor(1, initializer=limit if HOW == "initializer" else None)
+if HOW == "task":
+    ex.submit(limit).result()
+big = ex.submit(len, bytes(200 << 20))
+print(str(outcome(big)).split(":")[0], outcome(ex.submit(abs, -1)))
