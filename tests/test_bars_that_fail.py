@@ -3,7 +3,6 @@
 import gc
 import io
 import os
-import pathlib
 import subprocess
 import sys
 import weakref
@@ -12,21 +11,10 @@ import pytest
 
 from parallelize import ThreadPoolExecutor, thread_map
 from parallelize.mapping import progress
+from support.programs import PROGRAMS, program
 
 #: Before a program: all that it has to do is to print the sum.
-MAPS = """
-import sys, os
-from parallelize import process_map, thread_map
-
-def same(item):
-    return item
-
-def summed():
-    total = 0
-    for item in thread_map(same, range(3000), progress="größe", chunksize=10):
-        total += item
-    return total
-"""
+MAPS = program("bars_that_fail/maps")
 SUM = f"{sum(range(3000))}\n"
 
 
@@ -148,25 +136,25 @@ def test_tqdm_may_be_disabled():
 
 
 def test_a_bar_of_ascii():
-    program = """
+    text = """
 import io
 sys.stderr = io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True)
 print(summed())
 print(b"3000/3000" in sys.stderr.buffer.getvalue())
 """
-    assert run(program)[0] == SUM + "True\n"
+    assert run(text)[0] == SUM + "True\n"
 
 
 # The end of a bar.
 
 
 def test_the_bar_of_a_map_that_is_held_ends_complete():
-    program = """
+    text = """
 held = thread_map(same, range(3000), progress=True, chunksize=100)
 print(sum(held))
 os.write(2, b"|end of the program\\n")
 """
-    out, err = run(program)
+    out, err = run(text)
     assert out == SUM
     before, _, after = err.partition("|end of the program")
     assert before.rstrip().rpartition("\r")[2].startswith("100%")
@@ -174,35 +162,19 @@ os.write(2, b"|end of the program\\n")
 
 
 def test_a_bar_of_async_for_ends_complete():
-    program = """
-import asyncio
-async def main():
-    global held
-    held = thread_map(same, range(3000), progress=True, chunksize=100)
-    print(sum([each async for each in held]))
-asyncio.run(main())
-os.write(2, b"|end of the program\\n")
-"""
-    out, err = run(program)
+    text = program("bars_that_fail/a_bar_of_async_for_ends_complete")
+    out, err = run(text)
     assert out == SUM
     assert "3000/3000" in err.partition("|end of the program")[0]
 
 
 @pytest.mark.parametrize("read", [0, 7, 250])
 def test_a_bar_that_a_module_holds_is_closed_before_the_interpreter_ends(read):
-    program = f"""
-import tqdm
-class Told(tqdm.tqdm):
-    def display(self, *args, **options):
-        if sys.is_finalizing():
-            os.write(1, b"drawn at the end")
-        return super().display(*args, **options)
-tqdm.tqdm = Told
-held = thread_map(same, range(3000), progress=True, chunksize=100)
-for _ in range({read}):
-    next(held)
-"""
-    out, err = run(program)
+    text = program(
+        "bars_that_fail/a_bar_that_a_module_holds_is_closed_before_the_interpreter_ends",
+        READ=read,
+    )
+    out, err = run(text)
     assert out == ""
     assert f" {read}/3000" in err.rstrip().rpartition("\r")[2]
     assert "Exception ignored" not in err
@@ -210,17 +182,8 @@ for _ in range({read}):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_child_does_not_draw_the_bar_of_its_parent():
-    program = """
-held = thread_map(same, range(3000), progress=True, chunksize=100)
-next(held)
-pid = os.fork()
-if not pid:
-    os.dup2(1, 2)  # what it draws is seen
-    sys.exit()
-os.waitpid(pid, 0)
-held.close()
-"""
-    out, err = run("import warnings; warnings.simplefilter('ignore')\n" + program)
+    text = program("bars_that_fail/a_forked_child_does_not_draw_the_bar_of_its_parent")
+    out, err = run("import warnings; warnings.simplefilter('ignore')\n" + text)
     assert "/3000" not in out
     assert "1/3000" in err
 
@@ -300,9 +263,9 @@ def test_at_its_end_a_map_lets_its_own_pool_go():
 
 def test_a_bar_that_breaks_leaves_tqdm_to_other_threads():
     """Where drawing fails, tqdm itself keeps the lock that all its bars share."""
-    program = pathlib.Path(__file__).parent / "programs" / "bar_lock.py"
+    script = PROGRAMS / "bar_lock.py"
     done = subprocess.run(
-        [sys.executable, program], capture_output=True, text=True, timeout=30
+        [sys.executable, script], capture_output=True, text=True, timeout=30
     )
     assert done.stdout.split("\n") == ["499500", "other ok", "45", ""]
 
@@ -317,20 +280,8 @@ def test_a_bar_that_breaks_leaves_tqdm_to_other_threads():
     ids=["an error", "Ctrl-C", "ascii"],
 )
 def test_the_first_bar_of_a_program_leaves_its_lock_to_other_threads(stream, first):
-    program = f"""
-import io, threading
-class Broken:
-    encoding = "utf-8"
-    def __init__(self, error): self.error = error
-    def write(self, text): raise self.error
-    def flush(self): pass
-
-stderr, sys.stderr = sys.stderr, {stream}
-try: print(summed())
-except KeyboardInterrupt: print("interrupted")
-sys.stderr = stderr
-other = threading.Thread(target=lambda: print(summed()), daemon=True)
-other.start()
-other.join(20)
-"""
-    assert run(program)[0] == first + SUM
+    text = program(
+        "bars_that_fail/the_first_bar_of_a_program_leaves_its_lock_to_other_threads",
+        STREAM=stream,
+    )
+    assert run(text)[0] == first + SUM

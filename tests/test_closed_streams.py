@@ -5,40 +5,22 @@ import sys
 
 import pytest
 
-PROGRAM = """
-import os
-from parallelize import ProcessPoolExecutor
-out = os.dup2(1, 50)
-for fd in {closed}:
-    os.close(fd)
-with ProcessPoolExecutor(2, mp_context={method!r}) as ex:
-    small = [each.result(30) for each in [ex.submit(abs, -n) for n in range(4)]]
-    os.write(out, repr((small, ex.submit(len, b"x" * 3_000_000).result(30))).encode())
-"""
+from support.programs import program
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such numbers")
 @pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
 @pytest.mark.parametrize("closed", [(0,), (1,), (0, 1)])
 def test_calls_run_where_streams_are_closed(method, closed):
+    text = program("closed_streams/closed", METHOD=repr(method), CLOSED=closed)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(method=method, closed=closed)],
+        [sys.executable, "-c", text],
         capture_output=True,
         text=True,
         timeout=50,
     )
     assert (done.stdout, done.stderr) == ("([0, 1, 2, 3], 3000000)", "")
 
-
-BARE = """
-import sys
-from unittest import mock
-from parallelize import {pool}
-{what}
-def square(n): return n * n
-with {patch}, {pool}(2{more}) as ex:
-    print([ex.submit(square, 2).result(30), *ex.map(square, range(3))])
-"""
 
 #: Each has a name, what a program does first, and what it patches for the calls.
 SURROUNDINGS = {
@@ -51,10 +33,10 @@ SURROUNDINGS = {
     "warnings of encodings": ("", "mock.MagicMock()"),
 }
 POOLS = {
-    "forkserver": ("ProcessPoolExecutor", ", mp_context='forkserver'"),
-    "spawn": ("ProcessPoolExecutor", ", mp_context='spawn'"),
-    "fork": ("ProcessPoolExecutor", ", mp_context='fork'"),
-    "interpreter": ("InterpreterPoolExecutor", ""),
+    "forkserver": "ProcessPoolExecutor(2, mp_context='forkserver')",
+    "spawn": "ProcessPoolExecutor(2, mp_context='spawn')",
+    "fork": "ProcessPoolExecutor(2, mp_context='fork')",
+    "interpreter": "InterpreterPoolExecutor(2)",
 }
 if sys.version_info < (3, 14):
     del POOLS["interpreter"]
@@ -64,8 +46,8 @@ if sys.version_info < (3, 14):
 @pytest.mark.parametrize("kind", POOLS)
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_calls_run_in_bare_or_mocked_programs(name, kind, tmp_path):
-    (what, patch), (pool, more) = SURROUNDINGS[name], POOLS[kind]
-    text = BARE.format(what=what, patch=patch, pool=pool, more=more)
+    first, patch = SURROUNDINGS[name]
+    text = program("closed_streams/bare", FIRST=first, PATCH=patch, POOL=POOLS[kind])
     (tmp_path / "script.py").write_text(text)
     options = ["-X", "warn_default_encoding"] if "warnings" in name else []
     done = subprocess.run(

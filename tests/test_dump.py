@@ -21,6 +21,7 @@ from parallelize import ProcessPoolExecutor, TaskTimeout, ThreadPoolExecutor, pr
 from parallelize.insight import dump as dump_module
 from parallelize.process.wire.messages import SHOW_SIGNAL
 from parallelize.runtime import stacks
+from support.programs import program
 
 
 def dumped(**options):
@@ -147,16 +148,7 @@ def test_the_threads_that_a_task_has_started(latch):
 
 # It never hangs.
 
-HOLD_THE_INTERPRETER = r"""
-import io, re, sys
-import parallelize
-from parallelize import ProcessPoolExecutor, TaskTimeout, processed
-
-def stuck(folder):
-    with open(folder + "/begun", "w"):
-        pass
-    re.match(r"(a+)+$", "a" * 60 + "b")
-"""
+HOLD_THE_INTERPRETER = program("dump/hold_the_interpreter")
 
 
 @contextlib.contextmanager
@@ -178,19 +170,7 @@ def running(code, folder):
 @pytest.mark.skipif(SHOW_SIGNAL is None, reason="there is no such signal here")
 def test_a_worker_whose_c_code_holds_the_interpreter(tmp_path):
     os.mkfifo(tmp_path / "begun")
-    code = """
-        with ProcessPoolExecutor(1) as executor:
-            future = executor.submit(stuck, sys.argv[1])
-            open(sys.argv[1] + "/begun").read()
-            text = ""
-            while "asked to write" not in text:  # it may not have come to that yet
-                out = io.StringIO()
-                parallelize.dump(out, timeout=0.3)
-                text = out.getvalue()
-            print(text, flush=True)
-            sys.stdin.readline()
-            future.kill()
-        """
+    code = program("dump/a_worker_whose_c_code_holds_the_interpreter")
     with running(code, tmp_path) as process:
         while not re.search(
             r"script.py\", line \d+ in stuck", process.stderr.readline()

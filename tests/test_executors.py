@@ -16,6 +16,7 @@ import pytest
 import tasks
 from parallelize.executors.base import Executor
 from parallelize.futures.future import Future
+from support.programs import program
 
 SHUT = "cannot schedule new futures after shutdown"
 
@@ -773,11 +774,11 @@ PROGRAM = """
 
 
 def run_program(kind, body, **options):
-    program = textwrap.dedent(PROGRAM).format(
-        path=sys.path, kind=kind
-    ) + textwrap.dedent(body)
+    text = textwrap.dedent(PROGRAM).format(path=sys.path, kind=kind) + textwrap.dedent(
+        body
+    )
     return subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", text],
         capture_output=True,
         text=True,
         timeout=50,
@@ -837,29 +838,8 @@ def test_a_forked_child_has_a_pool_of_its_own(concurrent_kind, tmp_path):
         pytest.skip("Python 3.14 crashes in a fork of a program with interpreters")
     ran = run_program(
         concurrent_kind,
-        f"""
-        import tempfile, pathlib, signal
-        from factories import Latch
-        latch = Latch(pathlib.Path({str(tmp_path)!r}))
-        held = executor.submit(tasks.hold, latch.folder, 5)
-        latch.wait_begun()
-        behind = [executor.submit(tasks.double, n) for n in range(100)]
-        child = os.fork()
-        if child == 0:
-            signal.alarm(20)
-            try:
-                held.result(5)
-            except RuntimeError as error:
-                assert "fork" in str(error), error
-            else:
-                os._exit(1)
-            assert executor.submit(tasks.double, 4).result(10) == 8
-            executor.shutdown()
-            os._exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-        latch.release()
-        assert held.result(10) == 5
-        assert [future.result(10) for future in behind] == [2 * n for n in range(100)]
-    """,
+        program(
+            "executors/a_forked_child_has_a_pool_of_its_own", FOLDER=repr(str(tmp_path))
+        ),
     )
     assert ran.returncode == 0, ran.stderr

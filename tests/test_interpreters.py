@@ -23,6 +23,7 @@ from parallelize import (
     using,
 )
 from parallelize.interpreters import wire
+from support.programs import program
 
 SINCE = (3, 14)
 needs_interpreters = pytest.mark.skipif(
@@ -96,20 +97,7 @@ def test_functions_travel_by_name_and_by_value(pool):
 
 @needs_interpreters
 def test_functions_of_main_travel_with_what_they_mention(tmp_path):
-    source = """
-        from parallelize import interpreted
-
-        FACTOR = 7
-
-        def scale(x):
-            return FACTOR * x
-
-        @interpreted
-        def work(x):
-            return scale(x) + 1
-
-        print(*work.map(range(3)), work(10).result())
-        """
+    source = program("interpreters/functions_of_main_travel_with_what_they_mention")
     ran = run(tmp_path, source)
     assert (ran.stdout.split(), ran.stderr) == (["1", "8", "15", "71"], "")
 
@@ -298,17 +286,7 @@ def test_a_callback_may_shut_the_pool_down():
 @needs_interpreters
 @pytest.mark.parametrize("end", ["", "raise LookupError", "sys.exit(3)"])
 def test_a_program_ends_cleanly(tmp_path, end):
-    source = f"""
-        import sys, time
-        from parallelize import interpreted
-
-        @interpreted
-        def work(x):
-            return x
-
-        print(sum(work.map(range(100))), work(3).result())
-        {end}
-        """
+    source = program("interpreters/a_program_ends_cleanly", END=end)
     ran = run(tmp_path, source)
     assert ran.stdout.split() == ["4950", "3"]
     assert ran.returncode == {"": 0, "raise LookupError": 1, "sys.exit(3)": 3}[end]
@@ -317,22 +295,7 @@ def test_a_program_ends_cleanly(tmp_path, end):
 
 @needs_interpreters
 def test_a_program_that_fails_does_not_wait_for_what_runs(tmp_path):
-    source = """
-        import atexit, sys, time
-        from parallelize import interpreted
-
-        atexit.register(print, "at exit")
-
-        @interpreted
-        def work(x):
-            print("begun", flush=True)
-            time.sleep(x)
-
-        running = work(40)
-        while not running.running():
-            time.sleep(0.01)
-        raise LookupError("its own")
-        """
+    source = program("interpreters/a_program_that_fails_does_not_wait_for_what_runs")
     ran = run(tmp_path, source)
     assert ran.returncode == 1
     assert "its own" in ran.stderr
@@ -358,43 +321,7 @@ def test_messages_of_every_size_arrive_whole():
 
 # --------------------------------------- pools that a call makes inside an interpreter
 
-INSIDE = """
-import concurrent.futures, time
-from parallelize import *
-
-def threads(n):
-    with ThreadPoolExecutor(2) as ex: return [*ex.map(abs, range(n)), ex.submit(abs, -n).result()]
-
-def deadlines(n):
-    with ThreadPoolExecutor(2) as ex:
-        waits = threaded(executor=ex, timeout=0.05)(time.sleep)(0.5)
-        return isinstance(waits.exception(), TaskTimeout), threaded(executor=ex, timeout=1e7)(abs)(-n).result()
-
-def loops(n):
-    async def double(): return 2 * n
-    with ThreadPoolExecutor(1) as ex: return threaded(executor=ex)(double)().result()
-
-def processes(n):
-    with ProcessPoolExecutor(2) as ex: return list(ex.map(abs, range(n)))
-
-def interpreters(n):
-    with InterpreterPoolExecutor(1) as ex: return ex.submit(abs, -n).result()
-
-def foreign(n):
-    with concurrent.futures.ThreadPoolExecutor(2) as ex:
-        return parallelized(ex, timeout=1e7)(abs)(-n).result()
-
-def left(n):
-    ThreadPoolExecutor(1).submit(time.sleep, 0.05)
-    threaded(executor=ThreadPoolExecutor(1), timeout=1e7)(time.sleep)(0.05)
-    return n
-
-if __name__ == "__main__":
-    with InterpreterPoolExecutor(2) as ex:
-        for fn in threads, deadlines, loops, processes, interpreters, foreign, left:
-            print(fn.__name__, ex.submit(fn, 3).result(30))
-    print("end")
-"""
+INSIDE = program("interpreters/inside")
 
 
 @needs_interpreters

@@ -9,6 +9,7 @@ import pytest
 
 from fenced import run_script
 from parallelize import ProcessPoolExecutor, cpu_count
+from support.programs import program
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -50,19 +51,12 @@ def test_who_sets_the_general_one_means_all(method, monkeypatch):
 
 def test_modules_that_multiprocessing_was_told_to_preload(tmp_path):
     (tmp_path / "heavy.py").write_text("import os\nPID = os.getpid()\n")
-    program = f"""
-    import multiprocessing.forkserver, sys
-    sys.path.insert(0, {str(tmp_path)!r})
-    multiprocessing.set_forkserver_preload(["heavy", "no_such_module"])
-    from parallelize import ProcessPoolExecutor
-    def where():
-        import heavy, os
-        return heavy.PID == os.getppid()
-    with ProcessPoolExecutor(1, mp_context="forkserver") as executor:
-        print(executor.submit(where).result())
-    """
+    text = program(
+        "limits/modules_that_multiprocessing_was_told_to_preload",
+        FOLDER=repr(str(tmp_path)),
+    )
     script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(program))
+    script.write_text(textwrap.dedent(text))
     assert run_script(script, cwd=tmp_path).stdout.split() == ["True"]
 
 
@@ -72,7 +66,7 @@ def test_threads_of_preloaded_modules_are_no_reason_to_warn(tmp_path):
         "import threading\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     )
-    program = f"""
+    text = f"""
     import multiprocessing.forkserver, sys
     sys.path.insert(0, {str(tmp_path)!r})
     multiprocessing.set_forkserver_preload(["busy"])
@@ -81,7 +75,7 @@ def test_threads_of_preloaded_modules_are_no_reason_to_warn(tmp_path):
         print(*executor.map(abs, [-1, -2]))
     """
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(text)],
         capture_output=True,
         text=True,
         timeout=50,

@@ -13,6 +13,7 @@ import pytest
 
 import parallelize
 from parallelize.runtime import locks
+from support.programs import program
 
 PACKAGE = pathlib.Path(parallelize.__file__).parent
 DESIGN = pathlib.Path(__file__).parent.parent / "docs" / "design.md"
@@ -80,18 +81,9 @@ def test_a_name_that_is_not_there():
 
 
 def test_without_the_variable_locks_are_those_of_python():
-    program = """
-        import threading
-        from parallelize.runtime import locks
-        from parallelize.runtime import native
-        assert locks.reentrant("pool") is threading.RLock
-        assert locks.plain("stream") is threading.Lock
-        assert locks.reentrant("sender", native.RLock) is native.RLock
-        import parallelize.futures.future, parallelize.process.parent.pool, sys
-        assert "parallelize.runtime.ranked" not in sys.modules
-    """
+    text = program("lock_order/without_the_variable_locks_are_those_of_python")
     for value in ("", "0"):
-        done = run(program, PARALLELIZE_DEBUG_LOCKS=value)
+        done = run(text, PARALLELIZE_DEBUG_LOCKS=value)
         assert done.returncode == 0, done.stderr
 
 
@@ -154,21 +146,7 @@ def test_what_does_not_ends_the_process_and_says_where(program, what):
 
 @pytest.mark.parametrize("name", ["pool", "future"])
 def test_conditions_wait_on_them(name):
-    done = held(
-        f"""
-        changed, items = threading.Condition(lock({name!r})), []
-        def give():
-            with changed:
-                items.append(1)
-                changed.notify_all()
-        with changed, changed:
-            threading.Thread(target=give).start()
-            assert changed.wait_for(lambda: items, 30)
-            assert locks.depth(changed._lock) == 2
-            assert not changed.wait(0.01)
-        assert locks.depth(changed._lock) == 0
-        """
-    )
+    done = held(program("lock_order/conditions_wait_on_them", NAME=repr(name)))
     assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr
 
 
@@ -209,50 +187,12 @@ def test_a_signal_handler_comes_upon_any_lock():
     assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr
 
 
-STEPS = """
-import sys
-from opcode import opname
-def interrupted(action, step):
-    '''Do it; raise where Python looks for signals within a lock's code so often.'''
-    left, last = step, ""
-    def at_step(frame, event, _):
-        nonlocal left, last
-        if event == "opcode":
-            now = opname[frame.f_code.co_code[frame.f_lasti]]
-            left -= now == "RESUME" or last[:4] == "CALL" or last == "JUMP_BACKWARD"
-            last = now
-            if left == 0:
-                sys.settrace(None)
-                signal.default_int_handler(signal.SIGINT, None)
-        return at_step
-    def at_call(frame, event, _):
-        if frame.f_code.co_filename != ranked.__file__: return None
-        frame.f_trace_opcodes = True
-        return at_step
-    sys.settrace(at_call)
-    try: action()
-    except KeyboardInterrupt: return True
-    finally: sys.settrace(None)
-    return left <= 0
-"""
+STEPS = program("lock_order/steps")
 
 
 @pytest.mark.parametrize("which", ["crew", "plain"])
 def test_ctrl_c_leaves_none_taken(which):
-    done = held(
-        f"""
-        {textwrap.indent(STEPS, " " * 8).strip()}
-        def take():
-            with {which}: pass
-        for _ in range(9): interrupted(take, 1 << 40)
-        step = 1
-        while interrupted(take, step):
-            assert not {which}._is_owned(), step
-            step += 1
-        assert step > 10
-        with pools: pass
-        """
-    )
+    done = held(STEPS + program("lock_order/ctrl_c_leaves_none_taken", WHICH=which))
     assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr
 
 
@@ -267,33 +207,7 @@ def test_what_a_condition_waits_under_is_looked_at():
 
 
 def test_a_lock_that_is_left_taken_is_known():
-    done = held(
-        """
-        def take(): crew.acquire()
-        def keep():
-            with pool:
-                told.set()
-                go.wait()
-        told, go = locks.Latch(), locks.Latch()
-        with pool: assert ranked.left() == set()
-        thread = threading.Thread(target=keep)
-        thread.start()
-        told.wait()
-        assert ranked.left() == set()
-        go.set()
-        thread.join()
-        take()
-        found, = ranked.left()
-        assert "'crew'" in found and "in take" in found
-        crew.release()
-        assert ranked.left() == set()
-        thread = threading.Thread(target=take)
-        thread.start()
-        thread.join()
-        found, = ranked.left()
-        assert "'crew'" in found and "in take" in found
-        """
-    )
+    done = held(program("lock_order/a_lock_that_is_left_taken_is_known"))
     assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr
 
 
@@ -319,10 +233,10 @@ def test_a_forked_child_holds_nothing():
 @pytest.mark.parametrize("is_ours", [False, True])
 def test_a_finaliser_of_the_package_takes_no_lock(how, is_ours):
     where = str(PACKAGE / "thing.py") if is_ours else "elsewhere.py"
-    program = f"{how}\ndef take():\n  with crew: pass\n"
+    text = f"{how}\ndef take():\n  with crew: pass\n"
     done = held(
         f"""
-exec(compile({program!r}, {where!r}, "exec"))
+exec(compile({text!r}, {where!r}, "exec"))
 thing = Thing()
 if "finalize" in globals(): finalize(thing)
 del thing

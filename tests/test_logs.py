@@ -18,6 +18,7 @@ from parallelize import ProcessPoolExecutor, WorkerDied
 from parallelize.process.wire import messages
 from parallelize.process.worker import log_records, reports
 from parallelize.process.worker.reports import ImportHook
+from support.programs import program
 
 PROCESSES = [
     "process-spawn",
@@ -147,18 +148,7 @@ def test_nothing_is_lost_when_workers_take_turns(make_pool, kept):
 
 
 def test_nothing_is_lost_when_the_program_ends(tmp_path):
-    source = """
-        import logging
-        from parallelize import processed
-
-        @processed
-        def work(x):
-            logging.warning("item %d", x)
-
-        logging.basicConfig(format="%(processName)s %(message)s")
-        for x in range(20):
-            work(x)
-        """
+    source = program("logs/nothing_is_lost_when_the_program_ends")
     done = run(tmp_path, source)
     lines = done.stderr.splitlines()
     assert sorted(line.split(maxsplit=1)[1] for line in lines) == sorted(
@@ -500,18 +490,7 @@ def test_captured_warnings_are_logged_here(make_pool, caplog):
 
 @pytest.mark.parametrize("filters", [[], ["-Walways"], ["-Wignore"]])
 def test_a_program_without_filters_of_its_own(tmp_path, filters):
-    source = """
-        import warnings
-        from parallelize import processed
-
-        @processed
-        def work():
-            warnings.warn("old", DeprecationWarning)
-            warnings.warn("new", FutureWarning)
-
-        work().result()
-        work().result()
-        """
+    source = program("logs/a_program_without_filters_of_its_own")
     done = run(tmp_path, source, *filters)
     times = {"-Walways": 2, "-Wignore": 0}.get("".join(filters), 1)
     assert done.stderr.count("script.py:7: DeprecationWarning: old") == times

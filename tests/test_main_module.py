@@ -6,72 +6,7 @@ import textwrap
 
 import pytest
 
-SCRIPT = """
-import dataclasses, os, pickle, sys, typing
-import parallelize
-from parallelize import ProcessPoolExecutor, processed
-
-model, cache, setting = None, {}, 1
-
-def load(weights):
-    global model, late
-    model, late = f"loaded {weights}", "set in the worker alone"
-
-def use(i): return model, late, i
-def put(key): cache[key] = 1; return len(cache)
-def read_setting(): return setting
-
-@dataclasses.dataclass
-class Point:
-    x: int
-    next: "Point | None" = None
-
-class Counter:
-    count = 0
-    def add(self):
-        Counter.count += 1
-        return Counter.count
-
-class Annotated:
-    class Inner: pass
-    def plain(self, x: Inner) -> int: return x
-    @processed
-    def decorated(self, x: Inner) -> int: return x
-
-class Odd: pass
-class Even: pass
-Odd.other, Even.other = Even, Odd
-
-def is_even(n): return n == 0 or is_odd(n - 1)
-def is_odd(n): return n != 0 and is_even(n - 1)
-
-class Refused(Exception):
-    def __init__(self, why, code):
-        super().__init__(why, code)
-        self.code = code
-
-def refuse(): raise Refused("no", 7)
-
-def adder(n):
-    def add(x): return x + n + setting
-    return add
-
-def factorial():
-    def of(n): return 1 if n == 0 else n * of(n - 1)
-    return of
-
-@processed
-def fib(n): return n if n < 2 else fib(n - 1).result() + fib(n - 2).result()
-
-def inside():
-    point = pickle.loads(pickle.dumps(Point(1)))
-    hints = typing.get_type_hints(Point)
-    return type(point) is Point, hints["next"] == (Point | None)
-
-with ProcessPoolExecutor(1, METHOD, load, ("weights",)) as ex:
-    def call(fn, *args): return ex.submit(fn, *args).result(20)
-    WHAT
-"""
+from support.programs import program
 
 
 @pytest.fixture(params=["forkserver", "spawn", "fork"])
@@ -80,7 +15,7 @@ def script(request, tmp_path):
 
     def run(what):
         body = textwrap.indent(textwrap.dedent(what), "    ").strip()
-        text = SCRIPT.replace("METHOD", repr(request.param)).replace("WHAT", body)
+        text = program("main_module/calls", METHOD=repr(request.param), WHAT=body)
         path = tmp_path / "script.py"
         path.write_text(text)
         done = subprocess.run(
@@ -112,15 +47,7 @@ def test_what_a_call_changes_the_next_one_finds(script):
 
 def test_what_the_program_changes_a_later_call_finds(script):
     assert script(
-        """
-        print(call(read_setting))
-        setting = 2
-        print(call(read_setting), call(lambda: setting), *ex.map(lambda _: setting, "x"))
-        setting = 1
-        print(call(read_setting))
-        def read_setting(): return "another"
-        print(call(read_setting))
-        """
+        program("main_module/what_the_program_changes_a_later_call_finds")
     ) == ["1", "2 2 2", "1", "another"]
 
 
@@ -191,28 +118,7 @@ def test_the_program_keeps_what_it_has(script):
     ) == ["set() True True None"]
 
 
-COMMON = """
-from parallelize import Limit, processed, threaded
-
-limit = Limit(1)
-@threaded(limit=limit)
-def first(n): return n
-@processed(limit=limit)
-def second(n): return 0 if n == 0 else second(n - 1).result() + 1
-@threaded(limit=1)
-def third(n): return n
-@processed(limit=1)
-def fourth(n): return fourth.__name__, n
-
-class Settings:
-    values = [1]
-    @classmethod
-    def get(cls): return cls.values
-get, also = Settings.get, [Settings.get]
-def look(): return get() is also[0]() is Settings.values
-
-print(second(3).result(), fourth(1).result(), processed(look)().result())
-"""
+COMMON = program("main_module/common")
 
 
 def test_decorated_functions_that_have_something_in_common(tmp_path):

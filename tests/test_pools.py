@@ -30,6 +30,7 @@ from parallelize import (
 from parallelize.api import use as choice
 from parallelize.process.start.early import Prestart
 from parallelize.registry import kinds, shared_pools
+from support.programs import program
 
 
 @pytest.fixture(autouse=True)
@@ -549,11 +550,11 @@ def test_what_helpers_refuse(call, error, message):
 
 
 def run_script(tmp_path, text, **environment):
-    program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(text))
+    script = tmp_path / "program.py"
+    script.write_text(textwrap.dedent(text))
     path = os.path.dirname(os.path.dirname(parallelize.__file__))
     return subprocess.run(
-        [sys.executable, "-W", "ignore", program],
+        [sys.executable, "-W", "ignore", script],
         env=os.environ | {"PYTHONPATH": path} | environment,
         capture_output=True,
         text=True,
@@ -570,22 +571,11 @@ def run_script(tmp_path, text, **environment):
 def test_a_forked_child_has_pools_of_its_own(tmp_path, decorator):
     done = run_script(
         tmp_path,
-        f"""
-        import os
-        from parallelize import {decorator.partition("(")[0]}
-
-        @{decorator}
-        def f(x):
-            return 2 * x
-
-        print(f(1).result(), flush=True)
-        child = os.fork()
-        if not child:
-            print(f(2).result(), list(f.map([3, 4])), flush=True)
-        else:
-            print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-            print(f(5).result(), flush=True)
-        """,
+        program(
+            "pools/a_forked_child_has_pools_of_its_own",
+            NAME=decorator.partition("(")[0],
+            DECORATOR=decorator,
+        ),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["2", "4 [6, 8]", "child 0", "10"]
@@ -594,41 +584,7 @@ def test_a_forked_child_has_pools_of_its_own(tmp_path, decorator):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_while_other_threads_make_pools(tmp_path):
-    done = run_script(
-        tmp_path,
-        """
-        import os, signal, threading
-        import parallelize
-        from parallelize import threaded
-
-        @threaded
-        def f(x):
-            return 2 * x
-
-        stop = threading.Event()
-
-        def work():
-            while not stop.is_set():
-                try:
-                    f(1).result()
-                    parallelize.shutdown(wait=False)
-                except RuntimeError:
-                    pass
-
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
-        for t in threads: t.start()
-        for _ in range(20):
-            child = os.fork()
-            if not child:
-                signal.alarm(20)  # a child that hangs ends, and fails the test
-                assert f(2).result(10) == 4
-                os._exit(7)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-        stop.set()
-        for t in threads: t.join()
-        print("well")
-        """,
-    )
+    done = run_script(tmp_path, program("pools/a_fork_while_other_threads_make_pools"))
     assert done.stdout == "well\n", done.stderr
 
 
@@ -639,19 +595,11 @@ def test_a_fork_while_other_threads_make_pools(tmp_path):
 def test_a_normal_end_finishes_what_was_submitted(tmp_path, decorator):
     done = run_script(
         tmp_path,
-        f"""
-        import sys, time
-        from parallelize import {decorator.partition("(")[0]}
-
-        @{decorator}
-        def f(x):
-            time.sleep(0.05)
-            sys.stdout.write(f"{{x}}\\n")
-            sys.stdout.flush()
-
-        for x in range(4):
-            f(x)
-        """,
+        program(
+            "pools/a_normal_end_finishes_what_was_submitted",
+            NAME=decorator.partition("(")[0],
+            DECORATOR=decorator,
+        ),
     )
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split()) == ["0", "1", "2", "3"]
@@ -660,41 +608,12 @@ def test_a_normal_end_finishes_what_was_submitted(tmp_path, decorator):
 
 def test_a_call_when_the_program_ends_is_refused(tmp_path):
     done = run_script(
-        tmp_path,
-        """
-        import atexit
-        from parallelize import threaded
-
-        @threaded
-        def f(x):
-            return x
-
-        def late():
-            try:
-                f(1).result(5)
-            except RuntimeError as error:
-                print(error)
-
-        f(1).result()
-        atexit.register(late)
-        """,
+        tmp_path, program("pools/a_call_when_the_program_ends_is_refused")
     )
     assert "cannot schedule new futures" in done.stdout
     assert done.returncode == 0, done.stderr
 
 
 def test_no_main_guard_is_needed(tmp_path):
-    done = run_script(
-        tmp_path,
-        """
-        print("main runs")
-        from parallelize import processed
-
-        @processed
-        def f(x):
-            return x + 1
-
-        print(list(f.map([1, 2])))
-        """,
-    )
+    done = run_script(tmp_path, program("pools/no_main_guard_is_needed"))
     assert done.stdout == "main runs\n[2, 3]\n", done.stderr

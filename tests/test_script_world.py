@@ -8,9 +8,10 @@ import itertools
 import pathlib
 import subprocess
 import sys
-import textwrap
 
 import pytest
+
+from support.programs import program
 
 PROGRAMS = pathlib.Path(__file__).parent / "programs" / "script"
 METHODS = ("forkserver", "spawn", "fork")
@@ -59,15 +60,15 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("name", "method"), list(itertools.product(EXPECTED, METHODS)))
 def test_a_call_finds_what_the_script_has(name, method, tmp_path):
-    prelude = (PROGRAMS / "prelude.py").read_text().replace("METHOD", repr(method))
+    prelude = program("script/prelude", METHOD=repr(method))
     first, rest = prelude.split("\n", 1)
-    program = (PROGRAMS / f"{name}.py").read_text().replace("METHOD", repr(method))
+    text = (PROGRAMS / f"{name}.py").read_text().replace("METHOD", repr(method))
     end = "print('differ:', differ)\nex.shutdown()\n"
     if name in ("settings", "registered"):  # they stand before the pool is made
-        head, mark, tail = program.partition("check(")
+        head, mark, tail = text.partition("check(")
         text = "\n".join([first, head, rest, mark + tail, end])
     else:
-        text = f"{prelude}\n{program}\n{end}"
+        text = f"{prelude}\n{text}\n{end}"
     (tmp_path / "script.py").write_text(text)
     lines = run(tmp_path, "script.py")
     if name == "named_values" and method == "fork":
@@ -75,26 +76,7 @@ def test_a_call_finds_what_the_script_has(name, method, tmp_path):
     assert lines == [*EXPECTED[name], "differ: 0"]
 
 
-SMALL = """
-import sys
-from parallelize import ProcessPoolExecutor, processed
-
-MISSING = object()
-
-class Kind:
-    value = 1
-
-def helper(): return Kind.value
-
-@processed
-def call(a=MISSING):
-    import __main__
-    return a is MISSING, helper(), __name__, __main__.Kind is Kind
-
-print(call().result(30), list(call.map([1])))
-with ProcessPoolExecutor(1) as ex:
-    print(ex.submit(lambda: Kind).result() is Kind, ex.submit(isinstance, Kind(), Kind).result())
-"""
+SMALL = program("script_world/small")
 ALL = [
     "(True, 1, '__main__', True) [(False, 1, '__main__', True)]",
     "True True",
@@ -137,77 +119,16 @@ def test_the_main_module_of_a_package_imports_its_siblings(tmp_path):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "sibling.py").write_text("value = 4\n")
-    (package / "__main__.py").write_text(
-        textwrap.dedent(
-            """
-            from . import sibling
-            from parallelize import processed
-
-            @processed
-            def call():
-                from . import sibling as again
-                return again.value, sibling.value, __package__
-
-            print(call().result(30))
-            """
-        )
-    )
+    (package / "__main__.py").write_text(program("script_world/package_main"))
     assert run(tmp_path, "-m", "package") == ["(4, 4, 'package')"]
 
 
 def test_names_of_a_doctest(tmp_path):
-    (tmp_path / "documented.py").write_text(
-        textwrap.dedent(
-            '''
-            """
-            >>> from parallelize import ProcessPoolExecutor, processed
-            >>> BASE = 10
-            >>> class Point:
-            ...     v = 2
-            >>> @processed
-            ... def call(x): return x + BASE + Point.v
-            >>> call(1).result()
-            13
-            >>> BASE = 20
-            >>> list(call.map([1, 2]))
-            [23, 24]
-            >>> with ProcessPoolExecutor(1) as ex:
-            ...     ex.submit(lambda: Point).result() is Point
-            True
-            """
-            '''
-        )
-    )
+    (tmp_path / "documented.py").write_text(program("script_world/documented"))
     assert run(tmp_path, "-m", "doctest", "documented.py") == []
 
 
-CHILD = """
-import multiprocessing, sys
-from parallelize import ProcessPoolExecutor, processed
-
-MISSING = object()
-class Kind: pass
-
-def square(x): return x * x, MISSING is MISSING, type(Kind()) is Kind
-
-@processed
-def decorated(x, a=MISSING): return x, a is MISSING, isinstance(Kind(), Kind)
-
-def child(queue):
-    out = [decorated(3).result(20), *decorated.map([1])]
-    with ProcessPoolExecutor(1) as ex:
-        out += [ex.submit(square, 2).result(20), ex.submit(lambda: Kind).result(20) is Kind]
-        out.append(type(ex.submit(Kind).result(20)) is Kind)
-    queue.put(out)
-
-if __name__ == "__main__":
-    context = multiprocessing.get_context(sys.argv[1])
-    queue = context.Queue()
-    process = context.Process(target=child, args=(queue,))
-    process.start()
-    print(queue.get(timeout=40))
-    process.join()
-"""
+CHILD = program("script_world/child")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -219,33 +140,7 @@ def test_a_child_of_multiprocessing_has_the_script_by_another_name(method, tmp_p
     ]
 
 
-LARGE = """
-import sys
-from parallelize import ProcessPoolExecutor
-from parallelize.serialize.main import picture as main_picture
-
-table = list(range(300_000))
-other = dict.fromkeys(range(300_000))
-def small(): return 1
-def large(): return table[-1]
-def all_names(): return len(globals()["other"])
-
-sent = []
-lacks = main_picture.Knowledge.lacks
-def counting(self, needs):
-    units = lacks(self, needs)
-    sent.extend(n for u in units for n in u[1] if n in ("table", "other"))
-    return units
-main_picture.Knowledge.lacks = counting
-
-with ProcessPoolExecutor(1) as ex:
-    for fn in (small, large, small, large, all_names, all_names):
-        ex.submit(fn).result()
-    table[-1] = 7
-    print(ex.submit(large).result())
-    print(list(ex.map(lambda _: table[-1], range(3))))
-print(sent)
-"""
+LARGE = program("script_world/large")
 
 
 def test_a_large_value_goes_where_it_is_used_and_once(tmp_path):
@@ -257,23 +152,7 @@ def test_a_large_value_goes_where_it_is_used_and_once(tmp_path):
     ]
 
 
-HANDLES = """
-from parallelize import ProcessPoolExecutor, share
-class Item:
-    def __init__(self, n): self.n = n
-
-numbers = share([1, 2, 3])
-items = share([Item(1), Item(2)])
-ready = None
-def initialize(handle):
-    global ready
-    ready = handle.get(), numbers.get()
-def read(handle): return handle is numbers, numbers.get(), items.get()[1].n
-def kinds(): return type(items.get()[0]) is Item, ready
-
-with ProcessPoolExecutor(1, initializer=initialize, initargs=(numbers,)) as ex:
-    print(ex.submit(read, numbers).result(), ex.submit(kinds).result())
-"""
+HANDLES = program("script_world/handles")
 
 
 def test_handles_of_shared_memory_among_the_globals(tmp_path):
@@ -283,24 +162,7 @@ def test_handles_of_shared_memory_among_the_globals(tmp_path):
     ]
 
 
-LAMBDAS = """
-import resource, sys
-from parallelize import ProcessPoolExecutor
-
-def make(n):
-    data = bytes([n % 256]) * (1 << 20)
-    return lambda: len(data)
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096 >> 20
-
-with ProcessPoolExecutor(1) as ex:
-    before = resident(), ex.submit(resident).result()
-    assert all(ex.submit(make(n)).result() == 1 << 20 for n in range(150))
-    after = resident(), ex.submit(resident).result()
-print([new - old < 100 for new, old in zip(after, before)])
-"""
+LAMBDAS = program("script_world/lambdas")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads /proc")

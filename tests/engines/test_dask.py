@@ -19,6 +19,7 @@ from processes import descendants
 import parallelize
 import tasks
 from parallelize import ClusterLost, DaskExecutor, WorkerDied, parallelized, using
+from support.programs import program
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -243,18 +244,7 @@ def test_use_an_address(cluster):
     parallelize.shutdown()
 
 
-PROGRAM = """
-from parallelize import processed
-
-@processed
-def double(x):
-    return 2 * x
-
-def main():
-    print(double(4).result(), sum(double.map(range(100))))
-
-main()
-"""
+PROGRAM = program("dask/ends_by_itself")
 
 
 def test_the_environment_redirects_an_unchanged_program(cluster, run_script):
@@ -284,19 +274,19 @@ def test_the_cluster_ends_with_a_program_that_is_killed(tmp_path):
         "print(executor._cluster.pid, executor.submit(tasks.pid_of).result(), flush=True)\n"
         "time.sleep(60)\n"
     )
-    program = subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
     )
-    pids = [int(word) for word in program.stdout.readline().split()]
-    program.kill()
-    program.wait()
+    pids = [int(word) for word in child.stdout.readline().split()]
+    child.kill()
+    child.wait()
     # The pipe is held open by whoever is left: the end of all of them is its end.
-    waiter = threading.Thread(target=program.stdout.read, daemon=True)
+    waiter = threading.Thread(target=child.stdout.read, daemon=True)
     waiter.start()
     waiter.join(30)
     assert len(pids) == 2
     assert not waiter.is_alive()
-    program.stdout.close()
+    child.stdout.close()
 
 
 def folders():
@@ -305,25 +295,21 @@ def folders():
 
 def test_ctrl_c_ends_program_and_cluster(tmp_path, latch):
     before = folders()
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
-        "import tasks\n"
-        "from parallelize import DaskExecutor\n"
-        "with DaskExecutor(max_workers=1) as executor:\n"
-        f"    held = executor.submit(tasks.hold, {latch.folder!r})\n"
-        "    behind = executor.submit(tasks.double, 1)\n"
-        "    held.result()\n"
+    code = program(
+        "dask/ctrl_c_ends_program_and_cluster",
+        SYS_PATH=repr(sys.path),
+        FOLDER=repr(latch.folder),
     )
-    program = subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
     )
     latch.wait_begun()
     begun = time.monotonic()
-    program.send_signal(signal.SIGINT)
-    errors = program.stderr.read()  # until the last of its processes has ended
+    child.send_signal(signal.SIGINT)
+    errors = child.stderr.read()  # until the last of its processes has ended
     took = time.monotonic() - begun
-    program.stderr.close()
-    assert program.wait(30) != 0
+    child.stderr.close()
+    assert child.wait(30) != 0
     assert "KeyboardInterrupt" in errors
     assert took < 8  # of a call that would run for ever
     assert folders() <= before

@@ -11,6 +11,7 @@ import pytest
 import parallelize
 import tasks
 from parallelize import Future, parallel_map, parallelized, processed, using
+from support.programs import program
 
 
 def all_three_ways(theirs):
@@ -49,19 +50,6 @@ def test_lokys_reusable_executor():
         theirs.shutdown(wait=True)
 
 
-PROGRAM = """
-import sys
-sys.path[:] = {path!r}
-from mpi4py.futures import MPIPoolExecutor
-from test_others import all_three_ways
-
-if __name__ == "__main__":
-    with MPIPoolExecutor() as theirs:
-        all_three_ways(theirs)
-    print("all three")
-"""
-
-
 def test_mpi4py(tmp_path):
     pytest.importorskip("mpi4py")
     beside = Path(sys.executable).with_name("mpiexec")
@@ -69,7 +57,7 @@ def test_mpi4py(tmp_path):
     if mpiexec is None:
         pytest.skip("there is no mpiexec")
     script = tmp_path / "script.py"
-    script.write_text(PROGRAM.format(path=sys.path))
+    script.write_text(program("others/mpi4py_calls", SYS_PATH=repr(sys.path)))
     done = subprocess.run(
         [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", str(script)],
         capture_output=True,

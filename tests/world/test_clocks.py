@@ -21,6 +21,7 @@ from parallelize import (
     wait,
 )
 from parallelize.runtime import clock
+from support.programs import program
 
 PACKAGE = "freezegun"
 
@@ -170,20 +171,9 @@ def test_a_call_that_freezes_time_itself(make):
 
 
 def test_frozen_before_the_library_is_loaded(tmp_path):
-    program = """
-        import threading, time
-        from freezegun import freeze_time
-        with freeze_time("2012-01-14"):
-            from parallelize import TaskTimeout, processed, threaded
-            quick = [kind(lambda x: x, timeout=1000) for kind in (threaded, processed)]
-            print([each(1).result(20) for each in quick])
-            late = [kind(lambda: go.wait(0.5), timeout=0.1) for kind in (threaded,)]
-            go = threading.Event()
-            print([type(each().exception(20)).__name__ for each in late])
-        print([each(2).result(20) for each in quick])
-    """
+    text = program("clocks/frozen_before_the_library_is_loaded")
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
+        [sys.executable, "-c", textwrap.dedent(text)],
         capture_output=True,
         text=True,
         timeout=60,
