@@ -160,7 +160,14 @@ def nothing_is_left(request):
         gc.collect()
         time.sleep(0.01)  # nothing tells when a process or thread is gone for good
         left = _left(looks, before)
+    for thread in left.get("threads", ()):
+        _print_stack(thread)
     assert not left
+
+
+def _print_stack(thread):
+    frame = sys._current_frames().get(thread.ident)
+    print(f"{thread.name}:", *traceback.format_stack(frame), sep="\n")
 
 
 def _left(looks, before):

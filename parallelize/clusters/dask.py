@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import distributed
+    from distributed.security import Security
 
     from parallelize.clusters.call import EngineCall
     from parallelize.clusters.dask_local import Cluster
@@ -58,7 +59,8 @@ class DaskExecutor(EngineExecutor):
         client_or_address: A ``distributed.Client`` or a cluster of Dask, which is
             left open; or the address of a scheduler, ``"tcp://host:8786"`` or
             ``"dask://host:8786"``. None starts a ``LocalCluster`` on 127.0.0.1 without
-            a dashboard; it ends with this executor or with the program.
+            a dashboard; it ends with this executor or with the program, and
+            accepts this program only, by a key of its own (TLS).
         max_workers: The number of processes of a private local cluster. None: the
             number of CPUs.
 
@@ -110,7 +112,9 @@ class DaskExecutor(EngineExecutor):
 
         self._cluster = Cluster(max_workers or cpu_count())
         try:
-            return _client_of(self._cluster.address, direct=True)
+            return _client_of(
+                self._cluster.address, direct=True, security=self._cluster.security
+            )
         except BaseException:
             self._cluster.close()
             raise
@@ -270,11 +274,16 @@ def _target(given: Any) -> Any:
     raise TypeError(msg)
 
 
-def _client_of(target: Any, *, direct: bool | None) -> distributed.Client:
+def _client_of(
+    target: Any, *, direct: bool | None, security: Security | None = None
+) -> distributed.Client:
     client = _distributed().Client
     try:
         made: distributed.Client = client(
-            target, set_as_default=False, direct_to_workers=direct
+            target,
+            set_as_default=False,
+            direct_to_workers=direct,
+            security=security,
         )
     except (OSError, TimeoutError) as error:
         msg = f"no Dask scheduler answers at {target}: {error}"

@@ -4,7 +4,12 @@
  program ── starts ──▶ keeper (this file's `main`) ── LocalCluster ──▶ workers
     │ ◀── address ────────┘  │
     └── an open pipe ────────┘  all of it ends when the pipe closes, for any reason
+        (first line: the credentials of this cluster)
 ```
+
+Every process that may talk to a scheduler of Dask may have it run what it likes, and
+loopback is open to all users of a machine. So each cluster has a key and certificate of
+its own, made by the program and kept in memory, and refuses connections without them.
 
 Within the program, Dask would import the program's script again in each worker, and
 its scheduler would compete with the program for the interpreter.
@@ -12,13 +17,20 @@ its scheduler would compete with the program for the interpreter.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from typing import TYPE_CHECKING
 
+from parallelize.errors import MissingExtraError
 from parallelize.runtime import command
+
+if TYPE_CHECKING:
+    from distributed.security import Security
 
 __all__ = ("Cluster", "main")
 
@@ -31,6 +43,7 @@ class Cluster:
 
     Attributes:
         address: The address of the scheduler.
+        security: What a client needs to be let in.
         hurry: Whether `close` kills running calls.
     """
 
@@ -43,10 +56,13 @@ class Cluster:
             workers: The number of processes, of one thread each.
 
         Raises:
+            MissingExtraError: ``cryptography`` is not installed.
             RuntimeError: It did not start; the reason is on stderr.
         """
+        self.security = _temporary_security()
         self._folder = tempfile.mkdtemp(prefix="parallelize-dask-")
         self._process, reading = _start(workers, self._folder)
+        self._send_credentials()
         with os.fdopen(reading, encoding="utf-8") as pipe:
             self.address: str = pipe.read()
         if not self.address:
@@ -62,18 +78,50 @@ class Cluster:
         """The process id of the keeper."""
         return self._process.pid
 
+    def _send_credentials(self) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended: no address will come
+            stdin.write(json.dumps(_credentials(self.security)).encode() + b"\n")
+            stdin.flush()
+
     def close(self) -> None:
         """End the cluster, and return when it has ended."""
         assert self._process.stdin is not None
         if self.hurry:
             self._process.kill()  # the workers detect that, and end at once
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(GRACE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _temporary_security() -> Security:
+    from parallelize.clusters.dask import _distributed
+
+    security = _distributed().security.Security
+    try:
+        made: Security = security.temporary()
+    except ImportError as error:
+        what = "DaskExecutor"
+        raise MissingExtraError(what, "dask") from error
+    return made
+
+
+#: The fields of Dask's `Security` that hold a key or a certificate.
+_SECRETS = ("tls_ca_file",) + tuple(
+    f"tls_{role}_{part}"
+    for role in ("client", "scheduler", "worker")
+    for part in ("key", "cert")
+)
+
+
+def _credentials(security: Security) -> dict[str, str]:
+    return {name: getattr(security, name) for name in _SECRETS}
 
 
 def _start(workers: int, folder: str) -> tuple[subprocess.Popen[bytes], int]:
@@ -106,6 +154,8 @@ def _start(workers: int, folder: str) -> tuple[subprocess.Popen[bytes], int]:
 def main(report: int, workers: int, folder: str, path: list[str]) -> None:
     """Keep a cluster until standard input, a pipe, is closed.
 
+    The first line of standard input holds the credentials, as JSON.
+
     Args:
         report: The descriptor to which the address is written.
         workers: The number of processes.
@@ -128,11 +178,15 @@ def _keep(report: int, workers: int, folder: str) -> None:
 
     from parallelize.clusters.dask import _distributed
 
+    distributed = _distributed()
+    credentials = json.loads(sys.stdin.buffer.readline())
     # Futures report errors; the rest of the log is about workers that end.
-    with _distributed().LocalCluster(
+    with distributed.LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         host="127.0.0.1",
+        protocol="tls://",
+        security=distributed.security.Security(require_encryption=True, **credentials),
         dashboard_address=None,
         # It runs a small HTTP server nevertheless, by default at port 8787 on every
         # interface.
