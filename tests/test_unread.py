@@ -1,6 +1,7 @@
 """Failures that nobody looks at are reported, once, when they are collected."""
 
 import asyncio
+import gc
 import logging
 import os
 import subprocess
@@ -86,6 +87,34 @@ def test_it_is_reported_once(reports):
     del other
     assert len(reports()) == 1
     assert len(reports()) == 1
+
+
+def test_one_thread_reports_all():
+    reporters, written = [], threading.Semaphore(0)
+    reached, go_on = threading.Event(), threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record):
+            reporters.append(threading.get_ident())
+            reached.set()
+            assert go_on.wait(20)
+            written.release()
+
+    log, handler = logging.getLogger("parallelize"), Slow()
+    log.addHandler(handler)
+    try:
+        failed()
+        gc.collect()
+        assert reached.wait(20)
+        for _ in range(5):  # while the first is being written
+            failed()
+            gc.collect()
+        go_on.set()
+        assert all(written.acquire(timeout=20) for _ in range(6))
+    finally:
+        go_on.set()
+        log.removeHandler(handler)
+    assert len(set(reporters)) == 1
 
 
 def test_it_bears_the_name_it_was_given(reports):

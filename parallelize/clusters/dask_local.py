@@ -113,10 +113,14 @@ def _temporary_security() -> Security:
 
 
 #: The fields of Dask's `Security` that hold a key or a certificate.
-_SECRETS = ("tls_ca_file",) + tuple(
-    f"tls_{role}_{part}"
-    for role in ("client", "scheduler", "worker")
-    for part in ("key", "cert")
+_SECRETS = (
+    "tls_ca_file",
+    "tls_client_key",
+    "tls_client_cert",
+    "tls_scheduler_key",
+    "tls_scheduler_cert",
+    "tls_worker_key",
+    "tls_worker_cert",
 )
 
 

@@ -93,22 +93,34 @@ class UnretrievedFailure:
         return True
 
     def __del__(self) -> None:
-        global _asked_in
-        if self._failure is not None and self.note() and _asked_in != self._process:
-            _asked_in = self._process
-            lifecycle.later(_report_noted)
+        if self._failure is not None and self.note():
+            _request_thread(self._process)
+
+
+def _request_thread(process: int) -> None:
+    global _asked_in
+    if _asked_in != process:
+        _asked_in = process
+        lifecycle.later(_report_noted)
 
 
 def _report_noted() -> None:
+    """Log the queued failures, in the one thread that does so until it finds none."""
     global _asked_in
-    _asked_in = 0  # first: failures queued from now on ask again
-    while True:
-        try:
-            process, failure, called = _noted.popleft()
-        except IndexError:
-            return
-        if process == os.getpid():
-            _report(failure, _name(called))
+    try:
+        while _noted:
+            _report_one(*_noted.popleft())
+    finally:
+        _asked_in = 0
+        if _noted:  # since the last look, by finalisers that saw this thread requested
+            _request_thread(os.getpid())
+
+
+def _report_one(
+    process: int, failure: BaseException | Failed, called: Called | None
+) -> None:
+    if process == os.getpid():
+        _report(failure, _name(called))
 
 
 def _report(failure: BaseException | Failed, name: str) -> None:

@@ -3,6 +3,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from distributed import security as security
+from distributed.security import Security
+
 class Future:
     key: str
     status: str
@@ -30,6 +33,7 @@ class Client:
         *,
         set_as_default: bool = ...,
         direct_to_workers: bool | None = ...,
+        security: Security | None = ...,
     ) -> None: ...
     def submit(
         self,
@@ -64,6 +68,8 @@ class LocalCluster(AbstractContextManager[LocalCluster]):
         n_workers: int | None = ...,
         threads_per_worker: int | None = ...,
         host: str | None = ...,
+        protocol: str | None = ...,
+        security: Security | None = ...,
         dashboard_address: str | None = ...,
         scheduler_kwargs: dict[str, Any] | None = ...,
         local_directory: str | None = ...,

@@ -160,7 +160,7 @@ def test_a_cluster_of_its_own(tmp_path):
         assert executor._max_workers == 2
         info = executor.client.scheduler_info(n_workers=-1)
         addresses = [info["address"], *info["workers"]]
-        assert all(each.startswith("tcp://127.0.0.1:") for each in addresses)
+        assert all(each.startswith("tls://127.0.0.1:") for each in addresses)
         assert open_to_others(executor._cluster.pid) == []
         with DaskExecutor(max_workers=1) as another:  # no two want the same port
             assert another.submit(tasks.double, 1).result() == 2
@@ -170,9 +170,56 @@ def test_a_cluster_of_its_own(tmp_path):
     for pid in (*pids, keeper):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    host, port = info["address"].removeprefix("tcp://").split(":")
+    host, port = info["address"].removeprefix("tls://").split(":")
     with socket.socket() as sock:
         assert sock.connect_ex((host, int(port))) != 0
+
+
+# What another program of the machine does that knows the address: it has Dask's own
+# client, but not the credentials.
+INTRUDER = """
+import sys
+import distributed
+
+address = sys.argv[1]
+for target in (address, address.replace("tls://", "tcp://")):
+    security = distributed.security.Security.temporary() if "tls" in target else None
+    try:
+        distributed.Client(target, timeout=3, security=security)
+    except (OSError, TimeoutError) as error:
+        print("refused", type(error).__name__)
+    else:
+        print("let in by", target)
+"""
+
+
+def test_a_cluster_of_its_own_accepts_its_program_only():
+    with DaskExecutor(max_workers=1) as executor:
+        address = executor.client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        other = {"user": "nobody"} if os.geteuid() == 0 and _may_become_nobody() else {}
+        seen = subprocess.run(
+            [sys.executable, "-c", INTRUDER, address],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=True,
+            cwd="/",
+            **other,
+        ).stdout.split("\n")
+        assert [line.split(" ")[0] for line in seen] == ["refused", "refused", ""]
+        assert executor.submit(abs, -1).result(20) == 1
+
+
+def _may_become_nobody():
+    """Whether that user can run this interpreter with its packages."""
+    command = [sys.executable, "-c", "import distributed"]
+    try:
+        return (
+            subprocess.run(command, user="nobody", cwd="/", check=False).returncode == 0
+        )
+    except OSError:
+        return False
 
 
 def test_the_cluster_is_lost(latch):
