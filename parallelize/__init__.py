@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from parallelize.insight.trace import trace
     from parallelize.mapping import MapIterator
     from parallelize.process.memory.shared import Shared, share
+    from parallelize.registry.kinds import register_executor
     from parallelize.registry.shared_pools import shutdown
     from parallelize.runtime.cpus import cpu_count
     from parallelize.runtime.options import Limit
@@ -132,6 +133,7 @@ __all__ = (
     "parallelized",
     "process_map",
     "processed",
+    "register_executor",
     "share",
     "shutdown",
     "thread_map",
@@ -190,6 +192,7 @@ _HOMES = {
     "parallelize.futures.wait": ("as_completed", "wait"),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.runtime.options": ("Limit",),
+    "parallelize.registry.kinds": ("register_executor",),
     "parallelize.registry.shared_pools": ("shutdown",),
     "parallelize.process.memory.shared": ("Shared", "share"),
     "parallelize.api.stream_function": ("StreamFunction",),

@@ -154,13 +154,24 @@ def test_the_blocks_of_a_page(page, tmp_path):
         assert (where, output) == (where, example.shown)
 
 
-def test_every_example_is_in_the_tutorial_and_is_tested_here():
-    tutorial = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+def test_backend(empty):
+    printed = run_example("backend.py", folder=empty)
+    page = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    assert printed == "7\n[1, 2, 3]\n"
+    assert f"```text\n{printed}```" in page
+    lines = (EXAMPLES / "backend.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 60
+
+
+def test_every_example_is_in_a_page_and_is_tested_here():
+    pages = "".join(
+        (ROOT / "docs" / page).read_text(encoding="utf-8") for page in PAGES
+    )
     tests = Path(__file__).read_text(encoding="utf-8")
     names = sorted(script.name for script in EXAMPLES.glob("*.py"))
     assert len(names) >= 5
     for name in names:
-        assert f"{{literalinclude}} examples/{name}" in tutorial
+        assert f"{{literalinclude}} examples/{name}" in pages
         assert f'"{name}"' in tests
 
 

@@ -1,4 +1,8 @@
-"""The protocol of executors on which maps run; for type checkers only."""
+"""What a map asks of an executor of this library; for type checkers only.
+
+Other executors need no more than `submit` and `shutdown`: `executors.foreign` has the
+rest for them.
+"""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parallelize.calls.call import Rows, SubmittedRows
+    from parallelize.calls.open_maps import OpenMaps
     from parallelize.runtime.options import CallOptions
 
 __all__ = ("Chained", "ForeignExecutor")
@@ -69,7 +70,9 @@ class ForeignExecutor(Executor):
         self._theirs = executor
         self._owned = owned
         self._max_workers = _workers_of(executor)
-        self._gate = InFlight(self._maps)
+        self._gate = (
+            _OwnersGate(executor, self._maps) if owned else InFlight(self._maps)
+        )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls; shut the other executor down if it is owned.
@@ -109,10 +112,27 @@ class ForeignExecutor(Executor):
         return super()._start_rows(rows)
 
 
+class _OwnersGate(InFlight):
+    """The calls in flight on an executor that ends with the program."""
+
+    def __init__(self, executor: concurrent.futures.Executor, maps: OpenMaps) -> None:
+        self._theirs = executor
+        super().__init__(maps)
+
+    def finish(self) -> None:
+        super().finish()
+        self._theirs.shutdown(wait=True)
+
+    def abandon(self) -> None:
+        super().abandon()
+        self._theirs.shutdown(wait=False)
+
+
 def _workers_of(executor: concurrent.futures.Executor) -> int:
-    workers = getattr(executor, "_max_workers", None)
-    if isinstance(workers, int) and workers > 0:
-        return workers
+    for name in ("max_workers", "_max_workers"):  # the latter is what pools have
+        workers = getattr(executor, name, None)
+        if isinstance(workers, int) and workers > 0:
+            return workers
     from parallelize.runtime.cpus import cpu_count
 
     return cpu_count()

@@ -12,6 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from parallelize.runtime import locks
+from parallelize.runtime.options import check_callable, check_text
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     ]
     AnyExecutor: TypeAlias = concurrent.futures.Executor | Kind
 
+    #: Makes an executor for a number of workers, or for its own choice of one.
+    MakeExecutor: TypeAlias = Callable[[int | None], concurrent.futures.Executor]
+
 _new_lock = locks.reentrant("adopting")
 
 #: Third-party engines: the name alone, or followed by the address of a cluster.
@@ -49,6 +53,8 @@ KINDS = {
     "process": "processes",
     "interpreter": "interpreters",
 }
+
+_OURS = frozenset((*KINDS, *_ENGINES))
 
 
 # ------------------------------------------------------- what the user may name
@@ -95,7 +101,9 @@ def is_engine(word: str) -> bool:
 def valid_names() -> str:
     """Return the names of all kinds, as an error lists them."""
     addresses = (f"'{name}://host:port'" for name in _ENGINES)
-    return ", ".join([*map(repr, (*_LOCAL, *_ENGINES)), *addresses])
+    return ", ".join(
+        [*map(repr, (*_LOCAL, *_ENGINES)), *addresses, *map(repr, _registered)]
+    )
 
 
 # Guards _foreign. Reentrant, as making a wrapper may trigger a garbage collection, and
@@ -131,6 +139,63 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_lock)
 
 
+# ------------------------------------------------------------- kinds of a user's own
+
+#: What makes the executors of each registered kind; they are in `KINDS`, too.
+_registered: dict[str, MakeExecutor] = {}
+
+
+def register_executor(word: str, make: MakeExecutor) -> None:
+    """Let a word stand for executors of your own, as ``"threads"`` does for threads.
+
+    From now on `use`, `using`, ``PARALLELIZE_EXECUTOR`` and the ``executor`` option
+    take it. As for each kind, the calls share one executor, which is made by the first
+    of them and shut down by `shutdown` or when the program ends.
+
+    Args:
+        word: The word. If it was registered before, executors that are made from now
+            on are the new ones.
+        make: Makes an executor, any of PEP 3148, for a number of workers; for None it
+            chooses the number. A class of executors whose first argument is
+            ``max_workers`` will do.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: The word is one of parallelize itself, or an address.
+
+    Example:
+        >>> import concurrent.futures
+        >>> from parallelize import processed, register_executor, using
+        >>> register_executor("plain-threads", concurrent.futures.ThreadPoolExecutor)
+        >>> @processed
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> with using("plain-threads"):
+        ...     double(21).result()
+        42
+    """
+    check_text(word, "word")
+    check_callable(make, "make")
+    if not word or word != word.strip() or "://" in word or word in _OURS:
+        msg = f"word must be a word that is not one of {valid_names()}, not {word!r}"
+        raise ValueError(msg)
+    _registered[word] = make
+    KINDS[word] = word
+
+
+def _make_registered(
+    kind: str, max_workers: int | None, initializer: Callable[..., object] | None
+) -> Executor:
+    if initializer is not None:
+        msg = f"initializer cannot be set for {kind!r}: its executor makes its workers"
+        raise ValueError(msg)
+    from parallelize.executors.base import Executor
+    from parallelize.executors.foreign import ForeignExecutor
+
+    made = _registered[kind](max_workers)
+    return made if isinstance(made, Executor) else ForeignExecutor(made, owned=True)
+
+
 # ------------------------------------------------------------- making executors
 
 
@@ -161,6 +226,8 @@ def make_executor(
         from parallelize.executors.serial import SerialExecutor
 
         return SerialExecutor()
+    if kind in _registered:
+        return _make_registered(kind, max_workers, initializer)
     if kind == "processes" and inside_worker():
         from parallelize.executors.in_place import InPlaceExecutor
 
