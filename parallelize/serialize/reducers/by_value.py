@@ -62,76 +62,88 @@ def module_by_name(module: ModuleType) -> Any:
     return importlib.import_module, (name,)
 
 
+class _ByValue:
+    """Pickles by value what other processes cannot find by name.
+
+    What there is to it beside cloudpickle's pickler, which comes behind it.
+
+    Attributes:
+        back: Whether it pickles for the program, in a worker.
+        far: Whether it pickles for other machines, which lack such modules and files.
+        plain_table: The dispatch table without the reducers that send descriptors.
+        sent: These reducers.
+    """
+
+    back: bool
+    far: bool
+    plain_table: Any  # untyped, like cloudpickle's
+    sent: Any  # typed too strictly for a ChainMap
+
+    @classmethod
+    def way_of(cls, module: object) -> int:
+        """Return how functions and classes of a module are pickled."""
+        way = origins.way_of(module, back=cls.back)
+        return BY_VALUE if cls.far and way else way
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, (FunctionType, type)):
+            way = self.way_of(getattr(obj, "__module__", None))
+            is_named = way != BY_NAME and _is_named(obj)
+            if way == BY_VALUE or (way == EITHER and not is_named):
+                return _by_value(self, obj)
+            if is_named:
+                if way == EITHER:
+                    return _either(obj)
+                return finders.named, (obj.__module__, obj.__qualname__)
+        parent: Any = super()  # cloudpickle's, which is untyped
+        reduced = parent.reducer_override(obj)
+        return _with_slots(obj, reduced) if isinstance(obj, type) else reduced
+
+    def _dynamic_function_reduce(self, func: FunctionType) -> tuple[Any, ...]:
+        parent: Any = super()  # as above
+        make, args, state, *more, fill = parent._dynamic_function_reduce(func)
+        name: Any = func.__globals__.get("__name__")  # users may set any value
+        space = getattr(origins.module_of(name), "__dict__", None)
+        is_shared = space is func.__globals__ and self.way_of(name) == BY_VALUE
+        if self.far or self.back or not is_shared:
+            return make, args, state, *more, fill
+        args = args[0], _Space(name), *args[2:]
+        return make, args, state, *more, finders.fill_function
+
+
 # Defined on first use, because it loads cloudpickle.
 @functools.cache
 def pickler(*, back: bool = False, far: bool = False) -> Any:
-    """Return a subclass of cloudpickle's pickler.
-
-    Args:
-        back: Whether it pickles for the program, in a worker.
-        far: Whether it pickles for other machines, which lack such modules and files.
-    """
+    """Return a subclass of cloudpickle's pickler, see `_ByValue` for the arguments."""
     from collections import ChainMap
 
     from cloudpickle import Pickler
 
-    def way_of(module: object) -> int:
-        way = origins.way_of(module, back=back)
-        return BY_VALUE if far and way else way
+    class ByValue(_ByValue, Pickler):
+        sent: Any = reductions.Table(far=far)
 
-    class ByValue(Pickler):
-        """Pickles by value what other processes cannot find by name.
-
-        Attributes:
-            plain_table: The dispatch table without the reducers that send descriptors.
-            sent: These reducers.
-        """
-
-        plain_table: Any  # untyped, like cloudpickle's
-        sent: Any = reductions.Table(far=far)  # typed too strictly for a ChainMap
-
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, (FunctionType, type)):
-                way = way_of(getattr(obj, "__module__", None))
-                is_named = way != BY_NAME and _is_named(obj)
-                if way == BY_VALUE or (way == EITHER and not is_named):
-                    return _by_value(self, obj)
-                if is_named:
-                    if way == EITHER:
-                        return _either(obj)
-                    return finders.named, (obj.__module__, obj.__qualname__)
-            reduced = super().reducer_override(obj)
-            return _with_slots(obj, reduced) if isinstance(obj, type) else reduced
-
-        def _dynamic_function_reduce(self, func: FunctionType) -> tuple[Any, ...]:
-            parent: Any = super()  # cloudpickle's method is untyped
-            make, args, state, *more, fill = parent._dynamic_function_reduce(func)
-            name: Any = func.__globals__.get("__name__")  # users may set any value
-            space = getattr(origins.module_of(name), "__dict__", None)
-            is_shared = space is func.__globals__ and way_of(name) == BY_VALUE
-            if far or back or not is_shared:
-                return make, args, state, *more, fill
-            args = args[0], _Space(name), *args[2:]
-            return make, args, state, *more, finders.fill_function
-
-    def reduce_module(module: ModuleType) -> Any:
-        name = module.__name__
-        way = way_of(name)
-        if way not in (BY_VALUE, EITHER) or origins.module_of(name) is not module:
-            reduced: Any = Pickler.dispatch_table[ModuleType](module)
-            if reduced[1] != (name,):  # it cannot be imported by name
-                return reduced
-            return importlib.import_module, (name,)  # the receiver needs no cloudpickle
-        values = {k: v for k, v in vars(module).items() if k not in _OWN}
-        args = name, way == EITHER
-        return finders.module_for, args, values, None, None, finders.fill_module
-
+    ByValue.back, ByValue.far = back, far
     # Any, because each reducer takes its own type, and the table holds all.
-    reducers: Any = {ModuleType: reduce_module}
+    reducers: Any = {ModuleType: functools.partial(_reduce_module, ByValue)}
     theirs: Any = Pickler.dispatch_table
     ByValue.plain_table = ChainMap(reducers, theirs)
     ByValue.dispatch_table = ChainMap(reducers, ByValue.sent, theirs)
     return ByValue
+
+
+def _reduce_module(kind: type[_ByValue], module: ModuleType) -> Any:
+    from cloudpickle import Pickler
+
+    name = module.__name__
+    way = kind.way_of(name)
+    if way not in (BY_VALUE, EITHER) or origins.module_of(name) is not module:
+        reduced: Any = Pickler.dispatch_table[ModuleType](module)
+        if reduced[1] != (name,):  # it cannot be imported by name
+            return reduced
+        return importlib.import_module, (name,)  # the receiver needs no cloudpickle
+    values = {k: v for k, v in vars(module).items() if k not in _OWN}
+    args = name, way == EITHER
+    return finders.module_for, args, values, None, None, finders.fill_module
 
 
 _OWN = ("__builtins__", "__loader__", "__spec__", "__name__")
