@@ -6,11 +6,13 @@ is documented, and the rest may change.
 
 import inspect
 import itertools
+import re
 from concurrent import futures
 
 import pytest
 
 import parallelize
+from fenced import ROOT
 
 EXECUTOR = {"kind", "map", "shutdown", "submit"}
 
@@ -49,9 +51,13 @@ ATTRIBUTES = {
 NOT_OURS = {"BROKEN", "prepare_context"}
 
 
+def visible(thing):
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
 def shown(kind):
     inherited = set(dir(Exception)) if issubclass(kind, Exception) else set()
-    return {name for name in dir(kind) if not name.startswith("_")} - inherited
+    return visible(kind) - inherited
 
 
 def test_each_public_class_is_in_the_list():
@@ -72,6 +78,43 @@ def test_a_public_class_shows_what_is_documented(name):
     assert shown(kind) == ATTRIBUTES[name]
 
 
+def documented():
+    """The members that docs/api.md lists for each class."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    found = re.findall(
+        r"^\.\. autoclass:: (\w+).*\n(?:   :members: (.*))?$", page, re.M
+    )
+    return {name: set(filter(None, members.split(", "))) for name, members in found}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n in ATTRIBUTES if not issubclass(getattr(parallelize, n), Exception)],
+)
+def test_what_a_class_shows_is_in_the_reference(name):
+    own, lists = ATTRIBUTES[name], documented()
+    bases = [base.__name__ for base in getattr(parallelize, name).__mro__]
+    assert own <= set().union(*(lists.get(base, ()) for base in bases))
+    assert {each for each in lists[name] if not each.startswith("_")} <= own | {"kind"}
+
+
+def test_objects_show_no_more_than_their_classes():
+    decorated = parallelize.threaded(abs)
+    assert visible(decorated) == ATTRIBUTES["ParallelFunction"]
+    assert visible(parallelize.Limit(2)) == {"count"}
+    for make in (
+        parallelize.ThreadPoolExecutor,
+        parallelize.ProcessPoolExecutor,
+        parallelize.SerialExecutor,
+        parallelize.TaskGroup,
+        parallelize.trace,
+        lambda: parallelize.share([1]),
+    ):
+        made = make()
+        assert visible(made) == shown(type(made))
+        getattr(made, "shutdown", bool)()
+
+
 @pytest.mark.parametrize(
     "name",
     ["Executor", "Future", "ThreadPoolExecutor", "ProcessPoolExecutor"]
@@ -87,6 +130,7 @@ def test_a_map_is_an_iterator_and_nothing_of_itertools_to_its_users():
     with parallelize.ThreadPoolExecutor(1) as executor:
         results = executor.map(abs, [-1, 2])
         assert isinstance(results, parallelize.MapIterator)
+        assert visible(results) == ATTRIBUTES["MapIterator"]
         assert iter(results) is results
         assert next(results) == 1
         assert list(results) == [2]

@@ -58,7 +58,7 @@ class Executor(concurrent.futures.Executor, ABC):
     `concurrent.futures.Executor` (PEP 3148).
     """
 
-    #: The name of this kind for `use()` and the ``executor`` option.
+    #: The word for this kind, which `use` and the ``executor`` option take.
     kind: ClassVar[str]
 
     #: The number of calls that run at once. Other libraries read this attribute.

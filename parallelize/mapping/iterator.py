@@ -169,6 +169,9 @@ class _Chained(chain[T], MapIterator[T]):
         self._reader = reader
         return self
 
+    def __dir__(self) -> list[str]:
+        return dir(MapIterator)  # nothing that is a chain's
+
     def __reduce__(self) -> NoReturn:  # a chain has one, before Python 3.14
         msg = "a map can neither be copied nor pickled"
         raise TypeError(msg)
