@@ -245,6 +245,12 @@ class CallTask(Task):
 
     message: ClassVar[int] = messages.CALL
 
+    # As in the base class; the types of what is public must be plain where it is set.
+    key: bytes
+    waits_for: Sequence[Future[Any]]
+    placed: Placed | None
+    shares: Sequence[Shared[Any]]
+
     timed: int = 0
     given_up: bool = False
     simple: tuple[Any, ...] | None = None
