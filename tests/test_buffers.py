@@ -320,10 +320,12 @@ def test_without_segments_they_go_by_socket(one_worker):
 def test_a_control_socket_that_is_full_does_not_matter(one_worker):
     one_worker.submit(abs, 1).result()
     (worker,) = one_worker._pool.workers.values()
-    worker._lend = lambda _: False
+    refused = []
+    worker.segments.lend = lambda segment: bool(refused.append(segment))
     array = np.arange(MIB)
     same(one_worker.submit(tasks.identity, array).result(), array)
-    del worker._lend
+    del worker.segments.lend
+    assert refused
     assert wait_until_free(one_worker)
 
 
