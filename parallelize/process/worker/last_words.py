@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 MOST = 1 << 14
 
 
-def write(who: str) -> str:
+def write(process: str) -> str:
     """Write to standard error that the current exception ends this process.
 
     This writes to the descriptor: a replaced `sys.stderr` may be what has failed.
 
     Args:
-        who: A description of the process.
+        process: A description of the process.
 
     Returns:
         The traceback.
     """
     text = _text()
-    line = f"{who}, process {os.getpid()}, ends by an error of its own:\n{text}"
+    line = f"{process}, process {os.getpid()}, ends by an error of its own:\n{text}"
     with contextlib.suppress(OSError):  # it may be closed
         os.write(2, line.encode(errors="replace"))
     return text[-MOST:]
@@ -44,7 +44,7 @@ def _text() -> str:
         return f"{type(error).__name__}\n"
 
 
-def end(who: str) -> NoReturn:
+def end(process: str) -> NoReturn:
     """Write to standard error that the current exception ends this process; exit."""
-    write(who)
+    write(process)
     os._exit(1)

@@ -321,30 +321,24 @@ def _pickled_rows(pool: RowsOwner, source: Rows, key: bytes) -> list[Task]:
     tasks: list[Task] = []
     run: list[bytes] = []  # small rows that follow each other
     size = 0
+
+    def end_run(end: int) -> None:
+        nonlocal run, size
+        if run:
+            tasks.append(pool.rows_task(pool, source, key, run, 0, end - len(run)))
+        run, size = [], 0
+
     for index, row in enumerate(source.rows):
         pickled = _small(row)
         size += MOST_TOGETHER if pickled is None else len(pickled)
         if size > MOST_TOGETHER:
-            _end_run(tasks, run, pool, source, key, index)
-            run, size = [], 0
+            end_run(index)
         if pickled is None:
             tasks.append(_single(pool, source, row, index))
         else:
             run.append(pickled)
-    _end_run(tasks, run, pool, source, key, len(source.rows))
+    end_run(len(source.rows))
     return tasks
-
-
-def _end_run(
-    tasks: list[Task],
-    run: list[bytes],
-    pool: RowsOwner,
-    source: Rows,
-    key: bytes,
-    end: int,
-) -> None:
-    if run:
-        tasks.append(pool.rows_task(pool, source, key, run, 0, end - len(run)))
 
 
 def _small(row: tuple[Any, ...]) -> bytes | None:
