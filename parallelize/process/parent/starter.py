@@ -168,9 +168,8 @@ class Starter:
     def _process_names(self, worker: WorkerHandle) -> Names:
         """Return what multiprocessing in the worker says about it and its parent."""
         name, pid = self._name_of(worker), os.getpid()
-        process = sys.modules.get("multiprocessing.process")
-        if process is None or not hasattr(process, "current_process"):
-            # It is not imported, or another thread is just importing it.
+        process = interpreter_state.loaded("multiprocessing.process")
+        if process is None:
             return name, (worker.id,), None, "MainProcess", pid
         parent = process.current_process()
         identity = *parent._identity, worker.id

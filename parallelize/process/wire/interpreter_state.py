@@ -45,20 +45,28 @@ def take(decimal_context: object = None) -> State:
         "stack": threading.stack_size(),
         "decimal": decimal_context,
     }
-    for module, name, read in _READERS:
-        loaded = sys.modules.get(module)
-        if loaded is not None:
-            state[name] = read(loaded)
+    for home, name, read in _READERS:
+        module = loaded(home)
+        if module is not None:
+            state[name] = read(module)
     return {name: value for name, value in state.items() if value is not None}
+
+
+def loaded(name: str) -> Any:
+    """Return an imported module; None if it is not imported, or not yet completely.
+
+    While another thread imports it, names are missing, and the program cannot have
+    changed its settings.
+    """
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    return None if getattr(spec, "_initializing", False) else module
 
 
 def own_decimal_context() -> object:
     """Return the decimal context of this thread; None if it is unchanged."""
-    decimal = sys.modules.get("decimal")
-    try:
-        return None if decimal is None else _decimal_context(decimal)
-    except AttributeError:  # another thread is still importing the module
-        return None
+    decimal = loaded("decimal")
+    return None if decimal is None else _decimal_context(decimal)
 
 
 def _decimal_context(decimal: Any) -> object:
