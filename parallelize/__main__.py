@@ -58,16 +58,16 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     made = parser()
-    told = made.parse_args(arguments)
-    if told.version:
+    options = made.parse_args(arguments)
+    if options.version:
         from parallelize.insight.doctor import version
 
         sys.stdout.write(f"parallelize {version('parallelize')}\n")
         return 0
-    if told.command == "doctor":
+    if options.command == "doctor":
         from parallelize.insight.doctor import doctor
 
-        return doctor(sys.stdout, test=not told.no_test)
+        return doctor(sys.stdout, test=not options.no_test)
     made.print_help()
     return 0
 

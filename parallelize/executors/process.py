@@ -280,13 +280,13 @@ def _method_of_the_program(initargs: tuple[Any, ...]) -> str:
     if multiprocessing is None or not hasattr(multiprocessing, "get_start_method"):
         return launcher.METHODS[0]
     by_itself = multiprocessing.get_all_start_methods()[0]
-    told = multiprocessing.get_start_method(allow_none=True)
+    preset = multiprocessing.get_start_method(allow_none=True)
     # Making a lock or a queue there sets its default method as a side effect, and many
     # libraries do. This does not express a choice: as a fork of a program with threads
     # may hang, whether to fork should not depend on it.
-    if told in launcher.METHODS and told != by_itself:
-        return str(told)
-    if by_itself == "fork" and told in (None, "fork") and _needs_fork(initargs):
+    if preset in launcher.METHODS and preset != by_itself:
+        return str(preset)
+    if by_itself == "fork" and preset in (None, "fork") and _needs_fork(initargs):
         return "fork"
     return launcher.METHODS[0]
 

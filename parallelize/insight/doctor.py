@@ -124,11 +124,11 @@ def _cpus() -> Iterator[Line]:
     yield "of the machine", str(os.cpu_count() or "unknown")
     yield "by affinity", _affinity()
     yield "by cgroup", str(cpus.cgroup_quota() or "no quota")
-    told = cpus._told_by_user()
+    count = cpus._set_by_user()
     name = "PYTHON_CPU_COUNT"
-    yield f"by {name}", "not set" if told is None else str(told)
-    told = cpus.workers_from_environment()
-    yield f"by {cpus.WORKERS_VARIABLE}", "not set" if told is None else str(told)
+    yield f"by {name}", "not set" if count is None else str(count)
+    count = cpus.workers_from_environment()
+    yield f"by {cpus.WORKERS_VARIABLE}", "not set" if count is None else str(count)
     yield "cpu_count()", str(cpus.cpu_count())
     yield (
         "workers of a pool",
@@ -210,8 +210,8 @@ def _blas() -> Iterator[Line]:
     for name in _VARIABLES:
         yield name, os.environ.get(name, "not set")
     share = max(1, cpus.cpu_count() // cpus.default_workers())
-    told = "OMP_NUM_THREADS" in os.environ
-    yield "in each worker", "as set" if told else f"{share}, unless set"
+    is_set = "OMP_NUM_THREADS" in os.environ
+    yield "in each worker", "as set" if is_set else f"{share}, unless set"
     threadpoolctl = version("threadpoolctl") and _loaded_blas()
     if threadpoolctl:
         yield "loaded here", threadpoolctl

@@ -151,7 +151,7 @@ def _collect(parts: list[str], seconds: float, asking: int) -> None:
     for head, looks in asked:
         parts.append(head)
         for look in looks:
-            parts.extend(look.told(until))
+            parts.extend(look.describe(until))
     parts += of_threads
 
 
@@ -196,7 +196,7 @@ class _Look:
         self._text = text
         self._answered.set()
 
-    def told(self, until: float) -> Iterator[str]:
+    def describe(self, until: float) -> Iterator[str]:
         """What the worker is running, and where in the code it is."""
         yield f"  worker {self._worker.pid} {self._says}\n"
         if not self._is_asked:

@@ -88,9 +88,9 @@ def executable() -> str | None:
     """
     # It is absent or incomplete while another thread is importing it.
     spawn = sys.modules.get("multiprocessing.spawn")
-    told = getattr(spawn, "get_executable", lambda: None)()
-    if told and os.fsdecode(told) != sys.executable:
-        return os.fsdecode(told)
+    preset = getattr(spawn, "get_executable", lambda: None)()
+    if preset and os.fsdecode(preset) != sys.executable:
+        return os.fsdecode(preset)
     return None if is_frozen() else sys.executable or None
 
 

@@ -50,9 +50,9 @@ def cpu_count() -> int:
         >>> cpu_count() >= 1
         True
     """
-    told = _told_by_user()
-    if told is not None:
-        return told
+    count = _set_by_user()
+    if count is not None:
+        return count
     quota = cgroup_quota()
     allowed = _allowed_by_affinity()
     return allowed if quota is None else min(allowed, quota)
@@ -98,7 +98,7 @@ def _is_count(text: str) -> bool:
     return is_number and int(text) > 0
 
 
-def _told_by_user() -> int | None:
+def _set_by_user() -> int | None:
     """Return the value of ``-X cpu_count``, else of PYTHON_CPU_COUNT, else None."""
     text = sys._xoptions.get("cpu_count")
     if text is None and not sys.flags.ignore_environment:

@@ -136,7 +136,7 @@ class Received:
             msg = f"buffers up to {end} of segment {id}"
             raise ProtocolError(msg)
         if mapped.forked:
-            mapped = self._mapped[id] = mapped.anew()
+            mapped = self._mapped[id] = mapped.map_again()
         mapped.refresh(places[0][0], end)
         lease = _Lease(id, mapped, self._released)
         views = [lease.view(*place) for place in places]
@@ -167,7 +167,7 @@ class _Mapped:
             msg = f"{size} bytes do not fit into memory: {error}"
             raise MemoryError(msg) from error
 
-    def anew(self) -> _Mapped:
+    def map_again(self) -> _Mapped:
         """Map the same segment again."""
         return _Mapped(os.dup(self.fd), with_others=self.private)
 

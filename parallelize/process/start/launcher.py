@@ -182,9 +182,9 @@ def _preloaded(method: str) -> tuple[str, ...]:
     forkserver = sys.modules.get("multiprocessing.forkserver")
     if method != "forkserver" or forkserver is None:
         return ()
-    told = getattr(getattr(forkserver, "_forkserver", None), "_preload_modules", None)
+    preset = getattr(getattr(forkserver, "_forkserver", None), "_preload_modules", None)
     # `__main__` is its default; a worker never runs the script.
-    return tuple(name for name in told or () if name != "__main__")
+    return tuple(name for name in preset or () if name != "__main__")
 
 
 def _spawn(theirs: socket.socket, method: str) -> int:
@@ -227,21 +227,21 @@ def _fork(
         with contextlib.suppress(Exception):  # None, or closed
             stream.flush()
     program = os.getpid()
-    told, teller = native.socket_pair()
-    with told:
+    reading, writing = native.socket_pair()
+    with reading:
         try:
-            with teller:
+            with writing:
                 pid = native.fork()
                 if pid == 0:
-                    teller.send(str(os.getpid()).encode())
+                    writing.send(str(os.getpid()).encode())
                     native.leave_greenlets()
-                    for sock in (ours, told, teller):
+                    for sock in (ours, reading, writing):
                         sock.close()
                     _serve(theirs, inherited)
         except BaseException:
             if os.getpid() != program:  # the child must not unwind the parent's stack
                 os._exit(1)
-            _end_child(told)
+            _end_child(reading)
             raise
     return pid
 
@@ -254,11 +254,13 @@ def _serve(theirs: socket.socket, inherited: Inherited | None) -> NoReturn:
     server.main(theirs.detach(), "fork")
 
 
-def _end_child(told: socket.socket) -> None:
+def _end_child(reading: socket.socket) -> None:
     """Kill the child, if there is one: it sends its pid, otherwise the stream ends."""
-    told.settimeout(_GRACE)  # a lock that was held during the fork may block the child
+    reading.settimeout(
+        _GRACE
+    )  # a lock that was held during the fork may block the child
     with contextlib.suppress(OSError):
-        pid = int(told.recv(32) or 0)
+        pid = int(reading.recv(32) or 0)
         if pid:
             os.kill(pid, KILL)
             os.waitpid(pid, 0)
