@@ -173,6 +173,7 @@ _environment = _Environment()
 # Guards the two names below. Reentrant, as entries may be garbage collected while it
 # is held, and finalizers may call decorated functions.
 _choosing = _new_lock()
+locks.renew_in_child(globals(), "_choosing", _new_lock)
 
 # The blocks that this context is in, the innermost last. Not restored by tokens of
 # the variable, so that blocks may end in any order.
@@ -256,16 +257,6 @@ class Use(Using):
             _program[:] = [entry for entry in _program if entry[0]() is not self]
             _settle_program()
         super().__enter__()
-
-
-def _forget_lock() -> None:
-    """In a forked child: a thread of the parent may have held the lock."""
-    global _choosing
-    _choosing = _new_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)
 
 
 def _drop_buried() -> None:

@@ -6,7 +6,6 @@ library, or any other PEP 3148 executor. `adapt` reduces them to the first two.
 
 from __future__ import annotations
 
-import os
 import sys
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -109,6 +108,7 @@ def valid_names() -> str:
 # Guards _foreign. Reentrant, as making a wrapper may trigger a garbage collection, and
 # finalizers may call decorated functions.
 _adopting = _new_lock()
+locks.renew_in_child(globals(), "_adopting", _new_lock)
 
 # The wrappers of foreign executors in use, by the id of the executor. A wrapper keeps
 # its executor alive, so that no other object can have that id meanwhile.
@@ -127,16 +127,6 @@ def _ours(executor: Any) -> Executor:  # Any: anything with a submit
         if wrapper is None:
             _foreign[id(executor)] = wrapper = ForeignExecutor(executor)
         return wrapper
-
-
-def _forget_lock() -> None:
-    """In a forked child: a thread of the parent may have held the lock."""
-    global _adopting
-    _adopting = _new_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)
 
 
 # ------------------------------------------------------------- kinds of a user's own

@@ -6,7 +6,6 @@ behind it come and go (`shutdown`, `os.fork`), the function stays.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -215,7 +214,7 @@ def _watch_forks() -> None:
     """Drop the pools in forked children; at exit they end by themselves."""
     global _watches_forks
     with _lock:
-        if _watches_forks or not hasattr(os, "register_at_fork"):
+        if _watches_forks:
             return
         # Handlers are called in reverse order of registration. Ours must be called
         # before that of `logging`, which acquires its own lock for the fork: a thread
@@ -228,7 +227,7 @@ def _watch_forks() -> None:
 
 
 def _register_at_fork() -> None:
-    os.register_at_fork(
+    locks.at_fork(
         before=_pause, after_in_parent=_resume, after_in_child=_forget_in_child
     )
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import _thread
 import enum
-import os
 import sys
 import threading
 import weakref
@@ -206,8 +205,8 @@ def _install_hooks() -> None:
 
 def _watch_forks() -> None:
     global _watches_forks
-    if not _watches_forks and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork_in_child)
+    if not _watches_forks:
+        locks.at_fork(after_in_child=_after_fork_in_child)
         _watches_forks = True
 
 

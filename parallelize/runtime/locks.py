@@ -187,6 +187,34 @@ def if_free(lock: threading.RLock, action: Callable[[], object]) -> bool:
     return True
 
 
+def at_fork(**hooks: Callable[[], object]) -> None:
+    """Call functions at each `os.fork` from now on, where there are forks.
+
+    Args:
+        **hooks: What `os.register_at_fork` takes: ``before``, ``after_in_parent``,
+            ``after_in_child``.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(**hooks)
+
+
+def renew_in_child(
+    namespace: dict[str, Any], name: str, make: Callable[[], object]
+) -> None:
+    """Replace a lock in each forked child, as a thread of the parent may hold it.
+
+    Args:
+        namespace: The variables of the module or object that has the lock.
+        name: The name of the lock there.
+        make: Creates the new lock.
+    """
+
+    def renew() -> None:
+        namespace[name] = make()
+
+    at_fork(after_in_child=renew)
+
+
 def is_interrupt(error: BaseException) -> bool:
     """Whether the error is a Ctrl-C that just arrived, not raised by user code.
 

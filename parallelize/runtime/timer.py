@@ -11,7 +11,6 @@ it never polls; where threads cannot be daemons, it ends.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from parallelize.runtime import lifecycle, locks
@@ -113,22 +112,14 @@ def _make() -> _Timer:
     global _timer
     with _lock:
         if _timer is None:
-            _watch_forks()
             _timer = _Timer()
         return _timer
-
-
-_watching = False
-
-
-def _watch_forks() -> None:
-    global _watching
-    if not _watching and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget)
-        _watching = True
 
 
 def _forget() -> None:
     # The child has no timer thread, and the deadlines belong to the parent's calls.
     global _timer, _lock
     _timer, _lock = None, _new_lock()
+
+
+locks.at_fork(after_in_child=_forget)

@@ -241,7 +241,7 @@ def _live_leases() -> weakref.WeakSet[_Lease]:
     global _live
     if _live is None:
         _live = weakref.WeakSet()
-        os.register_at_fork(
+        locks.at_fork(
             before=_before_fork,
             after_in_parent=_after_fork_in_parent,
             after_in_child=_after_fork_in_child,

@@ -393,8 +393,6 @@ class WorkerProcess:
 
     def _watch_for_fork(self) -> None:
         """Make sure that a process forked by a task never writes to the pool."""
-        if not hasattr(os, "register_at_fork"):
-            return
 
         def in_child() -> None:
             self._sock.close()
@@ -403,7 +401,7 @@ class WorkerProcess:
             if self._sink is not None:
                 self._sink.forked()
 
-        os.register_at_fork(after_in_child=in_child)
+        locks.at_fork(after_in_child=in_child)
 
 
 def _settle_in(settings: dict[str, Any]) -> None:

@@ -562,10 +562,6 @@ class World:
             value = self.space().get(name)
         return name in copied and _holds(copied[name], value)
 
-    def forget_lock(self) -> None:
-        """In a forked child: replace the lock, which may be held by another thread."""
-        self.lock = _new_lock()
-
 
 _CONSTANTS = (int, float, complex, str, bytes, type(None), type(...), types.ModuleType)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
@@ -592,8 +588,7 @@ def _is_definition(value: object) -> bool:
 #: The instance of this process.
 world: World = World()
 replica.find_in(world.space)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=world.forget_lock)
+locks.renew_in_child(vars(world), "lock", _new_lock)
 
 
 # ------------------------------------------------------------ recording of needs

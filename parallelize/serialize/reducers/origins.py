@@ -63,6 +63,7 @@ _REWRITER = "_pytest.assertion.rewrite"  # it loads the same source file
 # too.
 _new_lock = locks.reentrant("modules", native.RLock)
 _lock = _new_lock()
+locks.renew_in_child(globals(), "_lock", _new_lock)
 _paths: list[list[str]] = []  # each `sys.path` with which workers were started
 
 #: Caches elsewhere that depend on names; cleared when workers get another path.
@@ -277,15 +278,6 @@ def _forget() -> None:
 def _begin_anew() -> None:
     global _now
     _now = Survey()
-
-
-def _renew_lock() -> None:
-    global _lock
-    _lock = _new_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 # Queries.
