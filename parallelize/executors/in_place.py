@@ -73,8 +73,9 @@ class _Owner:
 
     def post(self, action: Callable[[], object]) -> None:
         """Run an action in the loop's thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(action)
+        from parallelize.runtime.loop_thread import call_soon
+
+        call_soon(self._loop, action)
 
     def seat(self, call: LoopCall) -> None:
         """Start the call on the loop, which has room for any number."""

@@ -14,16 +14,16 @@ so that the loop is not blocked.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from parallelize.futures.limit_cycles import noted
 from parallelize.runtime.blocking import call_pending, here
+from parallelize.runtime.loop_thread import until
 
 if TYPE_CHECKING:
     from parallelize.futures.future import Future, Outcome
 
-__all__ = ("is_heavy", "resolve_from_thread", "running_loop", "value_of")
+__all__ = ("is_heavy", "running_loop", "value_of")
 
 T = TypeVar("T")
 
@@ -58,9 +58,9 @@ async def value_of(future: Future[T]) -> T:
 
     If the awaiting task is cancelled, the call is cancelled unless it has begun.
     """
-    loop = running_loop("a Future can be awaited")
+    running_loop("a Future can be awaited")
     if not future.done():
-        await _end_of(future, loop)
+        await _end_of(future)
     if future.cancelled():
         raise asyncio.CancelledError
     if is_heavy(future._sealed):
@@ -71,28 +71,13 @@ async def value_of(future: Future[T]) -> T:
         del future  # the error's traceback holds this frame
 
 
-async def _end_of(future: Future[T], loop: asyncio.AbstractEventLoop) -> None:
+async def _end_of(future: Future[Any]) -> None:
     if here.pending:  # the loop runs in a callback
         call_pending((future,))
-    waiter: asyncio.Future[None] = loop.create_future()
-    future.add_done_callback(lambda _: resolve_from_thread(loop, waiter))
     try:
-        await noted(waiter, lambda: (future,))
+        await noted(until(future.add_done_callback), lambda: (future,))
     except asyncio.CancelledError:
         call = future._call
         if not future.cancel() and call is not None:
             call.abandoned()
         raise
-
-
-def resolve_from_thread(
-    loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]
-) -> None:
-    """Complete a waiter of a loop, from any thread."""
-    with contextlib.suppress(RuntimeError):  # the loop may have ended
-        loop.call_soon_threadsafe(_resolve, waiter)
-
-
-def _resolve(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -15,7 +15,6 @@ that there is one, which is enough to stop the rest.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -225,11 +224,9 @@ class _AsyncBlock:
 
     def call_has_failed(self) -> None:
         """Cancel the block soon; called in any thread."""
-        self._call_soon(self._cancel)
+        from parallelize.runtime.loop_thread import call_soon
 
-    def _call_soon(self, step: Callable[..., object], *args: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may have ended
-            self._loop.call_soon_threadsafe(step, *args)
+        call_soon(self._loop, self._cancel)
 
     def _cancel(self) -> None:
         if self._is_open and not self._has_cancelled:
@@ -264,27 +261,20 @@ class _AsyncBlock:
         """Wait until no call is left; return the task's cancellation, if any."""
         import asyncio
 
+        from parallelize.runtime.loop_thread import until
+
         cancelled = None
         while not self._members.ended_idle():
             try:
-                await noted(self._idle(), self._members.running)
+                idle = until(self._members.call_when_idle)
+                await noted(idle, self._members.running)
             except asyncio.CancelledError as error:
                 cancelled = error
                 self._members.stop()
         return cancelled
-
-    def _idle(self) -> asyncio.Future[None]:
-        idle: asyncio.Future[None] = self._loop.create_future()
-        self._members.call_when_idle(lambda: self._call_soon(_resolve, idle))
-        return idle
 
     def _cancel_again(self) -> None:
         """Cancel the task again at its next step, as errors are raised first."""
         if self._task.cancelling():
             self._task.uncancel()
             self._task.cancel()
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

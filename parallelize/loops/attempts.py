@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from parallelize.calls.call import is_retried, name_of
@@ -18,6 +17,7 @@ from parallelize.calls.coroutines import called
 from parallelize.errors import TaskTimeout
 from parallelize.futures.future import Failure
 from parallelize.runtime import timer
+from parallelize.runtime.loop_thread import call_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,8 +128,7 @@ class _Attempt:
             self._attempts.fail()
             return
         self._deadline = timer.after(UNRESPONSIVE_AFTER, self._is_unresponsive)
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._stop)
+        call_soon(self._loop, self._stop)
 
     def _is_unresponsive(self) -> None:
         if not self._is_over:

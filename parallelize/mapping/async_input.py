@@ -13,7 +13,6 @@ the pump are submitted together; none waits for another to arrive.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls.call import SingleColumn
@@ -21,6 +20,7 @@ from parallelize.futures.aio import running_loop
 from parallelize.futures.peek import no_end
 from parallelize.mapping.input import Input, InputSource, row_of
 from parallelize.mapping.window import MapState, Window
+from parallelize.runtime.loop_thread import call_soon
 
 if TYPE_CHECKING:
     import asyncio
@@ -237,8 +237,7 @@ class AsyncCore(Window):
     def _close_source(self) -> None:
         super()._close_source()
         if self._loop is not None and self._pump is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._stop_pump)
+            call_soon(self._loop, self._stop_pump)
 
     def _stop_pump(self) -> None:
         if self._room is not None and self._pump is not None:

@@ -38,7 +38,6 @@ from parallelize.runtime.blocking import HelpingLock
 from parallelize.runtime.clock import monotonic
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator
 
     from parallelize.mapping.order import Part
@@ -370,18 +369,18 @@ def _close(progress: Progress, given: int) -> None:
 
 async def _news(core: Window | Spent, seconds: float | None) -> None:
     """Wait, without blocking the running loop, until `Window.wait` would return."""
-    from parallelize.futures.aio import resolve_from_thread, running_loop
+    from parallelize.futures.aio import running_loop
+    from parallelize.runtime.loop_thread import until, wake
 
-    loop = running_loop("a map can be read by async for")
-    news: asyncio.Future[None] = loop.create_future()
-    core.call_when_news(lambda: resolve_from_thread(loop, news))
+    running_loop("a map can be read by async for")
+    news = until(core.call_when_news)
     if seconds is None:
         await noted(news, core.awaited)
         return
     from parallelize.runtime import timer
 
     # Not the loop's own clock, which a test may have replaced.
-    late = timer.after(seconds, lambda: resolve_from_thread(loop, news))
+    late = timer.after(seconds, partial(wake, news))
     try:
         await noted(news, core.awaited)
     finally:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _new_lock = locks.reentrant("loop")
 
-__all__ = ("LoopThread", "apart", "run_to_end")
+__all__ = ("LoopThread", "apart", "call_soon", "run_to_end", "until", "wake")
 
 T = TypeVar("T")
 
@@ -210,6 +210,40 @@ def _look_for_room() -> None:
     finally:
         for fd in spare:
             os.close(fd)
+
+
+def call_soon(
+    loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object
+) -> None:
+    """Call a function in a loop's thread, from any thread, unless it has ended."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *args)
+
+
+def until(
+    register: Callable[[Callable[..., object]], object],
+) -> asyncio.Future[None]:
+    """Return a future of the running loop that is completed from any thread.
+
+    Args:
+        register: Called at once with a function that completes the future; its
+            arguments are ignored.
+    """
+    import asyncio
+
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    register(lambda *_: wake(future))
+    return future
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    """Complete a future of a loop, from any thread."""
+    call_soon(future.get_loop(), _resolve, future)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def run_to_end(

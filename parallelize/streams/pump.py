@@ -15,11 +15,9 @@ loads.
 from __future__ import annotations
 
 import contextlib
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncGenerator, Callable, Generator
 
 
@@ -94,13 +92,15 @@ class _AsyncPump:
     async def run(self) -> None:
         import asyncio
 
+        from parallelize.runtime.loop_thread import call_soon
+
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
         def cancel() -> None:
             if self._runs and task is not None:  # else it would interrupt the `finally`
                 task.cancel()
 
-        self._sink.when_closed(lambda: _tell(loop, cancel))
+        self._sink.when_closed(lambda: call_soon(loop, cancel))
         try:
             await self._run()
         except asyncio.CancelledError:
@@ -121,25 +121,11 @@ class _AsyncPump:
             del item
 
     async def _room(self) -> bool:
-        import asyncio
+        from parallelize.runtime.loop_thread import until
 
-        sink, loop = self._sink, asyncio.get_running_loop()
+        sink = self._sink
         while not sink.room():
             if sink.is_closed:
                 return False
-            news: asyncio.Future[None] = loop.create_future()
-            sink.when_room(partial(_tell, loop, _resolve, news))
-            await news
+            await until(sink.when_room)
         return True
-
-
-def _tell(
-    loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object
-) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(call, *args)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

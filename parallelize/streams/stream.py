@@ -20,7 +20,6 @@ from parallelize.streams.inline import Inline
 from parallelize.tracing import recording
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Sequence
     from contextvars import Context
     from types import TracebackType
@@ -237,13 +236,15 @@ class Stream(Iterator[T], AsyncIterator[T]):
     async def _fetch_async(self) -> Any:
         import asyncio
 
+        from parallelize.runtime.loop_thread import until
+
         # Even if items are available, let other tasks run now and then.
         await asyncio.sleep(0)
         while (item := self._at_hand()) is _NOTHING:
             if self._inline is not None:
                 return self._next_inline()
             if not self._run_here():
-                await noted(_news(self._channel), self._awaited)
+                await noted(until(self._channel.when_news), self._awaited)
         if item is _OVER:
             self._raise_end(StopIteration, StopAsyncIteration)
             raise StopAsyncIteration
@@ -327,26 +328,6 @@ class Stream(Iterator[T], AsyncIterator[T]):
             # live until then.
             if not self._is_ending():
                 raise
-
-
-async def _news(channel: Channel) -> None:
-    """Wait, without blocking the running loop, until `Channel.wait` would return."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    news: asyncio.Future[None] = loop.create_future()
-
-    def waker() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may be closed
-            loop.call_soon_threadsafe(_resolve, news)
-
-    channel.when_news(waker)
-    await news
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _noted(call: _Call, executor: StreamBackend, options: CallOptions) -> _Call:
