@@ -23,10 +23,10 @@ from parallelize import (
     use,
     using,
 )
-from parallelize.clusters import parcels
+from parallelize.clusters import payloads
 from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
-from parallelize.clusters.parcels import LargePayload, Payload
+from parallelize.clusters.payloads import LargePayload, Payload
 from parallelize.futures.future import Failure
 from parallelize.mapping import iterator, start_map
 from parallelize.registry import kinds
@@ -60,14 +60,15 @@ class Engine(EngineExecutor):
         ]
         try:
             answer = run(order, *pickle.loads(pickle.dumps(seen, 5)))
-            outcomes = answer.open()[0] if run is parcels.run_rows else ()
+            outcomes = answer.open()[0] if run is payloads.run_rows else ()
             if any(
-                type(each) is parcels.FinalError and is_death(each) for each in outcomes
+                type(each) is payloads.FinalError and is_death(each)
+                for each in outcomes
             ):
                 raise Death
             return answer
         finally:
-            parcels._has_run = False
+            payloads._has_run = False
 
     def _come(self, done):
         error = done.exception()
@@ -78,10 +79,10 @@ class Engine(EngineExecutor):
     def _started_teller(self, number):
         raise NotImplementedError
 
-    def _put(self, parcel):
-        self.put.append(parcel)
+    def _put(self, payload):
+        self.put.append(payload)
         ref = concurrent.futures.Future()
-        ref.set_result(pickle.loads(pickle.dumps(parcel, 5)))
+        ref.set_result(pickle.loads(pickle.dumps(payload, 5)))
         return ref
 
     def _is_there(self, ref):
@@ -186,26 +187,26 @@ def test_an_engines_workers_are_there():
 
 
 def test_inside_a_worker_of_another_engine(monkeypatch):
-    monkeypatch.setattr(parcels, "_has_run", True)
-    monkeypatch.setattr(parcels, "_is_program", False)
+    monkeypatch.setattr(payloads, "_has_run", True)
+    monkeypatch.setattr(payloads, "_is_program", False)
     for kind in ("processes", "dask", "ray", "dask://host:8786"):
         assert kinds.make_executor(kind).kind == "serial"
-    monkeypatch.setattr(parcels, "_is_program", True)
+    monkeypatch.setattr(payloads, "_is_program", True)
     assert not kinds.inside_worker()
 
 
-# ------------------------------------------------------------------------ parcels
+# ------------------------------------------------------------------------ payloads
 
 
-def test_parcels():
+def test_payloads():
     value = {"a": bytes(LARGE), "b": 2}
-    parcel = parcels.pack(value)
-    assert parcel.open() == value
-    large = parcels.pack(bytes(LARGE))
+    payload = payloads.pack(value)
+    assert payload.open() == value
+    large = payloads.pack(bytes(LARGE))
     assert type(large) is LargePayload
     assert len(large.data) < 200
     assert large.open() == bytes(LARGE)
-    assert type(parcels.pack(3)) is Payload
+    assert type(payloads.pack(3)) is Payload
     for protocol in (4, 5):
         again = pickle.loads(pickle.dumps(large, protocol))
         assert type(again) is LargePayload
@@ -214,11 +215,11 @@ def test_parcels():
 
 def test_what_is_opened_is_the_readers_own():
     numpy = pytest.importorskip("numpy")
-    parcel = parcels.pack(numpy.ones(LARGE))
-    parcel.open()[0] = 7
-    assert parcel.look()[0] == 1
+    payload = payloads.pack(numpy.ones(LARGE))
+    payload.open()[0] = 7
+    assert payload.look()[0] == 1
     with pytest.raises(ValueError, match="read-only"):
-        parcel.look()[0] = 7
+        payload.look()[0] = 7
 
 
 # ----------------------------------------------------------------- calls and rows
@@ -262,7 +263,7 @@ def test_so_much_is_kept_and_no_more(engine, monkeypatch):
     for number in (1, 2, 3, 1):
         engine.submit(tasks.length, bytes([number]) * LARGE).result()
     assert len(engine.put) == 4
-    assert len(engine._puts._kept) == 2
+    assert len(engine._cache._kept) == 2
 
 
 def test_one_row_that_kills_harms_no_other():

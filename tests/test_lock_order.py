@@ -93,7 +93,7 @@ PRELUDE = """
 import gc, os, signal, threading, weakref
 from parallelize.runtime import locks, ranked
 def lock(name, make=locks.reentrant): return make(name)()
-pools, pool, future, crew = map(lock, ("pools", "pool", "future", "crew"))
+pools, pool, future, roster = map(lock, ("pools", "pool", "future", "roster"))
 plain = lock("stream", locks.plain)
 """
 
@@ -105,14 +105,14 @@ def held(program):
 @pytest.mark.parametrize(
     "program",
     [
-        "with pools, pool, future, crew: pass",
+        "with pools, pool, future, roster: pass",
         "with pool, pool: pass",
-        "with pool, crew, pool: pass",
-        "with crew: pass\nwith pool: pass",
+        "with pool, roster, pool: pass",
+        "with roster: pass\nwith pool: pass",
         "with future, lock('future'): pass",
-        "with crew: assert pool.acquire(timeout=1)",
-        "with crew: assert pool.acquire(blocking=False)",
-        "with crew: t = threading.Thread(target=pool.acquire); t.start(); t.join()",
+        "with roster: assert pool.acquire(timeout=1)",
+        "with roster: assert pool.acquire(blocking=False)",
+        "with roster: t = threading.Thread(target=pool.acquire); t.start(); t.join()",
         "with plain: assert not plain.acquire(blocking=False)",
         "with plain: assert plain.locked()",
     ],
@@ -125,14 +125,14 @@ def test_what_keeps_the_order(program):
 @pytest.mark.parametrize(
     ("program", "what"),
     [
-        ("with crew:\n  with pool: pass", "'pool' .* is taken under <lock 'crew'"),
-        ("with crew, pool: pass", "'pool' .* is taken under <lock 'crew'"),
-        ("crew.acquire()\npools.acquire()", "'pools' .* under <lock 'crew'"),
+        ("with roster:\n  with pool: pass", "'pool' .* is taken under <lock 'roster'"),
+        ("with roster, pool: pass", "'pool' .* is taken under <lock 'roster'"),
+        ("roster.acquire()\npools.acquire()", "'pools' .* under <lock 'roster'"),
         ("with pool, lock('pool'): pass", "'pool' .* under <lock 'pool'"),
         ("with plain:\n  with plain: pass", "'stream' .* by the thread that holds it"),
         (
-            "c = threading.Condition(pool)\nwith crew:\n  with c: pass",
-            "'pool' .* under <lock 'crew'",
+            "c = threading.Condition(pool)\nwith roster:\n  with c: pass",
+            "'pool' .* under <lock 'roster'",
         ),
     ],
 )
@@ -177,10 +177,10 @@ def test_a_signal_handler_comes_upon_any_lock():
     done = held(
         """
         def handler(*_):
-            with pool, crew: pass
+            with pool, roster: pass
         assert signal.signal(signal.SIGUSR1, handler) == signal.SIG_DFL
         assert signal.getsignal(signal.SIGUSR1) is handler
-        with crew: signal.raise_signal(signal.SIGUSR1)
+        with roster: signal.raise_signal(signal.SIGUSR1)
         assert signal.signal(signal.SIGUSR1, signal.SIG_IGN) is handler
         """
     )
@@ -190,7 +190,7 @@ def test_a_signal_handler_comes_upon_any_lock():
 STEPS = program("lock_order/steps")
 
 
-@pytest.mark.parametrize("which", ["crew", "plain"])
+@pytest.mark.parametrize("which", ["roster", "plain"])
 def test_ctrl_c_leaves_none_taken(which):
     done = held(STEPS + program("lock_order/ctrl_c_leaves_none_taken", WHICH=which))
     assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr
@@ -199,11 +199,11 @@ def test_ctrl_c_leaves_none_taken(which):
 def test_what_a_condition_waits_under_is_looked_at():
     done = held(
         """
-        with pool, crew: threading.Condition(pool).wait(0.01)
+        with pool, roster: threading.Condition(pool).wait(0.01)
         """
     )
     assert done.returncode == -6
-    assert re.search("'pool' .* is taken under <lock 'crew'", done.stderr)
+    assert re.search("'pool' .* is taken under <lock 'roster'", done.stderr)
 
 
 def test_a_lock_that_is_left_taken_is_known():
@@ -214,7 +214,7 @@ def test_a_lock_that_is_left_taken_is_known():
 def test_a_forked_child_holds_nothing():
     done = held(
         """
-        with crew:
+        with roster:
             if not os.fork():
                 with lock("pools"): os._exit(0)
             assert os.wait()[1] == 0
@@ -226,14 +226,14 @@ def test_a_forked_child_holds_nothing():
 @pytest.mark.parametrize(
     "how",
     [
-        "class Thing:\n  def __del__(self):\n    with crew: pass\n",
+        "class Thing:\n  def __del__(self):\n    with roster: pass\n",
         "class Thing: pass\nfinalize = lambda thing: weakref.finalize(thing, take)\n",
     ],
 )
 @pytest.mark.parametrize("is_ours", [False, True])
 def test_a_finaliser_of_the_package_takes_no_lock(how, is_ours):
     where = str(PACKAGE / "thing.py") if is_ours else "elsewhere.py"
-    text = f"{how}\ndef take():\n  with crew: pass\n"
+    text = f"{how}\ndef take():\n  with roster: pass\n"
     done = held(
         f"""
 exec(compile({text!r}, {where!r}, "exec"))
@@ -244,7 +244,7 @@ del thing
     )
     if is_ours:
         assert done.returncode == -6
-        assert "'crew'" in done.stderr
+        assert "'roster'" in done.stderr
         assert "taken by a finaliser" in done.stderr
     else:
         assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr

@@ -370,7 +370,7 @@ def test_the_rows_of_a_map_are_run_in_the_waiting_thread(make_pool, ordered):
     assert len(pool._threads) == 1
 
 
-def test_husks_do_not_pile_up(make_pool):
+def test_claimed_entries_do_not_pile_up(make_pool):
     pool = make_pool(1)
     queued = []
 

@@ -366,7 +366,7 @@ def test_the_circle_may_be_closed_by_what_was_waited_for_all_along(pool):
 
 
 def inside(pool):
-    return any(worker.absences for worker in pool._engine.workers())
+    return any(worker.waits for worker in pool._engine.workers())
 
 
 def test_it_holds_where_no_call_waits_for_itself(pool):

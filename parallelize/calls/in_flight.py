@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from parallelize.calls.open_maps import OpenMaps
     from parallelize.futures.future import Future
 
-_new_lock = locks.reentrant("gate")
+_new_lock = locks.reentrant("in flight")
 
 
 class InFlight:
@@ -27,16 +27,16 @@ class InFlight:
             lifecycle.register(self)
 
     def _reset(self) -> None:
-        # The condition's lock guards `closed` and `_inside`; nothing is taken under it.
-        # It is reentrant because a signal handler may submit a call or shut down.
+        # Its lock guards `closed` and `_futures`; nothing is taken under it. It is
+        # reentrant because a signal handler may submit a call or shut down.
         self._changed = locks.Condition(_new_lock())
-        self._inside: set[Future[Any]] = set()
+        self._futures: set[Future[Any]] = set()
 
-    def enter(self, future: Future[Any]) -> None:
+    def add(self, future: Future[Any]) -> None:
         """Add a future; raise RuntimeError if closed."""
         with self._changed:
             self.refuse_if_closed()
-            self._inside.add(future)
+            self._futures.add(future)
 
     def refuse_if_closed(self) -> None:
         """Raise RuntimeError if closed."""
@@ -44,28 +44,28 @@ class InFlight:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
 
-    def leave(self, future: Future[Any]) -> None:
+    def discard(self, future: Future[Any]) -> None:
         """Remove a future that is done."""
         with self._changed:
-            self._inside.discard(future)
-            if not self._inside:
+            self._futures.discard(future)
+            if not self._futures:
                 self._changed.notify_all()
 
-    def inside(self) -> list[Future[Any]]:
+    def snapshot(self) -> list[Future[Any]]:
         """Return the futures that are not done."""
         with self._changed:
-            return list(self._inside)
+            return list(self._futures)
 
     def close(self) -> list[Future[Any]]:
         """Accept no more futures; return those that are not done."""
         with self._changed:
             self.closed = True
-            return list(self._inside)
+            return list(self._futures)
 
     def wait_empty(self) -> None:
         """Block until all futures are done."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._inside)
+            self._changed.wait_for(lambda: not self._futures)
 
     def finish(self) -> None:
         """At a normal exit: wait for the pending futures."""
@@ -75,13 +75,13 @@ class InFlight:
     def abandon(self) -> None:
         """At exit by an error: cancel pending futures, and start no retries."""
         self._maps.cancel()
-        for future in self.inside():
+        for future in self.snapshot():
             future.cancel()
 
     def forget(self) -> None:
         """In a forked child: fail the pending futures, which are the parent's."""
-        strays = self._inside
+        futures = self._futures
         self._reset()
-        for future in strays:
+        for future in futures:
             future._fail_in_forked_child()
         self._maps.forget()

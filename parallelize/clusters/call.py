@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from parallelize.calls.call import Call, Rows, name_of
-from parallelize.clusters import parcels
-from parallelize.clusters.parcels import (
+from parallelize.clusters import payloads
+from parallelize.clusters.payloads import (
     LEAST_BUFFER,
     EncodedError,
     FinalError,
@@ -97,14 +97,14 @@ class EngineCall(Call):
 
     __slots__ = (
         "_deadline",
+        "_objects",
         "_packed",
-        "_puts",
         "executor",
         "handle",
         "upstream",
     )
 
-    run: ClassVar[Callable[..., Any]] = staticmethod(parcels.run_call)
+    run: ClassVar[Callable[..., Any]] = staticmethod(payloads.run_call)
 
     def __init__(
         self, executor: EngineExecutor, fn: Callable[..., Any], options: CallOptions
@@ -120,9 +120,8 @@ class EngineCall(Call):
         self.handle.executor = executor
         self.future: Future[Any] = self.handle
         self._packed: Packed | None = None
-        self._puts: list[
-            RemoteObject
-        ] = []  # what must remain in the cluster for this call
+        # What must remain in the cluster for this call.
+        self._objects: list[RemoteObject] = []
         self._deadline: Deadline | None = None
 
     def name(self) -> str:
@@ -131,18 +130,18 @@ class EngineCall(Call):
 
     def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Pickle the arguments; raises `SerializationError`."""
-        packed = parcels.pack_call(self.fn, args, kwargs, self.options)
+        packed = payloads.pack_call(self.fn, args, kwargs, self.options)
         self._packed = packed
         self.upstream = packed.futures
         # The engine itself moves the results of its own calls to the worker.
         self.waits_for = [f for f in packed.futures if self._reference(f) is None]
         # Copy the buffers now: the caller may change them afterwards.
-        self._puts = [self.executor._puts.buffer(b) for b in self._buffers(packed)]
+        self._objects = [self.executor._cache.buffer(b) for b in self._buffers(packed)]
 
     def _buffers(self, packed: Packed) -> list[Any]:
-        parcel = packed.parcel
-        whole = [parcel.data] if len(parcel.data) >= LEAST_BUFFER else []
-        return [*whole, *parcel.buffers]
+        payload = packed.payload
+        whole = [payload.data] if len(payload.data) >= LEAST_BUFFER else []
+        return [*whole, *payload.buffers]
 
     def _reference(self, future: Future[Any]) -> Any:
         if isinstance(future, EngineFuture) and future.executor is self.executor:
@@ -166,13 +165,13 @@ class EngineCall(Call):
     def _hand_over(self) -> None:
         packed, self._packed = self._packed, None
         assert packed is not None
-        buffers = len(self._puts)
-        puts = self.executor._puts
-        self._puts += [puts.shared(handle) for handle in packed.shares]
-        objects = [put.ref for put in self._puts]
+        buffers = len(self._objects)
+        cache = self.executor._cache
+        self._objects += [cache.shared(handle) for handle in packed.shares]
+        objects = [put.ref for put in self._objects]
         objects += [self._value_of(future) for future in packed.futures]
-        data = packed.parcel.data
-        order = RemoteCall(
+        data = packed.payload.data
+        remote = RemoteCall(
             self.name(),
             data if len(data) < LEAST_BUFFER else b"",
             buffers,
@@ -180,7 +179,7 @@ class EngineCall(Call):
             None if self.options.timeout is None else self.executor._teller(self),
         )
         self.future._call = self
-        self.handle.ref = self.executor._hand_over(self, self.run, order, objects)
+        self.handle.ref = self.executor._hand_over(self, self.run, remote, objects)
         if self.future.cancelled():
             self.executor._drop([self.handle.ref])
 
@@ -190,9 +189,9 @@ class EngineCall(Call):
             # As on other executors, a call that depends on it retrieves its failure.
             future.add_done_callback(mark_retrieved)
             return ref
-        value, put = self.executor._puts.value(future.result())
+        value, put = self.executor._cache.value(future.result())
         if put is not None:
-            self._puts.append(put)
+            self._objects.append(put)
         return value
 
     # While it runs.
@@ -249,7 +248,7 @@ class EngineCall(Call):
         else:
             self._fail(answer)
             self.handle.ref = None
-        self._puts = []
+        self._objects = []
         self.upstream = []  # otherwise a chain would hold the results of all its calls
 
     def _fail(self, answer: object) -> None:
@@ -277,16 +276,16 @@ class EngineCall(Call):
 class _Arrived(Outcome):
     """A result that has arrived pickled; its reader unpickles it."""
 
-    __slots__ = ("_name", "_parcel")
+    __slots__ = ("_name", "_payload")
 
     succeeds: ClassVar[bool] = True
 
-    def __init__(self, call: EngineCall, parcel: Payload) -> None:
+    def __init__(self, call: EngineCall, payload: Payload) -> None:
         self._name = call.name()
-        self._parcel = parcel
+        self._payload = payload
 
     def open(self) -> tuple[Any, BaseException | None]:
-        return _opened(self._parcel, self._name)
+        return _opened(self._payload, self._name)
 
 
 class _InCluster(Outcome):
@@ -301,17 +300,17 @@ class _InCluster(Outcome):
     def open(self) -> tuple[Any, BaseException | None]:
         call = self._call
         try:
-            parcel = call.executor._fetch(self._ref)
+            payload = call.executor._fetch(self._ref)
         except Exception as error:  # noqa: BLE001 - it belongs to the reader
             call.handle.ref = None
             translated = call.executor._translated(error, call.name())
             return None, error if translated is None else translated
-        return _opened(parcel, call.name())
+        return _opened(payload, call.name())
 
 
-def _opened(parcel: Payload, name: str) -> tuple[Any, BaseException | None]:
+def _opened(payload: Payload, name: str) -> tuple[Any, BaseException | None]:
     try:
-        return parcel.open(), None
+        return payload.open(), None
     except Exception as error:  # noqa: BLE001 - it belongs to the call
         text = summary_of(error)
         refusal = SerializationError(
@@ -326,7 +325,7 @@ class RowsCall(EngineCall):
 
     __slots__ = ("rows",)
 
-    run: ClassVar[Callable[..., Any]] = staticmethod(parcels.run_rows)
+    run: ClassVar[Callable[..., Any]] = staticmethod(payloads.run_rows)
 
     def __init__(self, executor: EngineExecutor, rows: Rows) -> None:
         super().__init__(executor, rows.fn, rows.options)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
-from parallelize.clusters.parcels import LargePayload, Payload
+from parallelize.clusters.payloads import LargePayload, Payload
 from parallelize.errors import MissingExtraError
 from parallelize.runtime import lifecycle
 from parallelize.runtime.options import check_workers
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from parallelize.clusters.call import EngineCall
     from parallelize.clusters.dask_local import Cluster
-    from parallelize.clusters.parcels import RemoteCall
+    from parallelize.clusters.payloads import RemoteCall
 
 __all__ = ("DaskExecutor",)
 
@@ -139,14 +139,14 @@ class DaskExecutor(EngineExecutor):
         self,
         call: EngineCall,
         run: Callable[..., Any],
-        order: RemoteCall,
+        remote: RemoteCall,
         objects: Sequence[Any],
     ) -> Any:
         # Dask groups keys by the part before the dash, and its dashboard shows that.
-        name = order.name.replace("-", "_").replace("<", "").replace(">", "")
+        name = remote.name.replace("-", "_").replace("<", "").replace(">", "")
         theirs = self._client.submit(
             run,
-            order,
+            remote,
             *objects,
             key=f"{name}-{self._client.id}-{next(_numbers)}",
             retries=call.options.retries,
@@ -181,19 +181,19 @@ class DaskExecutor(EngineExecutor):
             self._client.subscribe_topic(topic, lambda event: self._begun(event[1]))
         return _Started(topic, number)
 
-    def _put(self, parcel: Payload) -> Any:
+    def _put(self, payload: Payload) -> Any:
         if self._client.scheduler.address.startswith("inproc://"):
             # The engine would pass it by reference, and the caller may change it.
-            buffers = [bytes(buffer) for buffer in parcel.buffers]
-            parcel = type(parcel)(parcel.data, buffers)
-        return self._client.scatter(parcel, hash=False)
+            buffers = [bytes(buffer) for buffer in payload.buffers]
+            payload = type(payload)(payload.data, buffers)
+        return self._client.scatter(payload, hash=False)
 
     def _is_there(self, ref: Any) -> bool:
         return bool(ref.status == "finished")
 
     def _fetch(self, ref: Any) -> Payload:
-        parcel: Payload = ref.result()
-        return parcel
+        payload: Payload = ref.result()
+        return payload
 
     def _running(self, refs: Sequence[Any]) -> list[bool]:
         if not refs:

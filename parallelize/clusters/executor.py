@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls.call import SubmittedRows
 from parallelize.calls.in_flight import InFlight
-from parallelize.clusters import parcels
+from parallelize.clusters import payloads
 from parallelize.clusters.call import EngineCall, EngineFuture, RowsCall
 from parallelize.clusters.object_cache import ObjectCache
 from parallelize.executors.base import Executor
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.calls.call import Rows
-    from parallelize.clusters.parcels import Payload, RemoteCall
+    from parallelize.clusters.payloads import Payload, RemoteCall
     from parallelize.runtime.options import CallOptions
 
 _log = logging.getLogger("parallelize")
@@ -55,16 +55,16 @@ class EngineExecutor(Executor):
     _starts_again: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        parcels.this_is_the_program()
+        payloads.this_is_the_program()
         self._pid = os.getpid()
-        self._gate: InFlight = _Gate(self)
+        self._in_flight: InFlight = _InFlight(self)
         self._answers = _Answers()
-        self._puts = ObjectCache(self._put, self._is_there)
+        self._cache = ObjectCache(self._put, self._is_there)
         # Calls with a timeout that have not ended, by the numbers of their tellers.
         # Accessed by single operations only, each of which is atomic.
         self._timed: dict[int, EngineCall] = {}
         self._numbers = count()
-        # Held while disconnecting, which happens once; the gate's lock and others are
+        # Held while disconnecting, which happens once; `in flight` and other locks are
         # acquired under it. Reentrant, as a signal handler may close, too.
         self._closing = locks.reentrant("closing")()
         self._is_open = True
@@ -76,10 +76,10 @@ class EngineExecutor(Executor):
         self,
         call: EngineCall,
         run: Callable[..., Any],
-        order: RemoteCall,
+        remote: RemoteCall,
         objects: Sequence[Any],
     ) -> Any:
-        """Submit ``run(order, *objects)``; return the engine's reference.
+        """Submit ``run(remote, *objects)``; return the engine's reference.
 
         References among the objects are replaced by what they refer to. When the call
         has ended, `_answered` is called.
@@ -90,7 +90,7 @@ class EngineExecutor(Executor):
         """Return what a worker calls so that ``self._begun(number)`` is called here."""
 
     @abstractmethod
-    def _put(self, parcel: Payload) -> Any:
+    def _put(self, payload: Payload) -> Any:
         """Put a payload into the cluster; return the engine's reference."""
 
     @abstractmethod
@@ -142,8 +142,8 @@ class EngineExecutor(Executor):
         if self._pid != os.getpid():
             msg = f"a {type(self).__name__} does not outlive os.fork(): make a new one"
             raise RuntimeError(msg)
-        self._gate.enter(call.future)
-        call.future.add_done_callback(self._gate.leave)
+        self._in_flight.add(call.future)
+        call.future.add_done_callback(self._in_flight.discard)
         try:
             call.pack(args, kwargs)
         except Exception as error:  # noqa: BLE001 - a call fails in its future
@@ -165,7 +165,7 @@ class EngineExecutor(Executor):
 
         Args:
             call: The call.
-            answer: The result of `parcels.run_call`, `Remote` if that remains in the
+            answer: The result of `payloads.run_call`, `Remote` if that remains in the
                 cluster, or an error of the engine.
         """
         self._answers.put(lambda: _settle(call, answer))
@@ -199,7 +199,7 @@ class EngineExecutor(Executor):
             return
         from parallelize.errors.worker import ClusterLost
 
-        for future in self._gate.inside():
+        for future in self._in_flight.snapshot():
             call = future._call
             name = call.name() if isinstance(call, EngineCall) else "a call"
             future._set_outcome(Failure(ClusterLost(name, reason)), failed=True)
@@ -217,7 +217,7 @@ class EngineExecutor(Executor):
             cancel_futures: Cancel the calls that have not started.
         """
         self._finish_maps(cancel=cancel_futures)
-        inside = self._gate.close()
+        inside = self._in_flight.close()
         if cancel_futures:
             self._cancel_all(inside)
         if wait:
@@ -235,7 +235,7 @@ class EngineExecutor(Executor):
 
     def _abandon(self) -> None:
         self._finish_maps(cancel=True)
-        inside = self._gate.close()
+        inside = self._in_flight.close()
         refs = [f.ref for f in inside if isinstance(f, EngineFuture) and f.ref]
         for future in inside:
             future._force_cancel()
@@ -250,18 +250,18 @@ class EngineExecutor(Executor):
         if self._pid != os.getpid():
             return  # the cluster belongs to the parent
         self._fail_if_lost()
-        self._gate.wait_empty()
+        self._in_flight.wait_empty()
         with self._closing:
             if not self._is_open:
                 return
             self._is_open = False
-            self._puts.clear()
+            self._cache.clear()
             self._answers.stop()
             self._leave()
 
     @property
     def _closed(self) -> bool:
-        return self._gate.closed
+        return self._in_flight.closed
 
 
 def _settle(call: EngineCall, answer: object) -> None:
@@ -271,7 +271,7 @@ def _settle(call: EngineCall, answer: object) -> None:
         call.fail(error)
 
 
-class _Gate(InFlight):
+class _InFlight(InFlight):
     """The calls in flight on an engine; checks whether the engine is still there."""
 
     def __init__(self, executor: EngineExecutor) -> None:
@@ -307,7 +307,7 @@ class _Answers:
     def _start(self) -> None:
         with self._lock:
             if self._service is None:
-                # At the end of the program, the gate waits for the calls.
+                # At the end of the program, it waits for the calls in flight.
                 service = Service("parallelize-answers", self._run)
                 service.start()
                 self._service = service

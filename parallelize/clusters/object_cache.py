@@ -15,7 +15,7 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from parallelize.clusters.parcels import LEAST_BUFFER, LargePayload, Payload, pack
+from parallelize.clusters.payloads import LEAST_BUFFER, LargePayload, Payload, pack
 from parallelize.runtime import locks
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ObjectCache:
         self._shared: dict[int, RemoteObject] = {}
         # Guards the three above; a leaf lock. Reentrant, as a handle may be garbage
         # collected anywhere. Two threads may put the same object at once: harmless.
-        self._lock = locks.reentrant("puts")()
+        self._lock = locks.reentrant("cluster objects")()
 
     def buffer(self, buffer: Any) -> RemoteObject:
         """Put a large buffer."""
@@ -86,10 +86,10 @@ class ObjectCache:
 
     def value(self, value: object) -> tuple[Any, RemoteObject | None]:
         """Return what to submit for a value: a small payload, or a reference."""
-        parcel = pack(value)
-        if parcel.nbytes < LEAST_BUFFER:
-            return parcel, None
-        put = RemoteObject(self._put(parcel), parcel.nbytes)
+        payload = pack(value)
+        if payload.nbytes < LEAST_BUFFER:
+            return payload, None
+        put = RemoteObject(self._put(payload), payload.nbytes)
         return put.ref, put
 
     def shared(self, handle: Shared[Any]) -> RemoteObject:
@@ -97,8 +97,8 @@ class ObjectCache:
         with self._lock:
             put = self._shared.get(handle._id)
         if put is None or not self._is_there(put.ref):
-            parcel = pack(handle.get())
-            put = RemoteObject(self._put(parcel), parcel.nbytes)
+            payload = pack(handle.get())
+            put = RemoteObject(self._put(payload), payload.nbytes)
             with self._lock:
                 self._shared[handle._id] = put
             handle._when_gone(self._forget_shared)

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
-from parallelize.clusters.parcels import EncodedError, LargePayload, Payload, RemoteCall
+from parallelize.clusters.payloads import (
+    EncodedError,
+    LargePayload,
+    Payload,
+    RemoteCall,
+)
 from parallelize.errors import MissingExtraError
 from parallelize.runtime.options import check_text
 
@@ -128,17 +133,17 @@ class RayExecutor(EngineExecutor):
         self,
         call: EngineCall,
         run: Callable[..., Any],
-        order: RemoteCall,
+        remote: RemoteCall,
         objects: Sequence[Any],
     ) -> Any:
         self._connected()
         head, value = self._run.options(
             num_returns=2,
-            name=order.name,
+            name=remote.name,
             max_retries=call.options.retries,
             retry_exceptions=[EncodedError],
             **self._takes,
-        ).remote(run, order, *objects)
+        ).remote(run, remote, *objects)
 
         def came(ended: Any) -> None:  # in a thread that must not wait for Ray
             self._later(lambda: self._answered(call, _answer(ended, value)))
@@ -167,15 +172,15 @@ class RayExecutor(EngineExecutor):
 
         clock.news.remote().future().add_done_callback(came)
 
-    def _put(self, parcel: Payload) -> Any:
-        return self._connected().put(parcel)
+    def _put(self, payload: Payload) -> Any:
+        return self._connected().put(payload)
 
     def _is_there(self, ref: Any) -> bool:
         return bool(self._ray.is_initialized())
 
     def _fetch(self, ref: Any) -> Payload:
-        parcel: Payload = self._connected().get(ref)
-        return parcel
+        payload: Payload = self._connected().get(ref)
+        return payload
 
     def _running(self, refs: Sequence[Any]) -> list[bool]:
         return [False] * len(refs)
@@ -211,9 +216,9 @@ class _LostError(Exception):
 # ----------------------------------------------------------------- in the workers
 
 
-def _run(run: Callable[..., Any], order: RemoteCall, *objects: Any) -> tuple[Any, Any]:
+def _run(run: Callable[..., Any], remote: RemoteCall, *objects: Any) -> tuple[Any, Any]:
     """Run a call; a large result is only in the second of the two values."""
-    value = run(order, *objects)
+    value = run(remote, *objects)
     return (None if type(value) is LargePayload else value), value
 
 

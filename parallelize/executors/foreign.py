@@ -70,8 +70,8 @@ class ForeignExecutor(Executor):
         self._theirs = executor
         self._owned = owned
         self._max_workers = _workers_of(executor)
-        self._gate = (
-            _OwnersGate(executor, self._maps) if owned else InFlight(self._maps)
+        self._in_flight = (
+            _OwnedInFlight(executor, self._maps) if owned else InFlight(self._maps)
         )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -82,18 +82,18 @@ class ForeignExecutor(Executor):
             cancel_futures: Cancel the calls made here that have not started.
         """
         self._finish_maps(cancel=cancel_futures)
-        inside = self._gate.close()
+        inside = self._in_flight.close()
         if cancel_futures:
             for future in inside:
                 future.cancel()
         if wait:
-            self._gate.wait_empty()
+            self._in_flight.wait_empty()
         if self._owned:
             self._theirs.shutdown(wait=wait)
 
     @property
     def _closed(self) -> bool:
-        return self._gate.closed
+        return self._in_flight.closed
 
     def _prepare(
         self,
@@ -103,8 +103,8 @@ class ForeignExecutor(Executor):
         options: CallOptions,
     ) -> _ForeignCall:
         call = _ForeignCall(self._theirs, fn, args, kwargs, options)
-        self._gate.enter(call.future)
-        call.future.add_done_callback(self._gate.leave)
+        self._in_flight.add(call.future)
+        call.future.add_done_callback(self._in_flight.discard)
         return call
 
     def _start_rows(self, rows: Rows) -> SubmittedRows:
@@ -112,7 +112,7 @@ class ForeignExecutor(Executor):
         return super()._start_rows(rows)
 
 
-class _OwnersGate(InFlight):
+class _OwnedInFlight(InFlight):
     """The calls in flight on an executor that ends with the program."""
 
     def __init__(self, executor: concurrent.futures.Executor, maps: OpenMaps) -> None:

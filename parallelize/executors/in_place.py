@@ -42,8 +42,8 @@ class InPlaceExecutor(SerialExecutor):
 
         owner = _Owner(loop)
         call = LoopCall(owner, fn, args, kwargs, options)
-        self._gate.enter(call.future)
-        call.future.add_done_callback(self._gate.leave)
+        self._in_flight.add(call.future)
+        call.future.add_done_callback(self._in_flight.discard)
         call.future.add_done_callback(lambda _: owner.post(call.cancel))
         admit(call)
         return call.future

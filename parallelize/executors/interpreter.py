@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from parallelize.process.wire.frames import Part
     from parallelize.streams.channel import Channel
 
-_new_lock = locks.reentrant("hosts")
+_new_lock = locks.reentrant("interpreters")
 
 __all__ = ("InterpreterPoolExecutor",)
 

@@ -51,7 +51,7 @@ class SerialExecutor(Executor):
 
     def __init__(self) -> None:
         self._max_workers = 1
-        self._gate = InFlight(self._maps)
+        self._in_flight = InFlight(self._maps)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls.
@@ -62,15 +62,15 @@ class SerialExecutor(Executor):
                 calls, as each started when it was made.
         """
         self._finish_maps(cancel=cancel_futures)
-        for future in self._gate.close():
+        for future in self._in_flight.close():
             if cancel_futures:
                 future.cancel()  # it is running: this only ends its retries
         if wait and not here.depth:  # within a call it would wait for itself
-            self._gate.wait_empty()
+            self._in_flight.wait_empty()
 
     @property
     def _closed(self) -> bool:
-        return self._gate.closed
+        return self._in_flight.closed
 
     def _submit(
         self,
@@ -83,7 +83,7 @@ class SerialExecutor(Executor):
         try:
             call.make()
         finally:
-            self._gate.leave(call.future)
+            self._in_flight.discard(call.future)
         try:
             return call.future
         finally:
@@ -98,7 +98,7 @@ class SerialExecutor(Executor):
         channel: Channel,
     ) -> None:
         """Let the reader run the generator, step by step."""
-        self._gate.refuse_if_closed()
+        self._in_flight.refuse_if_closed()
 
     def _prepare(
         self,
@@ -113,7 +113,7 @@ class SerialExecutor(Executor):
             from parallelize.tracing import timed
 
             call.fn = timed.call(recorder, "serial", fn, call.future, options)
-        self._gate.enter(call.future)
+        self._in_flight.add(call.future)
         return call
 
 

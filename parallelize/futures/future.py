@@ -654,9 +654,9 @@ class _Waiters(list[Any]):
 
     def remove(self, waiter: Any) -> None:
         super().remove(waiter)
-        absence, future = getattr(waiter, "parallelize_absence", None), self._future()
-        if absence is not None and future is not None:
-            absence.drop(future)
+        wait, future = getattr(waiter, "parallelize_wait", None), self._future()
+        if wait is not None and future is not None:
+            wait.drop(future)
 
 
 def unended(futures: Iterable[Any]) -> list[Future[Any]]:

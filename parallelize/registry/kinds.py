@@ -278,7 +278,7 @@ def inside_worker() -> bool:
     )
 
 
-_WORKERS = ("parallelize.process.worker.main", "parallelize.clusters.parcels")
+_WORKERS = ("parallelize.process.worker.main", "parallelize.clusters.payloads")
 
 
 def inside_interpreter() -> bool:

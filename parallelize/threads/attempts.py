@@ -155,13 +155,13 @@ class _Attempt:
 
     def give_place(self) -> None:
         """Let another thread of the pool take its place."""
-        if self._worker is not None and not self._worker.strayed:
+        if self._worker is not None and not self._worker.orphaned:
             self._is_away = True
             self._worker.engine.begin_managed_wait()
 
     def take_place_again(self) -> None:
         """Take a place again, if this attempt had given its own away."""
-        if self._is_away and not self._worker.strayed:
+        if self._is_away and not self._worker.orphaned:
             self._worker.engine.end_managed_wait()
 
 

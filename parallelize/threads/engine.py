@@ -142,7 +142,7 @@ class Engine(Roster):
         self._queue.append(task)
         if self._active < self.max_workers:
             try:
-                self._relieve()
+                self._activate_one()
             except RuntimeError:  # no thread would ever run it
                 self._queue.pop()
                 raise
@@ -293,10 +293,12 @@ class Engine(Roster):
         strays = [*self._queue, *self._held]
         for thread in self.threads:
             if isinstance(thread, ThreadWorker):
-                thread.strayed = True
+                thread.orphaned = True
                 strays += thread.stack()
         self._reset()
-        self._crowded = True  # so that the surviving thread sees that it has strayed
+        self._oversubscribed = (
+            True  # so that the surviving thread looks whether to go on
+        )
         for task in strays:
             task._fail_in_forked_child()
         self._maps.forget()

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     class WaitingThread(PoolThread, Protocol):
         """The worker that waits. Only its own thread changes its waits."""
 
-        absences: list[ManagedWait]
+        waits: list[ManagedWait]
 
         @property
         def engine(self) -> Places:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
             ...
 
         @property
-        def strayed(self) -> bool:
+        def orphaned(self) -> bool:
             """Whether it is in a forked child, where it has no place."""
             ...
 
@@ -84,11 +84,11 @@ class ManagedWait:
             RuntimeError: They need a thread, and the system cannot start another.
         """
         worker = self._worker
-        if worker.strayed:
+        if worker.orphaned:
             return
         for task in worker.stack():
             task.gives_back()
-        worker.absences.append(self)
+        worker.waits.append(self)
         worker.engine.begin_managed_wait()
         try:
             self._want(self._futures)
@@ -102,9 +102,9 @@ class ManagedWait:
     def end(self) -> None:
         """Take the place again."""
         worker = self._worker
-        if worker.strayed:
+        if worker.orphaned:
             return
-        worker.absences.remove(self)
+        worker.waits.remove(self)
         for engine, tasks in self._wanted:
             engine.want_no_more(tasks)
         worker.engine.end_managed_wait()

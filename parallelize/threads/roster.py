@@ -1,7 +1,7 @@
 """The threads of a pool: how many are active, which are idle, which one runs next.
 
 ```
-                 _relieve(): there is work and a free place
+                 _activate_one(): there is work and a free place
           ┌──────────────────────────────────────────────┐
           │                                              ▼
         idle  ◀── the queue is empty, or ─────────   active  ◀── started
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from parallelize.threads.tasks import ThreadTask
 
-_new_lock = locks.reentrant("crew")
+_new_lock = locks.reentrant("roster")
 
 _log = logging.getLogger("parallelize")
 
@@ -95,7 +95,7 @@ class Roster:
         # the thread that holds it.
         self._lock = _new_lock()
         self._queue: deque[ThreadTask] = deque()
-        self._husks = 0  # upper bound of the number of claimed calls in the queue
+        self._claimed = 0  # upper bound of the number of claimed calls in the queue
         self._wanted: dict[ThreadTask, int] = {}  # to numbers of waits; the latest last
         self._idle: list[ThreadWorker] = []
         self._waking: _Waking | None = None  # while a worker is being woken
@@ -103,7 +103,7 @@ class Roster:
         self._live = 0  # threads that have not ended
         # Whether too many threads are active. A hint, read without the lock; the
         # reader then checks it with the lock.
-        self._crowded = False
+        self._oversubscribed = False
         self.threads: set[threading.Thread] = set()
 
     # Filling a free place.
@@ -112,9 +112,9 @@ class Roster:
         """Let a thread take a free place, if there is work."""
         with self._lock:
             if self._active < self.max_workers:
-                self._relieve()
+                self._activate_one()
 
-    def _relieve(self) -> None:
+    def _activate_one(self) -> None:
         """Activate one more thread; fewer than ``max_workers`` are active."""
         first = self._most_wanted() if self._wanted else None
         if first is None and not self._queue:
@@ -127,7 +127,7 @@ class Roster:
             if busy >= 2 * self.max_workers + MOST_AWAY:
                 msg = "too many threads of a pool wait for each other's calls"
                 raise RecursionError(msg)
-            self._crowded = True  # so that it runs this call and no others
+            self._oversubscribed = True  # so that it runs this call and no others
         self._set_to_work(first)
 
     def _set_to_work(self, first: ThreadTask | None) -> None:
@@ -197,7 +197,7 @@ class Roster:
         with self._lock:
             self._active += 1
             if self._active > self.max_workers:
-                self._crowded = True
+                self._oversubscribed = True
 
     @contextmanager
     def one_more(self) -> Generator[None]:
@@ -210,7 +210,7 @@ class Roster:
         finally:
             with self._lock:
                 self.max_workers -= 1
-                self._crowded = self._is_crowded()
+                self._oversubscribed = self._is_oversubscribed()
 
     def want(self, tasks: Iterable[ThreadTask]) -> None:
         """Record that a thread waits for these calls, for the first of them first."""
@@ -218,7 +218,7 @@ class Roster:
             for task in reversed(list(tasks)):
                 self._wanted[task] = self._wanted.pop(task, 0) + 1
             if not self._active:
-                self._relieve()
+                self._activate_one()
 
     def want_no_more(self, tasks: Iterable[ThreadTask]) -> None:
         """Undo a `want`: the calls have ended, or the wait has."""
@@ -248,7 +248,7 @@ class Roster:
         if task is not None:
             self._run_first(worker, task)
         del task
-        while not self._crowded or self._may_go_on(worker):
+        while not self._oversubscribed or self._may_go_on(worker):
             try:
                 task = popleft()
             except IndexError:
@@ -268,7 +268,7 @@ class Roster:
     def _run_first(self, worker: ThreadWorker, task: ThreadTask) -> None:
         worker.running = task
         if task.run():
-            self.one_is_husk()
+            self.note_claimed_entry()
 
     def _prepare(self, worker: ThreadWorker) -> bool:
         """Run what precedes the first call; return False if that failed."""
@@ -284,10 +284,10 @@ class Roster:
         Called between two calls, when too many threads may be active.
         """
         worker.running = None
-        while not worker.strayed:
+        while not worker.orphaned:
             with self._lock:
-                self._crowded = self._is_crowded()
-                if not self._crowded:
+                self._oversubscribed = self._is_oversubscribed()
+                if not self._oversubscribed:
                     return True
                 first = self._most_wanted() if self._active == 1 else None
                 if first is None and self._may_leave():
@@ -302,28 +302,28 @@ class Roster:
             worker.running = None
         return False
 
-    def _is_crowded(self) -> bool:
+    def _is_oversubscribed(self) -> bool:
         busy = self._live - len(self._idle)
         return self._active > self.max_workers or busy > 2 * self.max_workers
 
     def _leave(self) -> None:
         self._active -= 1
         self._live -= 1
-        self._crowded = self._is_crowded()
+        self._oversubscribed = self._is_oversubscribed()
 
     def _step_aside(self, worker: ThreadWorker) -> None:
         self._active -= 1
         self._idle.append(worker)
-        self._crowded = self._is_crowded()
+        self._oversubscribed = self._is_oversubscribed()
 
     def _rest(self, worker: ThreadWorker) -> bool:
         """Be idle until there may be a call; return False if the worker must end."""
         with self._lock:
-            if worker.strayed:
+            if worker.orphaned:
                 return False
             if self._queue:
                 return True
-            self._husks = 0
+            self._claimed = 0
             if self._may_leave():
                 self._leave()
                 return False
@@ -357,12 +357,12 @@ class Roster:
 
     # Claimed entries of the queue.
 
-    def one_is_husk(self) -> None:
+    def note_claimed_entry(self) -> None:
         """Record that a queued call was claimed; sweep when most entries are such."""
         with self._lock:
-            self._husks += 1
-            if self._husks > 16 and self._husks * 2 > len(self._queue):
-                self._husks = 0
+            self._claimed += 1
+            if self._claimed > 16 and self._claimed * 2 > len(self._queue):
+                self._claimed = 0
                 self._sweep()
 
     def _sweep(self) -> None:

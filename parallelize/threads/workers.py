@@ -37,10 +37,10 @@ class ThreadWorker(threading.Thread):
         since: When it was last idle, or was made, in seconds of the monotonic clock.
         running: The call it runs; only this thread changes this and the next two.
         helping: The calls it runs within that one, which waits for them.
-        absences: Its current waits, the innermost last.
+        waits: Its current waits, the innermost last.
         first: A call to run before looking into the queue. Set by the thread that
             wakes this one, under the engine's lock.
-        strayed: Whether it is in a forked child, without its pool.
+        orphaned: Whether it is in a forked child, without its pool.
         wake: Held while the worker is active or idle; released to wake it.
         turn: How often it has been woken; changed under the engine's lock before
             ``wake`` is released.
@@ -55,9 +55,9 @@ class ThreadWorker(threading.Thread):
         self.running: ThreadTask | None = None
         self.since: float = monotonic()
         self.helping: list[ThreadTask] = []
-        self.absences: list[ManagedWait] = []
+        self.waits: list[ManagedWait] = []
         self.first: ThreadTask | None = first
-        self.strayed: bool = False
+        self.orphaned: bool = False
         self.wake: threading.Lock = threading.Lock()
         self.wake.acquire()
         self.turn: int = 0
@@ -87,8 +87,8 @@ class ThreadWorker(threading.Thread):
 
     def waited_for(self) -> Iterator[Future[Any]]:
         """The futures that it is waiting for."""
-        for absence in self.absences.copy():
-            yield from absence.futures
+        for wait in self.waits.copy():
+            yield from wait.futures
 
     def stack(self) -> Iterator[ThreadTask]:
         """The calls that run in this thread, each nested in the one before."""
@@ -131,7 +131,7 @@ class ThreadWorker(threading.Thread):
         finally:
             self.helping.pop()
         if ran:
-            self.engine.one_is_husk()
+            self.engine.note_claimed_entry()
         return ran
 
     def _lends_place(self, task: ThreadTask) -> bool:
@@ -160,13 +160,13 @@ class ThreadWorker(threading.Thread):
 
     def note_foreign_wait(self, waiter: Any, future: AnyFuture[Any]) -> None:
         """Record a waiter of the standard library, on which this thread will block."""
-        absence: ManagedWait | None = getattr(waiter, "parallelize_absence", None)
-        if absence is not None:
-            absence.add(future)
+        wait: ManagedWait | None = getattr(waiter, "parallelize_wait", None)
+        if wait is not None:
+            wait.add(future)
             return
-        absence = ManagedWait(self, (future,))
-        absence.begin()
-        waiter.parallelize_absence = absence
+        wait = ManagedWait(self, (future,))
+        wait.begin()
+        waiter.parallelize_wait = wait
 
 
 def worker_class() -> type[ThreadWorker]:

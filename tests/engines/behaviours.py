@@ -373,9 +373,11 @@ class EngineTests:
     def test_large_arguments_are_put_once(self, executor, monkeypatch):
         put = []
         monkeypatch.setattr(
-            executor._puts,
+            executor._cache,
             "_put",
-            lambda parcel, put_=executor._puts._put: put.append(parcel) or put_(parcel),
+            lambda payload, put_=executor._cache._put: (
+                put.append(payload) or put_(payload)
+            ),
         )
         array = np.arange(LARGE, dtype=float)
         expected = float(array.sum())
@@ -406,12 +408,12 @@ class EngineTests:
         assert executor.submit(total_shared, handle).result() == (LARGE, False, True)
         results = executor.map(total_shared, [handle] * 4, chunksize=2)
         assert list(results) == [(LARGE, False, True)] * 4
-        assert len(executor._puts._shared) == 1
+        assert len(executor._cache._shared) == 1
         del handle
         import gc
 
         gc.collect()
-        assert not executor._puts._shared
+        assert not executor._cache._shared
 
     # The end.
 

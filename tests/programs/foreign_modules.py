@@ -414,7 +414,7 @@ def to_other_machines():
     """What engines of others are given has no need of the program's files."""
     import subprocess
 
-    from parallelize.clusters.parcels import pack, pack_call
+    from parallelize.clusters.payloads import pack, pack_call
     from parallelize.runtime.options import DEFAULTS
 
     path = write("plugins/far.py")
@@ -430,7 +430,7 @@ def to_other_machines():
     for module in (load("far_module", path), handmade):
         thing = module.Thing(2)
         call = pack_call(module.Thing.double, (thing,), {}, DEFAULTS)
-        lines.append(call.parcel.data.hex())
+        lines.append(call.payload.data.hex())
         lines.append(pack((call_of, (module.decorated, 1))).data.hex())
     path.unlink()
     env = {**os.environ, "PARALLELIZE_EXECUTOR": "serial"}

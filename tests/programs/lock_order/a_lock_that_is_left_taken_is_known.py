@@ -1,5 +1,5 @@
 def take():
-    crew.acquire()
+    roster.acquire()
 
 
 def keep():
@@ -19,11 +19,11 @@ go.set()
 thread.join()
 take()
 (found,) = ranked.left()
-assert "'crew'" in found and "in take" in found
-crew.release()
+assert "'roster'" in found and "in take" in found
+roster.release()
 assert ranked.left() == set()
 thread = threading.Thread(target=take)
 thread.start()
 thread.join()
 (found,) = ranked.left()
-assert "'crew'" in found and "in take" in found
+assert "'roster'" in found and "in take" in found

@@ -313,7 +313,7 @@ def test_parts_of_a_call_come_first_and_take_no_more_places():
     explore(scenario)
 
 
-def test_husks_do_not_pile_up_in_the_queue():
+def test_claimed_entries_do_not_pile_up_in_the_queue():
     """Calls that were claimed where they stood are swept out now and then."""
 
     def scenario(run):

@@ -162,8 +162,8 @@ def encode_failure(error: BaseException) -> bytes:
 
 
 def _to_bytes(value: object) -> bytes | None:
-    parcel = pack(value)
-    return None if parcel.buffers else parcel.data
+    payload = pack(value)
+    return None if payload.buffers else payload.data
 
 
 # -------------------------------------------------------------------- remote calls
@@ -192,12 +192,12 @@ class Packed(NamedTuple):
     """A pickled call in the program, with the futures and handles it refers to.
 
     Attributes:
-        parcel: The pickle of the function, its arguments and the options.
+        payload: The pickle of the function, its arguments and the options.
         futures: The futures among the arguments.
         shares: The handles of shared objects among them.
     """
 
-    parcel: Payload
+    payload: Payload
     futures: Sequence[Future[Any]]
     shares: Sequence[Shared[Any]]
 
@@ -219,13 +219,15 @@ def pack_call(
     options = options._replace(limit=None, timeout=None)
     try:
         with collect_futures() as futures, noting_shared() as shares:
-            parcel = pack((_name_of(fn) or fn, args, kwargs, options))
+            payload = pack((_name_of(fn) or fn, args, kwargs, options))
     except Exception as error:
         name = name_of(fn, options)
         msg = f"the arguments of {name} cannot be pickled: {summary_of(error)}"
         raise SerializationError(msg) from error
     waits_for = held.waited_for(futures, own, kwargs) if futures else ()
-    return Packed(parcel, waits_for, list({each._id: each for each in shares}.values()))
+    return Packed(
+        payload, waits_for, list({each._id: each for each in shares}.values())
+    )
 
 
 def _name_of(fn: Any) -> str | None:  # any callable
@@ -237,16 +239,16 @@ def _name_of(fn: Any) -> str | None:  # any callable
 # ------------------------------------------------------------------- in the worker
 
 
-def run_call(order: RemoteCall, *objects: Any) -> Payload | FinalError:
+def run_call(call: RemoteCall, *objects: Any) -> Payload | FinalError:
     """Run one call; raises `EncodedError`, after which the engine may retry."""
     _note_worker()
     final = False
     try:
         # The handles must live as long as the call does.
-        (fn, args, kwargs, options), handles = _opened(order, objects)
+        (fn, args, kwargs, options), handles = _opened(call, objects)
         final = options.retries > 0
-        if order.started is not None:
-            order.started()
+        if call.started is not None:
+            call.started()
         try:
             value = fn(*args, **kwargs)
         except options.retry_on:
@@ -263,11 +265,11 @@ def run_call(order: RemoteCall, *objects: Any) -> Payload | FinalError:
     raise carried from None
 
 
-def run_rows(order: RemoteCall, *objects: Any) -> Payload:
+def run_rows(call: RemoteCall, *objects: Any) -> Payload:
     """Run rows of calls; the payload has the list of outcomes and the run time."""
     _note_worker()
     try:
-        (fn, (rows,), _, options), handles = _opened(order, objects)
+        (fn, (rows,), _, options), handles = _opened(call, objects)
     except BaseException as error:  # noqa: BLE001 - it belongs to the call
         raise EncodedError(encode_failure(error)) from None
     begun = perf_counter()
@@ -281,17 +283,15 @@ def _note_worker() -> None:
     _has_run = True
 
 
-def _opened(order: RemoteCall, objects: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+def _opened(call: RemoteCall, objects: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     """Return the function, arguments and options; and the handles among them."""
-    shares = order.buffers + len(order.shares)
+    shares = call.buffers + len(call.shares)
     values = [_value(each) for each in objects[shares:]]
     handles = [
-        stand_in(id, parcel.look, parcel.nbytes)
-        for id, parcel in zip(
-            order.shares, objects[order.buffers : shares], strict=True
-        )
+        stand_in(id, payload.look, payload.nbytes)
+        for id, payload in zip(call.shares, objects[call.buffers : shares], strict=True)
     ]
-    data, *buffers = order.data, *(each.buffers[0] for each in objects[: order.buffers])
+    data, *buffers = call.data, *(each.buffers[0] for each in objects[: call.buffers])
     if not data:
         data, *buffers = buffers
     try:
@@ -300,7 +300,7 @@ def _opened(order: RemoteCall, objects: Sequence[Any]) -> tuple[Any, Sequence[An
         if type(fn) is str:
             fn = pickling._find(fn)
     except Exception as error:
-        text = f"{order.name} or its arguments cannot be unpickled in the worker"
+        text = f"{call.name} or its arguments cannot be unpickled in the worker"
         msg = f"{text}: {summary_of(error)}"
         raise SerializationError(msg) from error
     return (fn, *rest), handles
