@@ -38,7 +38,14 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builtins import TimeoutError  # noqa: A004 - the same object
-    from concurrent.futures import BrokenExecutor
+    from concurrent.futures import (
+        ALL_COMPLETED,
+        FIRST_COMPLETED,
+        FIRST_EXCEPTION,
+        BrokenExecutor,
+        CancelledError,
+        InvalidStateError,
+    )
 
     from parallelize.api.decorators import (
         interpreted,
@@ -69,14 +76,7 @@ if TYPE_CHECKING:
     from parallelize.executors.process import ProcessPoolExecutor
     from parallelize.executors.serial import SerialExecutor
     from parallelize.executors.thread import ThreadPoolExecutor
-    from parallelize.futures.future import (
-        ALL_COMPLETED,
-        FIRST_COMPLETED,
-        FIRST_EXCEPTION,
-        CancelledError,
-        Future,
-        InvalidStateError,
-    )
+    from parallelize.futures.future import Future
     from parallelize.futures.gather import gather
     from parallelize.futures.group import TaskGroup
     from parallelize.futures.wait import as_completed, wait
@@ -147,7 +147,14 @@ __all__ = (
 # The module of each public name, which is imported when the name is used.
 _HOMES = {
     "builtins": ("TimeoutError",),  # the standard library's package has it, too
-    "concurrent.futures": ("BrokenExecutor",),
+    "concurrent.futures": (
+        "ALL_COMPLETED",
+        "FIRST_COMPLETED",
+        "FIRST_EXCEPTION",
+        "BrokenExecutor",
+        "CancelledError",
+        "InvalidStateError",
+    ),
     "parallelize.api.use": ("use", "using"),
     "parallelize.runtime.cpus": ("cpu_count",),
     "parallelize.api.decorators": (
@@ -176,14 +183,7 @@ _HOMES = {
     "parallelize.executors.serial": ("SerialExecutor",),
     "parallelize.executors.thread": ("ThreadPoolExecutor",),
     "parallelize.api.function": ("ParallelFunction",),
-    "parallelize.futures.future": (
-        "ALL_COMPLETED",
-        "FIRST_COMPLETED",
-        "FIRST_EXCEPTION",
-        "CancelledError",
-        "Future",
-        "InvalidStateError",
-    ),
+    "parallelize.futures.future": ("Future",),
     "parallelize.futures.gather": ("gather",),
     "parallelize.futures.group": ("TaskGroup",),
     "parallelize.insight.dump": ("dump", "dump_on_signal"),

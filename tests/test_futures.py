@@ -6,18 +6,12 @@ import gc
 import pickle
 import threading
 import weakref
+from concurrent.futures import CancelledError, InvalidStateError, as_completed
 
 import pytest
 
 import tasks
-from parallelize.futures.future import (
-    CancelledError,
-    Failure,
-    Future,
-    InvalidStateError,
-    Outcome,
-    as_completed,
-)
+from parallelize.futures.future import Failure, Future, Outcome
 from parallelize.futures.wait import wait
 
 

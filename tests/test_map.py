@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 import weakref
+from concurrent.futures import CancelledError
 
 import pytest
 
 import tasks
 from parallelize import parallelized, thread_map
 from parallelize.errors import TaskTimeout
-from parallelize.futures.future import CancelledError, Future
+from parallelize.futures.future import Future
 from parallelize.mapping import MapIterator, start_map
 from parallelize.mapping.chunk_size import MeasuredSize
 from parallelize.mapping.order import Chunk, Part

@@ -18,7 +18,6 @@ from parallelize.futures.future import Failure, Future
 from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.futures.peek import name_failure
 from parallelize.runtime.clock import perf_counter
-from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import is_a
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ __all__ = (
     "SingleColumn",
     "admit",
     "is_retried",
-    "name_of",
     "run_retrying",
     "run_rows",
 )

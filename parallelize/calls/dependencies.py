@@ -21,12 +21,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from parallelize.futures.future import Failure, Future, error_of
 from parallelize.runtime import locks
-from parallelize.serialize.reducers.placeholders import (
-    collect_futures,
-    collecting,
-    reduce_future,
-    substitute_results,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -34,15 +28,11 @@ if TYPE_CHECKING:
 _new_lock = locks.reentrant("counting")
 
 __all__ = (
-    "collect_futures",
-    "collecting",
     "filled",
     "first_failure",
     "futures_in",
     "holds_futures",
     "may_hold",
-    "reduce_future",
-    "substitute_results",
     "when_done",
 )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from parallelize.calls.call import Call, Rows, name_of
+from parallelize.calls.call import Call, Rows
 from parallelize.clusters import payloads
 from parallelize.clusters.payloads import (
     LEAST_BUFFER,
@@ -25,6 +25,7 @@ from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
 from parallelize.futures.future import Failure, Future, Outcome, error_of
 from parallelize.futures.peek import mark_retrieved
 from parallelize.runtime import timer
+from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import summary_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
     from parallelize.clusters.executor import EngineExecutor
     from parallelize.clusters.object_cache import RemoteObject
+    from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions
-    from parallelize.runtime.timer import Deadline
 
 T = TypeVar("T")
 

@@ -17,12 +17,13 @@ import pickle
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize.calls.call import name_of, run_retrying
+from parallelize.calls.call import run_retrying
 from parallelize.errors import SerializationError
 from parallelize.futures.future import Failure
 from parallelize.process.memory.shared import noting_shared, stand_in
 from parallelize.process.wire import held, messages
 from parallelize.runtime.clock import perf_counter
+from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import summary_of, text_of
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import by_value, origins

@@ -16,21 +16,13 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, overload
 
-from parallelize.calls.call import (
-    Call,
-    Rows,
-    SubmittedRows,
-    admit,
-    name_of,
-    run_retrying,
-    run_rows,
-)
+from parallelize.calls.call import Call, Rows, SubmittedRows, admit, run_rows
 from parallelize.calls.open_maps import OpenMaps
 from parallelize.calls.targets import undecorated
 from parallelize.errors import TaskTimeout
 from parallelize.executors import entrance
 from parallelize.futures.future import Failure
-from parallelize.runtime.options import DEFAULTS, CallOptions, check_callable
+from parallelize.runtime.options import DEFAULTS, CallOptions, check_callable, name_of
 from parallelize.tracing import recording
 
 if TYPE_CHECKING:
@@ -45,7 +37,7 @@ if TYPE_CHECKING:
     from parallelize.streams.channel import Channel
     from parallelize.streams.local import ItemDeadline
 
-__all__ = ("Call", "Executor", "Rows", "admit", "name_of", "run_retrying", "run_rows")
+__all__ = ("Executor",)
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from parallelize.calls import dependencies
-from parallelize.calls.call import Call, is_retried, name_of
+from parallelize.calls.call import Call, is_retried
 from parallelize.calls.in_flight import InFlight
 from parallelize.calls.references import plain_function
 from parallelize.errors import TaskTimeout
@@ -27,6 +27,7 @@ from parallelize.executors.base import Executor
 from parallelize.futures.future import Failure, Future, Outcome
 from parallelize.futures.limit_cycles import noting_waits
 from parallelize.runtime import timer
+from parallelize.runtime.options import name_of
 
 if TYPE_CHECKING:
     import concurrent.futures

@@ -19,7 +19,7 @@ import weakref
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import SubmittedRows, admit, name_of
+from parallelize.calls.call import SubmittedRows, admit
 from parallelize.errors import SerializationError
 from parallelize.executors.base import Executor
 from parallelize.executors.thread import ThreadPoolExecutor
@@ -35,6 +35,7 @@ from parallelize.runtime.options import (
     check_initargs,
     check_text,
     check_workers,
+    name_of,
 )
 from parallelize.runtime.raised import summary_of
 from parallelize.serialize import pickling

@@ -7,6 +7,7 @@ the program needs no change.
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import InvalidStateError
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +15,7 @@ from parallelize.calls import dependencies
 from parallelize.calls.call import Call, admit, run_retrying
 from parallelize.calls.in_flight import InFlight
 from parallelize.executors.base import Executor
-from parallelize.futures.future import Failure, Future, InvalidStateError
+from parallelize.futures.future import Failure, Future
 from parallelize.futures.limit_cycles import begin_within, noting_waits
 from parallelize.futures.peek import mark_retrieved, name_failure
 from parallelize.runtime import blocking

@@ -7,8 +7,9 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import dependencies, preload
+from parallelize.calls.call import admit
 from parallelize.calls.targets import AsyncTarget
-from parallelize.executors.base import Executor, admit
+from parallelize.executors.base import Executor
 from parallelize.runtime import lifecycle
 from parallelize.runtime.options import (
     DEFAULTS,

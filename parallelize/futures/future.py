@@ -16,14 +16,7 @@ import concurrent.futures
 import logging
 import threading
 import weakref
-from concurrent.futures import (
-    ALL_COMPLETED,
-    FIRST_COMPLETED,
-    FIRST_EXCEPTION,
-    CancelledError,
-    InvalidStateError,
-    as_completed,
-)
+from concurrent.futures import CancelledError, InvalidStateError
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from parallelize.futures.unretrieved import UnretrievedFailure
@@ -55,19 +48,7 @@ if TYPE_CHECKING:
 _new_lock = locks.reentrant("future")
 
 
-__all__ = (
-    "ALL_COMPLETED",
-    "FIRST_COMPLETED",
-    "FIRST_EXCEPTION",
-    "CancelledError",
-    "Failure",
-    "Future",
-    "InvalidStateError",
-    "Outcome",
-    "as_completed",
-    "error_of",
-    "unended",
-)
+__all__ = ("Completable", "Failure", "Future", "Outcome", "error_of", "unended")
 
 T = TypeVar("T")
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from parallelize.calls.call import is_retried, name_of
+from parallelize.calls.call import is_retried
 from parallelize.calls.coroutines import called
 from parallelize.errors import TaskTimeout
 from parallelize.futures.future import Failure
 from parallelize.runtime import timer
 from parallelize.runtime.loop_thread import call_soon
+from parallelize.runtime.options import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,12 +15,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parallelize.calls import dependencies
-from parallelize.calls.call import Call, name_of, run_retrying
+from parallelize.calls.call import Call, run_retrying
 from parallelize.calls.coroutines import CoroutineFuture, outcome_of
 from parallelize.errors import TaskTimeout
 from parallelize.futures.future import RUNNING, Failure, Future, error_of
 from parallelize.futures.limit_cycles import begin_within
 from parallelize.runtime import timer
+from parallelize.runtime.options import name_of
 
 if TYPE_CHECKING:
     import asyncio

@@ -21,7 +21,7 @@ from parallelize.runtime.services import Service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("Deadline", "after")
+__all__ = ("after",)
 
 _new_lock = locks.reentrant("timer start")
 _new_timer_lock = locks.reentrant("timer")

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from parallelize.calls.call import name_of
 from parallelize.futures.future import Outcome
 from parallelize.futures.limit_cycles import noted
 from parallelize.futures.peek import no_end
 from parallelize.runtime import locks
 from parallelize.runtime.blocking import away
+from parallelize.runtime.options import name_of
 from parallelize.streams.channel import Channel, Life
 from parallelize.streams.inline import Inline
 from parallelize.tracing import recording

@@ -12,15 +12,17 @@ pool to the next one, and runs on beside it.
 
 from __future__ import annotations
 
+from concurrent.futures import InvalidStateError
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from parallelize.calls.call import is_retried, name_of, run_retrying
+from parallelize.calls.call import is_retried, run_retrying
 from parallelize.errors import TaskTimeout
-from parallelize.futures.future import Failure, InvalidStateError
+from parallelize.futures.future import Failure
 from parallelize.runtime import locks, timer
 from parallelize.runtime.blocking import here
+from parallelize.runtime.options import name_of
 from parallelize.threads.tasks import DROPPED, ThreadTask, fail
 
 if TYPE_CHECKING:

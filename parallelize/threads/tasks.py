@@ -8,30 +8,30 @@ skip cancelled calls.
 
 from __future__ import annotations
 
+from concurrent.futures import InvalidStateError
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from parallelize.calls import dependencies
-from parallelize.calls.call import Call, name_of, run_retrying
+from parallelize.calls.call import Call, run_retrying
 from parallelize.errors import TaskTimeout
 from parallelize.futures.future import (
     PENDING,
     RUNNING,
     Failure,
     Future,
-    InvalidStateError,
 )
 from parallelize.futures.peek import name_failure
 from parallelize.runtime import locks
-from parallelize.runtime.options import DEFAULTS
+from parallelize.runtime.options import DEFAULTS, name_of
 from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Protocol
 
+    from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions, Limit
-    from parallelize.runtime.timer import Deadline
 
     class PoolThread(Protocol):
         """A thread of a pool, with the calls that it runs and waits for."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from parallelize.calls.call import Call, Rows, name_of, run_rows
-from parallelize.runtime.options import DEFAULTS
+from parallelize.calls.call import Call, Rows, run_rows
+from parallelize.runtime.options import DEFAULTS, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

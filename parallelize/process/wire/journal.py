@@ -66,9 +66,6 @@ _KINDS_AT = _OUTBOX_AT + OUTBOX_SIZE
 _VALUES_AT = _KINDS_AT + JOURNAL_SIZE
 SIZE = _VALUES_AT + 8 * JOURNAL_SIZE
 
-#: The types whose values the journal can hold.
-JOURNALED = frozenset((int, float, bool, type(None)))
-
 # How the journal holds a value of each type: its code, and how it is read back.
 _NONE, _BOOL, _INT, _FLOAT = range(1, 5)
 _READ: dict[int, Callable[[bytes], Any]] = {

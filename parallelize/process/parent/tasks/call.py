@@ -10,7 +10,7 @@ import sys
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import Call, name_of
+from parallelize.calls.call import Call
 from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures.future import Failure, Future, Outcome
 from parallelize.futures.peek import mark_retrieved, name_failure
@@ -21,6 +21,7 @@ from parallelize.process.wire import held, messages
 from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.process.wire.journal import TASK
 from parallelize.runtime.locks import is_interrupt
+from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import is_a, summary_of
 from parallelize.serialize import pickling
 from parallelize.serialize.main.picture import noting

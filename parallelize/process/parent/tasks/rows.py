@@ -8,7 +8,7 @@ from itertools import chain
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import Rows, SingleColumn, name_of
+from parallelize.calls.call import Rows, SingleColumn
 from parallelize.futures.future import Failure, Future
 from parallelize.futures.peek import ForwardedOutcome
 from parallelize.process.memory.shared import noting_shared
@@ -23,6 +23,7 @@ from parallelize.process.wire import messages
 from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.process.wire.journal import RAW
 from parallelize.runtime.locks import is_interrupt
+from parallelize.runtime.options import name_of
 from parallelize.serialize import pickling
 from parallelize.serialize.main.picture import noting
 from parallelize.serialize.reducers.placeholders import collect_futures
