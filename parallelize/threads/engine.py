@@ -30,22 +30,10 @@ from parallelize.threads.workers import ThreadWorker
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
-    from typing import Protocol
 
+    from parallelize.calls.open_maps import OpenMaps
     from parallelize.futures.future import Future
     from parallelize.threads.tasks import ThreadTask
-
-    class OpenMaps(Protocol):
-        """The maps that run in this pool."""
-
-        def finish(self, *, unread_only: bool) -> None:
-            """Submit the rest of their input."""
-
-        def cancel(self) -> None:
-            """End them; the calls that they have started run on."""
-
-        def forget(self) -> None:
-            """In a forked child: end them without touching their calls."""
 
 
 # Programs look in that logger for messages that the standard library logs, too.

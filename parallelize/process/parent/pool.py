@@ -19,7 +19,7 @@ import enum
 import sys
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from parallelize.calls.targets import AsyncTarget
 from parallelize.process.parent.dispatcher import Dispatcher
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from parallelize.calls.call import Rows
+    from parallelize.calls.open_maps import OpenMaps
     from parallelize.errors import WorkerStartError
     from parallelize.futures.future import Future
     from parallelize.process.memory.segments import Placed
@@ -50,13 +51,6 @@ if TYPE_CHECKING:
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
-
-    class OpenMaps(Protocol):
-        """The maps that run in this pool."""
-
-        def finish(self, *, unread_only: bool) -> None: ...
-        def cancel(self) -> None: ...
-        def forget(self) -> None: ...
 
 
 _new_lock = locks.reentrant("pool")
