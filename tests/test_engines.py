@@ -76,7 +76,7 @@ class Engine(EngineExecutor):
             return error
         return Remote(done) if type(done.result()) is LargePayload else done.result()
 
-    def _started_teller(self, number):
+    def _start_reporter(self, number):
         raise NotImplementedError
 
     def _put(self, payload):
@@ -342,7 +342,7 @@ def test_the_errors_tell():
 class Told(Engine):
     """One whose calls with a timeout are told of when the test says so."""
 
-    def _started_teller(self, number):
+    def _start_reporter(self, number):
         return tasks.pid_of
 
 

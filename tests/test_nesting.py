@@ -640,7 +640,7 @@ def test_how_many_threads_there_may_be(make_pool):
 
 
 def test_threads_that_were_needed_leave_again(make_pool, monkeypatch):
-    monkeypatch.setattr(roster, "BRIEF_REST", 0.02)
+    monkeypatch.setattr(roster, "BRIEF_IDLE", 0.02)
     pool, other = make_pool(1, idle_timeout=None), make_pool(1, idle_timeout=None)
     needed = set()
 

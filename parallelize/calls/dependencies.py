@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _new_lock = locks.reentrant("counting")
 
 __all__ = (
+    "HOLD_NO_FUTURES",
     "filled",
     "first_failure",
     "futures_in",
@@ -37,7 +38,7 @@ __all__ = (
 )
 
 #: Types whose values neither are nor hold futures; all others are searched.
-_SIMPLE = frozenset((int, float, bool, str, bytes, type(None)))
+HOLD_NO_FUTURES = frozenset((int, float, bool, str, bytes, type(None)))
 
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 
@@ -52,7 +53,7 @@ def futures_in(args: Sequence[Any], kwargs: dict[str, Any]) -> list[Future[Any]]
 
 def may_hold(kinds: set[type]) -> bool:
     """Whether a value of one of these types may be, or hold, a future."""
-    return not kinds <= _SIMPLE and any(map(_reader, kinds))
+    return not kinds <= HOLD_NO_FUTURES and any(map(_reader, kinds))
 
 
 def holds_futures(values: Collection[Any]) -> bool:
@@ -93,14 +94,14 @@ def _readers(values: Collection[Any]) -> dict[type, _Reader] | None:
     """Return the reader for each type of the values; None if nothing can be read."""
     # One pass at C speed handles the usual case, in which there is nothing to find.
     kinds = set(map(type, values))
-    if kinds <= _SIMPLE:
+    if kinds <= HOLD_NO_FUTURES:
         return None
     readers = {kind: _reader(kind) for kind in kinds}
     return readers if any(readers.values()) else None
 
 
 def _reader(kind: type) -> _Reader:
-    if kind in _SIMPLE:
+    if kind in HOLD_NO_FUTURES:
         return None
     if issubclass(kind, Future):
         return _is_future
@@ -120,7 +121,7 @@ def _itself(value: Any) -> Collection[Any]:
 
 
 def _items(value: dict[Any, Any]) -> Collection[Any]:
-    if set(map(type, value)) <= _SIMPLE:  # usual for keys
+    if set(map(type, value)) <= HOLD_NO_FUTURES:  # usual for keys
         return value.values()
     return [*value.keys(), *value.values()]
 

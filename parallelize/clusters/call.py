@@ -177,7 +177,7 @@ class EngineCall(Call):
             data if len(data) < LEAST_BUFFER else b"",
             buffers,
             tuple(handle._id for handle in packed.shares),
-            None if self.options.timeout is None else self.executor._teller(self),
+            None if self.options.timeout is None else self.executor._reporter(self),
         )
         self.future._call = self
         self.handle.ref = self.executor._hand_over(self, self.run, remote, objects)

@@ -173,7 +173,7 @@ class DaskExecutor(EngineExecutor):
         # The client fetches results that are requested together in one message.
         return await self._client.gather(theirs, asynchronous=True)
 
-    def _started_teller(self, number: int) -> Callable[[], object]:
+    def _start_reporter(self, number: int) -> Callable[[], object]:
         topic = self._topic
         if topic is None:
             topic = self._topic = f"parallelize-{self._client.id}-{id(self)}"

@@ -60,7 +60,7 @@ class EngineExecutor(Executor):
         self._in_flight: InFlight = _InFlight(self)
         self._answers = _Answers()
         self._cache = ObjectCache(self._put, self._is_there)
-        # Calls with a timeout that have not ended, by the numbers of their tellers.
+        # Calls with a timeout that have not ended, by their numbers.
         # Accessed by single operations only, each of which is atomic.
         self._timed: dict[int, EngineCall] = {}
         self._numbers = count()
@@ -86,7 +86,7 @@ class EngineExecutor(Executor):
         """
 
     @abstractmethod
-    def _started_teller(self, number: int) -> Callable[[], object]:
+    def _start_reporter(self, number: int) -> Callable[[], object]:
         """Return what a worker calls so that ``self._begun(number)`` is called here."""
 
     @abstractmethod
@@ -180,12 +180,12 @@ class EngineExecutor(Executor):
         if call is not None:
             self._answers.put(call.begun)
 
-    def _teller(self, call: EngineCall) -> Callable[[], object]:
+    def _reporter(self, call: EngineCall) -> Callable[[], object]:
         """Return the callable by which a worker reports that the call has started."""
         number = next(self._numbers)
         self._timed[number] = call
         call.future.add_done_callback(lambda _: self._untime(number))
-        return self._started_teller(number)
+        return self._start_reporter(number)
 
     def _untime(self, number: int) -> None:
         call = self._timed.pop(number, None)

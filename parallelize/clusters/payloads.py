@@ -25,7 +25,7 @@ from parallelize.process.wire import held, messages
 from parallelize.runtime.clock import perf_counter
 from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import summary_of, text_of
-from parallelize.serialize import pickling
+from parallelize.serialize import NUMBERS, pickling
 from parallelize.serialize.reducers import by_value, origins
 from parallelize.serialize.reducers.placeholders import (
     collect_futures,
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 #: Buffers of at least this many bytes are put into the cluster, apart from the call.
 LEAST_BUFFER = 1 << 20
-
-_SIMPLE = frozenset((int, float, bool, type(None)))
 
 _is_program = False
 _has_run = False
@@ -326,7 +324,7 @@ def _packed_result(value: object) -> Payload:
 def _outcome(fn: Callable[..., Any], row: tuple[Any, ...], options: CallOptions) -> Any:
     """The outcome of a row: a plain value, a payload, or an error."""
     value = run_retrying(fn, row, {}, options)
-    if type(value) in _SIMPLE:
+    if type(value) in NUMBERS:
         return value
     if type(value) is Failure:
         return FinalError(EncodedError(encode_failure(value.error)))

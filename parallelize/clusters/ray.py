@@ -151,7 +151,7 @@ class RayExecutor(EngineExecutor):
         head.future().add_done_callback(came)
         return value
 
-    def _started_teller(self, number: int) -> Callable[[], object]:
+    def _start_reporter(self, number: int) -> Callable[[], object]:
         if self._clock is None:
             ray = self._connected()
             self._clock = ray.remote(num_cpus=0, max_restarts=-1)(_Clock).remote()
@@ -230,7 +230,7 @@ class _Started:
         self._number = number
 
     def __call__(self) -> None:
-        self._clock.tell.remote(self._number)
+        self._clock.note_started.remote(self._number)
 
 
 class _Clock:
@@ -242,7 +242,7 @@ class _Clock:
         self._numbers: list[int] = []
         self._some = asyncio.Event()
 
-    async def tell(self, number: int) -> None:
+    async def note_started(self, number: int) -> None:
         """Record that a call has started."""
         self._numbers.append(number)
         self._some.set()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import dependencies, preload
 from parallelize.calls.call import admit
+from parallelize.calls.dependencies import HOLD_NO_FUTURES
 from parallelize.calls.targets import AsyncTarget
 from parallelize.executors.base import Executor
 from parallelize.runtime import lifecycle
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 __all__ = ("ThreadPoolExecutor",)
 
 _numbers = itertools.count()
-
-#: Values of these types neither are nor contain futures.
-_PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
 
 class ThreadPoolExecutor(Executor):
@@ -146,7 +144,7 @@ class ThreadPoolExecutor(Executor):
     ) -> Future[Any]:
         # The path of a plain call, by far the most frequent, is as short as possible.
         if options is DEFAULTS and (
-            (not kwargs and _PLAIN.issuperset(map(type, args)))
+            (not kwargs and HOLD_NO_FUTURES.issuperset(map(type, args)))
             or not dependencies.futures_in(args, kwargs)
         ):
             task = ThreadTask(self._engine, fn, args, kwargs)

@@ -13,7 +13,7 @@ from parallelize.interpreters.wire import receive, send
 from parallelize.process.wire import messages
 from parallelize.runtime import raised
 from parallelize.runtime.clock import perf_counter
-from parallelize.serialize import pickling
+from parallelize.serialize import PLAIN, pickling
 from parallelize.serialize.reducers import origins, reductions, replica
 from parallelize.serialize.reducers.placeholders import substitute_results
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 #: The kinds of requests.
 CALL, ROWS, END = range(3)
-
-#: Values of these types are sent as they are.
-_PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
 _inside = False
 
@@ -80,7 +77,7 @@ def _rows(
     begun = perf_counter()
     results = [run(fn, row) for row in pickling.loads(encoded)]
     seconds = perf_counter() - begun
-    if all(done and type(value) in _PLAIN for done, value in results):
+    if all(done and type(value) in PLAIN for done, value in results):
         return [value for _, value in results], (), seconds
     return None, [_outcome(*each) for each in results], seconds
 

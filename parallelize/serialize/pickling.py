@@ -16,6 +16,7 @@ import pickle
 import sys
 import types
 
+from parallelize.serialize import NUMBERS
 from parallelize.serialize.reducers import origins, reductions, replica
 from parallelize.serialize.reducers.origins import NAMES_SOMETHING
 
@@ -53,7 +54,7 @@ _NOT_SHARED = (
     "each worker would need a descriptor of its own: make it an argument of the calls"
 )
 _PLAIN = frozenset((types.FunctionType, types.BuiltinFunctionType))
-_SIMPLE = frozenset((int, float, bool, str, type(None)))
+_SIMPLE = NUMBERS | {str}  # bytes are sent as they are
 _RAW = frozenset((bytes, bytearray))
 
 

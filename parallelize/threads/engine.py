@@ -278,15 +278,15 @@ class Engine(Roster):
 
     def forget(self) -> None:
         """In a forked child: the threads and the calls belong to the parent."""
-        strays = [*self._queue, *self._held]
+        orphans = [*self._queue, *self._held]
         for thread in self.threads:
             if isinstance(thread, ThreadWorker):
                 thread.orphaned = True
-                strays += thread.stack()
+                orphans += thread.stack()
         self._reset()
         self._oversubscribed = (
             True  # so that the surviving thread looks whether to go on
         )
-        for task in strays:
+        for task in orphans:
             task._fail_in_forked_child()
         self._maps.forget()

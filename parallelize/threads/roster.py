@@ -51,7 +51,7 @@ _log = logging.getLogger("parallelize")
 MOST_AWAY = 256
 
 #: Seconds for which a thread beyond ``max_workers`` is idle before it ends.
-BRIEF_REST = 1.0
+BRIEF_IDLE = 1.0
 
 
 def _nothing() -> None:
@@ -239,7 +239,9 @@ class Roster:
 
     def serve(self, worker: ThreadWorker) -> None:
         """Run calls until there is nothing left to do for this thread."""
-        if not self._knows(worker) or not self._prepare(worker):
+        with self._lock:
+            is_known = worker in self.threads
+        if not is_known or not self._prepare(worker):
             return
         # deque.popleft is documented as atomic; the lock is only needed to find the
         # queue empty and become idle in one step.
@@ -253,17 +255,13 @@ class Roster:
                 task = popleft()
             except IndexError:
                 worker.running = None  # an idle thread must not keep results alive
-                if not self._rest(worker):
+                if not self._become_idle(worker):
                     return
                 worker.since = monotonic()
                 continue
             worker.running = task
             task.run()
             del task
-
-    def _knows(self, worker: ThreadWorker) -> bool:
-        with self._lock:
-            return worker in self.threads
 
     def _run_first(self, worker: ThreadWorker, task: ThreadTask) -> None:
         worker.running = task
@@ -297,7 +295,7 @@ class Roster:
                     self._step_aside(worker)
             if first is not None:
                 self._run_first(worker, first)
-            elif not self._rested(worker):
+            elif not self._stay_idle(worker):
                 return False
             worker.running = None
         return False
@@ -316,7 +314,7 @@ class Roster:
         self._idle.append(worker)
         self._oversubscribed = self._is_oversubscribed()
 
-    def _rest(self, worker: ThreadWorker) -> bool:
+    def _become_idle(self, worker: ThreadWorker) -> bool:
         """Be idle until there may be a call; return False if the worker must end."""
         with self._lock:
             if worker.orphaned:
@@ -329,14 +327,14 @@ class Roster:
                 return False
             self._active -= 1
             self._idle.append(worker)
-        return self._rested(worker)
+        return self._stay_idle(worker)
 
-    def _rested(self, worker: ThreadWorker) -> bool:
+    def _stay_idle(self, worker: ThreadWorker) -> bool:
         """Be idle until there is a call, then return True; False after a timeout."""
-        while not worker.was_woken(longest := self._longest_rest()):
+        while not worker.was_woken(longest := self._longest_idle()):
             with self._lock:
                 # Otherwise it was woken at this very moment.
-                if worker in self._idle and longest >= self._longest_rest():
+                if worker in self._idle and longest >= self._longest_idle():
                     self._idle.remove(worker)
                     self.threads.discard(worker)
                     self._live -= 1
@@ -346,9 +344,9 @@ class Roster:
             self._run_first(worker, first)
         return True
 
-    def _longest_rest(self) -> float:
+    def _longest_idle(self) -> float:
         if self._live > self.max_workers:
-            return min(self._idle_timeout, BRIEF_REST)
+            return min(self._idle_timeout, BRIEF_IDLE)
         return self._idle_timeout
 
     def _wake_all(self) -> None:

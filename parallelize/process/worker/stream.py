@@ -23,7 +23,7 @@ from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW
 from parallelize.process.worker.sender import SEND_AFTER, pickled_result
 from parallelize.runtime import locks, native
 from parallelize.runtime.clock import monotonic_ns
-from parallelize.serialize import pickling
+from parallelize.serialize import NUMBERS, pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ FAST = 100_000
 #: Limits of a batch: the number of items, and the bytes of those already pickled.
 MOST_ITEMS = 1000
 MOST_BYTES = 1 << 15
-
-_PLAIN = frozenset((int, float, bool, type(None)))
 
 
 class Credit:
@@ -203,7 +201,7 @@ class StreamSender:
     def put(self, item: Any) -> None:
         """Send an item, or hold it for a moment if more are likely to follow."""
         self._left -= 1
-        if type(item) in _PLAIN:
+        if type(item) in NUMBERS:
             self._add(item, 0)
             return
         if (simple := pickling.dumps_if_simple(item)) is not None:

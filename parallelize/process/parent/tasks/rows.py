@@ -24,7 +24,7 @@ from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.process.wire.journal import RAW
 from parallelize.runtime.locks import is_interrupt
 from parallelize.runtime.options import name_of
-from parallelize.serialize import pickling
+from parallelize.serialize import PLAIN, pickling
 from parallelize.serialize.main.picture import noting
 from parallelize.serialize.reducers.placeholders import collect_futures
 
@@ -57,9 +57,6 @@ if TYPE_CHECKING:
         def reclaim(self, task: RowsTask) -> None:
             """Have workers give back the pending rows of a cancelled task."""
 
-
-#: Types whose values can always be pickled, and are safe to unpickle.
-PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
 #: Rows are sent together up to `MOST_TOGETHER` bytes, and a row of more than
 #: `LEAST_ALONE` bytes as a call of its own: if it is too large, only that call fails.
