@@ -359,7 +359,7 @@ def test_no_finaliser_where_nothing_failed():
     future = threaded(tasks.double)(2)
     assert future.result(30) == 4
     assert future.exception(0) is None
-    assert future._unread is None
+    assert future._unretrieved is None
 
 
 def test_a_cancelled_call(reports):
@@ -412,7 +412,7 @@ def test_one_that_ended_before(reports):
     future = Future()
     future.set_result(1)
     assert not future._set_outcome(Failure(LookupError()), failed=True)
-    assert future._unread is None
+    assert future._unretrieved is None
     del future
     assert not reports()
 

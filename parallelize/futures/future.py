@@ -173,7 +173,7 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
     _made_waiters: list[Any] | None = None  # those of concurrent.futures.wait
     _callbacks: list[Callable[[Any], object]] | None = None
     _call: Killable | None = None  # the call, until it is done
-    _unread: UnretrievedFailure | None = None  # reports an unretrieved failure
+    _unretrieved: UnretrievedFailure | None = None  # reports an unretrieved failure
     _needs: Sequence[Any] = ()  # futures that must be done before it
     _place_in: tuple[Limit, Any] | None = None  # the limit that its call waits for
     _awaits: Sequence[Sequence[Any]] = ()  # awaited in its coroutine
@@ -272,7 +272,7 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
             if exception is not None:
                 if is_a(exception, BaseException):  # not an exception class
                     self._traceback = traceback_of(exception)
-                self._unread = UnretrievedFailure(exception, self._called())
+                self._unretrieved = UnretrievedFailure(exception, self._called())
             self._settle(FINISHED, "add_exception")
         self._invoke_callbacks()
 
@@ -302,7 +302,7 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
                 return False
             self._sealed = outcome
             if failed:
-                self._unread = UnretrievedFailure(outcome, self._called())
+                self._unretrieved = UnretrievedFailure(outcome, self._called())
             self._settle(FINISHED, "add_exception" if failed else "add_result")
         self._invoke_callbacks()
         return True
@@ -341,10 +341,10 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
         return None if call is None else (call.fn, call.options)
 
     def _mark_retrieved(self) -> None:
-        unread = self._unread
-        if unread is not None:
-            unread.mark_retrieved()
-            self._unread = None
+        unretrieved = self._unretrieved
+        if unretrieved is not None:
+            unretrieved.mark_retrieved()
+            self._unretrieved = None
 
     # Completion.
 
@@ -488,7 +488,7 @@ class Future(Completable[T], Generic[T]):
             raise CancelledError
         if self._sealed is not None:
             self._open()
-        if self._unread is not None:
+        if self._unretrieved is not None:
             self._mark_retrieved()
         return self._exception
 

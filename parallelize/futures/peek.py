@@ -60,17 +60,17 @@ def name_failure(
     future: Future[Any], fn: Callable[..., Any], options: CallOptions
 ) -> None:
     """Name the failed call, for the report of an unretrieved failure."""
-    unread = future._unread
-    if unread is not None and unread.called is None:
-        unread.called = fn, options
+    unretrieved = future._unretrieved
+    if unretrieved is not None and unretrieved.called is None:
+        unretrieved.called = fn, options
 
 
 def called_of(
     future: concurrent.futures.Future[Any],
 ) -> tuple[Callable[..., Any], CallOptions] | None:
     """Return what `name_failure` set, until the failure is retrieved."""
-    unread = future._unread if isinstance(future, Future) else None
-    return None if unread is None else unread.called
+    unretrieved = future._unretrieved if isinstance(future, Future) else None
+    return None if unretrieved is None else unretrieved.called
 
 
 def stop(future: concurrent.futures.Future[Any]) -> bool:

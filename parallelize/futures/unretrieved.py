@@ -175,9 +175,9 @@ def _report_at_the_end() -> None:
 
 def _report_all() -> None:
     for reference in _all.copy().values():
-        unread = reference()
-        if unread is not None:
-            unread.note()
+        unretrieved = reference()
+        if unretrieved is not None:
+            unretrieved.note()
     if not _ends_badly():
         lifecycle.finish_what_is_left()  # a thread may still be logging
     _report_noted()
