@@ -41,7 +41,7 @@ from parallelize.process.worker.rows import RowsRunner
 from parallelize.process.worker.segments import Exchange
 from parallelize.process.worker.sender import Sender, pickled_result
 from parallelize.process.worker.stream import Credit, StreamSender
-from parallelize.runtime import native
+from parallelize.runtime import locks, native
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import origins, placeholders, replica
