@@ -10,7 +10,6 @@ from typing import (
     Never,
     ParamSpec,
     TypeVar,
-    overload,
 )
 
 from parallelize.api.function import ParallelFunction
@@ -18,7 +17,7 @@ from parallelize.api.options import UNCHANGED, changed_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Concatenate, NoReturn, Self
+    from typing import Concatenate, NoReturn, Self, overload
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
@@ -156,37 +155,36 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
 
     # Methods, as in ParallelFunction.
 
-    @overload  # type: ignore[override]  # anything at all: a static method
-    def __get__(  # type: ignore[misc]
-        self: Callable[Concatenate[object, ...], Any],
-        instance: object,
-        owner: Any = None,
-        /,
-    ) -> StreamFunction[P, T, W]: ...
-    @overload  # the class: a class method
-    def __get__(  # type: ignore[misc]
-        self: Callable[Concatenate[type[A], Q], Stream[T]],
-        instance: A | None,
-        owner: type[A],
-        /,
-    ) -> StreamFunction[Q, T, W]: ...
-    @overload  # looked up on the class: not bound
-    def __get__(self, instance: None, owner: Any, /) -> Self: ...
-    @overload  # the instance: a method
-    def __get__(
-        self: Callable[Concatenate[A, Q], Stream[T]],
-        instance: A,
-        owner: Any = None,
-        /,
-    ) -> StreamFunction[Q, T, W]: ...
-    @overload  # something else: a static method
-    def __get__(self, instance: object, owner: Any = None, /) -> Self: ...
-    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, instance: object, owner: Any = None, /
-    ) -> Any:
-        """Bind as the function does (also within a static or class method)."""
-        bind: Any = super().__get__
-        return bind(instance, owner)
+    if TYPE_CHECKING:  # the facade binds
+
+        @overload  # type: ignore[override]  # anything at all: a static method
+        def __get__(  # type: ignore[misc]
+            self: Callable[Concatenate[object, ...], Any],
+            instance: object,
+            owner: Any = None,
+            /,
+        ) -> StreamFunction[P, T, W]: ...
+        @overload  # the class: a class method
+        def __get__(  # type: ignore[misc]
+            self: Callable[Concatenate[type[A], Q], Stream[T]],
+            instance: A | None,
+            owner: type[A],
+            /,
+        ) -> StreamFunction[Q, T, W]: ...
+        @overload  # looked up on the class: not bound
+        def __get__(self, instance: None, owner: Any, /) -> Self: ...
+        @overload  # the instance: a method
+        def __get__(
+            self: Callable[Concatenate[A, Q], Stream[T]],
+            instance: A,
+            owner: Any = None,
+            /,
+        ) -> StreamFunction[Q, T, W]: ...
+        @overload  # something else: a static method
+        def __get__(self, instance: object, owner: Any = None, /) -> Self: ...
+        def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+            self, instance: object, owner: Any = None, /
+        ) -> Any: ...
 
 
 def _refuse_retries(options: CallOptions) -> None:
