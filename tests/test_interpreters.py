@@ -249,12 +249,12 @@ def test_no_interpreter_is_left():
     assert len(interpreters.list_all()) == before
     pool = InterpreterPoolExecutor(1)
     future = pool.submit(tasks.double, 2)
-    hosts = pool._crew
+    held = pool._interpreters
     del pool  # what was submitted is finished
     gc.collect()
     assert future.result() == 4
-    for host in hosts._live():
-        host.join(20)
+    for thread in held._live_threads():
+        thread.join(20)
     assert len(interpreters.list_all()) == before
 
 
@@ -262,9 +262,9 @@ def test_no_interpreter_is_left():
 def test_an_idle_interpreter_ends():
     pool = InterpreterPoolExecutor(1, idle_timeout=0.05)
     pool.submit(tasks.double, 1).result()
-    (host,) = pool._crew._live()
-    host.join(20)
-    assert not host.is_alive()
+    (thread,) = pool._interpreters._live_threads()
+    thread.join(20)
+    assert not thread.is_alive()
     assert pool.submit(tasks.double, 2).result() == 4
     pool.shutdown()
 

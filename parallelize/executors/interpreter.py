@@ -111,13 +111,13 @@ class InterpreterPoolExecutor(Executor):
         self._max_workers = check_workers(max_workers) or _default_workers()
         name = thread_name_prefix or f"InterpreterPoolExecutor-{next(_numbers)}"
         start = _encoded_start(initializer, check_initargs(initargs))
-        self._crew = _Crew(name, start, self._maps)
+        self._interpreters = _Interpreters(name, start, self._maps)
         self._pool = ThreadPoolExecutor(
-            self._max_workers, name, self._crew.begin, idle_timeout=idle_timeout
+            self._max_workers, name, self._interpreters.begin, idle_timeout=idle_timeout
         )
         self._pool._engine.broken_class = _broken_interpreter_pool
-        self._pool._engine.thread_ends = self._crew.leave
-        self._crew.pool = weakref.ref(self._pool)
+        self._pool._engine.thread_ends = self._interpreters.leave
+        self._interpreters.pool = weakref.ref(self._pool)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls, and end when the submitted ones have run.
@@ -129,7 +129,7 @@ class InterpreterPoolExecutor(Executor):
         self._finish_maps(cancel=cancel_futures)
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
         if wait:
-            self._crew.join()
+            self._interpreters.join()
 
     # Attributes that programs written for the standard library use.
 
@@ -154,7 +154,7 @@ class InterpreterPoolExecutor(Executor):
         return self._pool._closed
 
     def _abandon(self) -> None:
-        self._crew.abandon()
+        self._interpreters.abandon()
 
     def _prepare(
         self,
@@ -163,7 +163,7 @@ class InterpreterPoolExecutor(Executor):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Call:
-        self._crew.register()
+        self._interpreters.register()
         name = name_of(fn, options)
         try:
             request, futures = _encoded_call(fn, args, kwargs)
@@ -175,7 +175,7 @@ class InterpreterPoolExecutor(Executor):
         options = options._replace(name=name)  # the function that runs it differs
         # The futures are passed as an argument, so that the call waits for them.
         task = (name, *request, futures)
-        return self._pool._prepare(self._crew.call, task, {}, options)
+        return self._pool._prepare(self._interpreters.call, task, {}, options)
 
     def _start_stream(
         self,
@@ -194,7 +194,7 @@ class InterpreterPoolExecutor(Executor):
     # Rows of a map.
 
     def _start_rows(self, rows: Rows) -> SubmittedRows:
-        self._crew.register()
+        self._interpreters.register()
         try:
             with reductions.refusing(reductions.SAME_PROCESS):
                 fn = _plain_function(rows.fn)
@@ -204,7 +204,7 @@ class InterpreterPoolExecutor(Executor):
         retrying = rows.options._replace(limit=None, timeout=None)
         again = pickling.dumps(retrying)[0] if retrying.retries else b""
         task = name_of(rows.fn, rows.options), fn, parts, again
-        future = self._pool._submit(self._crew.rows, task, {}, DEFAULTS)
+        future = self._pool._submit(self._interpreters.rows, task, {}, DEFAULTS)
 
         def deliver(done: Future[Any]) -> None:
             if done.cancelled():
@@ -344,13 +344,13 @@ def _leave_at_once() -> None:
     os._exit(1)
 
 
-class _Stations(threading.local):
+class _Current(threading.local):
     """The handle of each worker thread's interpreter; closed when the thread ends."""
 
-    station: InterpreterHandle | None = None
+    handle: InterpreterHandle | None = None
 
 
-class _Crew:
+class _Interpreters:
     """The interpreters of a pool, each used by a thread of its own.
 
     Attributes:
@@ -367,9 +367,9 @@ class _Crew:
         self._name = name
         self._start = start
         self._maps = maps
-        self._here = _Stations()
+        self._current = _Current()
         self._registered = False
-        self._hosts: set[InterpreterThread] = set()
+        self._threads: set[InterpreterThread] = set()
         self._abandoned = False  # the program is ending: make no more interpreters
         self._lock = _new_lock()  # guards these two; a leaf lock
 
@@ -389,10 +389,10 @@ class _Crew:
         and fails if that fails.
         """
         try:
-            station = self._new_station()
+            handle = self._new_handle()
         except (OSError, RuntimeError, MemoryError):
             return
-        self._initialize(station)
+        self._initialize(handle)
 
     def leave(self) -> None:
         """End the interpreter of this worker thread, which is ending, too.
@@ -400,44 +400,44 @@ class _Crew:
         A greenlet of eventlet may stay alive long after it has ended, and so does the
         content of its `threading.local`.
         """
-        station, self._here.station = self._here.station, None
-        if station is not None:
-            station.close()
+        handle, self._current.handle = self._current.handle, None
+        if handle is not None:
+            handle.close()
 
-    def _new_station(self) -> InterpreterHandle:
+    def _new_handle(self) -> InterpreterHandle:
         _refuse_while_traced()
         if not lifecycle.is_ending():
             self.register()  # needed again after a fork
-        station = InterpreterHandle(self._name)
+        handle = InterpreterHandle(self._name)
         with self._lock:
             if self._abandoned:
                 lifecycle.refuse_when_ending()
-            self._hosts = {host for host in self._hosts if host.is_alive()}
-            station.start()
-            self._hosts.add(station.host)
-        station.await_start()
-        return station
+            self._threads = {thread for thread in self._threads if thread.is_alive()}
+            handle.start()
+            self._threads.add(handle.host)
+        handle.await_start()
+        return handle
 
-    def _initialize(self, station: InterpreterHandle) -> None:
-        self._here.station = station
+    def _initialize(self, handle: InterpreterHandle) -> None:
+        self._current.handle = handle
         if self._start is not None:
             try:
                 self.call("the initializer", *self._start, ())
             except BaseException:
-                self._here.station = None
-                station.close()  # explicitly, as the error keeps this frame alive
+                self._current.handle = None
+                handle.close()  # explicitly, as the error keeps this frame alive
                 raise
 
-    def _station(self) -> InterpreterHandle:
-        station = self._here.station
-        if station is None or not station.host.is_alive():
-            station = self._new_station()
+    def _own_handle(self) -> InterpreterHandle:
+        handle = self._current.handle
+        if handle is None or not handle.host.is_alive():
+            handle = self._new_handle()
             try:
-                self._initialize(station)
+                self._initialize(handle)
             except BaseException as error:
                 self._broken_by(error)
                 raise
-        return station
+        return handle
 
     def _broken_by(self, error: BaseException) -> None:
         """Break the pool after an initializer failed that a later call has started."""
@@ -454,7 +454,7 @@ class _Crew:
     ) -> Any:
         """Run a call in this thread's interpreter."""
         encoded = _bytes(pickling.dumps(values)) if values else ()
-        done, parts = self._station().ask(CALL, fn, arguments, encoded)
+        done, parts = self._own_handle().ask(CALL, fn, arguments, encoded)
         if not done:
             raise messages.decode_failure(parts[0])
         return _value_of(parts, name)
@@ -463,16 +463,16 @@ class _Crew:
         self, name: str, fn: bytes, rows: Sequence[bytes], options: bytes
     ) -> tuple[list[Any], float]:
         """Run rows of calls there; return their outcomes, and the seconds."""
-        whole, outcomes, seconds = self._station().ask(ROWS, fn, rows, options)
+        whole, outcomes, seconds = self._own_handle().ask(ROWS, fn, rows, options)
         if whole is not None:
             return whole, seconds
         return [_outcome(done, parts, name) for done, parts in outcomes], seconds
 
     def join(self) -> None:
         """Wait for the interpreters to end, after their threads were asked to."""
-        if self._here.station is None:  # otherwise it would wait for itself
-            for host in self._live():
-                host.join()
+        if self._current.handle is None:  # otherwise it would wait for itself
+            for thread in self._live_threads():
+                thread.join()
 
     # The ends of a program, see `lifecycle`.
 
@@ -492,22 +492,24 @@ class _Crew:
         pool = self.pool()
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
-        for host in self._live():
-            if not host.busy:
-                host.join(_GRACE)
-        if self._abandoned and any(host.is_alive() for host in self._live()):
+        for thread in self._live_threads():
+            if not thread.busy:
+                thread.join(_GRACE)
+        if self._abandoned and any(
+            thread.is_alive() for thread in self._live_threads()
+        ):
             atexit.register(_leave_at_once)
 
     def forget(self) -> None:
         """In a forked child: the interpreters belong to the parent."""
         self._lock = _new_lock()
         self._registered = False
-        self._hosts = set()
+        self._threads = set()
         self._maps.forget()
 
-    def _live(self) -> list[InterpreterThread]:
+    def _live_threads(self) -> list[InterpreterThread]:
         with self._lock:
-            return list(self._hosts)
+            return list(self._threads)
 
 
 def _value_of(parts: Sequence[bytes], name: str) -> Any:
