@@ -96,7 +96,9 @@ def documented():
 def test_what_a_class_shows_is_in_the_reference(name):
     own, lists = ATTRIBUTES[name], documented()
     bases = [base.__name__ for base in getattr(parallelize, name).__mro__]
-    theirs = set(dir(futures.Future)) if name == "Future" else set()  # some are for executors alone
+    theirs = (
+        set(dir(futures.Future)) if name == "Future" else set()
+    )  # some are for executors alone
     assert own <= theirs.union(*(lists.get(base, ()) for base in bases))
     assert {each for each in lists[name] if not each.startswith("_")} <= own | {"kind"}
 

@@ -47,7 +47,8 @@ class Executor(concurrent.futures.Executor, ABC):
     """Runs calls elsewhere and returns their futures.
 
     The abstract base of every executor of parallelize; a real
-    `concurrent.futures.Executor` (PEP 3148).
+    `concurrent.futures.Executor` (PEP 3148). An executor of your own derives from that
+    class, not from this one.
     """
 
     #: The word for this kind, which `use` and the ``executor`` option take.

@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     ]
     AnyExecutor: TypeAlias = concurrent.futures.Executor | Kind
 
-    #: Makes an executor for a number of workers, or for its own choice of one.
-    MakeExecutor: TypeAlias = Callable[[int | None], concurrent.futures.Executor]
-
 _new_lock = locks.reentrant("adopting")
 
 #: Third-party engines: the name alone, or followed by the address of a cluster.
@@ -132,10 +129,12 @@ def _ours(executor: Any) -> Executor:  # Any: anything with a submit
 # ------------------------------------------------------------- kinds of a user's own
 
 #: What makes the executors of each registered kind; they are in `KINDS`, too.
-_registered: dict[str, MakeExecutor] = {}
+_registered: dict[str, Callable[[int | None], concurrent.futures.Executor]] = {}
 
 
-def register_executor(word: str, make: MakeExecutor) -> None:
+def register_executor(
+    word: str, make: Callable[[int | None], concurrent.futures.Executor]
+) -> None:
     """Let a word stand for executors of your own, as ``"threads"`` does for threads.
 
     From now on `use`, `using`, ``PARALLELIZE_EXECUTOR`` and the ``executor`` option
