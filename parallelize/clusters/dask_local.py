@@ -59,7 +59,7 @@ class Cluster:
             MissingExtraError: ``cryptography`` is not installed.
             RuntimeError: It did not start; the reason is on stderr.
         """
-        self.security = _temporary_security()
+        self.security: Security = _temporary_security()
         self._folder = tempfile.mkdtemp(prefix="parallelize-dask-")
         self._process, reading = _start(workers, self._folder)
         self._send_credentials()
