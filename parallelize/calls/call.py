@@ -186,6 +186,27 @@ class Rows:
         self.options: CallOptions = options
         self.deliver: Callable[[int, Sequence[Any], float], None] = deliver
 
+    def submitted_as(self, future: Future[tuple[list[Any], float]]) -> SubmittedRows:
+        """Deliver all rows when one future, of a `run_rows`, is done."""
+        future.add_done_callback(self._deliver_all)
+        return SubmittedRows(future.cancel, lambda: (future,))
+
+    def _deliver_all(self, done: Future[tuple[list[Any], float]]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is None:
+            self.deliver(0, *done.result())
+        else:
+            self.fail(error)
+
+    def fail(
+        self, error: BaseException, first: int = 0, end: int | None = None
+    ) -> None:
+        """Deliver an error for each row from ``first`` to before ``end``."""
+        count = (len(self.rows) if end is None else end) - first
+        self.deliver(first, [Failure(error)] * count, 0.0)
+
 
 def run_rows(
     fn: Callable[..., Any], rows: Sequence[tuple[Any, ...]], options: CallOptions

@@ -343,7 +343,7 @@ class RowsCall(EngineCall):
         elif self._may_split(error):
             self._run_alone(0, error)
         else:
-            self.rows.deliver(0, [Failure(error)] * len(self.rows.rows), 0.0)
+            self.rows.fail(error)
 
     def _outcome(self, outcome: object) -> Any:
         if type(outcome) is FinalError:
@@ -373,5 +373,4 @@ class RowsCall(EngineCall):
         try:
             self.executor._start_rows(row)
         except RuntimeError:  # the executor has been shut down
-            left = len(rows.rows) - index
-            rows.deliver(index, [Failure(error)] * left, 0.0)
+            rows.fail(error, index)

@@ -21,12 +21,11 @@ from parallelize.calls.open_maps import OpenMaps
 from parallelize.calls.targets import undecorated
 from parallelize.errors import TaskTimeout
 from parallelize.executors import entrance
-from parallelize.futures.future import Failure
 from parallelize.runtime.options import DEFAULTS, CallOptions, check_callable, name_of
 from parallelize.tracing import recording
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable
     from concurrent.futures import Future as AnyFuture
     from types import TracebackType
     from typing import Literal, Self, Unpack
@@ -256,14 +255,7 @@ class Executor(concurrent.futures.Executor, ABC):
         # All are bound to the function: arguments would be searched for futures.
         task = partial(run_rows, rows.fn, rows.rows, rows.options)
         options = rows.options._replace(timeout=None, retries=0)
-        future = self._submit(task, (), {}, options)
-
-        def deliver(done: Future[tuple[list[Any], float]]) -> None:
-            if not done.cancelled():
-                rows.deliver(0, *_opened(done, len(rows.rows)))
-
-        future.add_done_callback(deliver)
-        return SubmittedRows(future.cancel, lambda: (future,))
+        return rows.submitted_as(self._submit(task, (), {}, options))
 
     def _loop_is_here(self) -> bool:
         """Whether the calling thread runs a loop of this executor."""
@@ -318,10 +310,3 @@ def _watch(fn: Callable[..., Any], options: CallOptions) -> ItemDeadline | None:
 
     name = name_of(fn, options)
     return ItemDeadline(timeout, timer.after, lambda: TaskTimeout(name, timeout))
-
-
-def _opened(
-    done: Future[tuple[list[Any], float]], count: int
-) -> tuple[Sequence[Any], float]:
-    error = done.exception()
-    return done.result() if error is None else ([Failure(error)] * count, 0.0)

@@ -204,19 +204,9 @@ class InterpreterPoolExecutor(Executor):
         retrying = rows.options._replace(limit=None, timeout=None)
         again = pickling.dumps(retrying)[0] if retrying.retries else b""
         task = name_of(rows.fn, rows.options), fn, parts, again
-        future = self._pool._submit(self._interpreters.rows, task, {}, DEFAULTS)
-
-        def deliver(done: Future[Any]) -> None:
-            if done.cancelled():
-                return
-            error = done.exception()
-            if error is None:
-                rows.deliver(0, *done.result())
-            else:
-                rows.deliver(0, [Failure(error)] * len(rows.rows), 0.0)
-
-        future.add_done_callback(deliver)
-        return SubmittedRows(future.cancel, lambda: (future,))
+        return rows.submitted_as(
+            self._pool._submit(self._interpreters.rows, task, {}, DEFAULTS)
+        )
 
     def _start_one_by_one(self, rows: Rows) -> SubmittedRows:
         futures = [self._start_one(rows, at) for at in range(len(rows.rows))]

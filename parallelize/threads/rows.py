@@ -106,7 +106,7 @@ class RowsRun:
         # Running rows raises nothing: the pool was broken, or this is a forked child.
         error = None if done.cancelled() else done.exception()
         if error is not None:
-            self._rows.deliver(first, [Failure(error)] * (end - first), 0.0)
+            self._rows.fail(error, first, end)
 
     def run(self, task: ThreadRowsTask) -> None:
         """Run the rows of a task, or those that it keeps; deliver their outcomes."""
