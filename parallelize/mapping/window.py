@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions
 
     Row = tuple[Any, ...]
+    Deliver = Callable[[int, Sequence[Any], float], None]  # see `Rows.deliver`
 
 _new_lock = locks.reentrant("arrived")
 _new_reading = locks.reentrant("input")
@@ -78,6 +79,19 @@ class MapConfig(NamedTuple):
         if self.chunks_ahead is None:
             return self.least_ahead
         return max(self.least_ahead, self.chunks_ahead * size)
+
+    def start_rows(self, rows: Sequence[Row], deliver: Deliver) -> SubmittedRows:
+        """Submit rows together."""
+        return self.executor._start_rows(Rows(self.fn, rows, self.options, deliver))
+
+    def start_alone(self, rows: Sequence[Row], deliver: Deliver) -> SubmittedRows:
+        """Submit one row as a call."""
+        future = self.executor._entry(self.fn, rows[0], {}, self.options)
+        future.add_done_callback(lambda done: deliver(0, [ForwardedOutcome(done)], 0.0))
+        try:
+            return SubmittedRows(future.cancel, partial(_alone, future))
+        finally:
+            del future  # the error of a call that ran in this thread refers here
 
 
 class MapState(enum.Enum):
@@ -132,15 +146,13 @@ class Window:
         with self._reading:
             while self._life is MapState.RUNNING and self.source.state is Input.OPEN:
                 size = self._plan.sizes.next(self.source.left)
-                if not all_of_it and self._window_is_full(size, asked):
+                ahead = self._ahead
+                most = self._plan.window(size) + asked
+                if not all_of_it and ahead > 0 and ahead + size > most:
                     break
                 self._start(self.source.draw(size))
         if self._life is not MapState.RUNNING:
             self._close_source()
-
-    def _window_is_full(self, size: int, asked: int) -> bool:
-        ahead = self._ahead
-        return ahead > 0 and ahead + size > self._plan.window(size) + asked
 
     def take(self) -> Part | None:
         """Return the next outcomes if they have arrived."""
@@ -240,14 +252,17 @@ class Window:
     def _start(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        if self._plan.one_by_one or hold_futures(rows):
+        plan = self._plan
+        if plan.one_by_one or hold_futures(rows):
             for row in rows:
-                self._begin((row,), partial(self._start_one, row))
+                self._begin((row,), plan.start_alone)
         else:
-            self._begin(rows, partial(self._start_chunk, rows))
+            self._begin(rows, plan.start_rows)
 
     def _begin(
-        self, rows: Sequence[Row], start: Callable[[Chunk], SubmittedRows]
+        self,
+        rows: Sequence[Row],
+        start: Callable[[Sequence[Row], Deliver], SubmittedRows],
     ) -> None:
         if self.source.state is Input.FAILED and self.refused is not None:
             return  # a row before this one was refused
@@ -258,7 +273,8 @@ class Window:
             self._chunks[chunk] = None
             self._order.begun(chunk)
         try:
-            begun = self._context.copy().run(start, chunk)
+            deliver = partial(self._deliver, chunk)
+            begun = self._context.copy().run(start, rows, deliver)
         except Exception as error:  # noqa: BLE001 - raised in the reader in its turn
             self._take_back(chunk)
             self.refused = error
@@ -268,25 +284,7 @@ class Window:
             raise
         else:
             self._keep(chunk, begun)
-            del begun  # as in _start_one
-
-    def _start_chunk(self, rows: Sequence[Row], chunk: Chunk) -> SubmittedRows:
-        def deliver(first: int, outcomes: Sequence[Any], seconds: float) -> None:
-            self._deliver(chunk, first, outcomes, seconds)
-
-        plan = self._plan
-        return plan.executor._start_rows(Rows(plan.fn, rows, plan.options, deliver))
-
-    def _start_one(self, row: Row, chunk: Chunk) -> SubmittedRows:
-        plan = self._plan
-        future = plan.executor._entry(plan.fn, row, {}, plan.options)
-        future.add_done_callback(
-            lambda done: self._deliver(chunk, 0, [ForwardedOutcome(done)], 0.0)
-        )
-        try:
-            return SubmittedRows(future.cancel, partial(_alone, future))
-        finally:
-            del future  # the error of a call that ran in this thread refers here
+            del begun  # as in `MapConfig.start_alone`
 
     def _take_back(self, chunk: Chunk) -> None:
         with self._arrived:
@@ -376,24 +374,7 @@ class Window:
         elif self._plan.chunks_ahead is None or self.source.state is not Input.OPEN:
             self._end(MapState.CLOSED, cancel=False)
         else:
-            self.drain()
-
-    def drain(self) -> None:
-        """Run all calls for their effects, in place of a reader."""
-        try:
-            while True:
-                self.fill()
-                part = self.take()
-                if part is not None:
-                    self.given(len(part.outcomes))
-                elif self.is_over():
-                    return
-                else:
-                    self.wait(None)
-        except CancelledError:
-            return
-        except Exception:  # noqa: BLE001 - there is no reader to raise it in
-            _log.exception("a map that is not read any more has failed")
+            _drain(self)
 
     def _end(self, life: MapState, *, cancel: bool = True) -> None:
         with self._arrived:
@@ -414,6 +395,24 @@ class Window:
     def _close_source(self) -> None:
         # If a thread is reading, it calls this again when it has read.
         locks.if_free(self._reading, self.source.close)
+
+
+def _drain(window: Window) -> None:
+    """Run all calls for their effects, in place of a reader."""
+    try:
+        while True:
+            window.fill()
+            part = window.take()
+            if part is not None:
+                window.given(len(part.outcomes))
+            elif window.is_over():
+                return
+            else:
+                window.wait(None)
+    except CancelledError:
+        return
+    except Exception:  # noqa: BLE001 - there is no reader to raise it in
+        _log.exception("a map that is not read any more has failed")
 
 
 def _alone(future: Future[Any]) -> tuple[Future[Any]]:
