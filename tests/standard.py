@@ -59,7 +59,7 @@ class Process:
         self.pid = worker.pid
 
     def is_alive(self):
-        return self._worker.id in self._pool.workers
+        return self._worker.id in self._pool.scheduler.workers
 
     def join(self, timeout=PATIENCE):
         _await(lambda: not self.is_alive(), timeout)
@@ -81,7 +81,9 @@ class ProcessPoolExecutor(parallelize.ProcessPoolExecutor):
         pool = self._made
         if pool is None:
             return {}
-        processes = [Process(pool, each) for each in list(pool.workers.values())]
+        processes = [
+            Process(pool, each) for each in list(pool.scheduler.workers.values())
+        ]
         return {each.pid: each for each in processes}
 
     @property

@@ -34,7 +34,7 @@ def one_worker():
 
 
 def segments_of(executor):
-    return list(executor._pool.lending.segments._all.values())
+    return list(executor._pool.scheduler.lending.segments._all.values())
 
 
 def wait_for(condition):
@@ -274,7 +274,7 @@ def test_more_calls_than_segments(one_worker):
 
 
 def free(executor):
-    still_open = executor._pool.lending.segments._open
+    still_open = executor._pool.scheduler.lending.segments._open
     return all(each.holders == (each is still_open) for each in segments_of(executor))
 
 
@@ -311,7 +311,7 @@ def test_calls_that_never_run_let_go(one_worker, make_latch):
 
 
 def test_without_segments_they_go_by_socket(one_worker):
-    one_worker._pool.lending.segments.most = 0
+    one_worker._pool.scheduler.lending.segments.most = 0
     array = np.arange(MIB)
     same(one_worker.submit(tasks.identity, array).result(), array)
     assert not segments_of(one_worker)
@@ -319,7 +319,7 @@ def test_without_segments_they_go_by_socket(one_worker):
 
 def test_a_control_socket_that_is_full_does_not_matter(one_worker):
     one_worker.submit(abs, 1).result()
-    (worker,) = one_worker._pool.workers.values()
+    (worker,) = one_worker._pool.scheduler.workers.values()
     refused = []
     worker.segments.lend = lambda segment: bool(refused.append(segment))
     array = np.arange(MIB)
@@ -383,7 +383,7 @@ def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
     with ProcessPoolExecutor(1) as executor:
         for _ in range(2):
             result = executor.submit(tasks.identity, np.ones(size)).result()
-            (worker,) = executor._pool.workers.values()
+            (worker,) = executor._pool.scheduler.workers.values()
             assert segments_of(executor)
             assert len(worker.segments._results)
             held = result[:5]

@@ -257,7 +257,7 @@ def test_the_deadlines_of_many_calls_take_no_room(process_pool):
     for decorated in (quick, later):
         for _ in range(3):
             assert gather(*map(decorated, range(300))).result(20) == list(range(300))
-    heap = process_pool._pool._dispatcher.deadlines._heap
+    heap = process_pool._pool.scheduler.deadlines._heap
     assert len(heap) <= 2 * (SWEEP_ABOVE + 10)
 
 

@@ -204,7 +204,7 @@ def test_a_lock_that_somebody_holds(latch):
         holds, may_go = threading.Event(), threading.Event()
 
         def hold_lock():
-            with executor._pool.lock:
+            with executor._pool.scheduler.lock:
                 holds.set()
                 may_go.wait(30)
 

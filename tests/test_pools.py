@@ -119,7 +119,7 @@ def test_the_server_that_boots_early_is_that_of_the_first_call():
     server = executor._early.launcher
     with executor:
         assert executor.submit(tasks.double, 2).result() == 4
-        assert executor._pool.starter.launcher is server
+        assert executor._pool.scheduler.workers.starter.launcher is server
         assert executor._early is None
 
 
@@ -129,7 +129,7 @@ def test_one_of_another_method_is_closed():
     executor = kinds.make_executor("processes", 1, early=early)
     with executor:
         assert executor.submit(tasks.double, 2).result() == 4
-        assert executor._pool.starter.launcher is not early.launcher
+        assert executor._pool.scheduler.workers.starter.launcher is not early.launcher
     with pytest.raises(ChildProcessError):
         os.waitpid(early.launcher._pid, os.WNOHANG)
 

@@ -298,7 +298,7 @@ def test_places_that_were_given_away_come_back(make_latch):
         assert waiting.cancel()  # as only one runs at a time
         latch.release()
         held.result()
-        assert pool._pool.places == 1
+        assert pool._pool.scheduler.workers.slots == 1
 
 
 # --------------------------------------------------------------------------- errors

@@ -166,14 +166,15 @@ def _is_a(module: str, name: str, owner: object) -> bool:
 
 def _ask(pool: Pool, until: float) -> tuple[str, list[_Look]]:
     """Ask all workers of a pool for their stacks; describe the pool."""
-    if not pool.lock.acquire(timeout=max(until - monotonic(), 0)):
+    scheduler = pool.scheduler
+    if not scheduler.lock.acquire(timeout=max(until - monotonic(), 0)):
         return "a pool of processes, whose lock is held\n", []
     try:
-        looks = [_Look(worker) for worker in pool.workers.values()]
-        waiting = _waiting(len(pool.queue))
+        looks = [_Look(worker) for worker in scheduler.workers.values()]
+        waiting = _waiting(len(scheduler.queue))
         return f"pool of {len(looks)} processes, {waiting}\n", looks
     finally:
-        pool.lock.release()
+        scheduler.lock.release()
 
 
 def _waiting(count: int) -> str:

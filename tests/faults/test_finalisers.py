@@ -76,7 +76,7 @@ def test_a_pool_of_processes():
     box = [ProcessPoolExecutor(1)]
     assert box[0].submit(abs, -1).result() == 1
     pool = box[0]._pool
-    with held_elsewhere(pool.lock):
+    with held_elsewhere(pool.scheduler.lock):
         assert dropped(box)
         assert not pool.takes_nothing
     assert comes(lambda: pool.state.name == "CLOSED")
@@ -86,7 +86,7 @@ def test_a_pool_of_processes_that_has_calls_still_runs_them():
     box = [ProcessPoolExecutor(1)]
     futures = [box[0].submit(abs, -i) for i in range(5)]
     pool = box[0]._pool
-    with held_elsewhere(pool.lock):
+    with held_elsewhere(pool.scheduler.lock):
         assert dropped(box)
     assert [future.result(LONG) for future in futures] == [0, 1, 2, 3, 4]
     assert comes(lambda: pool.state.name == "CLOSED")
@@ -95,7 +95,7 @@ def test_a_pool_of_processes_that_has_calls_still_runs_them():
 def test_a_pool_of_processes_without_a_call():
     box = [ProcessPoolExecutor(1)]
     pool = box[0]._pool
-    with held_elsewhere(pool.lock):
+    with held_elsewhere(pool.scheduler.lock):
         assert dropped(box)
     assert comes(lambda: pool.state.name == "CLOSED")
 

@@ -32,8 +32,8 @@ with executor(2) as ex:
     running = ex.submit(time.sleep, 60)
     until(running.running)
     pool = ex._pool
-    workers = list(pool.workers.values())
-    server = pool.starter.launcher._pid
+    workers = list(pool.scheduler.workers.values())
+    server = pool.scheduler.workers.starter.launcher._pid
     os.kill(server, signal.SIGKILL)
     print(until(lambda: not any(worker.supervised for worker in workers)))
     signal.pidfd_send_signal, os.kill = note, note_kill
@@ -41,7 +41,7 @@ with executor(2) as ex:
     # One that is alive is killed, as a call of it may have to be.
     pid = outcome(ex.submit(os.getpid))
     # The pid of a new worker is known when its server says so, maybe after its answer.
-    print(until(lambda: pid in pids | {w.pid for w in pool.workers.values()}))
+    print(until(lambda: pid in pids | {w.pid for w in pool.scheduler.workers.values()}))
     busy = next(worker for worker in workers if worker.tasks)
     running.kill()
     print(outcome(running).partition(":")[0])
@@ -52,9 +52,9 @@ with executor(2) as ex:
     sent.clear()
 
     # Nothing is sent to the number of one that has ended; it may be another's.
-    with pool.lock:  # nothing is heard of its end
+    with pool.scheduler.lock:  # nothing is heard of its end
         left = [worker for worker in workers if worker is not busy]
-        victim = left[0] if left else next(iter(pool.workers.values()))
+        victim = left[0] if left else next(iter(pool.scheduler.workers.values()))
         supervised = victim.supervised
         kill(victim.pid, signal.SIGKILL)
         until(lambda: not os.path.exists(f"/proc/{victim.pid}"))

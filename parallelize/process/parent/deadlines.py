@@ -1,4 +1,4 @@
-"""What a pool has to do at a given time: deadlines, idle timeouts and later steps.
+"""What a pool has to do at a given time: deadlines of calls, and later steps.
 
 Everything here runs in the dispatcher's thread under the pool's lock, which the caller
 of each method holds.
@@ -19,26 +19,11 @@ from parallelize.runtime.agenda import Agenda
 from parallelize.runtime.clock import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from typing import Protocol
+    from collections.abc import Callable
 
     from parallelize.process.parent.tasks.call import CallTask, Task
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.runtime.agenda import Deadline
-
-    class WatchedPool(Protocol):
-        """The pool, which fails calls and ends workers; used with its lock held."""
-
-        @property
-        def idle(self) -> Collection[WorkerHandle]:
-            """The workers without tasks."""
-            ...
-
-        def give_up(self, task: CallTask, error: BaseException) -> None:
-            """Fail a call that has not begun, and never let it begin."""
-
-        def let_go(self, worker: WorkerHandle) -> None:
-            """Have a worker end."""
 
 
 #: A deadline this many seconds ahead counts as reached: timers are no finer.
@@ -69,26 +54,20 @@ class Deadlines(Agenda):
     call is referred to here, however far its own deadline is away.
     """
 
-    def __init__(self, pool: WatchedPool, wake: Callable[[], object]) -> None:
+    def __init__(self, wake: Callable[[], object]) -> None:
         """Start without any deadlines.
 
         Args:
-            pool: The pool that they belong to.
             wake: Called when a deadline becomes the earliest one.
         """
         super().__init__()
-        self._pool = pool
         self._wake = wake
         # When to check whether a call of a worker has run for too long.
         self._looks: dict[WorkerHandle, Deadline] = {}
         # When to check those workers again where a call seems to have done so.
         self._judged: dict[WorkerHandle, Deadline] = {}
-        self._silent: dict[
-            WorkerHandle, Deadline
-        ] = {}  # when to stop waiting for stacks
-        self._idle: dict[
-            WorkerHandle, Deadline
-        ] = {}  # when to check whether it is idle
+        # When to stop waiting for stacks.
+        self._silent: dict[WorkerHandle, Deadline] = {}
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
         """Schedule an action after a number of seconds."""
@@ -109,7 +88,7 @@ class Deadlines(Agenda):
 
     def forget(self, worker: WorkerHandle) -> None:
         """Cancel everything about a worker, which has ended."""
-        for of_workers in (self._looks, self._judged, self._silent, self._idle):
+        for of_workers in (self._looks, self._judged, self._silent):
             deadline = of_workers.pop(worker, None)
             if deadline is not None:
                 deadline.cancel()
@@ -239,7 +218,7 @@ class Deadlines(Agenda):
             self._kill_for(worker, KillRequest(task, due, error, again))
             return
         if not task.given_up:
-            self._pool.give_up(task, error())
+            task.give_up(error())
         worker.reclaim()
         # It may be just about to begin: check again.
         self.after(_GIVING_BACK, again)
@@ -247,28 +226,6 @@ class Deadlines(Agenda):
     def _may_run(self, task: CallTask) -> bool:
         # A call that was given up is done for its caller; its worker may have begun it.
         return task.given_up or not task.future.done()
-
-    def watch_idleness(self, worker: WorkerHandle, timeout: float) -> None:
-        """Release the worker when it has been idle for ``timeout`` seconds."""
-        worker.idle_since = monotonic()
-        if worker not in self._idle:
-            self._look_for_idleness(worker, timeout, timeout)
-
-    def _look_for_idleness(
-        self, worker: WorkerHandle, timeout: float, wait: float
-    ) -> None:
-        check = partial(self._check_idleness, worker, timeout)
-        self._idle[worker] = self.after(wait, check)
-
-    def _check_idleness(self, worker: WorkerHandle, timeout: float) -> None:
-        del self._idle[worker]
-        if worker not in self._pool.idle:
-            return
-        left = worker.idle_since + timeout - monotonic()
-        if left > TICK:
-            self._look_for_idleness(worker, timeout, left)
-            return
-        self._pool.let_go(worker)
 
 
 def _deadline(worker: WorkerHandle, task: Task, timeout: float) -> float:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import unended
 from parallelize.process.parent import logs
-from parallelize.process.parent.deadlines import TICK, Deadlines
+from parallelize.process.parent.deadlines import TICK
 from parallelize.process.parent.tasks.call import CallTask
 from parallelize.process.parent.tasks.coroutine import CoroutineTask
 from parallelize.process.parent.tasks.rows import RowsTask
 from parallelize.process.parent.tasks.worker_handle import WorkerStage, exit_code
+from parallelize.process.parent.workers import LEAVE_GRACE
 from parallelize.process.start.launcher import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import MOST_PARTS, DoesNotFitError, ProtocolError
@@ -75,6 +76,7 @@ class Dispatcher:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._scheduler = pool.scheduler
         self._service = Service("parallelize-dispatcher", self._run, self._refuse_wait)
         self._has_failed = False
         self._selector = selectors.DefaultSelector()
@@ -87,7 +89,6 @@ class Dispatcher:
         self._ring.setblocking(False)
         self._rung = False
         self._wait = AdaptiveSpin()
-        self.deadlines: Deadlines = Deadlines(pool, self._woken_elsewhere)
         self._known: set[int] = set()  # ids of workers in the selector
         self._writing: set[int] = set()  # ids of workers whose sockets are full
         self._launcher: Launcher | None = None  # the one in the selector
@@ -116,10 +117,6 @@ class Dispatcher:
         """Make the thread check the pool. Needs no lock; callable from finalizers."""
         with contextlib.suppress(OSError):
             self._ring.send(b"!")
-
-    def _woken_elsewhere(self) -> None:
-        if not self.is_here():
-            self.wake()
 
     def forget(self) -> None:
         """In a forked child: close its descriptors."""
@@ -154,7 +151,7 @@ class Dispatcher:
     def _refuse_wait(self, futures: Iterable[AnyFuture[Any]]) -> None:
         """Raise RuntimeError if this thread would complete these futures itself."""
         sought = unended(futures)
-        if any(map(self._brings, sought)) or self._pool.has_any(sought):
+        if any(map(self._brings, sought)) or self._has_any(sought):
             msg = (
                 "the thread that brings the results of a process pool cannot wait for "
                 "a call of that pool, it would wait for ever. Log handlers, "
@@ -166,6 +163,16 @@ class Dispatcher:
     def _brings(self, future: Future[Any]) -> bool:
         call = future._call
         return isinstance(call, CallTask) and call.pool is self._pool
+
+    def _has_any(self, futures: Iterable[Future[Any]]) -> bool:
+        """Return whether any of these futures belongs to a call of this pool."""
+        sought = {id(each) for each in futures}
+        if not sought:
+            return False
+        scheduler = self._scheduler
+        with scheduler.lock:
+            tasks = [*scheduler.held, *scheduler.queue, *scheduler.workers.tasks()]
+        return any(id(each) in sought for task in tasks for each in task.futures())
 
     def _events(self) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for events, spinning at first if that is likely to help."""
@@ -180,40 +187,42 @@ class Dispatcher:
 
     def _seconds_left(self) -> float | None:
         """Return the seconds until something is due; None if nothing is."""
-        with self._pool.lock:
+        scheduler = self._scheduler
+        with scheduler.lock:
             moments = [
-                at for w in self._pool.workers.values() if (at := w.reclaim_due())
+                at for w in scheduler.workers.values() if (at := w.reclaim_due())
             ]
-            if (nearest := self.deadlines.nearest()) is not None:
+            if (nearest := scheduler.deadlines.nearest()) is not None:
                 moments.append(nearest)
         return bounded(min(moments) - monotonic()) if moments else None
 
     def _do_what_is_due(self) -> None:
         now = monotonic() + TICK
-        with self._pool.lock:
-            self.deadlines.do_what_is_due(now)
-            for worker in self._pool.workers.values():
+        with self._scheduler.lock:
+            self._scheduler.deadlines.do_what_is_due(now)
+            for worker in self._scheduler.workers.values():
                 reclaim_due = worker.reclaim_due()
                 if reclaim_due is not None and reclaim_due <= now:
                     worker.reclaim()
-        self._pool.settle()
+        self._scheduler.run_deferred()
 
     def _bell_rang(self, _: int) -> None:
-        with self._pool.lock:
+        with self._scheduler.lock:
             self._rung = False
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(64)
-            self._pool.flush_segment_notices()
-            self._pool.flush_stream_credit()
+            self._scheduler.flush_segment_notices()
+            self._scheduler.streams.flush_credit()
             self._register()
-            self._pool.feed_idle()  # Ctrl-C may have kept a caller from doing it
+            self._scheduler.assign_idle()  # Ctrl-C may have kept a caller from doing it
 
     def _register(self) -> None:
         """Add to the selector what is new: a server, workers, full sockets."""
-        for lost in self._pool.starter.lost_launchers:
+        starter = self._scheduler.workers.starter
+        for lost in starter.lost_launchers:
             self._server_lost(lost)
-        self._pool.starter.lost_launchers.clear()
-        launcher = self._pool.starter.launcher
+        starter.lost_launchers.clear()
+        launcher = starter.launcher
         if launcher is not None and launcher is not self._launcher:
             self._launcher = launcher
             self._selector.register(
@@ -221,7 +230,7 @@ class Dispatcher:
                 selectors.EVENT_READ,
                 partial(self._server_spoke, launcher),
             )
-        for worker in self._pool.workers.values():
+        for worker in self._scheduler.workers.values():
             if worker.id not in self._known:
                 self._known.add(worker.id)
                 ready, answer = (
@@ -258,7 +267,7 @@ class Dispatcher:
         ):  # its exit was an earlier event of this turn
             return
         if mask & selectors.EVENT_WRITE:
-            with self._pool.lock:
+            with self._scheduler.lock:
                 worker.channel.flush()
                 self._wait_for_room(worker)
         if mask & selectors.EVENT_READ:
@@ -301,7 +310,7 @@ class Dispatcher:
 
     def _with_views(self, worker: WorkerHandle, frames: list[Frame]) -> list[Frame]:
         with_views = worker.segments.with_views
-        with self._pool.lock:
+        with self._scheduler.lock:
             return [with_views(f) if f.kind & messages.BIG else f for f in frames]
 
     def _lost(self, worker: WorkerHandle) -> None:
@@ -314,27 +323,27 @@ class Dispatcher:
 
     def _absorb(self, worker: WorkerHandle, ends: list[tuple[Task, Frame]]) -> None:
         """Complete the tasks that have ended, without the lock."""
-        pool = self._pool
+        scheduler = self._scheduler
         if self._end(worker, ends):
-            with pool.lock:
-                pool.feed(worker)
+            with scheduler.lock:
+                scheduler.assign(worker)
                 self._share(worker)
-        pool.settle()
+        scheduler.run_deferred()
 
     def _taken(
         self, worker: WorkerHandle, frames: list[Frame]
     ) -> list[tuple[Task, Frame]]:
         """Process a worker's frames and give it more; return the tasks that ended."""
-        pool = self._pool
-        with pool.lock:
+        scheduler = self._scheduler
+        with scheduler.lock:
             worker.note_activity()
             ends = self._sort(worker, frames)
             if ends:
-                pool.starter.succeeded()
-            pool.feed(worker)
+                scheduler.workers.starter.succeeded()
+            scheduler.assign(worker)
             self._share(worker)
-            if pool.queue.coroutines:
-                pool.coroutines.spread()
+            if scheduler.queue.coroutines:
+                scheduler.coroutines.spread()
         return ends
 
     def _end(self, worker: WorkerHandle, ends: list[tuple[Task, Frame]]) -> bool:
@@ -383,13 +392,13 @@ class Dispatcher:
             self._on_status_frame(worker, frame)
             return None
         if kind in _CALL_ENDS and not task.is_rows:
-            self._pool.queue.learn(task.key, frame.micros / 1e6, 1)
+            self._scheduler.queue.learn(task.key, frame.micros / 1e6, 1)
             worker.release(task)
             return task
         if kind in _ROW_ENDS and task.is_rows:
             return task
         if kind in _ABOUT_COROUTINES and isinstance(task, CoroutineTask):
-            return self._pool.coroutines.on_frame(worker, task, frame)
+            return self._scheduler.coroutines.on_frame(worker, task, frame)
         if kind in _STREAMED and task.is_stream:
             return task
         self._on_status_frame(worker, frame)
@@ -409,24 +418,21 @@ class Dispatcher:
             worker.stage is WorkerStage.STARTING and frame.kind == messages.START_FAILED
         ):
             worker.reason = messages.decode_failure(bytes(frame.parts[0]))
-            self._pool.hurry(worker)
-        elif not 0 < frame.id <= self._pool.last_id:  # otherwise it has ended before
+            self._scheduler.workers.kill_after(LEAVE_GRACE, worker)
+        elif not 0 < frame.id <= self._scheduler.last_id:  # else it has ended before
             msg = f"a frame of kind {frame.kind} of a task that it does not have"
             raise ProtocolError(msg)
 
-    def _rows_ended(self, worker: WorkerHandle, task: RowsTask) -> None:
-        with self._pool.lock:
+    def _rows_ended(self, worker: WorkerHandle, task: Task) -> None:
+        with self._scheduler.lock:
             if task.id in worker.tasks:
                 worker.release(task)
         task.ended()
 
     def _share(self, worker: WorkerHandle) -> None:
-        """If a worker has no tasks, reclaim some from the one with the highest load."""
-        if worker.tasks or len(self._pool.queue):
-            return
-        others = [w for w in self._pool.workers.values() if w.reclaim_due() is not None]
-        if others:
-            max(others, key=lambda each: each.load).reclaim()
+        """If a worker has nothing to do, reclaim tasks from another one."""
+        if not worker.tasks and not len(self._scheduler.queue):
+            self._scheduler.workers.reclaim_from_busiest()
 
     def _answer(self, worker: WorkerHandle, _: int) -> None:
         """Read a worker's control socket and process what it gives back."""
@@ -451,7 +457,7 @@ class Dispatcher:
 
     def _told(self, worker: WorkerHandle, frame: Frame) -> None:
         if frame.kind == messages.SHOWN:
-            with self._pool.lock:
+            with self._scheduler.lock:
                 worker.shown(frame)
             return
         if frame.kind == messages.ASK:
@@ -463,9 +469,9 @@ class Dispatcher:
         if frame.kind not in _ABOUT_SEGMENTS:
             worker.answers.append(_given_back_in(frame))
             return
-        with self._pool.lock:
+        with self._scheduler.lock:
             worker.segments.adopt(frame)
-            self._pool.flush_segment_notices()
+            self._scheduler.flush_segment_notices()
 
     def _answer_question(self, worker: WorkerHandle, question: int) -> None:
         """Send a worker what multiprocessing needs there, see `kinship`."""
@@ -480,9 +486,9 @@ class Dispatcher:
         except Exception:  # noqa: BLE001 - no error here concerns the pool
             tracker = None  # the worker goes on without it
             _log.exception("a worker cannot have what multiprocessing needs")
-        with self._pool.lock:
+        with self._scheduler.lock:
             worker.channel.notify(messages.ANSWER, question, lent=tracker, parts=parts)
-            self._pool.flush_control_later(worker)
+            self._scheduler.workers.flush_control_later(worker)
 
     def _take_answers(self, worker: WorkerHandle) -> None:
         while worker.answers:
@@ -491,30 +497,18 @@ class Dispatcher:
     def _given_back(
         self, worker: WorkerHandle, rows_id: int, rows: int, ids: Sequence[int]
     ) -> None:
-        pool = self._pool
+        scheduler = self._scheduler
         for task in worker.tasks.values():
             task.was_flushed()
         self._hear(worker)  # read what it sent before this answer
-        with pool.lock:
-            returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]
-            for task in returned:
-                worker.take_back(task)
-            split = worker.tasks.get(rows_id)
-            if isinstance(split, RowsTask):
-                worker.begun -= pool.split_off(split, rows)
-            pool.requeue(returned)
-            pool.feed_idle()
-            if worker.tasks:
-                # A busy worker gets nothing more: it has just given back what it could
-                # not start. Tasks that were in transit are reclaimed a little later.
-                worker.note_activity()
-            else:
-                pool.feed(worker)
-        pool.settle()
-        if isinstance(split, RowsTask) and split.done >= split.size:
+        with scheduler.lock:
+            scheduler.take_back(worker, rows_id, rows, ids)
+        scheduler.run_deferred()
+        split = worker.tasks.get(rows_id)
+        if split is not None and not split.left:
             self._rows_ended(worker, split)
-            with pool.lock:
-                pool.feed(worker)
+            with scheduler.lock:
+                scheduler.assign(worker)
 
     # Events from the server.
 
@@ -532,14 +526,14 @@ class Dispatcher:
             self._happened(event)
 
     def _happened(self, event: Event) -> None:
-        with self._pool.lock:  # it may just be being added to the table
-            worker = self._pool.workers.get(event.id)
+        with self._scheduler.lock:  # it may just be being added to the table
+            worker = self._scheduler.workers.get(event.id)
         if worker is None:
             return
         if event.kind == STARTED:
             worker.pid = event.value
         elif event.kind == HALTED:
-            with self._pool.lock:
+            with self._scheduler.lock:
                 worker.halted()
         elif event.kind == EXITED:
             self._on_worker_exit(worker, event.value)
@@ -552,38 +546,33 @@ class Dispatcher:
 
         Its workers are orphans from now on.
         """
-        pool = self._pool
+        scheduler = self._scheduler
         if launcher is self._launcher:
             self._unregister(launcher)
             self._launcher = None
-        with pool.lock:
-            if pool.starter.launcher is launcher:
-                pool.starter.launcher = None
-            workers = [w for w in pool.workers.values() if w.is_from(launcher)]
+        with scheduler.lock:
+            workers = scheduler.workers.orphaned_by(launcher)
         launcher.close()
         for worker in workers:
             if worker.orphan():
-                worker.reason = _without_server(pool.settings.method)
+                worker.reason = _without_server(self._pool.settings.method)
                 self._on_worker_exit(worker, None)
 
     # The end of a worker.
 
     def _on_worker_exit(self, worker: WorkerHandle, status: int | None) -> None:
         """Handle a worker's exit: settle its running task, requeue the others."""
-        pool = self._pool
+        scheduler = self._scheduler
         for sock in (worker.channel.sock, worker.channel.control):
             self._unregister(sock)
         self._read_control(worker)
         frames = self._last_frames(worker)
-        with pool.lock:
+        with scheduler.lock:
             ends = self._sort(worker, frames)
             last_stage, worker.stage = worker.stage, WorkerStage.GONE
-            del pool.workers[worker.id]
+            scheduler.workers.remove(worker)
             self._known.discard(worker.id)
             self._writing.discard(worker.id)
-            self.deadlines.forget(worker)
-            if worker in pool.idle:
-                pool.idle.remove(worker)
         self._end(worker, ends)
         blamed = self._settle(worker, status)
         has_run = worker.channel.page.words[TASK]
@@ -591,14 +580,15 @@ class Dispatcher:
         worker.close()
         if last_stage is WorkerStage.SERVING and not blamed and not worker.was_killed:
             _log_death(worker, status)
-        with pool.lock:
+        with scheduler.lock:
             # A worker that began no call counts as a failed start, even after READY.
             if useless and last_stage is not WorkerStage.LEAVING:
                 starting = last_stage is WorkerStage.STARTING
                 initializing = starting and self._initializes(worker)
-                pool.start_failed(_reason(worker, status), initializing=initializing)
-            pool.feed_idle()
-        pool.settle()
+                reason = _reason(worker, status)
+                self._pool.start_failed(reason, initializing=initializing)
+            scheduler.assign_idle()
+        scheduler.run_deferred()
 
     def _initializes(self, worker: WorkerHandle) -> bool:
         """Return whether a worker that has not served may have run the initializer."""
@@ -613,12 +603,12 @@ class Dispatcher:
     def _settle(self, worker: WorkerHandle, status: int | None) -> bool:
         """Fail the running call, requeue the rest; return True if one was running."""
         running = worker.channel.page.words[TASK]
-        if running > self._pool.last_id:  # the task has overwritten the page
+        if running > self._scheduler.last_id:  # the task has overwritten the page
             running = next(iter(worker.tasks), 0)
         blamed = False
         rest: list[Task] = []
         for id, task in list(worker.tasks.items()):
-            with self._pool.lock:
+            with self._scheduler.lock:
                 worker.release(task)
             if id == running or task.has_begun:
                 blamed = self._settle_running(worker, task, status)
@@ -628,8 +618,8 @@ class Dispatcher:
                 task.ended()
             else:
                 rest.append(task)
-        with self._pool.lock:
-            self._pool.requeue(rest)
+        with self._scheduler.lock:
+            self._scheduler.requeue(rest)
         return blamed
 
     def _settle_running(
@@ -644,7 +634,7 @@ class Dispatcher:
             )
         error = worker.error_for(task, status)
         if task.may_retry(error):
-            self._pool.retry(task)
+            self._scheduler.retry(task)
         else:
             task.abort(error)
         return True
@@ -652,14 +642,13 @@ class Dispatcher:
     # The end.
 
     def _fail_everything(self) -> None:
-        pool = self._pool
-        with pool.lock:
-            tasks = pool._take_waiting()
-            for worker in pool.workers.values():
-                tasks += worker.tasks.values()
+        scheduler = self._scheduler
+        with scheduler.lock:
+            tasks = [*scheduler.take_waiting(), *scheduler.workers.tasks()]
+            for worker in scheduler.workers.values():
                 worker.kill()
                 worker.close()
-            pool.workers.clear()
+            scheduler.workers.clear()
         for task in tasks:
             task.abort(RuntimeError("the process pool failed; see the log"))
 

@@ -187,7 +187,8 @@ class PoolSide(RowsTask):
     def __init__(self, size):
         self.id, self.size, self.done, self._first = 0, size, 0, 0
         self.options, self.attempts, self.key = DEFAULTS, 0, b""
-        self.pool = SimpleNamespace(queue=SimpleNamespace(learn=lambda *_: None))
+        queue = SimpleNamespace(learn=lambda *_: None)
+        self.pool = SimpleNamespace(scheduler=SimpleNamespace(queue=queue))
         self.fn, self.outcomes = None, []
         self._deliver = self._take
 

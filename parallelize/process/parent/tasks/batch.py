@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parallelize.futures.future import Future
-    from parallelize.process.parent.tasks.rows import RowsOwner
     from parallelize.serialize.main.picture import Needs
 
 
@@ -33,9 +32,9 @@ class CallBatch(RowsTask):
     done: int
     needs: Needs | None
 
-    def __init__(self, pool: RowsOwner, calls: list[CallTask]) -> None:
+    def __init__(self, calls: list[CallTask]) -> None:
         first = calls[0]
-        Task.__init__(self, pool, first.fn, first.options)
+        Task.__init__(self, first.pool, first.fn, first.options)
         self.key = first.key
         self.needs = first.needs
         self._arity: int = len(first.simple or ())
@@ -58,9 +57,7 @@ class CallBatch(RowsTask):
         return bool(self._calls)
 
     def _part(self, start: int, stop: int) -> RowsTask:
-        return CallBatch(
-            self.pool, self._calls[self._first + start : self._first + stop]
-        )
+        return CallBatch(self._calls[self._first + start : self._first + stop])
 
     def _deliver(self, first: int, outcomes: Sequence[Any], seconds: float) -> None:
         calls = self._calls[first : first + len(outcomes)]
@@ -73,7 +70,6 @@ class CallBatch(RowsTask):
         return self._calls[row] if row < len(self._calls) else self
 
     def is_of(self, calls: Sequence[Task]) -> bool:
-        """Return whether it was made of these calls."""
         return bool(self._calls) and self._calls[0] in calls
 
     def row_of(self, call: CallTask) -> int:
@@ -87,7 +83,6 @@ class CallBatch(RowsTask):
         return [call.future for call in self._calls]
 
     def fail_in_forked_child(self) -> None:
-        """In a forked child: fail the futures, as the calls are the parent's."""
         for call in self._calls:
             call.future._fail_in_forked_child()
 

@@ -7,6 +7,7 @@ for a retry, exactly what was passed at the call is sent again.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
     from parallelize.runtime.options import CallOptions
     from parallelize.serialize.main.picture import Needs
 
-    class TaskOwner(Protocol):
-        """The pool of a task. Any thread may call it, without the pool's lock."""
+    class TaskScheduler(Protocol):
+        """The pool's scheduler, as a task sees it.
+
+        Any thread may call it, without the pool's lock.
+        """
 
         @property
         def is_stopping(self) -> bool:
@@ -67,11 +71,22 @@ if TYPE_CHECKING:
             """
             ...
 
-        def enqueue(self, task: Task) -> None:
-            """Queue a task; if that is not possible, call its `Task.abort`."""
-
         def retry(self, task: Task) -> None:
             """Queue a task for another attempt."""
+
+        def defer(self, ending: Callable[[], object]) -> None:
+            """Call this when the pool's lock, which the caller holds, is released."""
+
+    class TaskOwner(Protocol):
+        """The pool of a task. Any thread may call it, without the pool's lock."""
+
+        @property
+        def scheduler(self) -> TaskScheduler:
+            """What sends tasks to workers."""
+            ...
+
+        def enqueue(self, task: Task) -> None:
+            """Queue a task; if that is not possible, call its `Task.abort`."""
 
         def kill(self, task: CallTask) -> bool:
             """Stop a call, before it begins or while it runs; False if it has ended."""
@@ -164,7 +179,7 @@ class Task(Call):
         return self._is_reason(failure.error())
 
     def _has_attempts(self) -> bool:
-        if self.attempts >= self.options.retries or self.pool.is_stopping:
+        if self.attempts >= self.options.retries or self.pool.scheduler.is_stopping:
             return False
         return self.is_wanted()
 
@@ -188,6 +203,21 @@ class Task(Call):
     def futures(self) -> Sequence[Future[Any]]:
         """Return the futures that it completes."""
         return ()
+
+    def fail_in_forked_child(self) -> None:
+        """In a forked child: fail the futures, as the calls are the parent's."""
+
+    def is_of(self, calls: Sequence[Task]) -> bool:
+        """Return whether it is a batch of these calls."""
+        return False
+
+    def split(self, count: int) -> Task | None:
+        """Split off the last ``count`` rows as a task; None if there are none."""
+        return None
+
+    def begin_retry(self) -> bool:
+        """Count a failed attempt; return False if there must be no other."""
+        return True
 
     # What the kinds of tasks do differently.
 
@@ -320,12 +350,12 @@ class CallTask(Task):
             self.placed = last
             segment = last.segment
             self.future.add_done_callback(
-                lambda _: self.pool.lending.segments.let_go(segment)
+                lambda _: self.pool.scheduler.lending.segments.let_go(segment)
             )
 
     def _place(self, buffers: Sequence[memoryview]) -> Placed | None:
         # For a retry what was passed is needed again, unchanged.
-        return self.pool.place(buffers, copied=self.options.retries > 0)
+        return self.pool.scheduler.place(buffers, copied=self.options.retries > 0)
 
     def _refuse(
         self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -391,6 +421,20 @@ class CallTask(Task):
     def futures(self) -> Sequence[Future[Any]]:
         return (self.future,)
 
+    def fail_in_forked_child(self) -> None:
+        self.future._fail_in_forked_child()
+
+    def begin_retry(self) -> bool:
+        if self.given_up:
+            return False
+        self.attempts += 1
+        return True
+
+    def give_up(self, error: BaseException) -> None:
+        """Fail the call, which never began and never will; under the pool's lock."""
+        self.given_up = True
+        self.pool.scheduler.defer(partial(self.abort, error))
+
     def place(self) -> WorkerHandle | None:
         """Return the worker that has it."""
         return self.worker if self.batch is None else self.batch.worker
@@ -436,14 +480,14 @@ class CallTask(Task):
             return
         failure = PickledFailure(frame.parts[0])
         if self.may_retry_after(failure):
-            self.pool.retry(self)
+            self.pool.scheduler.retry(self)
         else:
             self.future._set_outcome(failure, failed=True)
 
     def abort(self, error: BaseException) -> None:
         self.future._set_outcome(Failure(error), failed=True)
         name_failure(self.future, self.fn, self.options)
-        if self.pool.is_stopping:
+        if self.pool.scheduler.is_stopping:
             mark_retrieved(self.future)  # its worker was stopped on purpose: no warning
 
     def drop(self) -> None:

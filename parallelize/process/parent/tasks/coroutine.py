@@ -32,11 +32,11 @@ from parallelize.process.wire.frames import pack
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
     from typing import Protocol
 
     from parallelize.futures.future import Future
-    from parallelize.process.parent.tasks.call import Task, TaskOwner
+    from parallelize.process.parent.tasks.call import Task, TaskOwner, TaskScheduler
     from parallelize.process.parent.tasks.queue import TaskQueue
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.start.config import PoolSettings
@@ -50,21 +50,40 @@ if TYPE_CHECKING:
         """The pool of a coroutine."""
 
         @property
-        def coroutines(self) -> Coroutines:
-            """What cancels coroutines in their workers."""
+        def scheduler(self) -> CoroutineScheduler:
+            """What sends coroutines to workers."""
             ...
 
-    class WorkersOfPool(Protocol):
-        """A pool's queue and workers; its lock guards both."""
-
-        @property
-        def lock(self) -> threading.RLock:
-            """The lock that guards the pool and its workers."""
-            ...
+    class CoroutineWorkers(Protocol):
+        """The workers of a pool."""
 
         @property
         def settings(self) -> PoolSettings:
             """The settings of the pool: among them, the number of workers."""
+            ...
+
+        @property
+        def idle(self) -> Collection[WorkerHandle]:
+            """The workers without tasks."""
+            ...
+
+        def __len__(self) -> int: ...
+
+        def values(self) -> Collection[WorkerHandle]:
+            """All of them."""
+            ...
+
+    class CoroutineScheduler(TaskScheduler, Protocol):
+        """The pool's scheduler, as coroutines see it."""
+
+        @property
+        def coroutines(self) -> Coroutines:
+            """What cancels coroutines in their workers."""
+            ...
+
+        @property
+        def lock(self) -> threading.RLock:
+            """The lock that guards the queue and the workers."""
             ...
 
         @property
@@ -73,24 +92,12 @@ if TYPE_CHECKING:
             ...
 
         @property
-        def workers(self) -> Mapping[int, WorkerHandle]:
-            """The workers that have been started and have not ended, by id."""
+        def workers(self) -> CoroutineWorkers:
+            """The workers that have been started and have not ended."""
             ...
 
-        @property
-        def idle(self) -> Collection[WorkerHandle]:
-            """The workers without tasks."""
-            ...
-
-        def feed(self, worker: WorkerHandle) -> None:
+        def assign(self, worker: WorkerHandle) -> None:
             """Give a worker the tasks that `Coroutines.taker` takes for it."""
-
-        def at(self, seconds: float, action: Callable[[], object]) -> Deadline | None:
-            """Have the dispatcher call this later, with the lock held."""
-            ...
-
-        def defer(self, ending: Callable[[], object]) -> None:
-            """Call this when the lock is released: it may run callbacks."""
 
         def wake(self) -> None:
             """Have the dispatcher send what a worker's socket did not take."""
@@ -166,7 +173,7 @@ class CoroutineTask(CallTask):
     def _future_ended(self, _: object) -> None:
         """Cancel the coroutine if its future was cancelled while it runs."""
         if self.worker is not None:
-            self.pool.coroutines.cancel(self)
+            self.pool.scheduler.coroutines.cancel(self)
 
     def abandoned(self) -> None:
         if self.options.cancel == "kill":
@@ -174,13 +181,13 @@ class CoroutineTask(CallTask):
 
     def kill_if_unresponsive(self) -> None:
         """Kill the worker if its loop does not process the cancellation in time."""
-        self.pool.coroutines.kill_if_unresponsive(self)
+        self.pool.scheduler.coroutines.kill_if_unresponsive(self)
 
     def finish(self, frame: Frame) -> None:
         if self.future.done():
             return  # cancelled, or past its deadline
         if self.retry_error is not None:
-            self.pool.retry(self)
+            self.pool.scheduler.retry(self)
         elif frame.kind == messages.ASYNC_CANCELLED:
             self.future._force_cancel()
         else:
@@ -194,15 +201,26 @@ class Coroutines:
     `kill_if_unresponsive`.
     """
 
-    def __init__(self, pool: WorkersOfPool) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        scheduler: CoroutineScheduler,
+        after: Callable[[float, Callable[[], object]], Deadline],
+    ) -> None:
+        """Start without any coroutines.
+
+        Args:
+            scheduler: The queue and the workers.
+            after: Has the dispatcher call something later, with the lock held.
+        """
+        self._scheduler = scheduler
+        self._after = after
         self._their_turn = True  # when both kinds wait for an idle worker
 
     # Assigning them.
 
     def taker(self, worker: WorkerHandle) -> Take:
         """Return the function that takes tasks for a worker, by the rules above."""
-        queue = self._pool.queue
+        queue = self._scheduler.queue
         if worker.coroutines:
             return self._take if self._are_next() else _take_none
         if worker.tasks:
@@ -217,19 +235,20 @@ class Coroutines:
 
     def _are_next(self) -> bool:
         """Return whether workers with coroutines may get more of them."""
-        if not self._pool.queue.others:
+        if not self._scheduler.queue.others:
             return True
-        return any(w.tasks and not w.coroutines for w in self._pool.workers.values())
+        workers = self._scheduler.workers.values()
+        return any(w.tasks and not w.coroutines for w in workers)
 
     def _some_run(self) -> bool:
-        return any(worker.coroutines for worker in self._pool.workers.values())
+        return any(worker.coroutines for worker in self._scheduler.workers.values())
 
     def _share(self, worker: WorkerHandle) -> int:
         """Return how many an idle worker gets, so that others get some, too."""
-        pool = self._pool
-        unstarted = pool.settings.max_workers - len(pool.workers)
-        others = sum(each is not worker for each in pool.idle)
-        return -(-len(pool.queue.coroutines) // (1 + unstarted + others))
+        workers = self._scheduler.workers
+        unstarted = workers.settings.max_workers - len(workers)
+        others = sum(each is not worker for each in workers.idle)
+        return -(-len(self._scheduler.queue.coroutines) // (1 + unstarted + others))
 
     def _take(
         self,
@@ -239,7 +258,7 @@ class Coroutines:
         *,
         most: int = COROUTINES_PER_LOOP,
     ) -> Task | None:
-        lane = self._pool.queue.coroutines
+        lane = self._scheduler.queue.coroutines
         if not lane or ahead >= min(most, COROUTINES_PER_LOOP):
             return None
         taken.append(lane[0])  # before it leaves the queue: Ctrl-C may come between
@@ -247,15 +266,15 @@ class Coroutines:
 
     def spread(self) -> None:
         """Assign queued coroutines to workers that have some and may have more."""
-        pool = self._pool
-        while pool.queue.coroutines and self._are_next():
-            running = [w for w in pool.workers.values() if w.coroutines]
+        lane = self._scheduler.queue.coroutines
+        while lane and self._are_next():
+            running = [w for w in self._scheduler.workers.values() if w.coroutines]
             worker = min(running, key=lambda each: each.coroutines, default=None)
             if worker is None or worker.coroutines >= COROUTINES_PER_LOOP:
                 return
-            before = len(pool.queue.coroutines)
-            pool.feed(worker)
-            if len(pool.queue.coroutines) == before:  # it takes none: it is leaving
+            before = len(lane)
+            self._scheduler.assign(worker)
+            if len(lane) == before:  # it takes none: it is leaving
                 return
 
     # While they run.
@@ -275,7 +294,7 @@ class Coroutines:
         timeout = task.options.timeout
         if timeout is not None:
             expire = partial(self._expire, worker, task, task.id)
-            task.deadline = self._pool.at(timeout, expire)
+            task.deadline = self._after(timeout, expire)
         return None
 
     def _expire(self, worker: WorkerHandle, task: CoroutineTask, id: int) -> None:
@@ -287,25 +306,25 @@ class Coroutines:
             task.retry_error = error
             self._send_cancel(worker, id)
         else:
-            self._pool.defer(partial(task.abort, error))  # this cancels it, too
+            self._scheduler.defer(partial(task.abort, error))  # this cancels it, too
         self._watch_response(worker, task, id)
 
     def cancel(self, task: CoroutineTask) -> None:
         """Raise CancelledError in a coroutine, if a worker has it."""
-        with self._pool.lock:
+        with self._scheduler.lock:
             if task.worker is not None:
                 self._send_cancel(task.worker, task.id)
 
     def kill_if_unresponsive(self, task: CoroutineTask) -> None:
         """Kill the worker of a cancelled coroutine if its loop does not respond."""
-        with self._pool.lock:
+        with self._scheduler.lock:
             if task.worker is not None:
                 self._watch_response(task.worker, task, task.id)
 
     def _send_cancel(self, worker: WorkerHandle, id: int) -> None:
         worker.channel.write(pack(messages.CANCEL, id, [b""]))
         if worker.channel.stuck:
-            self._pool.wake()
+            self._scheduler.wake()
 
     def _watch_response(
         self, worker: WorkerHandle, task: CoroutineTask, id: int
@@ -314,7 +333,7 @@ class Coroutines:
             if worker.tasks.get(id) is task and not task.cancel_received:
                 worker.kill()
 
-        self._pool.at(UNRESPONSIVE_AFTER, look)
+        self._after(UNRESPONSIVE_AFTER, look)
 
 
 def _take_none(ahead: int, load: float, taken: list[Task]) -> None:

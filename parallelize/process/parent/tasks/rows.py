@@ -32,12 +32,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from parallelize.process.parent.tasks.call import CallTask, TaskOwner
+    from parallelize.process.parent.tasks.call import (
+        CallTask,
+        TaskOwner,
+        TaskScheduler,
+    )
     from parallelize.process.parent.tasks.queue import TaskQueue
     from parallelize.process.wire.frames import Frame, Part
 
+    class RowsScheduler(TaskScheduler, Protocol):
+        """The pool's scheduler, as rows see it."""
+
+        @property
+        def queue(self) -> TaskQueue:
+            """The queue, which records how long calls of a function take."""
+            ...
+
+        def reclaim(self, task: RowsTask) -> None:
+            """Have workers give back the pending rows of a cancelled task."""
+
     class RowsOwner(TaskOwner, Protocol):
         """The pool of rows."""
+
+        @property
+        def scheduler(self) -> RowsScheduler:
+            """What sends rows to workers."""
+            ...
 
         @property
         def call_task(self) -> type[CallTask]:
@@ -48,14 +68,6 @@ if TYPE_CHECKING:
         def rows_task(self) -> type[RowsTask]:
             """The class of the tasks of other rows, and of parts split off them."""
             ...
-
-        @property
-        def queue(self) -> TaskQueue:
-            """The queue, which records how long calls of a function take."""
-            ...
-
-        def reclaim(self, task: RowsTask) -> None:
-            """Have workers give back the pending rows of a cancelled task."""
 
 
 #: Rows are sent together up to `MOST_TOGETHER` bytes, and a row of more than
@@ -158,7 +170,7 @@ class RowsTask(Task):
         first = self._first + self.done
         self.done += len(outcomes)
         if seconds:
-            self.pool.queue.learn(self.key, seconds, len(outcomes))
+            self.pool.scheduler.queue.learn(self.key, seconds, len(outcomes))
         self._deliver(first, outcomes, seconds)
 
     def recover(self, first: int, results: Sequence[Any], seconds: float = 0.0) -> None:
@@ -188,7 +200,7 @@ class RowsTask(Task):
         again = self._part(self.done, self.done + 1)
         again.attempts = self.attempts + 1
         self.done += 1
-        self.pool.retry(again)
+        self.pool.scheduler.retry(again)
 
     def shares_rows_with(self, other: Task) -> bool:
         """Return whether both tasks were split off the same rows."""
@@ -199,7 +211,6 @@ class RowsTask(Task):
         return self
 
     def split(self, count: int) -> RowsTask | None:
-        """Split off the last ``count`` rows as a task of their own."""
         count = min(count, self.size - self.done)
         if count <= 0:
             return None
@@ -231,7 +242,7 @@ class RowsTask(Task):
     def cancel(self) -> None:
         """Prevent further rows from starting."""
         self._stop.append(None)
-        self.pool.reclaim(self)
+        self.pool.scheduler.reclaim(self)
 
     def abort(self, error: BaseException) -> None:
         self._ended([Failure(error)] * (self.size - self.done), 0.0)

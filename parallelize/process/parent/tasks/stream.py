@@ -16,6 +16,7 @@ another worker: streams that are read in turn need one worker each.
 
 from __future__ import annotations
 
+from collections import deque
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,37 +35,52 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    from parallelize.process.parent.tasks.call import TaskOwner
+    from parallelize.process.parent.tasks.call import TaskOwner, TaskScheduler
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
 
-    class StreamOwner(TaskOwner, Protocol):
-        """The pool of a generator. All but `note_moved` is used with its lock held.
+    class StreamWorkers(Protocol):
+        """The workers of a pool, as streams see them; used with its lock held."""
 
-        Attributes:
-            places: The number of workers that there may be.
-        """
+        def add_slots(self, count: int) -> None:
+            """Allow more workers, or fewer if ``count`` is negative."""
 
-        places: int
+        def retire_surplus(self) -> None:
+            """Have idle workers end while there are more than allowed."""
+
+        def flush_control_later(self, worker: WorkerHandle) -> None:
+            """Send what a worker's control socket did not take, a little later."""
+
+    class StreamScheduler(TaskScheduler, Protocol):
+        """The pool's scheduler, as a generator sees it."""
 
         @property
         def lock(self) -> threading.RLock:
-            """The lock that guards the pool and its workers."""
+            """The lock that guards the queue and the workers."""
             ...
 
-        def note_moved(self, task: StreamTask) -> None:
-            """Have the dispatcher's thread call `send_credit` soon; does not block."""
+        @property
+        def streams(self) -> Streams:
+            """What sends workers the credit of their readers."""
+            ...
 
-        def send_credit(self, task: StreamTask, worker: WorkerHandle) -> None:
-            """Tell the worker how many items it may send, and update `places`."""
+        @property
+        def workers(self) -> StreamWorkers:
+            """The workers."""
+            ...
 
-        def feed_idle(self) -> None:
+        def assign_idle(self) -> None:
             """Give waiting tasks to idle workers, or to a new one."""
 
-        def let_go_of_surplus(self) -> None:
-            """Have idle workers end while there are more than `places`."""
+    class StreamOwner(TaskOwner, Protocol):
+        """The pool of a generator."""
+
+        @property
+        def scheduler(self) -> StreamScheduler:
+            """What sends generators to workers."""
+            ...
 
 
 #: Without a `buffersize`, a generator may be ahead of its reader by as many items as
@@ -186,7 +202,7 @@ class StreamTask(CallTask):
         if self._is_noted or not self._is_worth_a_message():
             return
         self._is_noted = True
-        self.pool.note_moved(self)
+        self.pool.scheduler.streams.note_moved(self)
 
     def _is_worth_a_message(self) -> bool:
         if self._channel.life is not Life.FLOWING:
@@ -213,10 +229,10 @@ class StreamTask(CallTask):
     # The number of workers.
 
     def _settle(self) -> None:
-        with self.pool.lock:
-            if self.worker is not None:
-                self.pool.send_credit(self, self.worker)
-            self.pool.feed_idle()
+        scheduler = self.pool.scheduler
+        with scheduler.lock:
+            scheduler.streams.send_credit(self)
+            scheduler.assign_idle()
 
     def update_slot(self) -> None:
         """Let the pool have one more worker while this one waits for the reader."""
@@ -227,15 +243,50 @@ class StreamTask(CallTask):
         )
         if is_stalled != self._is_stalled:
             self._is_stalled = is_stalled
-            self.pool.places += 1 if is_stalled else -1
+            self.pool.scheduler.workers.add_slots(1 if is_stalled else -1)
 
     def _over(self) -> None:
         self._channel.moved = bool  # a function that does nothing
-        with self.pool.lock:
+        scheduler = self.pool.scheduler
+        with scheduler.lock:
             if self._is_stalled:
                 self._is_stalled = False
-                self.pool.places -= 1
-            self.pool.let_go_of_surplus()
+                scheduler.workers.add_slots(-1)
+            scheduler.workers.retire_surplus()
+
+
+class Streams:
+    """Sends workers the credit of their streams' readers."""
+
+    def __init__(self, workers: StreamWorkers, ring: Callable[[], object]) -> None:
+        """Start without any streams.
+
+        Args:
+            workers: The workers of the pool.
+            ring: Makes the dispatcher call `flush_credit` soon; called in any thread.
+        """
+        self._workers = workers
+        self._ring = ring
+        self._moved: deque[StreamTask] = deque()  # any thread may append
+
+    def note_moved(self, task: StreamTask) -> None:
+        """Record that the reader of a stream has advanced; callable in any thread."""
+        self._moved.append(task)
+        self._ring()
+
+    def flush_credit(self) -> None:
+        """Send workers the credit of their readers; under the pool's lock."""
+        while self._moved:
+            task = self._moved.popleft()
+            task.looked_at()
+            self.send_credit(task)
+
+    def send_credit(self, task: StreamTask) -> None:
+        """Send a stream's worker the credit of its reader; under the pool's lock."""
+        if task.worker is not None:
+            task.send_credit(task.worker)
+            task.update_slot()
+            self._workers.flush_control_later(task.worker)
 
 
 def _size(part: Part) -> int:
