@@ -42,8 +42,8 @@ if TYPE_CHECKING:
         def wake(self) -> None:
             """Make the thread check the pool; the caller holds the pool's lock."""
 
-        def ring(self) -> None:
-            """The same, without the lock."""
+        def wake_unlocked(self) -> None:
+            """The same, without the lock; callable from finalizers."""
 
         def is_here(self) -> bool:
             """Whether this is the dispatcher's thread."""
@@ -83,12 +83,12 @@ class Scheduler:
         self.lock: threading.RLock = _new_lock()
         self.waker: Waker | None = None
         self.deadlines: Deadlines = Deadlines(self._wake_elsewhere)
-        self.lending: SegmentLedger = SegmentLedger(self._ring)
+        self.lending: SegmentLedger = SegmentLedger(self._wake_unlocked)
         self.queue: TaskQueue = TaskQueue()
         starter = Starter(settings, self.lending)
         self.workers: Workers = Workers(settings, starter, self.deadlines)
         self.coroutines: Coroutines = Coroutines(self, self.deadlines.after)
-        self.streams: Streams = Streams(self.workers, self._ring)
+        self.streams: Streams = Streams(self.workers, self._wake_unlocked)
         self.held: set[Task] = set()
         self.deferred: deque[Callable[[], object]] = deque()
         self.last_id: int = 0
@@ -384,10 +384,10 @@ class Scheduler:
         if self.waker is not None and not self.waker.is_here():
             self.waker.wake()
 
-    def _ring(self) -> None:
-        """Wake the dispatcher; called in any thread, in finalizers too."""
+    def _wake_unlocked(self) -> None:
+        """Wake the dispatcher; called without the lock, by finalizers too."""
         if self.waker is not None:
-            self.waker.ring()
+            self.waker.wake_unlocked()
 
     # The end.
 

@@ -246,7 +246,7 @@ class Death:
             assert list(map(repr, known)) == list(map(repr, expected[: len(known)]))
 
     def _settle(self, task, begun, running):
-        """As `Dispatcher._settle_running` does."""
+        """As `RowsTask.on_worker_died` does."""
         if self.page.words[TASK] == running:
             task.recover(*self.page.journal())
             assert task.done >= begun - 1  # all that ended before this one began

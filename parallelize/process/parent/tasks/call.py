@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
+    from parallelize.process.wire.journal import Journal
     from parallelize.runtime.options import CallOptions
     from parallelize.serialize.main.picture import Needs
 
@@ -243,6 +244,24 @@ class Task(Call):
 
     def finish(self, frame: Frame) -> None:
         """Complete it with the worker's answer, or retry it."""
+        raise NotImplementedError
+
+    def advance(self, frame: Frame) -> bool:
+        """Process the outcomes of some rows; return True if all have ended."""
+        raise NotImplementedError
+
+    def on_worker_died(
+        self, page: Journal, error_for: Callable[[Task], BaseException]
+    ) -> bool:
+        """Fail or retry its running call, as its worker has died.
+
+        Args:
+            page: What the worker has recorded.
+            error_for: Makes the error of a call.
+
+        Returns:
+            Whether a call was running.
+        """
         raise NotImplementedError
 
     def was_flushed(self) -> None:
@@ -489,6 +508,16 @@ class CallTask(Task):
         name_failure(self.future, self.fn, self.options)
         if self.pool.scheduler.is_stopping:
             mark_retrieved(self.future)  # its worker was stopped on purpose: no warning
+
+    def on_worker_died(
+        self, page: Journal, error_for: Callable[[Task], BaseException]
+    ) -> bool:
+        error = error_for(self)
+        if self.may_retry(error):
+            self.pool.scheduler.retry(self)
+        else:
+            self.abort(error)
+        return True
 
     def drop(self) -> None:
         self.future._force_cancel()  # it may have come back from a worker

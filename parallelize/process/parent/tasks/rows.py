@@ -29,7 +29,7 @@ from parallelize.serialize.main.picture import noting
 from parallelize.serialize.reducers.placeholders import collect_futures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
     from parallelize.process.parent.tasks.call import (
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from parallelize.process.parent.tasks.queue import TaskQueue
     from parallelize.process.wire.frames import Frame, Part
+    from parallelize.process.wire.journal import Journal
 
     class RowsScheduler(TaskScheduler, Protocol):
         """The pool's scheduler, as rows see it."""
@@ -139,7 +140,6 @@ class RowsTask(Task):
         self.done = 0
 
     def advance(self, frame: Frame) -> bool:
-        """Process the outcomes of rows; return True if all rows have ended."""
         seconds = frame.micros / 1e6
         if frame.kind == messages.BLOCK:
             results = _results(frame)
@@ -195,6 +195,13 @@ class RowsTask(Task):
         else:
             self._ended([Failure(error)], 0.0)
         return True
+
+    def on_worker_died(
+        self, page: Journal, error_for: Callable[[Task], BaseException]
+    ) -> bool:
+        self.recover(*page.journal())
+        row = page.running()
+        return self.fail_running_row(row, error_for(self.call_at(row)))
 
     def _retry_row(self) -> None:
         again = self._part(self.done, self.done + 1)
