@@ -34,7 +34,7 @@ def one_worker():
 
 
 def segments_of(executor):
-    return list(executor._pool.scheduler.lending.segments._all.values())
+    return list(executor._pool.scheduler.ledger.segments._all.values())
 
 
 def wait_for(condition):
@@ -274,7 +274,7 @@ def test_more_calls_than_segments(one_worker):
 
 
 def free(executor):
-    still_open = executor._pool.scheduler.lending.segments._open
+    still_open = executor._pool.scheduler.ledger.segments._open
     return all(each.holders == (each is still_open) for each in segments_of(executor))
 
 
@@ -311,7 +311,7 @@ def test_calls_that_never_run_let_go(one_worker, make_latch):
 
 
 def test_without_segments_they_go_by_socket(one_worker):
-    one_worker._pool.scheduler.lending.segments.most = 0
+    one_worker._pool.scheduler.ledger.segments.most = 0
     array = np.arange(MIB)
     same(one_worker.submit(tasks.identity, array).result(), array)
     assert not segments_of(one_worker)

@@ -30,21 +30,23 @@ if TYPE_CHECKING:
 TICK = 0.001
 
 #: Seconds that a worker has to send its stacks before it is killed.
-LONGEST_LOOK = 0.2
+STACKS_TIMEOUT = 0.2
 
 #: Seconds after which its calls are checked again if it was not killed: another kill
 #: request for the same call may have been withdrawn.
-LONGEST_JUDGEMENT = 5.0
+RECHECK_AFTER = 5.0
 
 #: Seconds in which a worker has usually printed its stacks after the signal to do so.
-_WRITING = 0.05
+_PRINTING = 0.05
+
+_ON_STDERR = "(what C code runs there is on standard error)\n"
 
 _AT_DEADLINE = "Where the call was when its time was over:"
 
 _log = logging.getLogger("parallelize")
 
 #: Seconds in which a worker has usually given back the tasks requested from it.
-_GIVING_BACK = 0.005
+_RECLAIMING = 0.005
 
 
 class Deadlines(Agenda):
@@ -63,11 +65,11 @@ class Deadlines(Agenda):
         super().__init__()
         self._wake = wake
         # When to check whether a call of a worker has run for too long.
-        self._looks: dict[WorkerHandle, Deadline] = {}
+        self._checks: dict[WorkerHandle, Deadline] = {}
         # When to check those workers again where a call seems to have done so.
-        self._judged: dict[WorkerHandle, Deadline] = {}
+        self._undecided: dict[WorkerHandle, Deadline] = {}
         # When to stop waiting for stacks.
-        self._silent: dict[WorkerHandle, Deadline] = {}
+        self._stacks_due: dict[WorkerHandle, Deadline] = {}
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
         """Schedule an action after a number of seconds."""
@@ -88,103 +90,104 @@ class Deadlines(Agenda):
 
     def forget(self, worker: WorkerHandle) -> None:
         """Cancel everything about a worker, which has ended."""
-        for of_workers in (self._looks, self._judged, self._silent):
+        for of_workers in (self._checks, self._undecided, self._stacks_due):
             deadline = of_workers.pop(worker, None)
             if deadline is not None:
                 deadline.cancel()
 
     def watch(self, worker: WorkerHandle, timeout: float) -> None:
         """Kill the worker if a call that it was just given runs longer than this."""
-        self._look_at(worker, monotonic() + timeout)
+        self._check_at(worker, monotonic() + timeout)
 
-    def _look_at(self, worker: WorkerHandle, when: float) -> None:
+    def _check_at(self, worker: WorkerHandle, when: float) -> None:
         """Check a worker's calls at this time, or earlier."""
-        known = self._looks.get(worker)
+        known = self._checks.get(worker)
         if known is not None:
             if known.when <= when:
                 return
             known.cancel()
-        self._looks[worker] = self.at(when, partial(self._check, worker))
+        self._checks[worker] = self.at(when, partial(self._check, worker))
 
     def _check(self, worker: WorkerHandle) -> None:
         """Act on a call that has run for too long; without one, check again later."""
-        self._looks.pop(worker, None)
-        if worker in self._judged:
+        self._checks.pop(worker, None)
+        if worker in self._undecided:
             return  # it is checked again when that is decided
-        now, next_look = monotonic() + TICK, math.inf
+        now, next_check = monotonic() + TICK, math.inf
         for task in worker.tasks.values():
             timeout = task.options.timeout
             if timeout is None or task.lane == COROUTINES:
                 continue  # coroutines have deadlines of their own
             due = _deadline(worker, task, timeout)
             if due <= now:
-                self._time_is_over(worker, task, timeout)
+                self._on_timeout(worker, task, timeout)
                 return
-            next_look = min(next_look, due)
-        if next_look < math.inf:
-            self._look_at(worker, next_look)
+            next_check = min(next_check, due)
+        if next_check < math.inf:
+            self._check_at(worker, next_check)
 
-    def _time_is_over(self, worker: WorkerHandle, task: Task, timeout: float) -> None:
+    def _on_timeout(self, worker: WorkerHandle, task: Task, timeout: float) -> None:
         from parallelize.errors import RemoteTraceback, TaskTimeout
 
         def again() -> None:
-            if self._judged.get(worker) is at_the_latest:  # otherwise it has ended
-                del self._judged[worker]
-                at_the_latest.cancel()
+            if self._undecided.get(worker) is recheck:  # otherwise it has ended
+                del self._undecided[worker]
+                recheck.cancel()
                 self._check(worker)
 
-        at_the_latest = self.after(LONGEST_JUDGEMENT, again)
-        self._judged[worker] = at_the_latest
+        recheck = self.after(RECHECK_AFTER, again)
+        self._undecided[worker] = recheck
 
         def due() -> bool:
             return _deadline(worker, task, timeout) <= monotonic() + TICK
 
-        seen: list[str] = []
+        stacks: list[str] = []
 
         def error() -> TaskTimeout:
             late = TaskTimeout(task.name(), timeout)
-            if seen:
-                late.__cause__ = RemoteTraceback(f"{_AT_DEADLINE}\n{seen[0]}")
+            if stacks:
+                late.__cause__ = RemoteTraceback(f"{_AT_DEADLINE}\n{stacks[0]}")
             return late
 
-        verdict = KillRequest(task, due, error, again)
-        self._look(worker, seen, lambda: self._judge(worker, verdict, timeout, seen))
+        request = KillRequest(task, due, error, again)
+        kill = partial(self._kill_if_due, worker, request, timeout, stacks)
+        self._request_stacks(worker, stacks, kill)
 
-    def _look(
-        self, worker: WorkerHandle, seen: list[str], then: Callable[[], object]
+    def _request_stacks(
+        self, worker: WorkerHandle, stacks: list[str], then: Callable[[], object]
     ) -> None:
-        """Add a worker's stacks to ``seen``, then call ``then``, even without them."""
+        """Add a worker's stacks to ``stacks``; call ``then``, even without them."""
 
         def answered(text: str) -> None:
-            if self._silent.get(worker) is not at_the_latest:
+            if self._stacks_due.get(worker) is not no_answer:
                 return  # the answer came too late
-            del self._silent[worker]
-            at_the_latest.cancel()
-            seen.append(text)
+            del self._stacks_due[worker]
+            no_answer.cancel()
+            stacks.append(text)
             then()
 
-        def silent() -> None:
-            del self._silent[worker]
+        def unanswered() -> None:
+            del self._stacks_due[worker]
             if worker.show_by_signal():  # C code holds the interpreter
-                self.after(_WRITING, then)
+                self.after(_PRINTING, then)
             else:
                 then()
 
-        at_the_latest = self._silent[worker] = self.after(LONGEST_LOOK, silent)
+        no_answer = self._stacks_due[worker] = self.after(STACKS_TIMEOUT, unanswered)
         worker.show(answered)
 
-    def _judge(
+    def _kill_if_due(
         self,
         worker: WorkerHandle,
-        verdict: KillRequest,
+        request: KillRequest,
         timeout: float,
-        seen: list[str],
+        stacks: list[str],
     ) -> None:
-        task = verdict.task
-        if worker.tasks.get(task.id) is not task or not verdict.due():
-            verdict.again()  # the call, or its row, has ended meanwhile
+        task = request.task
+        if worker.tasks.get(task.id) is not task or not request.due():
+            request.again()  # the call, or its row, has ended meanwhile
             return
-        where = seen[0] if seen else "(what C code runs there is on standard error)\n"
+        where = stacks[0] if stacks else _ON_STDERR
         with contextlib.suppress(Exception):  # of a log handler, or a replaced clock
             _log.warning(
                 "worker %s is killed, as %s runs for longer than its timeout of %g "
@@ -194,11 +197,11 @@ class Deadlines(Agenda):
                 timeout,
                 where,
             )
-        self._kill_for(worker, verdict)
+        self._kill_for(worker, request)
 
-    def _kill_for(self, worker: WorkerHandle, verdict: KillRequest) -> None:
-        if not worker.kill_running(verdict):
-            self.after(_GIVING_BACK, verdict.again)
+    def _kill_for(self, worker: WorkerHandle, request: KillRequest) -> None:
+        if not worker.kill_running(request):
+            self.after(_RECLAIMING, request.again)
 
     def kill_call(self, task: CallTask, error: Callable[[], BaseException]) -> None:
         """Kill the worker if it runs the task; otherwise reclaim the task."""
@@ -221,7 +224,7 @@ class Deadlines(Agenda):
             task.give_up(error())
         worker.reclaim()
         # It may be just about to begin: check again.
-        self.after(_GIVING_BACK, again)
+        self.after(_RECLAIMING, again)
 
     def _may_run(self, task: CallTask) -> bool:
         # A call that was given up is done for its caller; its worker may have begun it.

@@ -380,7 +380,7 @@ class Pool:
         with self.scheduler.lock:
             self.state = PoolState.CLOSED
         self._starter.close()
-        self.scheduler.lending.segments.close()
+        self.scheduler.ledger.segments.close()
 
     def forget(self) -> None:
         """In a forked child: close its descriptors, fail the parent's futures."""

@@ -68,7 +68,7 @@ class Scheduler:
         coroutines: What assigns coroutines to workers.
         streams: What sends workers the credit of their readers.
         deadlines: What is to be done when.
-        lending: The ledger of the large buffers.
+        ledger: The ledger of the large buffers.
         waker: The dispatcher, once there is one.
         deferred: What `run_deferred` will call.
         last_id: The last id that was assigned to a task.
@@ -83,9 +83,9 @@ class Scheduler:
         self.lock: threading.RLock = _new_lock()
         self.waker: Waker | None = None
         self.deadlines: Deadlines = Deadlines(self._wake_elsewhere)
-        self.lending: SegmentLedger = SegmentLedger(self._wake_unlocked)
+        self.ledger: SegmentLedger = SegmentLedger(self._wake_unlocked)
         self.queue: TaskQueue = TaskQueue()
-        starter = Starter(settings, self.lending)
+        starter = Starter(settings, self.ledger)
         self.workers: Workers = Workers(settings, starter, self.deadlines)
         self.coroutines: Coroutines = Coroutines(self, self.deadlines.after)
         self.streams: Streams = Streams(self.workers, self._wake_unlocked)
@@ -105,7 +105,7 @@ class Scheduler:
         if self.held:
             self.held.discard(task)
         self.queue.add(task)
-        if self.lending.collected:  # before sending: it may need the memory
+        if self.ledger.collected:  # before sending: it may need the memory
             self.flush_segment_notices()
         workers = self.workers
         if workers.idle or len(workers) < workers.slots:
@@ -238,7 +238,7 @@ class Scheduler:
             raise
         if not worker.tasks:
             self.workers.on_idle(worker)
-            if self.lending.warm and not self._is_trim_scheduled:
+            if self.ledger.warm and not self._is_trim_scheduled:
                 self._schedule_trim()
 
     def _dispatch(self, worker: WorkerHandle, taken: list[Task]) -> None:
@@ -347,16 +347,16 @@ class Scheduler:
 
     def place(self, buffers: Sequence[memoryview], *, copied: bool) -> Placed | None:
         """Copy large buffers of a call into a segment; called without the lock."""
-        placed = self.lending.place(buffers, copied=copied)
-        if self.lending.has_news:
+        placed = self.ledger.place(buffers, copied=copied)
+        if self.ledger.has_news:
             with self.lock:
                 self.flush_segment_notices()
         return placed
 
     def flush_segment_notices(self) -> None:
         """Send workers the notices about segments."""
-        self.lending.send_notices(self.workers)
-        if self.lending.warm and not self._is_trim_scheduled:
+        self.ledger.send_notices(self.workers)
+        if self.ledger.warm and not self._is_trim_scheduled:
             self._schedule_trim()
 
     def _schedule_trim(self) -> None:
@@ -368,7 +368,7 @@ class Scheduler:
     def _trim(self, last_id: int) -> None:
         self._is_trim_scheduled = False
         if self.last_id == last_id:
-            self.lending.trim_idle_memory(self.workers)
+            self.ledger.trim_idle_memory(self.workers)
         else:
             self._schedule_trim()
 
@@ -403,7 +403,7 @@ class Scheduler:
         for worker in self.workers.values():
             worker.close()
         self.workers.starter.forget()
-        self.lending.segments.forget()
+        self.ledger.segments.forget()
         return tasks
 
 

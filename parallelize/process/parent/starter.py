@@ -56,11 +56,11 @@ class Starter:
         lost_launchers: The unusable ones; the dispatcher closes them.
     """
 
-    def __init__(self, settings: PoolSettings, lending: SegmentLedger) -> None:
+    def __init__(self, settings: PoolSettings, ledger: SegmentLedger) -> None:
         self.launcher: launch.Launcher | None = None
         self.lost_launchers: list[launch.Launcher] = []
         self._settings = settings
-        self._lending = lending
+        self._ledger = ledger
         self._failures = 0
         self._none_before = 0.0
         self._inheritance = Inheritance()
@@ -129,7 +129,7 @@ class Starter:
 
     def _worker_from(self, launcher: launch.Launcher) -> WorkerHandle:
         fds, copied = self._inheritance.fds, self._copied
-        return WorkerHandle(self._last_worker, launcher, fds, self._lending, copied)
+        return WorkerHandle(self._last_worker, launcher, fds, self._ledger, copied)
 
     def start_server(self) -> launch.Launcher:
         """Start the server that starts the next workers."""

@@ -1,7 +1,7 @@
 ex = executor(1)
 fs = bundle(ex, range(40), waiting=(7,))
 await_begun(7)
-waiting = lambda: sum(task.size for task in list(ex._pool.queue))
+waiting = lambda: sum(task.size for task in list(ex._pool.scheduler.queue))
 while waiting() < 32:
     time.sleep(0.001)  # they are given back
 ex.shutdown(wait=False, cancel_futures=True)

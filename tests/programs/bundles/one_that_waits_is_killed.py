@@ -4,7 +4,7 @@ with executor(1) as ex:
     print(
         fs[20].kill(), outcome(fs[20]).split(":")[0] in ("TaskKilled", "CancelledError")
     )
-    waiting = lambda: sum(task.size for task in list(ex._pool.queue))
+    waiting = lambda: sum(task.size for task in list(ex._pool.scheduler.queue))
     while waiting() < 32:
         time.sleep(0.001)  # it is given back
     open(f"{FOLDER}/go", "w").close()

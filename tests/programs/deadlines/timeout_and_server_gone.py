@@ -6,5 +6,5 @@ def task(i):
 with executor(1) as ex:
     future = processed(timeout=0.5, executor=ex)(task)(1)
     until(1)
-    os.kill(ex._pool.starter.launcher._pid, 9)
+    os.kill(ex._pool.scheduler.workers.starter.launcher._pid, 9)
     print(name(future), outcome(ex.submit(abs, -1)), runs())

@@ -28,14 +28,15 @@ with executor(1) as ex:
     ex.submit(time.sleep, 0).result(10)
     call = processed(timeout=0.5, executor=ex)(task)
     if FORM == "calls":
-        pool = ex._pool
-        with pool.lock:  # all go out as one batch
-            idle, pool.idle = pool.idle, []
+        scheduler = ex._pool.scheduler
+        queue, workers = scheduler.queue, scheduler.workers
+        with scheduler.lock:  # all go out as one batch
+            idle, workers.idle = workers.idle, []
         futures = [call(i) for i in range(4)]
-        with pool.lock:
-            pool.queue._seconds = {hash(next(iter(pool.queue)).key): 0.0}
-            pool.idle = idle
-            pool.feed_idle()
+        with scheduler.lock:
+            queue._seconds = {hash(next(iter(queue)).key): 0.0}
+            workers.idle = idle
+            scheduler.assign_idle()
         print([name(f) for f in futures])
     else:
         rows = call.map(range(4), chunksize=4, return_exceptions=True)

@@ -14,7 +14,7 @@ gate = ex.submit(lambda: stay(go))  # another function: it teaches nothing
 first = ex.submit(stay, end)
 rest = [ex.submit(stay) for _ in range(20)]
 open(go, "w").close()
-while not rest[0].running() or len(ex._pool.queue) < 20:
+while not rest[0].running() or len(ex._pool.scheduler.queue) < 20:
     time.sleep(0.001)
 ex.shutdown(wait=False, cancel_futures=True)
 print(sum(f.cancelled() for f in rest))

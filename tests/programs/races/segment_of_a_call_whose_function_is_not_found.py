@@ -9,5 +9,5 @@ for _ in range(8):
     outcome(ex.submit(m.f, a))
 time.sleep(0.3)
 ex.submit(len, a).result()
-print(len(ex._pool.lending.segments._all) <= 2)
+print(len(ex._pool.scheduler.ledger.segments._all) <= 2)
 ex.shutdown()

@@ -5,4 +5,4 @@ with executor(1) as pool:
     os.kill(pid, signal.SIGKILL)
     got, error = read(stream)
     print(got == list(range(len(got))), 3 <= len(got) <= 4, error)
-    print(pool.submit(int, "7").result(), pool._pool.places)
+    print(pool.submit(int, "7").result(), pool._pool.scheduler.workers.slots)

@@ -1,6 +1,6 @@
 from parallelize.process.parent.dispatcher import Dispatcher
 
-hear = Dispatcher._bell_rang
+hear = Dispatcher._on_wakeup
 
 
 def late(self, mask):
@@ -8,7 +8,7 @@ def late(self, mask):
     hear(self, mask)
 
 
-Dispatcher._bell_rang = late
+Dispatcher._on_wakeup = late
 
 with executor(1) as ex:
     victims = [ex.submit(os._exit, i) for i in range(4)]

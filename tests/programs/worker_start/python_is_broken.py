@@ -9,7 +9,7 @@ with executor(2) as ex:
     print(list(ex.map(abs, range(-3, 0), chunksize=3, timeout=10)))
     print(
         outcome(ex.submit(abs, -1)),
-        len(ex._pool.queue),
-        [len(w.tasks) for w in ex._pool.workers.values()].count(0) >= 1,
+        len(ex._pool.scheduler.queue),
+        [len(w.tasks) for w in ex._pool.scheduler.workers.values()].count(0) >= 1,
     )
 print(nothing_left(files))

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
             ...
 
         @property
-        def lending(self) -> SegmentLedger:
+        def ledger(self) -> SegmentLedger:
             """The ledger of the large buffers."""
             ...
 
@@ -369,7 +369,7 @@ class CallTask(Task):
             self.placed = last
             segment = last.segment
             self.future.add_done_callback(
-                lambda _: self.pool.scheduler.lending.segments.let_go(segment)
+                lambda _: self.pool.scheduler.ledger.segments.let_go(segment)
             )
 
     def _place(self, buffers: Sequence[memoryview]) -> Placed | None:
