@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from parallelize.process.parent.deadlines import Deadlines
-from parallelize.process.parent.starter import Starter
 from parallelize.process.parent.tasks import segment_ledger
 from parallelize.process.parent.tasks.batch import CallBatch
 from parallelize.process.parent.tasks.call import CallTask, Task
@@ -21,7 +20,7 @@ from parallelize.process.parent.tasks.queue import COROUTINES, TaskQueue
 from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
 from parallelize.process.parent.tasks.stream import Streams
 from parallelize.process.parent.tasks.worker_handle import WorkerHandle, WorkerStage
-from parallelize.process.parent.workers import Workers
+from parallelize.process.parent.workers import Starter, Workers
 from parallelize.runtime import locks
 
 if TYPE_CHECKING:

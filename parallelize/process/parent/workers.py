@@ -1,30 +1,64 @@
-"""The workers of one pool: when one is started, when it is idle, and when it leaves."""
+"""The workers of one pool: how they start, when they are idle, and how they leave.
+
+They come from one server, with settings that each is sent first.
+
+If workers fail to start, this is retried a few times. After that none is started for a
+while; if no other worker serves, the waiting calls fail with the reason.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pickle
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from parallelize.errors import SerializationError
+from parallelize.process.memory.segments import MOST_KEPT, MOST_SEGMENTS
+from parallelize.process.memory.shared import noting_shared
+from parallelize.process.parent import logs
 from parallelize.process.parent.deadlines import TICK
 from parallelize.process.parent.tasks.worker_handle import WorkerHandle, WorkerStage
+from parallelize.process.start import launcher as launch
+from parallelize.process.wire import interpreter_state, messages
+from parallelize.process.wire.frames import pack
+from parallelize.process.wire.inheritance import Inheritance
+from parallelize.process.worker import bootstrap
 from parallelize.runtime.clock import monotonic
+from parallelize.serialize import pickling
+from parallelize.serialize.changes import patches as main_patches
+from parallelize.serialize.main.picture import world
+from parallelize.serialize.reducers import origins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from parallelize.process.memory.shared import Shared
     from parallelize.process.parent.deadlines import Deadlines
-    from parallelize.process.parent.starter import Starter
     from parallelize.process.parent.tasks.call import Task
+    from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
     from parallelize.process.start.config import PoolSettings
     from parallelize.process.start.launcher import Launcher
+    from parallelize.process.wire.frames import Part
+    from parallelize.process.worker.kinship import Names
     from parallelize.runtime.agenda import Deadline
+    from parallelize.serialize.main.picture import Holder
+
+#: Number of consecutive failures to start a worker after which waiting calls fail.
+MOST_FAILURES = 3
+
+#: Seconds for which no worker is started after that, while others serve.
+PAUSE = 10.0
 
 #: Seconds until frames that did not fit into a worker's control socket are retried.
 CONTROL_RETRY = 0.005
 
 #: Seconds that a worker has to end when it is released, before it is killed.
 LEAVE_GRACE = 3.0
+
+_PROCESS_NAMES = {"forkserver": "ForkServer", "spawn": "Spawn", "fork": "Fork"}
 
 _ENDING = (WorkerStage.LEAVING, WorkerStage.GONE)
 
@@ -176,3 +210,205 @@ class Workers(dict[int, WorkerHandle]):
     def _flush_control(self, worker: WorkerHandle) -> None:
         worker.channel.flush_control()
         self.flush_control_later(worker)
+
+
+class Starter:
+    """Starts the workers of one pool; the pool's lock guards it.
+
+    Attributes:
+        launcher: Starts the next worker; None before the first one, unless its server
+            was started early.
+        lost_launchers: The unusable ones; the dispatcher closes them.
+    """
+
+    def __init__(self, settings: PoolSettings, ledger: SegmentLedger) -> None:
+        self.launcher: launch.Launcher | None = None
+        self.lost_launchers: list[launch.Launcher] = []
+        self._settings = settings
+        self._ledger = ledger
+        self._failures = 0
+        self._none_before = 0.0
+        self._inheritance = Inheritance()
+        self._is_prepared = False
+        self._initializer: list[Part] = []  # the initializer and its arguments, pickled
+        self._shares: Sequence[Shared[Any]] = ()  # the handles among the arguments
+        self._threads_each = 1  # of numeric libraries: a worker's share of the CPUs
+        self._last_worker = 0
+        self._decimal_context: object = None  # of the thread of the first call
+        self._patches: list[tuple[str, str, list[Part]]] = []
+        self._copied: dict[str, Holder] | None = None  # the names that forks inherit
+        origins.workers_have(sys.path)  # before the first call is pickled
+
+    def prepare(self) -> None:
+        """Collect what workers are sent, before the first one is started.
+
+        This is called by one thread at a time, without the pool's lock, because it
+        runs the user's code. Later calls do nothing.
+
+        Raises:
+            SerializationError: The initializer or its arguments cannot be pickled.
+        """
+        if self._is_prepared:
+            return
+        from parallelize.runtime.cpus import cpu_count
+
+        if self._settings.method != "fork":  # a fork inherits all of that
+            self._decimal_context = interpreter_state.own_decimal_context()
+            self._patches = list(_encoded_patches())
+        self._initializer = self._encoded_initializer()
+        self._threads_each = max(1, cpu_count() // self._settings.max_workers)
+        self._is_prepared = True
+
+    def _encoded_initializer(self) -> list[Part]:
+        initializer, initargs = self._settings.initializer, self._settings.initargs
+        if initializer is None or self._settings.method == "fork":
+            return []
+        try:
+            with noting_shared() as self._shares:
+                encoded = pickling.encode_function(initializer)
+                return [encoded, *self._inheritance.dumps(initargs)]
+        except Exception as error:
+            from parallelize.serialize import diagnose
+
+            found = diagnose.in_call(initializer, initargs, {})[1].text()
+            msg = f"initializer and initargs cannot be pickled: {error}: {found}"
+            raise SerializationError(msg) from error
+
+    # Starting a worker.
+
+    def new_worker(self) -> WorkerHandle:
+        """Start a worker and send it its settings."""
+        worker = self._bare_worker()
+        worker.segments.share(self._shares)
+        worker.channel.write(self._start_frame(worker))
+        return worker
+
+    def _bare_worker(self) -> WorkerHandle:
+        self._last_worker += 1
+        if self.launcher is not None:
+            try:
+                return self._worker_from(self.launcher)
+            except ConnectionError:  # the server is gone; the dispatcher closes it
+                self.lost_launchers.append(self.launcher)
+        return self._worker_from(self.start_server())
+
+    def _worker_from(self, launcher: launch.Launcher) -> WorkerHandle:
+        fds, copied = self._inheritance.fds, self._copied
+        return WorkerHandle(self._last_worker, launcher, fds, self._ledger, copied)
+
+    def start_server(self) -> launch.Launcher:
+        """Start the server that starts the next workers."""
+        settings = self._settings
+        if settings.method == "fork":
+            self._copied = world.copied()
+        if settings.method == "fork" and settings.initializer is not None:
+            inherited = settings.initializer, settings.initargs
+            self.launcher = launch.launcher(settings.method, inherited)
+        else:
+            self.launcher = launch.launcher(settings.method)
+        return self.launcher
+
+    def _start_frame(self, worker: WorkerHandle) -> list[Part]:
+        origins.workers_have(sys.path)
+        settings = {
+            "path": sys.path,
+            "argv": getattr(sys, "argv", []),  # missing in some embedded Pythons
+            "bootstrap": bootstrap.replaced(),
+            "copy": self._settings.method == "fork",
+            "folder": (os.getpid(), _folder()),
+            "names": self._process_names(worker),
+            "state": None if self._settings.method == "fork" else self._state(),
+            "patches": self._patches,
+            "initializer": self._initializer or None,
+            "threads": self._threads_each,
+            "segments": max(2, MOST_SEGMENTS // self._settings.max_workers),
+            "kept": MOST_KEPT // self._settings.max_workers,
+            "reports": logs.settings(self._name_of(worker)),
+        }
+        return pack(messages.START, 0, [pickle.dumps(settings, 5)])
+
+    def _state(self) -> interpreter_state.State:
+        return interpreter_state.take(self._decimal_context)
+
+    def _process_names(self, worker: WorkerHandle) -> Names:
+        """Return what multiprocessing in the worker says about it and its parent."""
+        name, pid = self._name_of(worker), os.getpid()
+        process = interpreter_state.loaded("multiprocessing.process")
+        if process is None:
+            return name, (worker.id,), None, "MainProcess", pid
+        parent = process.current_process()
+        identity = *parent._identity, worker.id
+        return name, identity, bytes(parent.authkey), parent.name, pid
+
+    def _name_of(self, worker: WorkerHandle) -> str:
+        """Return the name of a worker, in the form that multiprocessing uses."""
+        return f"{_PROCESS_NAMES[self._settings.method]}Process-{worker.id}"
+
+    # Failures to start.
+
+    def may_start(self, *, others_serve: bool) -> bool:
+        """Return whether to start a worker now, or to leave the work to the others."""
+        return monotonic() >= self._none_before or not others_serve
+
+    def succeeded(self) -> None:
+        """Reset the number of failures: a worker has served."""
+        self._failures = 0
+
+    def gives_up(self, *, others_serve: bool) -> bool:
+        """Record a failure; return True if it has to fail the waiting calls."""
+        self._failures += 1
+        if self._failures < MOST_FAILURES:
+            return False
+        self._failures = 0
+        if others_serve:
+            self._none_before = monotonic() + PAUSE
+        return not others_serve
+
+    def drop_server(self) -> None:
+        """Start the next worker from a new server.
+
+        This one may have been started under limits that have changed since.
+        """
+        if self.launcher is not None:
+            self.lost_launchers.append(self.launcher)
+            self.launcher = None
+
+    # The end.
+
+    def close_servers(self) -> None:
+        """Close all servers; their workers end, if there are any."""
+        for each in self._servers():
+            each.close()
+        self.launcher = None
+        self.lost_launchers.clear()
+
+    def close(self) -> None:
+        """Close the servers and the inherited descriptors."""
+        self.close_servers()
+        self._inheritance.close()
+
+    def forget(self) -> None:
+        """In a forked child: the servers are the parent's."""
+        for each in self._servers():
+            each.forget()
+        self._inheritance.close()
+
+    def _servers(self) -> list[launch.Launcher]:
+        every = (self.launcher, *self.lost_launchers)
+        return [each for each in every if each is not None]
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return None
+
+
+def _encoded_patches() -> Iterator[tuple[str, str, list[Part]]]:
+    """Yield what the script has set in other modules, as far as it can be pickled."""
+    patches = main_patches.take(world.space())
+    with contextlib.suppress(Exception):  # raised by the user's own containers
+        for module, name, value in patches:
+            with contextlib.suppress(Exception):
+                yield module, name, pickling.dumps(value)
