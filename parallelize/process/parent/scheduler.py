@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from parallelize.errors import WorkerStartError
     from parallelize.process.memory.segments import Placed
     from parallelize.process.parent.tasks.coroutine import Take
-    from parallelize.process.parent.tasks.rows import RowsTask
     from parallelize.process.start.config import PoolSettings
     from parallelize.process.wire.frames import Part
 
@@ -316,7 +315,7 @@ class Scheduler:
 
     # Reclaiming tasks.
 
-    def reclaim(self, task: RowsTask) -> None:
+    def reclaim(self, task: Task) -> None:
         """Reclaim the pending rows of a cancelled task; called without the lock."""
         with self.lock:
             for worker in self.workers.values():

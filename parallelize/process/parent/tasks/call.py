@@ -30,22 +30,65 @@ from parallelize.serialize.reducers import reductions
 from parallelize.serialize.reducers.placeholders import collect_futures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import threading
+    from collections.abc import Callable, Collection, Sequence
     from typing import Protocol
 
     from parallelize.process.memory.shared import Shared
+    from parallelize.process.parent.tasks.queue import TaskQueue
     from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
+    from parallelize.process.start.config import PoolSettings
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.process.wire.journal import Journal
     from parallelize.runtime.options import CallOptions
     from parallelize.serialize.main.picture import Needs
 
-    class TaskScheduler(Protocol):
-        """The pool's scheduler, as a task sees it.
+    class TaskWorkers(Protocol):
+        """The workers of a pool, as tasks see them; its lock guards them."""
 
-        Any thread may call it, without the pool's lock.
-        """
+        @property
+        def settings(self) -> PoolSettings:
+            """The settings of the pool: among them, the number of workers."""
+            ...
+
+        @property
+        def idle(self) -> Collection[WorkerHandle]:
+            """The workers without tasks."""
+            ...
+
+        def __len__(self) -> int: ...
+
+        def values(self) -> Collection[WorkerHandle]:
+            """All that have been started and have not ended."""
+            ...
+
+        def add_slots(self, count: int) -> None:
+            """Allow more workers, or fewer if ``count`` is negative."""
+
+        def retire_surplus(self) -> None:
+            """Have idle workers end while there are more than allowed."""
+
+        def flush_control_later(self, worker: WorkerHandle) -> None:
+            """Send what a worker's control socket did not take, a little later."""
+
+    class TaskScheduler(Protocol):
+        """The pool's scheduler, as tasks see it."""
+
+        @property
+        def lock(self) -> threading.RLock:
+            """The lock that guards the queue and the workers."""
+            ...
+
+        @property
+        def queue(self) -> TaskQueue:
+            """The tasks that wait for a worker."""
+            ...
+
+        @property
+        def workers(self) -> TaskWorkers:
+            """The workers."""
+            ...
 
         @property
         def is_stopping(self) -> bool:
@@ -75,8 +118,22 @@ if TYPE_CHECKING:
         def retry(self, task: Task) -> None:
             """Queue a task for another attempt."""
 
+        def reclaim(self, task: Task) -> None:
+            """Have workers give back the pending rows of a cancelled task."""
+
+        # These are called with the lock held.
+
         def defer(self, ending: Callable[[], object]) -> None:
-            """Call this when the pool's lock, which the caller holds, is released."""
+            """Call this when the lock is released: it may run callbacks."""
+
+        def assign(self, worker: WorkerHandle) -> None:
+            """Give a worker as many tasks as it should have."""
+
+        def assign_idle(self) -> None:
+            """Give waiting tasks to idle workers, or to a new one."""
+
+        def wake(self) -> None:
+            """Have the dispatcher send what a worker's socket did not take."""
 
     class TaskOwner(Protocol):
         """The pool of a task. Any thread may call it, without the pool's lock."""
@@ -215,6 +272,10 @@ class Task(Call):
     def split(self, count: int) -> Task | None:
         """Split off the last ``count`` rows as a task; None if there are none."""
         return None
+
+    def shares_rows_with(self, other: Task) -> bool:
+        """Return whether both tasks were split off the same rows."""
+        return False
 
     def begin_retry(self) -> bool:
         """Count a failed attempt; return False if there must be no other."""

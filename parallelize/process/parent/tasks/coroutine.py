@@ -31,15 +31,12 @@ from parallelize.process.wire import messages
 from parallelize.process.wire.frames import pack
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from typing import Protocol
 
     from parallelize.futures.future import Future
     from parallelize.process.parent.tasks.call import Task, TaskOwner, TaskScheduler
-    from parallelize.process.parent.tasks.queue import TaskQueue
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
-    from parallelize.process.start.config import PoolSettings
     from parallelize.process.wire.frames import Frame
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions
@@ -54,25 +51,6 @@ if TYPE_CHECKING:
             """What sends coroutines to workers."""
             ...
 
-    class CoroutineWorkers(Protocol):
-        """The workers of a pool."""
-
-        @property
-        def settings(self) -> PoolSettings:
-            """The settings of the pool: among them, the number of workers."""
-            ...
-
-        @property
-        def idle(self) -> Collection[WorkerHandle]:
-            """The workers without tasks."""
-            ...
-
-        def __len__(self) -> int: ...
-
-        def values(self) -> Collection[WorkerHandle]:
-            """All of them."""
-            ...
-
     class CoroutineScheduler(TaskScheduler, Protocol):
         """The pool's scheduler, as coroutines see it."""
 
@@ -80,27 +58,6 @@ if TYPE_CHECKING:
         def coroutines(self) -> Coroutines:
             """What cancels coroutines in their workers."""
             ...
-
-        @property
-        def lock(self) -> threading.RLock:
-            """The lock that guards the queue and the workers."""
-            ...
-
-        @property
-        def queue(self) -> TaskQueue:
-            """The tasks that wait for a worker."""
-            ...
-
-        @property
-        def workers(self) -> CoroutineWorkers:
-            """The workers that have been started and have not ended."""
-            ...
-
-        def assign(self, worker: WorkerHandle) -> None:
-            """Give a worker the tasks that `Coroutines.taker` takes for it."""
-
-        def wake(self) -> None:
-            """Have the dispatcher send what a worker's socket did not take."""
 
 
 #: Seconds after which a worker whose loop does not answer is killed.

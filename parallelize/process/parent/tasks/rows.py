@@ -32,33 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Protocol
 
-    from parallelize.process.parent.tasks.call import (
-        CallTask,
-        TaskOwner,
-        TaskScheduler,
-    )
-    from parallelize.process.parent.tasks.queue import TaskQueue
+    from parallelize.process.parent.tasks.call import CallTask, TaskOwner
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.process.wire.journal import Journal
 
-    class RowsScheduler(TaskScheduler, Protocol):
-        """The pool's scheduler, as rows see it."""
-
-        @property
-        def queue(self) -> TaskQueue:
-            """The queue, which records how long calls of a function take."""
-            ...
-
-        def reclaim(self, task: RowsTask) -> None:
-            """Have workers give back the pending rows of a cancelled task."""
-
     class RowsOwner(TaskOwner, Protocol):
         """The pool of rows."""
-
-        @property
-        def scheduler(self) -> RowsScheduler:
-            """What sends rows to workers."""
-            ...
 
         @property
         def call_task(self) -> type[CallTask]:
@@ -210,7 +189,6 @@ class RowsTask(Task):
         self.pool.scheduler.retry(again)
 
     def shares_rows_with(self, other: Task) -> bool:
-        """Return whether both tasks were split off the same rows."""
         return isinstance(other, RowsTask) and other._stop is self._stop
 
     def call_at(self, row: int) -> Task:

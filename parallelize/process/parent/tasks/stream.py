@@ -31,48 +31,26 @@ from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.streams.channel import Life
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
     from typing import Protocol
 
-    from parallelize.process.parent.tasks.call import TaskOwner, TaskScheduler
+    from parallelize.process.parent.tasks.call import (
+        TaskOwner,
+        TaskScheduler,
+        TaskWorkers,
+    )
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
 
-    class StreamWorkers(Protocol):
-        """The workers of a pool, as streams see them; used with its lock held."""
-
-        def add_slots(self, count: int) -> None:
-            """Allow more workers, or fewer if ``count`` is negative."""
-
-        def retire_surplus(self) -> None:
-            """Have idle workers end while there are more than allowed."""
-
-        def flush_control_later(self, worker: WorkerHandle) -> None:
-            """Send what a worker's control socket did not take, a little later."""
-
     class StreamScheduler(TaskScheduler, Protocol):
         """The pool's scheduler, as a generator sees it."""
-
-        @property
-        def lock(self) -> threading.RLock:
-            """The lock that guards the queue and the workers."""
-            ...
 
         @property
         def streams(self) -> Streams:
             """What sends workers the credit of their readers."""
             ...
-
-        @property
-        def workers(self) -> StreamWorkers:
-            """The workers."""
-            ...
-
-        def assign_idle(self) -> None:
-            """Give waiting tasks to idle workers, or to a new one."""
 
     class StreamOwner(TaskOwner, Protocol):
         """The pool of a generator."""
@@ -258,7 +236,7 @@ class StreamTask(CallTask):
 class Streams:
     """Sends workers the credit of their streams' readers."""
 
-    def __init__(self, workers: StreamWorkers, ring: Callable[[], object]) -> None:
+    def __init__(self, workers: TaskWorkers, ring: Callable[[], object]) -> None:
         """Start without any streams.
 
         Args:
