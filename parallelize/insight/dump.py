@@ -28,12 +28,11 @@ from parallelize.runtime.options import check_wait
 from parallelize.tracing.labels import label_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
     from typing import TextIO
 
     from parallelize.process.parent.pool import Pool
-    from parallelize.process.parent.tasks.call import Task
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.threads.engine import Engine
     from parallelize.threads.workers import ThreadWorker
@@ -216,17 +215,12 @@ def _what_runs(worker: WorkerHandle) -> str:
     if task is None or words[ROW] == NO_ROW:
         return "starts" if worker.stage is WorkerStage.STARTING else "rests"
     row = worker.channel.page.running() if task.is_rows else 0
-    name = _call_at(task, row).name()
+    name = task.call_at(row).name()
     which = f" (call {row + 1} of {task.size})" if task.size > 1 else ""
     more = len(worker.tasks) - 1
     behind = f"; {more} more behind it" if more else ""
     seconds = max(monotonic() - words[BEGUN] / 1e9, 0)
     return f"runs {name}{which} for {seconds:.1f} s{behind}"
-
-
-def _call_at(task: Task, row: int) -> Task:
-    find: Callable[[int], Task] | None = getattr(task, "call_at", None)
-    return task if find is None else find(row)
 
 
 # Threads.

@@ -273,6 +273,10 @@ class Task(Call):
         """Split off the last ``count`` rows as a task; None if there are none."""
         return None
 
+    def call_at(self, row: int) -> Task:
+        """Return the task that names a row: this one, unless it is a batch of calls."""
+        return self
+
     def shares_rows_with(self, other: Task) -> bool:
         """Return whether both tasks were split off the same rows."""
         return False

@@ -191,10 +191,6 @@ class RowsTask(Task):
     def shares_rows_with(self, other: Task) -> bool:
         return isinstance(other, RowsTask) and other._stop is self._stop
 
-    def call_at(self, row: int) -> Task:
-        """Return the task that the error of a row names: this one."""
-        return self
-
     def split(self, count: int) -> RowsTask | None:
         count = min(count, self.size - self.done)
         if count <= 0:
