@@ -1,6 +1,7 @@
 import types
 
 half = types.ModuleType("multiprocessing.process")
+half.__spec__ = types.SimpleNamespace(_initializing=True)
 sys.modules["multiprocessing.process"] = half
 with executor(2) as ex:
     if FORM == "call":
