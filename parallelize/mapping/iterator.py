@@ -263,14 +263,11 @@ def _core(
     star: bool,
 ) -> Window:
     # The usual case, synchronous input, needs no further module.
-    if not any(hasattr(type(each), "__aiter__") for each in iterables):
-        return Window(
-            InputSource(cast("Sequence[Iterable[Any]]", iterables), star=star), plan
-        )
-    from parallelize.mapping.async_input import AsyncCore, is_asynchronous
+    if any(hasattr(type(each), "__aiter__") for each in iterables):
+        from parallelize.mapping.async_input import AsyncCore, is_asynchronous
 
-    if any(map(is_asynchronous, iterables)):
-        return AsyncCore(iterables, plan, star=star)
+        if any(map(is_asynchronous, iterables)):
+            return AsyncCore(iterables, plan, star=star)
     return Window(
         InputSource(cast("Sequence[Iterable[Any]]", iterables), star=star), plan
     )
