@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Next = Callable[[], Awaitable[Any]]
 
-__all__ = ("AsyncCore", "is_asynchronous")
+__all__ = ("AsyncWindow", "is_asynchronous")
 
 _ENDED = "the event loop that read the input of this map has ended"
 
@@ -113,7 +113,7 @@ class _Steps:
         raise StopAsyncIteration
 
 
-class AsyncCore(Window):
+class AsyncWindow(Window):
     """The engine of a map whose input is asynchronous.
 
     The attributes that it adds are only used in the loop's thread.

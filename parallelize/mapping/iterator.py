@@ -152,7 +152,7 @@ class _Chained(chain[T], MapIterator[T]):
 
     def __new__(
         cls,
-        core: Window,
+        window: Window,
         *,
         timeout: float | None,
         return_exceptions: bool,
@@ -160,7 +160,7 @@ class _Chained(chain[T], MapIterator[T]):
     ) -> Self:
         """Start reading the results of the window."""
         reader: Reader[T] = Reader(
-            core,
+            window,
             timeout=timeout,
             return_exceptions=return_exceptions,
             progress=progress,
@@ -229,13 +229,13 @@ def start_map(
     buffersize = _check_size(buffersize, "buffersize")
     fn, iterables, options = _looked_into(fn, iterables, options, star=star)
     plan = _plan(executor, fn, options, chunksize, buffersize, ordered=ordered)
-    core = _core(iterables, plan, star=star)
-    _begin(core, executor)
+    window = _window(iterables, plan, star=star)
+    _begin(window, executor)
     return _Chained(
-        core,
+        window,
         timeout=seconds,
         return_exceptions=return_exceptions,
-        progress=_bar(progress, core.source.length),
+        progress=_bar(progress, window.source.length),
     )
 
 
@@ -256,7 +256,7 @@ def _looked_into(
     return found.alone(), iterables, found.options
 
 
-def _core(
+def _window(
     iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
     plan: MapConfig,
     *,
@@ -264,25 +264,25 @@ def _core(
 ) -> Window:
     # The usual case, synchronous input, needs no further module.
     if any(hasattr(type(each), "__aiter__") for each in iterables):
-        from parallelize.mapping.async_input import AsyncCore, is_asynchronous
+        from parallelize.mapping.async_input import AsyncWindow, is_asynchronous
 
         if any(map(is_asynchronous, iterables)):
-            return AsyncCore(iterables, plan, star=star)
+            return AsyncWindow(iterables, plan, star=star)
     return Window(
         InputSource(cast("Sequence[Iterable[Any]]", iterables), star=star), plan
     )
 
 
-def _begin(core: Window, executor: MapBackend) -> None:
-    executor._maps.add(core)
-    if core.is_asynchronous:
+def _begin(window: Window, executor: MapBackend) -> None:
+    executor._maps.add(window)
+    if window.is_asynchronous:
         return  # its reader starts it
     try:
-        core.fill()
-        if core.refused is not None:
-            raise core.refused
+        window.fill()
+        if window.refused is not None:
+            raise window.refused
     except BaseException:
-        core.close()
+        window.close()
         raise
 
 

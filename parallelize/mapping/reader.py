@@ -74,14 +74,14 @@ class Reader(Generic[T]):
 
     def __init__(
         self,
-        core: Window,
+        window: Window,
         *,
         timeout: float | None,
         return_exceptions: bool,
         progress: Progress | None,
     ) -> None:
         self.ready: Iterator[T] = iter(())
-        self._core: Window | Spent = core
+        self._window: Window | Spent = window
         self._deadline = None if timeout is None else monotonic() + timeout
         self._return_exceptions = return_exceptions
         self._progress = progress
@@ -124,7 +124,7 @@ class Reader(Generic[T]):
         return self._sealed.pop() if self._sealed else _NOTHING
 
     def _fetch(self) -> Any:
-        if self._core.is_asynchronous:
+        if self._window.is_asynchronous:
             msg = "the input of this map is asynchronous: read the map by async for"
             raise TypeError(msg)
         try:
@@ -158,15 +158,15 @@ class Reader(Generic[T]):
         return True
 
     def _wait(self) -> None:
-        if self._core.is_on_loop_here():
+        if self._window.is_on_loop_here():
             msg = (
                 "a map of async calls cannot block the loop that they may run on: "
                 "read it by async for"
             )
             raise RuntimeError(msg)
-        if not self._core.wait(self._seconds_left()):
+        if not self._window.wait(self._seconds_left()):
             raise TimeoutError
-        self._core.fill(asked=1)
+        self._window.fill(asked=1)
 
     async def advance_async(self) -> T:
         """Return the next item, without blocking the running loop."""
@@ -204,8 +204,8 @@ class Reader(Generic[T]):
                 seconds = self._seconds_left()
                 if seconds is not None and seconds <= 0:
                     raise TimeoutError
-                await _news(self._core, seconds)
-                self._core.fill(asked=1)
+                await _news(self._window, seconds)
+                self._window.fill(asked=1)
         except asyncio.CancelledError:
             raise  # the task is cancelled, and may read again
         except BaseException:
@@ -215,7 +215,7 @@ class Reader(Generic[T]):
 
     def _is_over(self, *ends: type[BaseException]) -> bool:
         try:
-            is_over = self._core.is_over()
+            is_over = self._window.is_over()
         except ends as error:  # raised by the input
             raise no_end(error, *ends) from error
         if is_over and self._progress is not None:
@@ -224,21 +224,21 @@ class Reader(Generic[T]):
 
     def _fill(self) -> None:
         """Release what was yielded, and start calls in its place."""
-        self._core.was_read = True
+        self._window.was_read = True
         self._part = None
         self._given(self._taken)
-        self._core.fill(asked=1)
+        self._window.fill(asked=1)
 
     def _given(self, count: int) -> None:
         self._taken -= count
         if count:
-            self._core.given(count)
+            self._window.given(count)
             if self._progress is not None:
                 self._progress.advance(count)
 
     def _take(self) -> bool:
         """Get the next results, if they have arrived."""
-        part = self._core.take()
+        part = self._window.take()
         if part is None or not part.outcomes:
             return False
         outcomes = part.outcomes
@@ -304,23 +304,23 @@ class Reader(Generic[T]):
 
     def _let_go(self) -> None:
         """Release everything of a finished map, as the user may keep the iterator."""
-        core = self._core
-        core.close()
-        if not core.is_asynchronous:  # an async input may still be closing
-            self._core = Spent()
+        window = self._window
+        window.close()
+        if not window.is_asynchronous:  # an async input may still be closing
+            self._window = Spent()
         if self._progress is not None:
             self._progress.close()
 
     def close(self) -> None:
         """See `MapIterator.close`."""
-        self._core.was_read = True
+        self._window.was_read = True
         self._is_closed = True
         # A thread in the middle of a step may wait for an effect of this call.
         if STEPS_ARE_WHOLE:
             self._count_given()
         else:
             self.turn.if_free(self._count_given)
-        self._core.close()
+        self._window.close()
         if self._progress is not None:
             self._progress.close()
 
@@ -332,7 +332,7 @@ class Reader(Generic[T]):
     async def closed(self) -> None:
         """Close, and wait until an asynchronous input is closed, too."""
         self.close()
-        await self._core.closed()
+        await self._window.closed()
 
     def _count_given(self) -> None:
         """Count the available items that were yielded, and drop the others."""
@@ -353,8 +353,8 @@ class Reader(Generic[T]):
         self._behind.clear()
         if self._progress is not None:
             self._drop_progress(self._progress)
-        if not self._core.is_spent:
-            lifecycle.later(self._core.dropped)
+        if not self._window.is_spent:
+            lifecycle.later(self._window.dropped)
 
     def _drop_progress(self, progress: Progress) -> None:
         given = self._not_counted()
@@ -367,22 +367,22 @@ def _close(progress: Progress, given: int) -> None:
     progress.close()
 
 
-async def _news(core: Window | Spent, seconds: float | None) -> None:
+async def _news(window: Window | Spent, seconds: float | None) -> None:
     """Wait, without blocking the running loop, until `Window.wait` would return."""
     from parallelize.futures.aio import running_loop
     from parallelize.runtime.loop_thread import until, wake
 
     running_loop("a map can be read by async for")
-    news = until(core.call_when_news)
+    news = until(window.call_when_news)
     if seconds is None:
-        await noted(news, core.awaited)
+        await noted(news, window.awaited)
         return
     from parallelize.runtime import timer
 
     # Not the loop's own clock, which a test may have replaced.
     late = timer.after(seconds, partial(wake, news))
     try:
-        await noted(news, core.awaited)
+        await noted(news, window.awaited)
     finally:
         late.cancel()
 

@@ -135,10 +135,10 @@ def test_a_map_that_was_read_in_part(executor, lock):
 
     box = [executor.map(tasks.double, numbers(), buffersize=4)]
     assert next(box[0]) == 0
-    core = box[0]._reader._core
-    with held_elsewhere(getattr(core, lock)):
+    window = box[0]._reader._window
+    with held_elsewhere(getattr(window, lock)):
         assert dropped(box)
-    del core
+    del window
     assert comes(lambda: closed)
 
 
@@ -146,8 +146,8 @@ def test_a_map_that_nobody_read_is_run_all_the_same():
     ran = []
     with ThreadPoolExecutor(1) as executor:
         box = [executor.map(ran.append, range(100))]
-        core = box[0]._reader._core
-        with held_elsewhere(core._reading, core._arrived):
+        window = box[0]._reader._window
+        with held_elsewhere(window._reading, window._arrived):
             assert dropped(box)
         assert comes(lambda: len(ran) == 100)
 
