@@ -8,6 +8,7 @@ import contextlib
 import gc
 import os
 import sys
+import threading
 import time
 
 CONCURRENT = [
@@ -20,6 +21,8 @@ CONCURRENT = [
 if sys.version_info >= (3, 14):
     CONCURRENT.append("interpreter")
 KINDS = ["serial", *CONCURRENT]
+#: One of each class.
+CLASSES = [kind for kind in KINDS if "-" not in kind or kind == "process-default"]
 
 
 def make(kind, max_workers=2, **options):
@@ -59,6 +62,38 @@ class Factory:
     def close(self):
         while self.made:
             self.made.pop().shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def shut_down_after(cls):
+    """Gives what makes executors of a class that are shut down in the end."""
+    made = []
+
+    def make_one(*args, **kwargs):
+        made.append(cls(*args, **kwargs))
+        return made[-1]
+
+    yield make_one
+    for executor in made:
+        executor.shutdown(cancel_futures=True)
+
+
+class Held:
+    """A call in a thread that has begun, and ends when it is released."""
+
+    def __init__(self, pool):
+        self._begun, self._go = threading.Event(), threading.Event()
+        self.future = pool.submit(self._run)
+        assert self._begun.wait(20)
+
+    def _run(self):
+        self._begun.set()
+        assert self._go.wait(20)
+        return threading.current_thread()
+
+    def release(self):
+        self._go.set()
+        return self.future.result(20)
 
 
 class Latch:

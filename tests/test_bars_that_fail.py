@@ -11,6 +11,7 @@ import pytest
 
 from parallelize import ThreadPoolExecutor, thread_map
 from parallelize.mapping import progress
+from support.bars import Bar
 from support.programs import PROGRAMS, program
 
 #: Before a program: all that it has to do is to print the sum.
@@ -186,22 +187,6 @@ def test_a_forked_child_does_not_draw_the_bar_of_its_parent():
     out, err = run("import warnings; warnings.simplefilter('ignore')\n" + text)
     assert "/3000" not in out
     assert "1/3000" in err
-
-
-class Bar:
-    """Stands in for tqdm's."""
-
-    made = []
-
-    def __init__(self, desc=None, total=None):
-        self.total, self.n, self.closed = total, 0, 0
-        Bar.made.append(self)
-
-    def update(self, items):
-        self.n += items
-
-    def close(self):
-        self.closed += 1
 
 
 @pytest.fixture

@@ -3,40 +3,26 @@
 import asyncio
 import concurrent.futures
 import contextlib
-import sys
 
 import pytest
 
+from factories import CLASSES, make
 from parallelize import (
-    InterpreterPoolExecutor,
-    ProcessPoolExecutor,
-    SerialExecutor,
     ThreadPoolExecutor,
     parallel_map,
     threaded,
 )
 
-POOLS = {
-    "threads": lambda: ThreadPoolExecutor(2),
-    "processes": lambda: ProcessPoolExecutor(2),
-    "interpreters": lambda: InterpreterPoolExecutor(2),
-    "serial": SerialExecutor,
-}
-HAVE_STREAMS = ["threads", "processes", "serial"]
-KINDS = list(POOLS)
-if sys.version_info < (3, 14):
-    KINDS.remove("interpreters")
 
-
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=CLASSES)
 def pool(request):
-    with POOLS[request.param]() as executor:
+    with make(request.param) as executor:
         yield executor
 
 
-@pytest.fixture(params=HAVE_STREAMS)
+@pytest.fixture(params=[each for each in CLASSES if each != "interpreter"])
 def streaming(request):
-    with POOLS[request.param]() as executor:
+    with make(request.param) as executor:
         yield executor
 
 

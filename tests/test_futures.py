@@ -13,6 +13,7 @@ import pytest
 import tasks
 from parallelize.futures.future import Failure, Future, Outcome
 from parallelize.futures.wait import wait
+from support.futures import done, failed, running
 
 
 class Opened(Outcome):
@@ -27,24 +28,6 @@ class Opened(Outcome):
         if self._error is not None:
             return None, self._error(3)
         return self._value, None
-
-
-def running():
-    future = Future()
-    assert future.set_running_or_notify_cancel()
-    return future
-
-
-def done(value=None):
-    future = Future()
-    future.set_result(value)
-    return future
-
-
-def failed(error):
-    future = Future()
-    future.set_exception(error)
-    return future
 
 
 # --------------------------------------------------------------------- states

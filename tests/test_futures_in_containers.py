@@ -2,15 +2,14 @@
 
 import collections
 import dataclasses
-import sys
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor as Foreign
 from typing import NamedTuple
 
 import pytest
 
+from factories import CLASSES, make
 from parallelize import (
-    InterpreterPoolExecutor,
     ProcessPoolExecutor,
     SerialExecutor,
     ThreadPoolExecutor,
@@ -18,17 +17,6 @@ from parallelize import (
     threaded,
 )
 from parallelize.calls.dependencies import filled, futures_in
-
-POOLS = {
-    "thread": lambda: ThreadPoolExecutor(2),
-    "process": lambda: ProcessPoolExecutor(2),
-    "interpreter": lambda: InterpreterPoolExecutor(2),
-    "serial": SerialExecutor,
-    "foreign": lambda: Foreign(2),
-}
-KINDS = list(POOLS)
-if sys.version_info < (3, 14):
-    KINDS.remove("interpreter")
 
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - it is what is tested
 
@@ -142,9 +130,9 @@ def state(value):
     return value
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*CLASSES, "foreign"])
 def call(request):
-    with POOLS[request.param]() as executor:
+    with Foreign(2) if request.param == "foreign" else make(request.param) as executor:
         yield threaded(executor=executor)(state), executor
 
 

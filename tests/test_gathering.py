@@ -20,6 +20,7 @@ from parallelize import (
     wait,
 )
 from parallelize.futures.future import Outcome
+from support.futures import done, failed, running
 
 
 @pytest.fixture(autouse=True)
@@ -27,24 +28,6 @@ def fresh():
     """No test sees another's pools."""
     yield
     shutdown()
-
-
-def running():
-    future = Future()
-    assert future.set_running_or_notify_cancel()
-    return future
-
-
-def done(value=None):
-    future = Future()
-    future.set_result(value)
-    return future
-
-
-def failed(error):
-    future = Future()
-    future.set_exception(error)
-    return future
 
 
 class Counted(Outcome):

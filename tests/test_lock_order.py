@@ -187,7 +187,7 @@ def test_a_signal_handler_comes_upon_any_lock():
     assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr
 
 
-STEPS = program("lock_order/steps")
+STEPS = program("shared/steps")
 
 
 @pytest.mark.parametrize("which", ["roster", "plain"])

@@ -8,10 +8,8 @@ from functools import partial, partialmethod
 import pytest
 
 import parallelize
+from factories import CLASSES, make
 from parallelize import (
-    InterpreterPoolExecutor,
-    ProcessPoolExecutor,
-    SerialExecutor,
     ThreadPoolExecutor,
     parallel_map,
     process_map,
@@ -20,20 +18,10 @@ from parallelize import (
     threaded,
 )
 
-POOLS = {
-    "thread": lambda: ThreadPoolExecutor(2),
-    "process": lambda: ProcessPoolExecutor(2),
-    "interpreter": lambda: InterpreterPoolExecutor(2),
-    "serial": SerialExecutor,
-}
-KINDS = list(POOLS)
-if sys.version_info < (3, 14):
-    KINDS.remove("interpreter")
 
-
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=CLASSES)
 def pool(request):
-    with POOLS[request.param]() as executor:
+    with make(request.param) as executor:
         yield executor
 
 

@@ -25,6 +25,7 @@ from parallelize.mapping.chunk_size import MeasuredSize
 from parallelize.mapping.order import Chunk, Part
 from parallelize.mapping.reader import Reader
 from parallelize.runtime.options import DEFAULTS, CallOptions, Limit
+from support.waiting import wait_until
 
 LOCAL = ["serial", "thread"]
 
@@ -423,13 +424,6 @@ def test_arguments_are_let_go_before_their_results_are_read(threads):
     del arguments
     wait_until(lambda: not any(ref() for ref in alive))
     assert len(list(results)) == 20
-
-
-def wait_until(fact):
-    until = time.monotonic() + 10
-    while not fact() and time.monotonic() < until:
-        time.sleep(0.001)  # nothing tells when a thread has let go of something
-    assert fact()
 
 
 # ------------------------------------------------------------------ close, drop

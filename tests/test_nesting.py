@@ -15,56 +15,25 @@ from hypothesis import strategies as st
 import nested
 import parallelize
 import tasks
-from factories import collect
+from factories import Held, collect, shut_down_after
 from parallelize import SerialExecutor, as_completed, gather, threaded, wait
 from parallelize.executors.thread import ThreadPoolExecutor
 from parallelize.futures.future import Future
 from parallelize.runtime.options import CallOptions, Limit
 from parallelize.threads import roster
+from support.waiting import wait_until
 
 
 @pytest.fixture
 def make_pool():
-    pools = []
-
-    def make(*args, **kwargs):
-        pools.append(ThreadPoolExecutor(*args, **kwargs))
-        return pools[-1]
-
-    yield make
-    for pool in pools:
-        pool.shutdown(cancel_futures=True)
+    with shut_down_after(ThreadPoolExecutor) as make_one:
+        yield make_one
 
 
 @pytest.fixture
 def shared_pools():
     yield
     parallelize.shutdown()
-
-
-def wait_until(fact):
-    until = time.monotonic() + 10
-    while not fact() and time.monotonic() < until:
-        time.sleep(0.001)
-    assert fact()
-
-
-class Held:
-    """A call that has begun and ends when it is told to."""
-
-    def __init__(self, pool):
-        self._begun, self._go = threading.Event(), threading.Event()
-        self.future = pool.submit(self._run)
-        assert self._begun.wait(20)
-
-    def _run(self):
-        self._begun.set()
-        assert self._go.wait(20)
-        return threading.current_thread()
-
-    def release(self):
-        self._go.set()
-        return self.future.result(20)
 
 
 # ------------------------------------------------------------ ways to wait

@@ -9,28 +9,13 @@ import pytest
 import tasks
 from parallelize.executors.thread import ThreadPoolExecutor
 from parallelize.mapping import progress
+from support.bars import Bar
 
 
 @pytest.fixture
 def threads():
     with ThreadPoolExecutor(2) as executor:
         yield executor
-
-
-class Bar:
-    """Stands in for tqdm's."""
-
-    made = []
-
-    def __init__(self, desc=None, total=None):
-        self.desc, self.total, self.n, self.closed = desc, total, 0, 0
-        Bar.made.append(self)
-
-    def update(self, items):
-        self.n += items
-
-    def close(self):
-        self.closed += 1
 
 
 @pytest.fixture

@@ -3,36 +3,24 @@
 import asyncio
 import dataclasses
 import gc
-import sys
 import threading
 import weakref
 
 import pytest
 
+from factories import CLASSES, make
 from parallelize import (
-    InterpreterPoolExecutor,
     ProcessPoolExecutor,
-    SerialExecutor,
     ThreadPoolExecutor,
     threaded,
 )
 from parallelize.errors import SerializationError, TaskTimeout
 from parallelize.mapping.notes import LONGEST, row_text
 
-POOLS = {
-    "thread": lambda: ThreadPoolExecutor(2),
-    "process": lambda: ProcessPoolExecutor(2),
-    "interpreter": lambda: InterpreterPoolExecutor(2),
-    "serial": SerialExecutor,
-}
-KINDS = list(POOLS)
-if sys.version_info < (3, 14):
-    KINDS.remove("interpreter")
 
-
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=CLASSES)
 def pool(request):
-    with POOLS[request.param]() as executor:
+    with make(request.param) as executor:
         yield executor
 
 

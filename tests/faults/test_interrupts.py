@@ -12,7 +12,7 @@ from harness import run
 
 from support.programs import program
 
-INTERRUPTED = program("interrupts/interrupted")
+INTERRUPTED = program("shared/steps") + program("interrupts/interrupted")
 
 
 @pytest.mark.parametrize("call", ["submit", "timed", "waited", "cancelled", "killed"])

@@ -1,10 +1,13 @@
+def looks(frame):
+    return frame.f_code.co_filename == ranked.__file__
+
+
 def take():
     with WHICH:
         pass
 
 
-for _ in range(9):
-    interrupted(take, 1 << 40)
+count(take)
 step = 1
 while interrupted(take, step):
     assert not WHICH._is_owned(), step

@@ -1,9 +1,11 @@
-import sys
+"""Ctrl-C at any step of a call, in the code of which `looks(frame)` is true."""
+
+import signal, sys
 from opcode import opname
 
 
-def interrupted(action, step):
-    """Do it; raise where Python looks for signals within a lock's code so often."""
+def interrupted(call, step):
+    """Call it; raise where Python looks for signals so often. Return whether it does."""
     left, last = step, ""
 
     def at_step(frame, event, _):
@@ -18,16 +20,22 @@ def interrupted(action, step):
         return at_step
 
     def at_call(frame, event, _):
-        if frame.f_code.co_filename != ranked.__file__:
+        if not looks(frame):
             return None
         frame.f_trace_opcodes = True
         return at_step
 
     sys.settrace(at_call)
     try:
-        action()
+        call()
     except KeyboardInterrupt:
         return True
     finally:
         sys.settrace(None)
     return left <= 0
+
+
+def count(call):
+    """Have its steps be seen: they are only from the second time on."""
+    for _ in range(9):
+        interrupted(call, 1 << 40)
