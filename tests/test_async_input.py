@@ -66,7 +66,7 @@ def test_input_that_never_waits(executor):
     assert asyncio.run(main()) == [2 * n for n in range(500)]
 
 
-def test_several_inputs_as_zip(executor):
+def test_several_asynchronous_inputs_as_zip(executor):
     async def main():
         added = executor.map(tasks.add, Numbers(5), range(3))
         both = executor.map(tasks.add, Numbers(5), Numbers(9))

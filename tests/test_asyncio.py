@@ -52,7 +52,7 @@ def test_await_and_async_for(executor, run):
     assert run(main()) == (8, [2, 4], (True, True))
 
 
-def test_run_in_executor(executor, run):
+def test_run_in_executor_of_each_loop(executor, run):
     async def main():
         loop = asyncio.get_running_loop()
         with pytest.raises(tasks.Refusal):

@@ -92,14 +92,14 @@ def test_a_task_of_the_users_own_does_not_end_the_loop(on):
     assert where().result() == before
 
 
-def test_futures_among_the_arguments(on):
+def test_futures_among_the_arguments_of_coroutines(on):
     double = on(async_tasks.double)
     assert double(double(double(1))).result() == 8
     with pytest.raises(tasks.Refusal):
         double(on(async_tasks.refuse)(1)).result()
 
 
-def test_retries(on, tmp_path):
+def test_retries_of_coroutines(on, tmp_path):
     flaky = on(async_tasks.fail_first, retries=2, retry_on=tasks.Refusal)
     assert flaky(tmp_path / "tries", 2, "value").result() == "value"
     with pytest.raises(tasks.Refusal):
@@ -421,7 +421,7 @@ def test_loops_are_closed():
     assert loops[0].is_closed()
 
 
-def test_shutdown_waits_for_what_was_submitted(on, latch):
+def test_shutdown_waits_for_coroutines(on, latch):
     held = on(async_tasks.hold)(latch.folder, "held")
     waiting = [on(async_tasks.double)(n) for n in range(2 * FULL)]
     latch.wait_begun()

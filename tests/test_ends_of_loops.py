@@ -177,7 +177,7 @@ def same(item, *_):
     return item
 
 
-def test_an_input_that_fails(streaming):
+def test_an_input_that_fails_with_an_error_that_means_the_end(streaming):
     for raised in [StopAsyncIteration, GeneratorExit, SystemExit]:
         got, error = read(parallel_map(same, Failing(raised), executor=streaming))
         assert (got, type(error)) == ([0, 1, 2], raised)

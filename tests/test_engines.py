@@ -246,7 +246,7 @@ def test_large_results_stay_until_somebody_asks(engine, monkeypatch):
     assert len(fetched) == 1
 
 
-def test_large_arguments_are_put_once(engine):
+def test_large_arguments_are_put_once_by_what_is_in_them(engine):
     text = bytes(LARGE)
     for _ in range(3):
         assert engine.submit(tasks.length, text).result() == LARGE
@@ -266,7 +266,7 @@ def test_so_much_is_kept_and_no_more(engine, monkeypatch):
     assert len(engine._cache._kept) == 2
 
 
-def test_one_row_that_kills_harms_no_other():
+def test_one_row_that_kills_harms_no_other_where_rows_run_again():
     with Engine(again=True) as engine:
         results = list(
             engine.map(die_at, range(6), [3] * 6, chunksize=6, return_exceptions=True)
@@ -275,7 +275,7 @@ def test_one_row_that_kills_harms_no_other():
     assert results[:3] + results[4:] == [0, 1, 2, 4, 5]
 
 
-def test_rows_are_not_run_again_unasked(engine):
+def test_rows_of_a_killed_chunk_are_not_run_again_unasked(engine):
     results = engine.map(die_at, range(4), [3] * 4, chunksize=4, return_exceptions=True)
     results = list(results)
     assert [type(each) for each in results] == [WorkerDied] * 4

@@ -68,7 +68,7 @@ def test_where_the_call_runs(executor, kind):
 
 
 @pytest.mark.parametrize("fn", [None, 5, "print"])
-def test_what_cannot_be_called_is_refused(executor, fn):
+def test_what_cannot_be_called_is_refused_at_submit(executor, fn):
     with pytest.raises(TypeError, match="fn must be a callable"):
         executor.submit(fn)
 

@@ -68,7 +68,7 @@ def submit(executor, fn, *args, **options):
     return executor._submit(fn, args, {}, CallOptions(**options))
 
 
-def test_submit(executor):
+def test_submit_on_a_foreign_executor(executor):
     future = executor.submit(tasks.add, 1, 2, c=3)
     assert isinstance(future, Future)
     assert future.result() == 6
@@ -91,7 +91,7 @@ def test_what_cannot_travel_fails_its_future():
         theirs.shutdown()
 
 
-def test_futures_as_arguments(executor):
+def test_futures_as_arguments_of_foreign_executors(executor):
     first = executor.submit(tasks.double, 1)
     assert executor.submit(tasks.double, [first]).result() == [2, 2]
     failing = executor.submit(tasks.refuse, 1)
@@ -174,7 +174,7 @@ def test_an_executor_that_refuses():
     executor.shutdown()
 
 
-def test_timeout(make_theirs, latch):
+def test_timeout_on_a_foreign_executor(make_theirs, latch):
     executor = ForeignExecutor(make_theirs(1))
     late = submit(executor, tasks.hold, latch.folder, timeout=0.05)
     behind = submit(executor, tasks.double, 1, timeout=0.05)
@@ -187,19 +187,19 @@ def test_timeout(make_theirs, latch):
     executor.shutdown()
 
 
-def test_retries(executor, tmp_path):
+def test_retries_on_a_foreign_executor(executor, tmp_path):
     trace = tmp_path / "trace"
     assert submit(executor, tasks.fail_first, trace, 2, 7, retries=2).result() == 7
     assert submit(executor, tasks.refuse, 1, retries=2).exception().code == 1
 
 
-def test_limit(executor):
+def test_limit_on_a_foreign_executor(executor):
     one = Limit(1)
     futures = [submit(executor, tasks.double, n, limit=one) for n in range(20)]
     assert [future.result() for future in futures] == [2 * n for n in range(20)]
 
 
-def test_map(executor):
+def test_map_on_a_foreign_executor(executor):
     assert list(executor.map(tasks.double, range(3000))) == [2 * n for n in range(3000)]
     assert sorted(executor.map(tasks.double, range(300), ordered=False)) == [
         2 * n for n in range(300)
@@ -266,7 +266,7 @@ def test_shutdown_cancels(make_theirs, latch):
     held.result()
 
 
-def test_a_call_that_waits_can_be_cancelled(executor):
+def test_a_call_that_waits_in_a_foreign_executor_can_be_cancelled(executor):
     missing = Future()
     future = executor.submit(tasks.double, missing)
     assert future.cancel()
@@ -274,7 +274,7 @@ def test_a_call_that_waits_can_be_cancelled(executor):
     assert future.cancelled()
 
 
-def test_the_number_of_workers():
+def test_the_number_of_workers_of_a_foreign_executor():
     with concurrent.futures.ThreadPoolExecutor(3) as theirs:
         assert ForeignExecutor(theirs)._max_workers == 3
 

@@ -153,7 +153,7 @@ def test_in_a_coroutine_function(pool, seven):
     assert later().result(timeout=30) == 7
 
 
-def test_in_a_stream(pool, seven):
+def test_held_by_the_arguments_of_a_stream(pool, seven):
     if type(pool).__name__ == "InterpreterPoolExecutor":
         pytest.skip("its items cannot travel from there")
 

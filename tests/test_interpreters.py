@@ -198,7 +198,7 @@ async def _coroutine(x):
 
 
 @needs_interpreters
-def test_coroutine_functions():
+def test_coroutine_functions_in_interpreters():
     assert interpreted(_coroutine)(4).result() == 5
     parallelize.shutdown()
 

@@ -73,7 +73,7 @@ def test_errors_as_a_loop(kind, numbers, chunksize, buffersize):
 
 @many
 @given(KINDS, NUMBERS, SIZES, SIZES, st.booleans())
-def test_errors_as_items(kind, numbers, chunksize, buffersize, ordered):
+def test_errors_as_items_of_any_map(kind, numbers, chunksize, buffersize, ordered):
     with make(kind) as executor:
         results = list(
             executor.map(
@@ -91,7 +91,9 @@ def test_errors_as_items(kind, numbers, chunksize, buffersize, ordered):
 
 @many
 @given(KINDS, st.integers(0, 100), SIZES, SIZES, st.integers(0, 100), st.booleans())
-def test_an_input_that_fails(kind, good, chunksize, buffersize, read, ordered):
+def test_an_input_fails_after_any_number_of_items(
+    kind, good, chunksize, buffersize, read, ordered
+):
     def numbers():
         yield from range(good)
         raise LookupError(good)

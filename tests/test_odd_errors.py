@@ -89,7 +89,7 @@ def raised_by(call) -> BaseException:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_call(executor, kind):
+def test_a_call_that_raises_it(executor, kind):
     future = executor.submit(odd_errors.here, kind)
     check(raised_by(lambda: future.result(30)), kind, far=is_far(executor))
     check(future.exception(), kind, far=is_far(executor))
@@ -107,7 +107,7 @@ def test_a_row_of_a_map(executor, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stream(executor, kind):
+def test_a_stream_that_raises_it(executor, kind):
     if executor.name == "interpreter":
         pytest.skip("there are no streams of interpreters")
     for function in (odd_errors.here_after_one, odd_errors.here_after_one_later):

@@ -122,7 +122,7 @@ def test_iterables(executor, kind):
         assert [type(each) for each in got] == [kind] * 3
 
 
-def test_arrays(executor):
+def test_arrays_as_arguments_and_items(executor):
     numpy = pytest.importorskip("numpy")
     if executor.name == "interpreter":
         pytest.skip("numpy is for the main interpreter alone")
@@ -171,7 +171,7 @@ class WithMethods(Odd, metaclass=type(OddClass)):
         return type(x)
 
 
-def test_methods(kind, shared_pools):
+def test_methods_with_odd_arguments(kind, shared_pools):
     it = WithMethods()
     for method in (it.in_process, it.in_thread):
         assert method(kind()).result(30) == (7, kind)

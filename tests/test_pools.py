@@ -157,7 +157,7 @@ def test_shutdown_closes_and_the_next_call_makes_fresh_ones():
     parallelize.shutdown()
 
 
-def test_shutdown_waits_for_what_was_submitted():
+def test_shutdown_of_pools_leaves_what_was_submitted_to_end():
     done = []
     go = threading.Event()
     fn = threaded(lambda x: (go.wait(10), done.append(x)), max_workers=1)
@@ -338,7 +338,7 @@ def test_a_block_may_be_entered_again():
         assert not here(thread())
 
 
-def test_a_block_that_fails_is_left():
+def test_a_block_of_use_that_fails_is_left():
     with pytest.raises(KeyError), use("serial"):
         raise KeyError
     assert not here(thread())
@@ -451,7 +451,7 @@ def test_the_environment_sets_the_number_of_workers(monkeypatch):
     assert own._source.executor()._max_workers == 2
 
 
-def test_a_wrong_number_of_workers_names_the_variable(monkeypatch):
+def test_a_call_with_a_wrong_variable_names_it(monkeypatch):
     monkeypatch.setenv("PARALLELIZE_MAX_WORKERS", "many")
     with pytest.raises(
         ValueError, match="PARALLELIZE_MAX_WORKERS must be a whole number"

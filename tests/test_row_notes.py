@@ -165,7 +165,7 @@ def test_limits_retries_and_timeouts():
         assert error.__notes__ == [note(0, "'x'")]
 
 
-def test_what_cannot_travel():
+def test_the_row_that_cannot_travel_is_named():
     with ProcessPoolExecutor(1) as pool:
         rows = [1, threading.Lock(), 2]
         (error,) = errors_of(pool.map(check_any, rows, return_exceptions=True))

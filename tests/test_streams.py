@@ -329,7 +329,7 @@ def test_errors_in_a_loop(on):
     asyncio.run(main())
 
 
-def test_wrong_arguments(on):
+def test_wrong_arguments_of_a_stream(on):
     stream = on(generators.numbers)(1, 2, 3)
     with pytest.raises(TypeError, match="numbers"):
         next(stream)
@@ -340,7 +340,7 @@ class Thing:
 
 
 @pytest.mark.parametrize("kind", ["serial", "thread"])
-def test_an_error_that_was_read_is_in_no_ring(make_executor):
+def test_an_error_that_was_read_from_a_stream_is_in_no_ring(make_executor):
     seen = []
 
     @parallelized(make_executor(max_workers=1))
@@ -602,7 +602,7 @@ def test_there_is_no_map(executor):
             call()
 
 
-def test_futures_among_the_arguments(on, executor):
+def test_futures_among_the_arguments_of_streams(on, executor):
     end = executor.submit(tasks.double, 3)
     assert list(on(generators.numbers)(end)) == list(range(6))
     failed = executor.submit(tasks.refuse, 5)
@@ -715,7 +715,7 @@ def test_large_items(make_concurrent, size):
 
 
 @pytest.mark.parametrize("size", [10, 10_000, 1 << 17])
-def test_arrays(make_concurrent, size):
+def test_arrays_as_items_of_streams(make_concurrent, size):
     np = pytest.importorskip("numpy")
     got = list(parallelized(make_concurrent())(generators.arrays)(40, size))
     assert [int(each[0]) for each in got] == list(range(40))
@@ -835,7 +835,7 @@ class Shop:
             yield self.name
 
 
-def test_methods():
+def test_methods_that_are_streams():
     shop = Shop("milk")
     assert list(shop.method(2)) == ["milk"] * 2
     assert list(Shop.method(shop, 2)) == ["milk"] * 2

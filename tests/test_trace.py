@@ -229,7 +229,7 @@ def test_a_row_that_fails():
     assert t.calls == 4
 
 
-def test_what_cannot_be_pickled():
+def test_what_cannot_be_pickled_is_a_failure_in_the_trace():
     with ProcessPoolExecutor(1) as executor, trace() as t:
         executor.submit(tasks.double, threading.Lock()).exception(30)
     [record] = t.records

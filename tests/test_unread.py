@@ -123,7 +123,7 @@ def test_it_bears_the_name_it_was_given(reports):
 
 
 @pytest.mark.parametrize("decorate", [threaded, processed, parallelized("serial")])
-def test_a_decorated_function(decorate, reports):
+def test_a_report_names_the_decorated_function(decorate, reports):
     function = decorate(tasks.refuse)
     wait([function(1)], 30)
     del function
@@ -143,7 +143,7 @@ def test_a_timeout(latch, reports):
     assert "ran longer" in logging.Formatter().format(reports()[0])
 
 
-def test_what_cannot_travel(reports):
+def test_a_report_of_what_cannot_travel(reports):
     wait([processed(tasks.identity)(threading.Lock())], 30)
     (report,) = reports()
     assert report.getMessage().startswith("tasks.identity failed")

@@ -144,7 +144,7 @@ def test_a_block_may_be_entered_again_and_within_itself():
         assert not here()
 
 
-def test_a_block_that_fails_is_left():
+def test_a_block_of_using_that_fails_is_left():
     with pytest.raises(KeyError), using("serial"):
         raise KeyError
     assert not here()

@@ -73,12 +73,12 @@ class TestDask(EngineTests):
     """What all engines do."""
 
 
-def test_the_number_of_workers(executor):
+def test_the_number_of_workers_of_dask(executor):
     assert executor._max_workers == 2
     assert executor.kind == "dask"
 
 
-def test_cancel(make, latch):
+def test_cancel_on_dask(make, latch):
     executor = make(1)
     held = executor.submit(tasks.hold, latch.folder, 5)
     waiting = [executor.submit(tasks.double, n) for n in range(5)]
@@ -95,7 +95,7 @@ def test_cancel(make, latch):
         behind.result(60)
 
 
-def test_shutdown_cancels_what_has_not_begun(make, latch):
+def test_shutdown_cancels_what_has_not_begun_on_dask(make, latch):
     executor = make(1)
     held = executor.submit(tasks.hold, latch.folder, 5)
     waiting = [executor.submit(tasks.double, n) for n in range(5)]
@@ -106,7 +106,7 @@ def test_shutdown_cancels_what_has_not_begun(make, latch):
     assert held.result(60) == 5
 
 
-def test_one_row_that_kills_harms_no_other(executor):
+def test_one_row_that_kills_harms_no_other_on_dask(executor):
     results = list(
         executor.map(die_at, range(8), [5] * 8, chunksize=8, return_exceptions=True)
     )
@@ -254,7 +254,7 @@ def test_the_client_is_closed_under_its_calls(cluster, latch):
     latch.release()
 
 
-def test_wrong_arguments(cluster):
+def test_wrong_arguments_of_dask(cluster):
     with pytest.raises(TypeError, match="client_or_address must be a client"):
         DaskExecutor(3)
     for address in ("", "tcp://", "host:", "dask://"):

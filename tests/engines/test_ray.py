@@ -78,7 +78,7 @@ class TestRay(EngineTests):
     """What all engines do."""
 
 
-def test_the_number_of_workers(executor, make):
+def test_the_number_of_workers_of_ray(executor, make):
     assert executor._max_workers == 2
     assert make(1)._max_workers == 1
     assert executor.kind == "ray"
@@ -120,7 +120,7 @@ def test_a_timeout_stops_the_work(executor, tmp_path):
     raise AssertionError("the worker lives")
 
 
-def test_cancel(make, latch):
+def test_cancel_on_ray(make, latch):
     executor = make(1)
     held = executor.submit(tasks.hold, latch.folder, 5)
     waiting = [executor.submit(tasks.double, n) for n in range(3)]
@@ -135,7 +135,7 @@ def test_cancel(make, latch):
         behind.result(60)
 
 
-def test_rows_are_not_run_again_unasked(executor, tmp_path):
+def test_rows_are_not_run_again_unasked_on_ray(executor, tmp_path):
     dying = parallelized(executor)(die_at)
     results = list(dying.map(range(4), [2] * 4, chunksize=4, return_exceptions=True))
     assert [type(each) for each in results] == [WorkerDied] * 4
@@ -176,7 +176,7 @@ def test_use_the_ray_that_is_there(initialised):
     assert ray.is_initialized()
 
 
-def test_wrong_arguments(initialised):
+def test_wrong_arguments_of_ray(initialised):
     with pytest.raises(TypeError, match="num_cpus must be a number"):
         RayExecutor(num_cpus="2")
     with pytest.raises(ValueError, match="num_cpus must be at least 0"):

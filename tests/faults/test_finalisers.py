@@ -205,7 +205,7 @@ def counted(n):
 
 
 @pytest.mark.parametrize("was_read", [False, True])
-def test_a_stream(concurrent_kind, make_concurrent, was_read):
+def test_a_stream_that_a_finaliser_drops(concurrent_kind, make_concurrent, was_read):
     if concurrent_kind == "interpreter":
         pytest.skip("items do not travel from interpreters")
     executor = make_concurrent()

@@ -196,10 +196,16 @@ def test_no_more_memory(method: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["task", "initializer"])
-def test_argument_too_large_for_the_worker(method: str, how: str) -> None:
+def test_argument_that_the_worker_has_no_descriptors_or_memory_for(
+    method: str, how: str
+) -> None:
     """Limits: what a worker cannot receive runs on another, or fails; without a loop."""
     done = run(
-        program("leaks/argument_too_large_for_the_worker", HOW=repr(how)), method
+        program(
+            "leaks/argument_that_the_worker_has_no_descriptors_or_memory_for",
+            HOW=repr(how),
+        ),
+        method,
     )
     expected = ["MemoryError 1", "WorkerDied 1", "WorkerStartError 1"]
     expected.append("ImportError 1")  # an extension module does not fit either

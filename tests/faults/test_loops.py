@@ -21,7 +21,7 @@ def coroutines(kind: str, text: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_normal_end_finishes_what_was_submitted(kind: str) -> None:
+def test_a_normal_end_finishes_coroutines(kind: str) -> None:
     """The generator that was left is finished when its loop is closed."""
     done = run(
         coroutines(

@@ -75,9 +75,9 @@ def test_results_keep_their_type(counted: Callable[..., Run]) -> None:
     assert done.lines == ["True"] * 4, done.err
 
 
-def test_a_copy_of_the_worker_writes_nothing(counted: Callable[..., Run]) -> None:
+def test_a_row_that_forks_runs_once(counted: Callable[..., Run]) -> None:
     """A row forks, and both return: only one of them goes on."""
-    done = counted(program("rows/a_copy_of_the_worker_writes_nothing"))
+    done = counted(program("rows/a_row_that_forks_runs_once"))
     assert done.lines == ["True", "True"], done.err
 
 

@@ -7,7 +7,7 @@ import interop_tasks
 import pytest
 
 
-def test_run_in_executor(client_executor):
+def test_run_in_executor_as_a_client(client_executor):
     async def main():
         loop = asyncio.get_running_loop()
         calls = [
@@ -36,7 +36,7 @@ def test_a_loop_takes_ours_for_its_default():
     asyncio.run(main())
 
 
-def test_wait_and_as_completed(client_executor):
+def test_wait_and_as_completed_as_a_client(client_executor):
     futures = [client_executor.submit(interop_tasks.square, x) for x in range(20)]
     done, pending = concurrent.futures.wait(futures, timeout=30)
     assert (len(done), len(pending)) == (20, 0)

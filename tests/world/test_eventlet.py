@@ -9,5 +9,5 @@ METHODS = ("forkserver", "spawn", "fork")
 
 @pytest.mark.parametrize("when", ["first", "imported"])
 @pytest.mark.parametrize("method", METHODS)
-def test_calls_maps_and_streams_end(package, method, when):
+def test_calls_maps_and_streams_end_under_eventlet(package, method, when):
     check(method, PACKAGE, when)

@@ -15,7 +15,7 @@ METHODS = ("forkserver", "spawn", "fork")
 
 @pytest.mark.parametrize("when", ["first", "imported"])
 @pytest.mark.parametrize("method", METHODS)
-def test_calls_maps_and_streams_end(package, method, when):
+def test_calls_maps_and_streams_end_under_gevent(package, method, when):
     check(method, PACKAGE, when)
 
 

@@ -370,7 +370,7 @@ def test_an_open_group_counts_up_to_its_first_mark(before, values, ended):
 
 
 @pytest.mark.parametrize("kind", [int, float, bool])
-def test_a_copy_of_the_worker_writes_nothing(page, kind):
+def test_a_detached_journal_refuses_results(page, kind):
     page.choose_mark()
     slots = page.open_group(kind, 0, 3)
     page.detach()

@@ -109,7 +109,7 @@ def test_deadlines_of_one_moment_are_met_in_the_order_in_which_they_were_set():
     assert met == list(range(100))
 
 
-def test_an_action_that_fails_is_logged(caplog):
+def test_an_action_that_fails_on_an_agenda_is_logged(caplog):
     def fail():
         raise LookupError("it")
 
