@@ -13,6 +13,7 @@ from parallelize import ThreadPoolExecutor, thread_map
 from parallelize.mapping import progress
 from support.bars import Bar
 from support.programs import PROGRAMS, program
+from support.waiting import wait_until
 
 #: Before a program: all that it has to do is to print the sum.
 MAPS = program("bars_that_fail/maps")
@@ -232,17 +233,17 @@ def test_at_its_end_a_map_lets_go(threads):
 
 def test_at_its_end_a_map_lets_its_own_pool_go():
     import threading
-    import time
 
     before = set(threading.enumerate())
     results = thread_map(abs, range(10), max_workers=1)
     assert list(results) == list(range(10))
-    until = time.monotonic() + 20
-    while set(threading.enumerate()) - before and time.monotonic() < until:
+
+    def left():
         gc.collect()
-        time.sleep(0.01)
-    left = [each.name for each in set(threading.enumerate()) - before]
-    assert not [name for name in left if "deadlines" not in name]
+        new = set(threading.enumerate()) - before
+        return [each.name for each in new if "deadlines" not in each.name]
+
+    wait_until(lambda: not left(), 20)
     del results
 
 

@@ -10,6 +10,7 @@ import pytest
 import tasks
 from parallelize import ProcessPoolExecutor, processed
 from parallelize.process.parent.tasks import segment_ledger
+from support.waiting import wait_until
 
 np = pytest.importorskip("numpy")
 
@@ -35,13 +36,6 @@ def one_worker():
 
 def segments_of(executor):
     return list(executor._pool.scheduler.ledger.segments._all.values())
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def same(got, expected):
@@ -391,6 +385,6 @@ def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
             assert (held == 1).all()
             del result, held
             executor.submit(abs, 1).result()
-            wait_for(
+            wait_until(
                 lambda: not segments_of(executor) and not len(worker.segments._results)
             )

@@ -664,7 +664,7 @@ def options(**given):
     return CallOptions(**given)
 
 
-def test_retries(executor, tmp_path):
+def test_retries_of_submitted_calls(executor, tmp_path):
     trace = tmp_path / "trace"
     future = executor._submit(tasks.fail_first, (trace, 2, 7), {}, options(retries=2))
     assert future.result() == 7

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pathlib
 import textwrap
-import time
 
 import pytest
 from harness import run, started
 
 from support.programs import program
+from support.waiting import wait_until
 
 FORKING = program("fork/forking")
 
@@ -116,10 +116,7 @@ def test_forked_child_does_not_keep_the_workers_alive(method: str) -> None:
         forked = int(child.process.stdout.readline())
         child.process.kill()
         child.process.communicate(timeout=10)  # nobody else holds stdout
-        deadline = time.monotonic() + 5
-        while child.processes() != [forked] and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert child.processes() == [forked]
+        wait_until(lambda: child.processes() == [forked])
 
 
 def test_default_start_method_does_not_fork_the_program() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-import time
 
 import pytest
 from harness import run, started
 
 from support.programs import program
+from support.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,7 @@ os._exit(0)
         word, pid, result = child.process.stdout.readline().split()
         assert (word, result) == ("child", "2")
         child.process.wait(10)
-        deadline = time.monotonic() + 5
-        while child.processes() != [int(pid)] and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert child.processes() == [int(pid)]
+        wait_until(lambda: child.processes() == [int(pid)])
 
 
 @pytest.mark.parametrize("start", ["forkserver", "spawn"])  # a fork is not for threads

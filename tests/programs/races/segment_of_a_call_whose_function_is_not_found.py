@@ -7,7 +7,13 @@ ex = executor(1)
 a = np.zeros(4 << 20, "u1")
 for _ in range(8):
     outcome(ex.submit(m.f, a))
-time.sleep(0.3)
-ex.submit(len, a).result()
-print(len(ex._pool.scheduler.ledger.segments._all) <= 2)
+
+
+def few():
+    """Whether there are few, after a call that takes one that is free."""
+    ex.submit(len, a).result()
+    return len(ex._pool.scheduler.ledger.segments._all) <= 2
+
+
+print(until(few))
 ex.shutdown()

@@ -21,10 +21,16 @@ def free(taken):
         os.close(taken.pop())
 
 
+def until(fact, seconds=10):
+    """Wait until a fact holds; say whether it does."""
+    deadline = time.monotonic() + seconds
+    while not (holds := fact()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return holds
+
+
 def done(future, seconds=5):
-    until = time.monotonic() + seconds
-    while not future.done() and time.monotonic() < until:
-        time.sleep(0.01)
+    until(future.done, seconds)
     return future
 
 
