@@ -13,8 +13,6 @@ import math
 import os
 import pickle
 import pydoc
-import subprocess
-import sys
 import threading
 import typing
 from unittest import mock
@@ -42,7 +40,7 @@ from parallelize import (
     threaded,
     using,
 )
-from support.programs import program
+from support.programs import TESTS, program, run_script
 
 
 @pytest.fixture(autouse=True)
@@ -974,29 +972,10 @@ def test_decorated_functions_travel_as_arguments():
     assert call(processed(lambda x: x - 1), 1).result() == 0
 
 
-def run_script(program):
-    path = os.pathsep.join(
-        [
-            os.path.dirname(os.path.dirname(parallelize.__file__)),
-            os.path.dirname(__file__),
-        ]
-    )
-    done = subprocess.run(
-        [sys.executable, program],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_functions_of_main(tmp_path):
     script = tmp_path / "program.py"
     script.write_text(program("decorators/functions_of_main"))
-    assert run_script(script).splitlines() == [
+    assert run_script(script, folders=[TESTS]).stdout.splitlines() == [
         "21 [5, 8]",
         "6 [6, 7]",
         "9 [9, 10] ('C', 1) [('C', 1)]",

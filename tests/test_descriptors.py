@@ -1,28 +1,14 @@
 """Sockets, connections and what else `ForkingPickler` knows, to workers and back."""
 
-import os
-import pathlib
-import subprocess
 import sys
 
 import pytest
 
-import parallelize
-
-PROGRAM = pathlib.Path(__file__).parent / "programs/descriptors.py"
+from support.programs import PROGRAMS, run_script
 
 
-def script(method, scenario):
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", PROGRAM, method, scenario],
-        env=os.environ
-        | {"PYTHONPATH": os.path.dirname(os.path.dirname(parallelize.__file__))},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-    )
-    assert done.returncode == 0, done.stderr
+def script(*args):
+    done = run_script(PROGRAMS / "descriptors.py", *args, options=("-W", "ignore"))
     assert not done.stderr
     return done.stdout.splitlines()
 

@@ -1,34 +1,14 @@
 """Modules that only the program can import: in workers there are the same."""
 
-import os
-import pathlib
-import subprocess
 import sys
 
 import pytest
 
-import parallelize
-
-HERE = pathlib.Path(__file__).parent
-PACKAGE_FOLDER = os.path.dirname(os.path.dirname(parallelize.__file__))
+from support.programs import PROGRAMS, run_script
 
 
-def script(method, folder, scenario):
-    done = subprocess.run(
-        [
-            sys.executable,
-            HERE / "programs/foreign_modules.py",
-            method,
-            folder,
-            scenario,
-        ],
-        env=os.environ | {"PYTHONPATH": PACKAGE_FOLDER},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-    )
-    assert done.returncode == 0, done.stderr
+def script(*args):
+    done = run_script(PROGRAMS / "foreign_modules.py", *args)
     assert not done.stderr
     return done.stdout.splitlines()
 

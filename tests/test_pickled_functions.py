@@ -1,34 +1,16 @@
 """Decorated functions in pickles of others: of a script, and of modules."""
 
 import functools
-import os
-import pathlib
 import pickle
-import subprocess
-import sys
 
 import pytest
 
-import parallelize
 from parallelize import processed, threaded
-
-HERE = pathlib.Path(__file__).parent
+from support.programs import PROGRAMS, TESTS, run_script
 
 
 def script(name, *args):
-    path = os.pathsep.join(
-        [os.path.dirname(os.path.dirname(parallelize.__file__)), str(HERE)]
-    )
-    done = subprocess.run(
-        [sys.executable, HERE / "programs" / f"{name}.py", *args],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return run_script(PROGRAMS / f"{name}.py", *args, folders=[TESTS]).stdout.split()
 
 
 def test_pickle_finds_functions_of_a_script_by_name():
