@@ -6,8 +6,8 @@ signal.signal(signal.SIGALRM, signal.default_int_handler)
 told = set()
 for _ in range(80):
     f = None
-    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.004))
     try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.004))
         while True:
             f = ex.submit(int, "3")
             f.result()
