@@ -374,14 +374,23 @@ def test_a_childs_view_stays_as_it_is(one_worker, size):
 @pytest.mark.parametrize("size", [50_000, MIB])
 def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
     monkeypatch.setattr(segment_ledger, "TRIM_AFTER", 0.05)
+    seen = []  # at each trim: the segments, and the worker's in which a result is
+    trim = segment_ledger.SegmentLedger.trim_idle_memory
+
+    def looking(ledger, workers):
+        results = sum(len(each.segments._results) for each in workers.values())
+        seen.append((len(ledger.segments._all), results))
+        trim(ledger, workers)
+
+    monkeypatch.setattr(segment_ledger.SegmentLedger, "trim_idle_memory", looking)
     with ProcessPoolExecutor(1) as executor:
         for _ in range(2):
+            seen.clear()
             result = executor.submit(tasks.identity, np.ones(size)).result()
             (worker,) = executor._pool.scheduler.workers.values()
-            assert segments_of(executor)
-            assert len(worker.segments._results)
             held = result[:5]
-            time.sleep(0.2)  # not for the result: while it lives, it stays
+            # There was memory in reserve. While the result lives, its memory stays.
+            wait_for(lambda: seen and all(map(any, zip(*seen, strict=True))))
             assert (held == 1).all()
             del result, held
             executor.submit(abs, 1).result()
