@@ -268,7 +268,7 @@ class Receiver:
             worker.fault = bytes(frame.parts[0]).decode(errors="replace")
             return
         if frame.kind not in _ABOUT_SEGMENTS:
-            worker.answers.append(_given_back_in(frame))
+            worker.answers.append(_reclaimed_in(frame))
             return
         with self._scheduler.lock:
             worker.segments.adopt(frame)
@@ -326,8 +326,8 @@ def _without_reports(worker: WorkerHandle, frames: list[Frame]) -> list[Frame]:
     return [frame for frame in frames if frame.kind != messages.REPORT]
 
 
-def _given_back_in(frame: Frame) -> tuple[int, int, Sequence[int]]:
+def _reclaimed_in(frame: Frame) -> tuple[int, int, Sequence[int]]:
     if frame.kind != messages.RECLAIMED or len(frame.parts) != 1:
         msg = f"a frame of kind {frame.kind} over the control socket"
         raise ProtocolError(msg)
-    return messages.decode_given_back(frame.parts[0])
+    return messages.decode_reclaimed(frame.parts[0])

@@ -164,13 +164,13 @@ def moment_near(encoded: int, now: int) -> int:
     return (micros - ((micros - encoded) & _LONGEST)) * 1000
 
 
-def encode_given_back(rows_id: int, rows: int, ids: Sequence[int]) -> bytes:
+def encode_reclaimed(rows_id: int, rows: int, ids: Sequence[int]) -> bytes:
     """Encode what a worker gives back, as the part of RECLAIMED."""
     return struct.pack(f"={len(ids) + 2}Q", rows_id, rows, *ids)
 
 
-def decode_given_back(encoded: Part) -> tuple[int, int, Sequence[int]]:
-    """Decode what `encode_given_back` made; raise ProtocolError if it is malformed."""
+def decode_reclaimed(encoded: Part) -> tuple[int, int, Sequence[int]]:
+    """Decode what `encode_reclaimed` made; raise ProtocolError if it is malformed."""
     count, rest = divmod(len(encoded), _NUMBER_SIZE)
     if rest or count < 2:
         msg = f"what is given back takes {len(encoded)} bytes"

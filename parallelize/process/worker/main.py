@@ -359,7 +359,7 @@ class WorkerProcess:
 
     def _on_frame(self, frame: Frame, reader: FdReader) -> None:
         if frame.kind == messages.RECLAIM:
-            self._give_back()
+            self._on_reclaim()
         elif frame.kind in (messages.CREDIT, messages.CLOSE):
             self._credit.on_frame(frame)
         elif frame.kind == messages.ANSWER:
@@ -369,7 +369,7 @@ class WorkerProcess:
         else:
             self._exchange.on_frame(frame, reader)
 
-    def _give_back(self) -> None:
+    def _on_reclaim(self) -> None:
         """Send the results so far, and give back all tasks that have not begun."""
         returned = self._inbox.take_back()
         run = self._run
@@ -378,7 +378,7 @@ class WorkerProcess:
         if sink is not None:
             sink.flush_for_pool()
         self._sender.flush_copy()
-        answer = messages.encode_given_back(*rows, returned)
+        answer = messages.encode_reclaimed(*rows, returned)
         self._exchange.send(messages.RECLAIMED, 0, [answer])
 
     def _show(self, question: int) -> None:
