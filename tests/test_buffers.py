@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-import time
 
 import pytest
 
@@ -390,7 +389,7 @@ def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
             (worker,) = executor._pool.scheduler.workers.values()
             held = result[:5]
             # There was memory in reserve. While the result lives, its memory stays.
-            wait_for(lambda: seen and all(map(any, zip(*seen, strict=True))))
+            wait_until(lambda: seen and all(map(any, zip(*seen, strict=True))))
             assert (held == 1).all()
             del result, held
             executor.submit(abs, 1).result()
