@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from parallelize.api.function import ParallelFunction
-from parallelize.api.options import changed_options, changed_where
+from parallelize.api.options import changed
 from parallelize.api.use import Placement
 from parallelize.calls import preload
 from parallelize.calls.targets import (
@@ -210,19 +210,22 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
             name: str | None = None,
             buffersize: int | None = None,
         ) -> ParallelFunction[..., Any, Any] | Decorator:
-            made = _decorator(
-                kind,
-                max_workers=max_workers,
-                executor=executor,
-                timeout=timeout,
-                retries=retries,
-                retry_on=retry_on,
-                limit=limit,
-                cancel=cancel,
-                initializer=initializer,
-                initargs=initargs,
-                name=name,
-                buffersize=buffersize,
+            made = Decorator(
+                *changed(
+                    Placement(kind),
+                    DEFAULTS,
+                    max_workers=max_workers,
+                    executor=executor,
+                    timeout=timeout,
+                    retries=retries,
+                    retry_on=retry_on,
+                    limit=limit,
+                    cancel=cancel,
+                    initializer=initializer,
+                    initargs=initargs,
+                    name=name,
+                    buffersize=buffersize,
+                )
             )
             return made if fn is None else made(fn)
 
@@ -440,36 +443,21 @@ def parallelized(
         >>> pool.shutdown()
     """
     chosen = adapt(executor)
-    return _decorator(
-        chosen if isinstance(chosen, str) else "threads",
-        max_workers=max_workers,
-        executor=chosen,
-        timeout=timeout,
-        retries=retries,
-        retry_on=retry_on,
-        limit=limit,
-        cancel=cancel,
-        initializer=initializer,
-        initargs=initargs,
-        name=name,
-        buffersize=buffersize,
+    kind = chosen if isinstance(chosen, str) else "threads"
+    return Decorator(
+        *changed(
+            Placement(kind),
+            DEFAULTS,
+            max_workers=max_workers,
+            executor=chosen,
+            timeout=timeout,
+            retries=retries,
+            retry_on=retry_on,
+            limit=limit,
+            cancel=cancel,
+            initializer=initializer,
+            initargs=initargs,
+            name=name,
+            buffersize=buffersize,
+        )
     )
-
-
-def _decorator(
-    kind: str,
-    *,
-    max_workers: int | None,
-    executor: object,
-    initializer: Callable[..., object] | None,
-    initargs: tuple[Any, ...],
-    **options: Any,  # those of CallOptions
-) -> Decorator:
-    where = changed_where(
-        Placement(kind),
-        max_workers=max_workers,
-        executor=executor,
-        initializer=initializer,
-        initargs=initargs,
-    )
-    return Decorator(where, changed_options(DEFAULTS, **options))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
 from parallelize.api.facade import CoroutineTarget, FunctionFacade
-from parallelize.api.options import UNCHANGED, changed_options, changed_where
+from parallelize.api.options import UNCHANGED, changed
 from parallelize.calls.targets import AsyncTarget, is_async, names_of, undecorated
 from parallelize.runtime.options import DEFAULTS
 
@@ -432,23 +432,22 @@ class ParallelFunction(FunctionFacade[P, W], Generic[P, R, W]):
             >>> patient(21).result()
             42
         """
-        where = changed_where(
-            self._where,
-            max_workers=max_workers,
-            executor=executor,
-            initializer=initializer,
-            initargs=initargs,
+        return self._variant(
+            *changed(
+                self._where,
+                self._options,
+                max_workers=max_workers,
+                executor=executor,
+                initializer=initializer,
+                initargs=initargs,
+                timeout=timeout,
+                retries=retries,
+                retry_on=retry_on,
+                limit=limit,
+                cancel=cancel,
+                name=name,
+            )
         )
-        options = changed_options(
-            self._options,
-            timeout=timeout,
-            retries=retries,
-            retry_on=retry_on,
-            limit=limit,
-            cancel=cancel,
-            name=name,
-        )
-        return self._variant(where, options)
 
     def _variant(self, where: Placement, options: CallOptions) -> Self:
         copy = self._copy(_where=where, _options=options)

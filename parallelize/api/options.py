@@ -18,7 +18,7 @@ from parallelize.runtime.options import (
     check_workers,
 )
 
-__all__ = ("UNCHANGED", "changed_options", "changed_where")
+__all__ = ("UNCHANGED", "changed")
 
 
 class _Unchanged:
@@ -32,15 +32,20 @@ class _Unchanged:
 UNCHANGED: Any = _Unchanged()
 
 
-def _given(**keywords: Any) -> dict[str, Any]:  # keywords of every type
-    return {k: v for k, v in keywords.items() if v is not UNCHANGED}
+def changed(
+    where: Placement,
+    options: CallOptions,
+    **keywords: Any,  # of every type
+) -> tuple[Placement, CallOptions]:
+    """Check and apply those keywords of a decorator that were given."""
+    given = {k: v for k, v in keywords.items() if v is not UNCHANGED}
+    placed = {k: given.pop(k) for k in Placement._fields if k in given}
+    if placed:
+        where = _changed_where(where, placed)
+    return where, _changed_options(options, given)
 
 
-def changed_where(where: Placement, **keywords: Any) -> Placement:
-    """Check and apply those keywords that say where calls run and were given."""
-    given = _given(**keywords)
-    if not given:
-        return where
+def _changed_where(where: Placement, given: dict[str, Any]) -> Placement:
     _check_where(given)
     own = given.keys() & {"max_workers", "initializer", "initargs"}
     if _is_executor(given.get("executor")):
@@ -89,9 +94,7 @@ def _check_whole(where: Placement) -> None:
         raise ValueError(msg)
 
 
-def changed_options(options: CallOptions, **keywords: Any) -> CallOptions:
-    """Check and apply those options of a call that were given."""
-    given = _given(**keywords)
+def _changed_options(options: CallOptions, given: dict[str, Any]) -> CallOptions:
     if "timeout" in given:
         given["timeout"] = check_timeout(given["timeout"])
     if "retries" in given:

@@ -13,7 +13,7 @@ from typing import (
 )
 
 from parallelize.api.function import ParallelFunction
-from parallelize.api.options import UNCHANGED, changed_options
+from parallelize.api.options import UNCHANGED, changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +146,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             **others,
         )
         return copy._variant(
-            copy._where, changed_options(copy._options, buffersize=buffersize)
+            *changed(copy._where, copy._options, buffersize=buffersize)
         )
 
     def _variant(self, where: Placement, options: CallOptions) -> Self:
