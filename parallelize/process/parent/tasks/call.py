@@ -511,7 +511,7 @@ class CallTask(Task):
     def begin_retry(self) -> bool:
         if self.given_up:
             return False
-        self.attempts += 1
+        self.attempts: int = self.attempts + 1
         return True
 
     def give_up(self, error: BaseException) -> None:
