@@ -205,8 +205,12 @@ class Deadlines(Agenda):
 
     def kill_call(self, task: CallTask, error: Callable[[], BaseException]) -> None:
         """Kill the worker if it runs the task; otherwise reclaim the task."""
+        if not self._may_run(task):
+            return
         worker = task.place()
-        if worker is None or not self._may_run(task):  # given back, or done
+        if worker is None:  # given back; or it has failed and waits for a retry
+            if not task.given_up:
+                task.give_up(error())
             return
         again = partial(self.kill_call, task, error)
         if task.runs_in(worker):
