@@ -187,7 +187,7 @@ def test_a_word_may_be_registered_again():
         assert processed(threading.get_ident)().result() == threading.get_ident()
 
 
-def test_errors_list_the_words():
+def test_errors_list_the_names():
     with pytest.raises(ValueError, match=r"'serial', [^']*'dask'.*, not 'mine'"):
         use("mine")
     register_executor("mine", ThreadPoolExecutor)
@@ -195,18 +195,18 @@ def test_errors_list_the_words():
         use("my")
 
 
-@pytest.mark.parametrize("word", ["threads", "thread", "ray", "", " a", "a://b"])
-def test_words_that_cannot_be_registered(word):
-    with pytest.raises(ValueError, match="word must be"):
-        register_executor(word, ThreadPoolExecutor)
+@pytest.mark.parametrize("name", ["threads", "thread", "ray", "", " a", "a://b"])
+def test_names_that_cannot_be_registered(name):
+    with pytest.raises(ValueError, match="name must be"):
+        register_executor(name, ThreadPoolExecutor)
 
 
 @pytest.mark.parametrize(
-    ("word", "make", "argument"), [(1, ThreadPoolExecutor, "word"), ("a", "b", "make")]
+    ("name", "make", "argument"), [(1, ThreadPoolExecutor, "name"), ("a", "b", "make")]
 )
-def test_what_cannot_be_registered(word, make, argument):
+def test_what_cannot_be_registered(name, make, argument):
     with pytest.raises(TypeError, match=f"^{argument} must be"):
-        register_executor(word, make)
+        register_executor(name, make)
 
 
 AT_THE_END = """

@@ -53,7 +53,7 @@ def test_it_shows_what_each_worker_runs_for_how_long_and_where(
     assert "server.py" not in text
 
 
-def test_what_rests_and_what_waits(concurrent_kind, make_concurrent, make_latch):
+def test_what_is_idle_and_what_waits(concurrent_kind, make_concurrent, make_latch):
     if concurrent_kind == "interpreter":
         pytest.skip("an interpreter does not show what it runs")
     executor, latch = make_concurrent(max_workers=1), make_latch()
@@ -66,7 +66,7 @@ def test_what_rests_and_what_waits(concurrent_kind, make_concurrent, make_latch)
     assert "3 tasks wait for a worker" in text or "3 more behind it" in text
     if executor.kind == "threads":
         executor.submit(tasks.double, 1).result(30)
-    assert "rests" in dumped()
+    assert "is idle" in dumped()
 
 
 def test_the_row_of_a_map_that_runs(make_latch):

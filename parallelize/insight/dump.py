@@ -213,7 +213,7 @@ def _what_runs(worker: WorkerHandle) -> str:
     words = worker.channel.page.words
     task = worker.tasks.get(words[TASK])
     if task is None or words[ROW] == NO_ROW:
-        return "starts" if worker.stage is WorkerStage.STARTING else "rests"
+        return "starts" if worker.stage is WorkerStage.STARTING else "is idle"
     row = worker.channel.page.running() if task.is_rows else 0
     name = task.call_at(row).name()
     which = f" (call {row + 1} of {task.size})" if task.size > 1 else ""
@@ -238,7 +238,7 @@ def _of_threads(engine: Engine, shown: set[int | None]) -> Iterator[str]:
 
 def _of_thread(worker: ThreadWorker, frame: FrameType | None) -> Iterator[str]:
     if worker.running is None or frame is None:
-        yield f"  thread {worker.name} rests\n"
+        yield f"  thread {worker.name} is idle\n"
         return
     seconds = max(monotonic() - worker.since, 0)
     name = _name_in(frame) or "a call"

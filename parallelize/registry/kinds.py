@@ -133,16 +133,16 @@ _registered: dict[str, Callable[[int | None], concurrent.futures.Executor]] = {}
 
 
 def register_executor(
-    word: str, make: Callable[[int | None], concurrent.futures.Executor]
+    name: str, make: Callable[[int | None], concurrent.futures.Executor]
 ) -> None:
-    """Let a word stand for executors of your own, as ``"threads"`` does for threads.
+    """Give executors of your own a name, as ``"threads"`` is one of the thread pools.
 
     From now on `use`, `using`, ``PARALLELIZE_EXECUTOR`` and the ``executor`` option
     take it. As for each kind, the calls share one executor, which is made by the first
     of them and shut down by `shutdown` or when the program ends.
 
     Args:
-        word: The word. If it was registered before, executors that are made from now
+        name: The name. If it was registered before, executors that are made from now
             on are the new ones.
         make: Makes an executor, any of PEP 3148, for a number of workers; for None it
             chooses the number. A class of executors whose first argument is
@@ -150,7 +150,7 @@ def register_executor(
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: The word is one of parallelize itself, or an address.
+        ValueError: The name is one of parallelize's own, or an address.
 
     Example:
         >>> import concurrent.futures
@@ -163,13 +163,13 @@ def register_executor(
         ...     double(21).result()
         42
     """
-    check_text(word, "word")
+    check_text(name, "name")
     check_callable(make, "make")
-    if not word or word != word.strip() or "://" in word or word in _OURS:
-        msg = f"word must be a word that is not one of {valid_names()}, not {word!r}"
+    if not name or name != name.strip() or "://" in name or name in _OURS:
+        msg = f"name must be a new one, other than {valid_names()}, not {name!r}"
         raise ValueError(msg)
-    _registered[word] = make
-    KINDS[word] = word
+    _registered[name] = make
+    KINDS[name] = name
 
 
 def _make_registered(
