@@ -46,31 +46,8 @@ R = TypeVar("R")  # what the future holds: W, or the result of a coroutine W
 __all__ = ("ParallelFunction", "row_target")
 
 
-class ParallelFunction(FunctionFacade[P, W], Generic[P, R, W]):
-    """A function whose calls run in a worker and return futures.
-
-    Made by `threaded`, `processed` and `parallelized`; their docstrings explain the
-    options. Its name, signature, docstring and attributes are those of the
-    plain function, which is ``__wrapped__``.
-
-    Annotate a parameter that takes such a function by its behaviour,
-    ``Callable[[int], Future[str]]``, rather than with this class.
-
-    Example:
-        >>> from parallelize import threaded
-        >>> @threaded
-        ... def power(base: int, exponent: int = 2) -> int:
-        ...     return base**exponent
-        >>> power(3).result()
-        9
-        >>> list(power.map([1, 2, 3]))
-        [1, 4, 9]
-        >>> power.__wrapped__(3)
-        9
-    """
-
-    _gives_futures: ClassVar[bool] = True
-    _not_pickled: ClassVar[tuple[str, ...]] = ("_source", "__call__")
+class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
+    """The calls and maps of a decorated function."""
 
     # _where     where calls run, as given to the decorator
     # _source    finds the executor for each call
@@ -83,18 +60,6 @@ class ParallelFunction(FunctionFacade[P, W], Generic[P, R, W]):
         self._source: ExecutorSource = where.source()
         self._options = options
         super().__init__(fn)  # last, as it keeps a copy of this object
-
-    if not TYPE_CHECKING:
-        # inspect would take the class's annotations for those of its instances.
-        del __annotations__  # noqa: F821
-
-        def __class_getitem__(cls, params: Any) -> Any:
-            # W has a default, which TypeVars before Python 3.13 do not support.
-            if isinstance(params, tuple) and len(params) == 2:
-                params = (*params, Any)
-            return super().__class_getitem__(params)
-
-    # Calls.
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Start a call and return its future at once."""
@@ -389,6 +354,48 @@ class ParallelFunction(FunctionFacade[P, W], Generic[P, R, W]):
             star=True,
         )
 
+    def _named_options(self) -> CallOptions:
+        if self._options.name is not None:
+            return self._options
+        return self._options._replace(name=self._full_name())
+
+
+class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
+    """A function whose calls run in a worker and return futures.
+
+    Made by `threaded`, `processed` and `parallelized`; their docstrings explain the
+    options. Its name, signature, docstring and attributes are those of the
+    plain function, which is ``__wrapped__``.
+
+    Annotate a parameter that takes such a function by its behaviour,
+    ``Callable[[int], Future[str]]``, rather than with this class.
+
+    Example:
+        >>> from parallelize import threaded
+        >>> @threaded
+        ... def power(base: int, exponent: int = 2) -> int:
+        ...     return base**exponent
+        >>> power(3).result()
+        9
+        >>> list(power.map([1, 2, 3]))
+        [1, 4, 9]
+        >>> power.__wrapped__(3)
+        9
+    """
+
+    _gives_futures: ClassVar[bool] = True
+    _not_pickled: ClassVar[tuple[str, ...]] = ("_source", "__call__")
+
+    if not TYPE_CHECKING:
+        # inspect would take the class's annotations for those of its instances.
+        del __annotations__  # noqa: F821
+
+        def __class_getitem__(cls, params: Any) -> Any:
+            # W has a default, which TypeVars before Python 3.13 do not support.
+            if isinstance(params, tuple) and len(params) == 2:
+                params = (*params, Any)
+            return super().__class_getitem__(params)
+
     def options(
         self,
         *,
@@ -462,11 +469,6 @@ class ParallelFunction(FunctionFacade[P, W], Generic[P, R, W]):
     def _unpickled(self) -> None:
         self._source = self._where.source()
         super()._unpickled()
-
-    def _named_options(self) -> CallOptions:
-        if self._options.name is not None:
-            return self._options
-        return self._options._replace(name=self._full_name())
 
     # Methods: five cases, distinguished by what the first parameter accepts. `self`
     # is typed as a callable, not as ParallelFunction[...], whose arguments type
