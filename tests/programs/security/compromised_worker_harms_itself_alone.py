@@ -14,12 +14,17 @@ except Exception as error:
 print(value)
 
 
+late = []
+
+
 def call(i):
     # What it wrote to the one socket may be found when what came by the
-    # other has had the worker given its next call.
+    # other has had the worker given its next call, once.
     came = outcome(ex.submit(abs, -i))
-    late = value == "returned" and "no message of a worker" in str(came)
-    return outcome(ex.submit(abs, -i)) if late and i == 0 else came
+    if value == "returned" and "no message of a worker" in str(came) and not late:
+        late.append(came)
+        return outcome(ex.submit(abs, -i))
+    return came
 
 
 print([call(i) for i in range(4)])
