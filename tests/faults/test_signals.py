@@ -111,6 +111,8 @@ def test_ctrl_c_while_workers_start(method: str) -> None:
     """Neither a server nor a worker that starts tells of it."""
     with started(
         """
+        with executor(1) as ex:  # Python's imports raise errors within errors
+            ex.submit(abs, -1).result()
         os.write(1, b"running\\n")
         while True:
             with executor(2) as ex:
