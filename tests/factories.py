@@ -128,7 +128,7 @@ class Latch:
 def emptied(log):
     """Return the `caplog` fixture without what earlier tests leave: their garbage.
 
-    A failure that nobody has looked at is logged when it is collected.
+    A failure that was never retrieved is logged when it is collected.
     """
     collect()
     log.clear()

@@ -9,7 +9,7 @@
 
 Every process that may talk to a scheduler of Dask may have it run what it likes, and
 loopback is open to all users of a machine. So each cluster has a key and certificate of
-its own, made by the program and kept in memory, and refuses connections without them.
+its own, made by the program, and refuses connections without them.
 
 Within the program, Dask would import the program's script again in each worker, and
 its scheduler would compete with the program for the interpreter.

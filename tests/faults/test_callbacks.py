@@ -68,7 +68,7 @@ def test_cancel_races_the_start() -> None:
 
 
 def test_foreign_waiters_die(method: str) -> None:
-    """A waiter of concurrent.futures.wait that times out harms nobody."""
+    """A waiter of concurrent.futures.wait that times out leaves others intact."""
     done = run(program("callbacks/foreign_waiters_die"), method)
     assert done.lines == ["1", "timeout", "timeout", "None 1"]
     assert (done.code, done.err) == (0, "")
@@ -102,7 +102,7 @@ def test_failed_futures_keep_nothing_alive(method: str) -> None:
 
 
 def test_ended_calls_keep_nothing_alive(method: str) -> None:
-    """Nor do results, callbacks, or futures that nobody holds."""
+    """Nor do results, callbacks, or futures without references."""
     done = run(program("callbacks/ended_calls_keep_nothing_alive"), method)
     assert done.lines == ["argument True", "callback True", "result True"]
     assert (done.code, done.err) == (0, "")

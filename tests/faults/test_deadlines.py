@@ -38,7 +38,7 @@ def test_timeout_kills(hang: str, method: str, counted) -> None:
 
 
 def test_stopped_worker_is_not_dead(counted) -> None:
-    """Without a timeout nobody declares it dead; it goes on."""
+    """Without a timeout it is not declared dead, and continues."""
     done = counted(program("deadlines/stopped_worker_is_not_dead"))
     assert done.lines == ["[0, 1, 4, 9] True", "went on 1"]
 

@@ -97,7 +97,7 @@ def test_fork_while_threads_submit(method: str) -> None:
 
 
 def test_fork_while_a_thread_makes_the_global_pool() -> None:
-    """The locks of the global pools are made anew, too.
+    """The locks of the global pools are replaced, too.
 
     Not the very first time: a fork while another thread imports a module leaves
     that module locked in the child, which is CPython's affair.

@@ -11,15 +11,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import sys
 
+from parallelize.process.wire.interpreter_state import loaded
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import reductions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from parallelize.process.wire.frames import Part
 
@@ -56,7 +55,7 @@ class Inheritance:
     def dumps(self, value: object) -> Sequence[Part]:
         """Pickle a value that may hold objects of multiprocessing."""
         # Import it only if the value holds something of multiprocessing.
-        context: Any = sys.modules.get("multiprocessing.context")
+        context = loaded("multiprocessing.context")
         if context is None:
             with (
                 reductions.refusing("each worker needs one"),

@@ -11,4 +11,7 @@ ex = executor(1, initializer=limit if HOW == "initializer" else None)
 if HOW == "task":
     ex.submit(limit).result()
 big = ex.submit(len, bytes(200 << 20))
-print(str(outcome(big)).split(":")[0], outcome(ex.submit(abs, -1)))
+came = str(outcome(big))
+if "failed to map segment" in came:  # of an extension module that does not fit either
+    came = "MemoryError"
+print(came.split(":")[0], outcome(ex.submit(abs, -1)))
