@@ -17,6 +17,7 @@ from parallelize import (
     ClusterLost,
     MissingExtraError,
     SerializationError,
+    TaskTimeout,
     WorkerDied,
     parallelized,
     processed,
@@ -26,7 +27,7 @@ from parallelize import (
 from parallelize.clusters import payloads
 from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
-from parallelize.clusters.payloads import LargePayload, Payload
+from parallelize.clusters.payloads import EncodedError, LargePayload, Payload
 from parallelize.futures.future import Failure
 from parallelize.mapping import iterator, start_map
 from parallelize.registry import kinds
@@ -49,7 +50,10 @@ class Engine(EngineExecutor):
 
     def _hand_over(self, call, run, order, objects):
         theirs = self.pool.submit(self._work, run, order, objects)
-        theirs.add_done_callback(lambda done: self._answered(call, self._come(done)))
+        attempt = call.attempt
+        theirs.add_done_callback(
+            lambda done: self._answered(call, self._come(done), attempt)
+        )
         return theirs
 
     def _work(self, run, order, objects):
@@ -363,3 +367,144 @@ def test_no_deadline_holds_a_call_whose_future_has_ended(make_latch):
     latch.release()
     executor.shutdown()
     executor.pool.shutdown()
+
+
+# A timeout with retries: each attempt is submitted by itself, and has its own time.
+
+
+class Manual(Engine):
+    """One whose calls start and end when the test says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.submitted, self.dropped = [], []
+
+    def _hand_over(self, call, run, order, objects):
+        self.submitted.append(call.attempt)
+        return len(self.submitted)
+
+    def _start_reporter(self, number):
+        return tasks.pid_of
+
+    def _running(self, refs):
+        return [False] * len(refs)
+
+    def _drop(self, refs):
+        self.dropped += refs
+
+    def flush(self):
+        """Return when the thread of the answers has done what it has."""
+        done = threading.Event()
+        self._later(done.set)
+        assert done.wait(20)
+
+    def start(self, index):
+        self._begun(self.submitted[index])
+        self.flush()
+
+    def end(self, call, index, answer):
+        self._answered(call, answer, self.submitted[index])
+        self.flush()
+
+    def expire(self, call, index):
+        call._expire(self.submitted[index])
+        self.flush()
+
+
+@pytest.fixture
+def manual():
+    with Manual() as made:
+        yield made
+
+
+REFUSED = EncodedError(payloads.encode_failure(tasks.Refusal(1)))
+
+
+@pytest.mark.parametrize("answer", [REFUSED, Death()], ids=["error", "death"])
+def test_a_deadline_ends_with_its_attempt(manual, answer):
+    future = parallelized(manual, timeout=1000, retries=1)(tasks.double)(2)
+    call = future._call
+    manual.start(0)
+    assert not call._deadline.void
+    manual.end(call, 0, answer)
+    assert len(manual.submitted) == 2
+    assert call._deadline.void
+    manual.start(0)  # reports that come late mean nothing
+    manual.expire(call, 0)
+    assert call._deadline.void
+    assert not future.done()
+    manual.start(1)
+    assert not call._deadline.void
+    manual.end(call, 1, payloads.pack(4))
+    assert future.result(0) == 4
+    assert call._deadline.void
+    assert not manual._timed
+
+
+def test_attempts_end_with_the_retries(manual):
+    future = parallelized(manual, timeout=1000, retries=1)(tasks.double)(2)
+    call = future._call
+    manual.end(call, 0, REFUSED)
+    manual.end(call, 1, REFUSED)
+    assert len(manual.submitted) == 2
+    assert isinstance(future.exception(0), tasks.Refusal)
+
+
+def test_a_timeout_is_retried(manual):
+    future = parallelized(manual, timeout=1000, retries=1)(tasks.double)(2)
+    call = future._call
+    manual.start(0)
+    manual.expire(call, 0)
+    assert len(manual.submitted) == 2
+    assert manual.dropped == [1]  # the late one
+    manual.end(call, 0, REFUSED)  # it does not count any more
+    assert not future.done()
+    manual.start(1)
+    manual.expire(call, 1)
+    assert isinstance(future.exception(0), TaskTimeout)
+    assert manual.dropped == [1, 2]
+
+
+def test_a_timeout_is_not_retried_if_retry_on_says_so(manual):
+    options = {"timeout": 1000, "retries": 1, "retry_on": LookupError}
+    future = parallelized(manual, **options)(tasks.double)(2)
+    manual.start(0)
+    manual.expire(future._call, 0)
+    assert isinstance(future.exception(0), TaskTimeout)
+    assert len(manual.submitted) == 1
+
+
+def test_no_attempt_follows_a_cancellation(manual):
+    future = parallelized(manual, timeout=1000, retries=1)(tasks.double)(2)
+    call = future._call
+    manual.start(0)
+    assert not future.cancel()  # it runs
+    manual.end(call, 0, REFUSED)
+    assert isinstance(future.exception(0), tasks.Refusal)
+    assert len(manual.submitted) == 1
+
+
+def test_no_attempt_follows_a_shutdown_that_cancels(manual):
+    future = parallelized(manual, timeout=1000, retries=1)(tasks.double)(2)
+    call = future._call
+    manual.start(0)
+    manual.shutdown(wait=False, cancel_futures=True)
+    manual.end(call, 0, REFUSED)
+    assert isinstance(future.exception(0), tasks.Refusal)
+    assert len(manual.submitted) == 1
+
+
+def test_a_reference_is_submitted_if_no_other_attempt_can_follow(manual):
+    """What depends on a call gets the value of the attempt that succeeds."""
+    first = parallelized(manual, timeout=1000, retries=1)(tasks.double)(2)
+    call = first._call
+    behind = manual.submit(tasks.double, first)
+    assert len(manual.submitted) == 1
+    manual.end(call, 0, REFUSED)
+    last = manual.submit(tasks.double, first)
+    assert len(manual.submitted) == 3
+    manual.end(call, 1, payloads.pack(4))
+    assert len(manual.submitted) == 4
+    for each, index in ((last, 2), (behind, 3)):
+        manual.end(each._call, index, payloads.pack(8))
+        assert each.result(0) == 8

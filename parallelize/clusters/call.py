@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from parallelize.calls.call import Call, Rows
+from parallelize.calls.call import Call, Rows, is_retried
 from parallelize.clusters import payloads
 from parallelize.clusters.payloads import (
     LEAST_BUFFER,
@@ -23,7 +23,7 @@ from parallelize.clusters.payloads import (
 )
 from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
 from parallelize.futures.future import Failure, Future, Outcome, error_of
-from parallelize.futures.peek import mark_retrieved
+from parallelize.futures.peek import has_failed, mark_retrieved
 from parallelize.runtime import timer
 from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import summary_of
@@ -68,6 +68,7 @@ class EngineFuture(Future[T]):
         if ref is None or self.done():
             return super().cancel()
         if self.running() or any(self.executor._running([ref])):
+            self._end_retries()
             return False
         if not super().cancel():
             return False
@@ -98,8 +99,11 @@ class EngineCall(Call):
 
     __slots__ = (
         "_deadline",
+        "_left",
         "_objects",
         "_packed",
+        "_sent",
+        "attempt",
         "executor",
         "handle",
         "upstream",
@@ -124,6 +128,20 @@ class EngineCall(Call):
         # What must remain in the cluster for this call.
         self._objects: list[RemoteObject] = []
         self._deadline: Deadline | None = None
+        #: The number of the current attempt, if the call has a timeout.
+        self.attempt: int = 0
+        # The retries that are made here, see `engine_retries`, and what to submit then.
+        self._left = options.retries - self.engine_retries
+        self._sent: tuple[RemoteCall, Sequence[Any]] | None = None
+
+    @property
+    def engine_retries(self) -> int:
+        """The number of retries that the engine makes.
+
+        With a timeout they are made here: the engine does not report that an attempt
+        has failed, and the time of the attempt would go on.
+        """
+        return 0 if self.options.timeout is not None else self.options.retries
 
     def name(self) -> str:
         """The function's name in errors."""
@@ -145,9 +163,11 @@ class EngineCall(Call):
         return [*whole, *payload.buffers]
 
     def _reference(self, future: Future[Any]) -> Any:
-        if isinstance(future, EngineFuture) and future.executor is self.executor:
-            return future.ref
-        return None
+        if not isinstance(future, EngineFuture) or future.executor is not self.executor:
+            return None
+        call = future._call
+        # The value of a later attempt has a reference of its own.
+        return None if isinstance(call, EngineCall) and call._left else future.ref
 
     def start(self) -> None:
         if self.future.done():
@@ -177,12 +197,21 @@ class EngineCall(Call):
             data if len(data) < LEAST_BUFFER else b"",
             buffers,
             tuple(handle._id for handle in packed.shares),
-            None if self.options.timeout is None else self.executor._reporter(self),
+            None,
         )
         self.future._call = self
+        if self._left:
+            self._sent = remote, objects
+        self._attempt(remote, objects)
+
+    def _attempt(self, remote: RemoteCall, objects: Sequence[Any]) -> None:
+        if self.options.timeout is not None:
+            remote = remote._replace(started=self.executor._reporter(self))
         self.handle.ref = self.executor._hand_over(self, self.run, remote, objects)
         if self.future.cancelled():
             self.executor._drop([self.handle.ref])
+        elif self.future.done():  # it was killed before it had this reference
+            self._end(self.handle.ref)
 
     def _value_of(self, future: Future[Any]) -> Any:
         ref = self._reference(future)
@@ -197,27 +226,45 @@ class EngineCall(Call):
 
     # While it runs.
 
-    def begun(self) -> None:
-        """Record that a worker started the function; again after each retry."""
-        if self.future.done():
+    def begun(self, attempt: int) -> None:
+        """Record that a worker started the function."""
+        if self.future.done() or attempt != self.attempt:
             return
         if not self.future.running():
             self.future._claim()
         if self._deadline is not None:
             self._deadline.cancel()
         assert self.options.timeout is not None
-        self._deadline = timer.after(self.options.timeout, self._expire)
+        self._deadline = timer.after(
+            self.options.timeout, lambda: self._expire(attempt)
+        )
         if self.future.done():  # it has ended in the meantime
             self._deadline.cancel()
 
     def untime(self) -> None:
-        """Cancel the deadline, as the future has ended."""
+        """Cancel the deadline, as the future or the attempt has ended."""
         if self._deadline is not None:
             self._deadline.cancel()
 
-    def _expire(self) -> None:
+    def _expire(self, attempt: int) -> None:
+        """Handle the timeout of an attempt; runs in the timer's thread."""
         assert self.options.timeout is not None
-        self._stop(TaskTimeout(self.name(), self.options.timeout))
+        error = TaskTimeout(self.name(), self.options.timeout)
+        if self._left and is_retried(error, self.options):
+            # Attempts follow each other in one thread, that of the answers.
+            self.executor._later(lambda: self._replace(attempt, error))
+        elif attempt == self.attempt:
+            self._stop(error)
+
+    def _replace(self, attempt: int, error: TaskTimeout) -> None:
+        """Stop an attempt that is too late, and make the next one."""
+        if self.future.done() or attempt != self.attempt:
+            return
+        late = self.handle.ref
+        if self._repeats():
+            self._end(late)
+        else:
+            self._stop(error)
 
     def kill(self) -> bool:
         ref = self.handle.ref
@@ -229,16 +276,50 @@ class EngineCall(Call):
         ref = self.handle.ref
         if not self.future._set_outcome(Failure(error), failed=True):
             return False
+        self._end(ref)
+        return True
+
+    def _end(self, ref: Any) -> None:
         if not self.executor._kill(ref):
             self.executor._drop([ref])
+
+    # Retries.
+
+    def _retries(self, answer: object) -> bool:
+        """Make another attempt if one follows this answer of the engine."""
+        if not self._left or isinstance(answer, (Payload, Remote, FinalError)):
+            return False
+        if any(future.done() and has_failed(future) for future in self.upstream):
+            return False
+        if not isinstance(answer, EncodedError):
+            # The death of a worker is always retried.
+            error = self._of_the_engine(answer)
+            if error is None or not self.executor._blames_a_row(error):
+                return False
+        return self._repeats()
+
+    def _repeats(self) -> bool:
+        """Make another attempt unless the call has ended or must not be repeated."""
+        if self._sent is None or not self.future._may_repeat():
+            return False
+        self.executor._untime(self.attempt)
+        self.attempt = 0  # what still comes of the last one does not count
+        self._left -= 1
+        try:
+            self._attempt(*self._sent)
+        except BaseException as error:  # noqa: BLE001 - a call fails in its future
+            self.refuse(error)
         return True
 
     # The end of the call.
 
-    def settle(self, answer: object) -> None:
-        """Complete the future with the engine's answer."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+    def settle(self, answer: object, attempt: int) -> None:
+        """Complete the future with the engine's answer, or make another attempt."""
+        if attempt != self.attempt:
+            return  # it was too late, and another one was made
+        self.untime()
+        if self._retries(answer):
+            return
         if type(answer) is Remote:
             outcome: Outcome = _InCluster(self, answer.ref)
             self.handle.ref = answer.ref
@@ -250,6 +331,7 @@ class EngineCall(Call):
             self._fail(answer)
             self.handle.ref = None
         self._objects = []
+        self._sent = None
         self.upstream = []  # otherwise a chain would hold the results of all its calls
 
     def _fail(self, answer: object) -> None:

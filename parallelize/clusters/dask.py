@@ -149,19 +149,21 @@ class DaskExecutor(EngineExecutor):
             remote,
             *objects,
             key=f"{name}-{self._client.id}-{next(_numbers)}",
-            retries=call.options.retries,
+            retries=call.engine_retries,
             pure=False,
         )
-        self._client.loop.add_callback(self._follow, call, theirs)
+        self._client.loop.add_callback(self._follow, call, theirs, call.attempt)
         return theirs
 
-    async def _follow(self, call: EngineCall, theirs: distributed.Future) -> None:
+    async def _follow(
+        self, call: EngineCall, theirs: distributed.Future, attempt: int
+    ) -> None:
         """Wait for a call, in the thread of Dask's client."""
         try:
             answer = await self._answer(theirs)
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
             answer = error
-        self._answered(call, answer)
+        self._answered(call, answer, attempt)
 
     async def _answer(self, theirs: distributed.Future) -> object:
         distributed = _distributed()

@@ -60,10 +60,10 @@ class EngineExecutor(Executor):
         self._in_flight: InFlight = _InFlight(self)
         self._answers = _Answers()
         self._cache = ObjectCache(self._put, self._is_there)
-        # Calls with a timeout that have not ended, by their numbers.
+        # Calls with a timeout that have not ended, by the numbers of their attempts.
         # Accessed by single operations only, each of which is atomic.
         self._timed: dict[int, EngineCall] = {}
-        self._numbers = count()
+        self._numbers = count(1)
         # Held while disconnecting, which happens once; `in flight` and other locks are
         # acquired under it. Reentrant, as a signal handler may close, too.
         self._closing = locks.reentrant("closing")()
@@ -82,7 +82,7 @@ class EngineExecutor(Executor):
         """Submit ``run(remote, *objects)``; return the engine's reference.
 
         References among the objects are replaced by what they refer to. When the call
-        has ended, `_answered` is called.
+        has ended, `_answered` is called, with the ``call.attempt`` of this moment.
         """
 
     @abstractmethod
@@ -160,15 +160,16 @@ class EngineExecutor(Executor):
 
         return is_a(error, WorkerDied) and not is_a(error, ClusterLost)
 
-    def _answered(self, call: EngineCall, answer: object) -> None:
+    def _answered(self, call: EngineCall, answer: object, attempt: int) -> None:
         """Let a call end; may be called from any thread of the engine.
 
         Args:
             call: The call.
             answer: The result of `payloads.run_call`, `Remote` if that remains in the
                 cluster, or an error of the engine.
+            attempt: The number of the attempt.
         """
-        self._answers.put(lambda: _settle(call, answer))
+        self._answers.put(lambda: _settle(call, answer, attempt))
 
     def _later(self, action: Callable[[], object]) -> None:
         """Run an action in the thread of the answers, which may wait for the engine."""
@@ -178,11 +179,11 @@ class EngineExecutor(Executor):
         """Record that a worker started the function of a call with a timeout."""
         call = self._timed.get(number)
         if call is not None:
-            self._answers.put(call.begun)
+            self._answers.put(lambda: call.begun(number))
 
     def _reporter(self, call: EngineCall) -> Callable[[], object]:
-        """Return the callable by which a worker reports that the call has started."""
-        number = next(self._numbers)
+        """Return the callable by which a worker reports that an attempt has started."""
+        number = call.attempt = next(self._numbers)
         self._timed[number] = call
         call.future.add_done_callback(lambda _: self._untime(number))
         return self._start_reporter(number)
@@ -226,6 +227,8 @@ class EngineExecutor(Executor):
             threading.Thread(target=self._close, name="parallelize-closing").start()
 
     def _cancel_all(self, futures: Sequence[Future[Any]]) -> None:
+        for future in futures:
+            future._end_retries()
         waiting = [f for f in futures if not (f.done() or f.running())]
         handed = [f for f in waiting if isinstance(f, EngineFuture) and f.ref]
         running = self._running([f.ref for f in handed])
@@ -264,9 +267,9 @@ class EngineExecutor(Executor):
         return self._in_flight.closed
 
 
-def _settle(call: EngineCall, answer: object) -> None:
+def _settle(call: EngineCall, answer: object, attempt: int) -> None:
     try:
-        call.settle(answer)
+        call.settle(answer, attempt)
     except Exception as error:  # noqa: BLE001 - its future must end
         call.fail(error)
 

@@ -140,13 +140,15 @@ class RayExecutor(EngineExecutor):
         head, value = self._run.options(
             num_returns=2,
             name=remote.name,
-            max_retries=call.options.retries,
+            max_retries=call.engine_retries,
             retry_exceptions=[EncodedError],
             **self._takes,
         ).remote(run, remote, *objects)
 
+        attempt = call.attempt
+
         def came(ended: Any) -> None:  # in a thread that must not wait for Ray
-            self._later(lambda: self._answered(call, _answer(ended, value)))
+            self._later(lambda: self._answered(call, _answer(ended, value), attempt))
 
         head.future().add_done_callback(came)
         return value
