@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from parallelize.insight.dump import dump, dump_on_signal
     from parallelize.insight.trace import trace
     from parallelize.mapping import MapIterator
+    from parallelize.pace.rate import RateLimit
     from parallelize.process.memory.shared import Shared, share
     from parallelize.registry.kinds import register_executor
     from parallelize.registry.shared_pools import shutdown
@@ -108,6 +109,7 @@ __all__ = (
     "ParallelFunction",
     "ParallelizeError",
     "ProcessPoolExecutor",
+    "RateLimit",
     "RayExecutor",
     "RemoteError",
     "RemoteTraceback",
@@ -192,6 +194,7 @@ _HOMES = {
     "parallelize.futures.wait": ("as_completed", "wait"),
     "parallelize.mapping": ("MapIterator",),
     "parallelize.runtime.options": ("Limit",),
+    "parallelize.pace.rate": ("RateLimit",),
     "parallelize.registry.kinds": ("register_executor",),
     "parallelize.registry.shared_pools": ("shutdown",),
     "parallelize.process.memory.shared": ("Shared", "share"),

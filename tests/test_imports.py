@@ -301,6 +301,7 @@ LAYERS = [
     ["futures"],
     ["serialize.reducers"],
     ["errors"],
+    ["pace"],
     ["runtime"],
 ]
 

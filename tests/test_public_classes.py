@@ -31,6 +31,7 @@ ATTRIBUTES = {
     "ParallelFunction": {"map", "options", "starmap"},
     "ParallelizeError": set(),
     "ProcessPoolExecutor": {*EXECUTOR, "kill_workers", "terminate_workers"},
+    "RateLimit": {"pause"},
     "RayExecutor": EXECUTOR,
     "RemoteError": set(),
     "RemoteTraceback": {"tb"},

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Literal, Never, Protocol, TypedDict, Unpack
 
     from parallelize.api.stream_function import StreamFunction
+    from parallelize.pace.rate import RateLimit
     from parallelize.registry.kinds import AnyExecutor
 
     class Closable(Protocol):
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         retries: int
         retry_on: type[BaseException] | tuple[type[BaseException], ...]
         limit: int | Limit | None
+        rate: float | RateLimit | None
         cancel: Literal["kill"] | None
         initializer: Callable[..., object] | None
         initargs: tuple[Any, ...]
@@ -177,8 +179,7 @@ class Decorator:
         # Not in workers: they should start quickly, and have no such pools.
         if not (inside_worker() or inside_interpreter()):
             preload.load_for(fn, self._where.word())
-        if options.limit is not None:
-            options = options._replace(limit=options.limit._for_function())
+        options = options.for_function()
         if not is_generator(fn):
             return ParallelFunction(fn, self._where, options)
         from parallelize.api.stream_function import StreamFunction
@@ -204,6 +205,7 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
             retries: int = 0,
             retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
             limit: int | Limit | None = None,
+            rate: float | RateLimit | None = None,
             cancel: Literal["kill"] | None = None,
             initializer: Callable[..., object] | None = None,
             initargs: tuple[Any, ...] = (),
@@ -220,6 +222,7 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
                     retries=retries,
                     retry_on=retry_on,
                     limit=limit,
+                    rate=rate,
                     cancel=cancel,
                     initializer=initializer,
                     initargs=initargs,
@@ -260,6 +263,9 @@ def threaded(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
         retry_on: The error class, or a tuple of classes, that is retried.
         limit: The maximum number of calls of this function that run at once; or a
             `Limit` shared by several functions.
+        rate: The number of calls of this function that may start in a second; or a
+            `RateLimit`, which several functions may share. Calls that come too early
+            wait in the calling process, without a worker.
         cancel: What happens to a running call when a task that awaits it is
             cancelled: None lets it run on, and so does "kill" for a plain function
             in a thread, which cannot be stopped.
@@ -313,6 +319,9 @@ def processed(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
             of a worker always is.
         limit: The maximum number of calls of this function that run at once; or a
             `Limit` shared by several functions.
+        rate: The number of calls of this function that may start in a second; or a
+            `RateLimit`, which several functions may share. Calls that come too early
+            wait in the calling process, without a worker.
         cancel: What happens to a running call when a task that awaits it is
             cancelled: None lets it run on, "kill" kills it, by killing its worker.
         initializer: Called in each worker when it starts; the function gets
@@ -363,6 +372,9 @@ def interpreted(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
         retry_on: The error class, or a tuple of classes, that is retried.
         limit: The maximum number of calls of this function that run at once; or a
             `Limit` shared by several functions.
+        rate: The number of calls of this function that may start in a second; or a
+            `RateLimit`, which several functions may share. Calls that come too early
+            wait in the calling process, without a worker.
         cancel: As in `processed`; has no effect here, as no call can be stopped.
         initializer: Called in each interpreter when it starts; the function gets
             a private pool.
@@ -397,6 +409,7 @@ def parallelized(
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     limit: int | Limit | None = None,
+    rate: float | RateLimit | None = None,
     cancel: Literal["kill"] | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
@@ -417,6 +430,9 @@ def parallelized(
         retry_on: The error class, or a tuple of classes, that is retried.
         limit: The maximum number of calls of this function that run at once; or a
             `Limit` shared by several functions.
+        rate: The number of calls of this function that may start in a second; or a
+            `RateLimit`, which several functions may share. Calls that come too early
+            wait in the calling process, without a worker.
         cancel: What happens to a running call when a task that awaits it is
             cancelled: None lets it run on, "kill" kills it where that is possible.
         initializer: Called in each worker when it starts; only for the name of a kind.
@@ -454,6 +470,7 @@ def parallelized(
             retries=retries,
             retry_on=retry_on,
             limit=limit,
+            rate=rate,
             cancel=cancel,
             initializer=initializer,
             initargs=initargs,

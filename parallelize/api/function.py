@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import MapOptions
+    from parallelize.pace.rate import RateLimit
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.registry.shared_pools import ExecutorSource
     from parallelize.runtime.options import CallOptions, Limit
@@ -405,6 +406,7 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
         retries: int = UNCHANGED,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNCHANGED,
         limit: int | Limit | None = UNCHANGED,
+        rate: float | RateLimit | None = UNCHANGED,
         cancel: Literal["kill"] | None = UNCHANGED,
         initializer: Callable[..., object] | None = UNCHANGED,
         initargs: tuple[Any, ...] = UNCHANGED,
@@ -412,9 +414,9 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
     ) -> Self:
         """Return a copy of the function with other options.
 
-        Options that are not given keep their values; a ``limit`` and a private pool
-        are then shared with the original. An executor replaces a private pool, and
-        vice versa.
+        Options that are not given keep their values; a ``limit``, a ``rate`` and a
+        private pool are then shared with the original. An executor replaces a private
+        pool, and vice versa.
 
         Args:
             max_workers: As in `threaded` and `processed`, like all the others.
@@ -424,6 +426,8 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
             retry_on: The error class, or a tuple of classes, that is retried.
             limit: The maximum number of calls of this function that run at once; or
                 a `Limit` shared by several functions.
+            rate: The number of calls of this function that may start in a second; or
+                a `RateLimit`.
             cancel: Whether cancelling a task that awaits a call kills the call.
             initializer: Called in each worker of its private pool, when it starts.
             initargs: The arguments of ``initializer``.
@@ -451,6 +455,7 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
                 retries=retries,
                 retry_on=retry_on,
                 limit=limit,
+                rate=rate,
                 cancel=cancel,
                 name=name,
             )

@@ -103,6 +103,10 @@ def _changed_options(options: CallOptions, given: dict[str, Any]) -> CallOptions
         given["retry_on"] = check_retry_on(given["retry_on"])
     if given.get("limit") is not None:
         given["limit"] = check_limit(given["limit"])
+    if given.get("rate") is not None:
+        from parallelize.pace.rate import check_rate
+
+        given["rate"] = check_rate(given["rate"])
     if "cancel" in given:
         given["cancel"] = check_cancel(given["cancel"])
     if given.get("buffersize") is not None:

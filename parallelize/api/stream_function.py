@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
 
     from parallelize.api.use import Placement
+    from parallelize.pace.rate import RateLimit
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.runtime.options import CallOptions, Limit
     from parallelize.streams.stream import Stream
@@ -103,6 +104,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         executor: AnyExecutor | None = UNCHANGED,
         timeout: float | None = UNCHANGED,
         limit: int | Limit | None = UNCHANGED,
+        rate: float | RateLimit | None = UNCHANGED,
         initializer: Callable[..., object] | None = UNCHANGED,
         initargs: tuple[Any, ...] = UNCHANGED,
         name: str | None = UNCHANGED,
@@ -117,6 +119,8 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             timeout: Seconds that the generator may take for each item.
             limit: The maximum number of streams of this function that are open at
                 once; or a `Limit` shared by several functions.
+            rate: The number of streams of this function that may start in a second;
+                or a `RateLimit`.
             initializer: Called in each worker of its private pool, when it starts.
             initargs: The arguments of ``initializer``.
             name: The name of the function in errors.
@@ -140,6 +144,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             executor=executor,
             timeout=timeout,
             limit=limit,
+            rate=rate,
             initializer=initializer,
             initargs=initargs,
             name=name,

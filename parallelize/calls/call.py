@@ -1,9 +1,10 @@
 """Calls on their way to a worker: an executor prepares, admits and starts them.
 
 ```
- submit ─┐                      ┌─ futures as arguments ─┐   ┌─ limit ──┐
- f(...) ─┼─▶ _prepare ─▶ Call ──┤ wait for pending ones  ├──▶│ is full? ├─▶ start
- map    ─┘   (snapshot)         └────────────────────────┘   └─ queue ──┘
+ submit ─┐                      ┌─ futures as ────┐   ┌─ limit ──┐   ┌─ rate ──┐
+ f(...) ─┼─▶ _prepare ─▶ Call ──┤ arguments: wait ├──▶│ is full? ├──▶│ too     ├─▶ start
+ map    ─┘   (snapshot)         │ if pending      │   │ queue    │   │ early?  │
+                                └─────────────────┘   └──────────┘   └─ queue ─┘
 ```
 """
 
@@ -18,6 +19,7 @@ from parallelize.futures.future import Failure, Future
 from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.futures.peek import name_failure
 from parallelize.runtime.clock import perf_counter
+from parallelize.runtime.options import start_in_time
 from parallelize.runtime.raised import is_a
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class Call(ABC):
 
 
 def admit(call: Call) -> None:
-    """Start the call as soon as its arguments are available and its limit allows."""
+    """Start the call when its arguments are available and limit and rate allow."""
     if call.waits_for:
         call.future._needs = call.waits_for
         dependencies.when_done(call.waits_for, lambda: _admit_ready(call), call.fail)
@@ -101,7 +103,7 @@ def _admit_ready(call: Call) -> None:
         if call.waits_for:  # a call that has a place may wait for it already
             break_limit_cycle((call.future,))
     else:
-        call.start()
+        start_in_time(call)
 
 
 def _nothing_known() -> Sequence[Future[Any]]:

@@ -214,8 +214,7 @@ def pack_call(
         fn, args = fn.__func__, (fn.__self__, *args)
     if any(map(pickling._is_long, args)):
         args = tuple(pickling._Bytes(a) if pickling._is_long(a) else a for a in args)
-    # The program, not the worker, applies the limit and the timeout.
-    options = options._replace(limit=None, timeout=None)
+    options = options.in_worker()
     try:
         with collect_futures() as futures, noting_shared() as shares:
             payload = pack((_name_of(fn) or fn, args, kwargs, options))

@@ -201,7 +201,7 @@ class InterpreterPoolExecutor(Executor):
                 parts = _bytes(pickling.dumps(list(rows.rows)))
         except Exception:  # noqa: BLE001 - sent one by one, those at fault fail alone
             return self._start_one_by_one(rows)
-        retrying = rows.options._replace(limit=None, timeout=None)
+        retrying = rows.options.in_worker()
         again = pickling.dumps(retrying)[0] if retrying.retries else b""
         task = name_of(rows.fn, rows.options), fn, parts, again
         return rows.submitted_as(

@@ -172,7 +172,7 @@ class ProcessPoolExecutor(Executor):
         pool = self._live_pool()
         call = pool.prepare(fn, args, kwargs, options)
         try:
-            if call.waits_for or options.limit is not None:
+            if call.waits_for or options.limit is not None or options.rate is not None:
                 admit(call)
             else:
                 pool.enqueue(call)

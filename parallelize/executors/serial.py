@@ -21,6 +21,7 @@ from parallelize.futures.peek import mark_retrieved, name_failure
 from parallelize.runtime import blocking
 from parallelize.runtime.blocking import here
 from parallelize.runtime.locks import Latch
+from parallelize.runtime.options import start_in_time
 from parallelize.runtime.raised import is_a
 from parallelize.tracing import recording
 
@@ -100,6 +101,8 @@ class SerialExecutor(Executor):
     ) -> None:
         """Let the reader run the generator, step by step."""
         self._in_flight.refuse_if_closed()
+        if options.rate is not None:
+            _SerialCall(fn, args, kwargs, options).await_rate()
 
     def _prepare(
         self,
@@ -144,7 +147,7 @@ class _SerialCall(Call):
         self.turn: Latch | None = None
 
     def start(self) -> None:
-        """Wake the caller, which is waiting for the limit."""
+        """Wake the caller, which is waiting for the limit or the rate."""
         if self.turn is not None:
             self.turn.set()
 
@@ -156,18 +159,21 @@ class _SerialCall(Call):
                 self.future.set_exception(failure.error)
                 name_failure(self.future, self.fn, self.options)
             elif self.options.limit is None or _holds(self.options.limit):
+                if self.options.rate is not None:
+                    self.await_rate()
                 self._run()
             else:
                 self._run_limited(self.options.limit)
         finally:
             del self  # the traceback of its error refers to this and the inner frames
 
+    def await_rate(self) -> None:
+        """Wait until the rate allows one more start."""
+        self._await_turn(start_in_time)
+
     def _run_limited(self, limit: Limit) -> None:
-        self.turn = Latch()
         self.waits_for = ()
-        admit(self)
-        with blocking.away(self.future):
-            self.turn.wait()
+        self._await_turn(admit)
         outer = here.limits
         # A recursive call uses the place that the outer one has; otherwise it would
         # wait for itself forever.
@@ -179,6 +185,13 @@ class _SerialCall(Call):
         finally:
             here.limits = outer
             del self
+
+    def _await_turn(self, enter: Callable[[Call], object]) -> None:
+        self.turn = turn = Latch()
+        self.future.add_done_callback(lambda _: turn.set())  # it may be cancelled
+        enter(self)
+        with blocking.away(self.future):
+            turn.wait()
 
     def _run(self) -> None:
         if not self.future._claim():

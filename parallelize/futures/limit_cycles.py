@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import Future, unended
 from parallelize.runtime.blocking import call_in_turn, here
+from parallelize.runtime.options import start_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable
@@ -54,7 +55,7 @@ def break_limit_cycle(waited_for: Iterable[AnyFuture[Any]]) -> None:
         limit, call = place
         holders = _stuck(limit._futures())
         if any(future is each for each in holders) and limit._take_out(call):
-            call.start()
+            start_in_time(call)
 
 
 def _stuck(futures: Iterable[object]) -> list[Future[Any]]:

@@ -309,6 +309,7 @@ def _plan(
     loops = isinstance(fn, AsyncTarget) and kind in ("threads", "processes")
     alone = executor._is_watched() or loops
     alone = alone or (kind != "processes" and _has_limits(options))
+    alone = alone or options.rate is not None  # it counts rows, not chunks
     alone = alone or (options.retries > 0 and kind in _DEAF)
     lazy = kind == "serial"  # each result is computed when it is read
     if lazy and isinstance(fn, AsyncTarget):

@@ -50,6 +50,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("loops",),
     ("loop",),
     ("limit",),
+    ("rate",),
     ("watch",),
     ("timer start",),
     ("timer",),

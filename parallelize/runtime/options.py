@@ -12,7 +12,7 @@ from parallelize.runtime.raised import name_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Literal, Protocol
+    from typing import Literal, Protocol, Self
 
     class Limited(Protocol):
         """The future of a call that waits for a place in a limit, or has one."""
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
         """A call that starts when it has a place."""
 
         @property
+        def options(self) -> CallOptions:
+            """Its options, among them the rate that it needs."""
+            ...
+
+        @property
         def future(self) -> Limited:
             """The future, which holds the place until it is done."""
             ...
@@ -43,6 +48,16 @@ if TYPE_CHECKING:
 
         def fail(self, error: BaseException) -> None:
             """Fail the future with an error that `start` did raise."""
+
+    class Rate(Protocol):
+        """The `RateLimit` of some functions."""
+
+        def _admit(self, call: LimitedCall) -> None:
+            """Start the call now, or when its time has come."""
+
+        def _for_function(self) -> Self:
+            """Return the rate for one more function that is decorated."""
+            ...
 
 
 _new_lock = locks.reentrant("limit")
@@ -60,6 +75,7 @@ class CallOptions(NamedTuple):
             always counts.
         limit: Bounds the number of calls that run at once, together with those of other
             functions that share it; None is no bound.
+        rate: Bounds the number of calls that start per time, likewise.
         cancel: What happens to a running call when a task that awaits it is cancelled:
             None lets it run on, "kill" kills it.
         buffersize: The number of items that a generator may be ahead of its reader;
@@ -71,8 +87,28 @@ class CallOptions(NamedTuple):
     retries: int = 0
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     limit: Limit | None = None
+    rate: Rate | None = None
     cancel: Literal["kill"] | None = None
     buffersize: int | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether calls may have to wait before they start."""
+        return self.limit is not None or self.rate is not None
+
+    def for_function(self) -> CallOptions:
+        """Return the options of one more function that is decorated with these."""
+        if not self.waits:
+            return self
+        limit, rate = self.limit, self.rate
+        return self._replace(
+            limit=None if limit is None else limit._for_function(),
+            rate=None if rate is None else rate._for_function(),
+        )
+
+    def in_worker(self) -> CallOptions:
+        """Return what a worker needs of them: the caller's side does the rest."""
+        return self._replace(limit=None, rate=None, timeout=None)
 
 
 DEFAULTS = CallOptions()
@@ -168,10 +204,33 @@ class Limit:
         if not self._watches_forks:
             self._watches_forks = True
             lifecycle.watch_forks(self)
+        if not self._waiting and len(self._inside) < self.count and self._enter(call):
+            if self._waiting or self._left:
+                self._go_on()
+            return
         call.future._place_in = self, call
         self._waiting.append(call)
         if len(self._inside) < self.count or self._left or self._starting:
             self._go_on()
+
+    def _enter(self, call: LimitedCall) -> bool:
+        """Start the call if that takes few steps: there is a place, and none waits."""
+        lock, future = self._lock, call.future
+        if locks.depth(lock) or not lock.acquire(blocking=False):
+            return False
+        try:
+            free = not self._waiting and len(self._inside) < self.count
+            if free and self._coming is None:
+                self._inside.add(future)
+            lock.release()
+            if future not in self._inside:
+                return False
+            self._start(call)
+        except BaseException:  # Ctrl-C: the caller cancels the call
+            locks.release_to(lock, 0)
+            self._inside.discard(future)
+            raise
+        return True
 
     def _take_out(self, call: LimitedCall) -> bool:
         """Remove a waiting call, so that it can run in the place of a running one.
@@ -240,7 +299,7 @@ class Limit:
     def _start(self, call: LimitedCall) -> None:
         call.future.add_done_callback(self._release)
         try:
-            call.start()
+            start_in_time(call)
         except Exception as error:  # noqa: BLE001 - else its place would be lost
             call.fail(error)
         except BaseException:  # Ctrl-C
@@ -257,6 +316,15 @@ class Limit:
 
     def __reduce__(self) -> tuple[Callable[[int], Limit], tuple[int]]:
         return Limit if self._is_shared else Limit._of_one_function, (self.count,)
+
+
+def start_in_time(call: LimitedCall) -> None:
+    """Start a call that needs no place, or has one, as soon as its rate allows."""
+    rate = call.options.rate
+    if rate is None:
+        call.start()
+    else:
+        rate._admit(call)
 
 
 def check_limit(limit: object) -> Limit | None:
@@ -278,6 +346,16 @@ def check_timeout(timeout: object, argument: str = "timeout") -> float | None:
     if math.isnan(seconds) or seconds <= 0:
         raise _wrong_value(argument, "more than 0 seconds", timeout)
     return _or_without_end(seconds)
+
+
+def check_positive(number: object, argument: str, expected: str = "a number") -> float:
+    """Return a finite number above 0 as a float, or raise naming the argument."""
+    value = _as_float(number)
+    if value is None:
+        raise _wrong_type(argument, expected, number)
+    if not 0 < value < math.inf:
+        raise _wrong_value(argument, "more than 0, and finite", number)
+    return value
 
 
 def check_wait(timeout: object, argument: str = "timeout") -> float | None:

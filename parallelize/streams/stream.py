@@ -370,5 +370,7 @@ def open_stream(
         stream._inline, stream._call = Inline(*_noted(call, executor, options)), None
     else:
         stream._future = future
+        if options.rate is not None:
+            stream._call = None  # a reader that ran it might start it too early
         future.add_done_callback(channel.end_with)
     return stream

@@ -143,6 +143,8 @@ class ThreadWorker(threading.Thread):
         limit, call = task.waits_for_place(), task.limited
         if limit is None or call is None or not self.holds(limit):
             return False
+        if call.options.rate is not None:
+            return False  # it may be too early for it
         return limit._take_out(call)
 
     def holds(self, limit: Limit) -> bool:

@@ -148,7 +148,7 @@ class Pool:
         if options is not DEFAULTS and isinstance(fn, AsyncTarget):
             make = self.coroutine_task
         task = make(self, fn, args, kwargs, options)
-        if task.waits_for or options.limit is not None:
+        if task.waits_for or options.limit is not None or options.rate is not None:
             self._hold(task)
         return task
 
@@ -163,7 +163,7 @@ class Pool:
         """Make a task of a generator; raise RuntimeError after shutdown."""
         self._refuse_if_closed()
         task = self.stream_task(self, fn, args, kwargs, options, channel)
-        if task.waits_for or options.limit is not None:
+        if task.waits_for or options.waits:
             self._hold(task)
         return task
 
