@@ -175,6 +175,9 @@ def test_an_interpreter_for_which_there_is_no_descriptor(left, few_descriptors):
 
 def lower_limit(count):
     taken = max(map(int, os.listdir("/proc/self/fd")))
+    while os.open(os.devnull, os.O_RDONLY) <= taken:
+        pass  # none of those in between are free
+    taken += 1
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 1 + count, hard))
 

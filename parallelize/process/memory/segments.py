@@ -29,7 +29,7 @@ import sys
 from itertools import count
 
 from parallelize.process.wire.frames import ProtocolError
-from parallelize.process.wire.memfd import nameless_memory
+from parallelize.process.wire.memfd import UNTRACKED, nameless_memory
 from parallelize.runtime import locks, native
 
 TYPE_CHECKING = False
@@ -53,8 +53,11 @@ SHARED_SIZE = 4 << 20
 #: Bytes of unused segments that one sender keeps for its next messages.
 MOST_KEPT = 512 << 20
 
-#: Maximum number of segments of one sender: each takes a descriptor.
+#: Maximum number of segments of one sender.
 MOST_SEGMENTS = 64
+
+#: Descriptors that a segment takes, on either side: its own and that of its mapping.
+DESCRIPTORS = 1 if UNTRACKED else 2
 
 _ALIGNMENT = 64
 
@@ -223,7 +226,10 @@ class Segments:
             self._give_up(self._free.pop(0))
         if len(self._all) >= self.most:
             return None
+        from parallelize.process.wire import descriptors
+
         try:
+            descriptors.refuse_the_last(DESCRIPTORS)
             segment = Segment(next(self._ids), size)
         except (OSError, ValueError, OverflowError):  # no descriptor, no memory
             return None
@@ -298,8 +304,8 @@ class Segments:
 def mapping(fd: int, size: int) -> mmap.mmap:
     """Map the memory of a segment, on either side."""
     if size > SHARED_SIZE or not _POPULATE:
-        return mmap.mmap(fd, size)
-    return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | _POPULATE)
+        return mmap.mmap(fd, size, **UNTRACKED)
+    return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | _POPULATE, **UNTRACKED)
 
 
 def _rounded(size: int) -> int:

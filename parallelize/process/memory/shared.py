@@ -23,7 +23,7 @@ import threading
 import weakref
 from types import GenericAlias
 
-from parallelize.process.wire.memfd import nameless_memory
+from parallelize.process.wire.memfd import mapped, nameless_memory
 from parallelize.runtime import locks, native
 from parallelize.serialize import pickling
 
@@ -212,7 +212,7 @@ class _Memory:
 
     def parts(self) -> list[memoryview]:
         """Return read-only views of the parts."""
-        view = _mapped(self.fd, self.size)
+        view = mapped(self.fd, self.size, writable=False)
         (count,) = struct.unpack_from("=Q", view)
         numbers = struct.unpack_from(f"={2 * count}Q", view, _NUMBER)
         places = zip(numbers[::2], numbers[1::2], strict=True)
@@ -226,31 +226,6 @@ class _Memory:
 
     def __del__(self) -> None:
         self._close(self.fd)
-
-
-def _mapped(fd: int, size: int) -> memoryview:
-    """Map memory for reading, without another descriptor."""
-    if sys.version_info >= (3, 13):  # older mappings have a descriptor of their own
-        pages = mmap.mmap(fd, size, access=mmap.ACCESS_READ, trackfd=False)
-        return memoryview(pages)
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    number = ctypes.c_int
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = (
-        *(ctypes.c_void_p, ctypes.c_size_t, number, number, number),
-        ctypes.c_long,
-    )
-    libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-    address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
-    if address == ctypes.c_void_p(-1).value:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    array = (ctypes.c_ubyte * size).from_address(address)
-    # Not at exit: there may still be views.
-    weakref.finalize(array, libc.munmap, address, size).atexit = False
-    return memoryview(array).cast("B").toreadonly()
 
 
 def _no_descriptor() -> str:

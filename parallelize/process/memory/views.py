@@ -20,6 +20,7 @@ from collections import deque
 
 from parallelize.process.memory.segments import SHARED_SIZE, mapping
 from parallelize.process.wire.frames import ProtocolError
+from parallelize.process.wire.memfd import UNTRACKED
 from parallelize.runtime import locks, native
 
 TYPE_CHECKING = False
@@ -160,7 +161,7 @@ class _Mapped:
         )
         try:
             if self.private:
-                self.pages = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE)
+                self.pages = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, **UNTRACKED)
             else:
                 self.pages = mapping(fd, size)
         except (OSError, ValueError) as error:

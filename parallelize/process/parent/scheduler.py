@@ -7,6 +7,8 @@ workers send, and calls `Scheduler.assign` for each that has time again.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
 from parallelize.process.parent.tasks.stream import Streams
 from parallelize.process.parent.tasks.worker_handle import WorkerHandle, WorkerStage
 from parallelize.process.parent.workers import Starter, Workers
+from parallelize.process.wire.descriptors import TooFewDescriptorsError
 from parallelize.runtime import locks
 
 if TYPE_CHECKING:
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
             """Whether this is the dispatcher's thread."""
             ...
 
+
+_log = logging.getLogger("parallelize")
 
 _new_lock = locks.reentrant("pool")
 
@@ -93,6 +98,7 @@ class Scheduler:
         self.is_closing: bool = False
         self.is_stopping: bool = False
         self._is_trim_scheduled = False
+        self._has_said_small = False
 
     # Queueing tasks.
 
@@ -216,6 +222,12 @@ class Scheduler:
             return
         try:
             worker = self.workers.start()
+        except TooFewDescriptorsError as error:
+            if not self._has_said_small:
+                self._has_said_small = True
+                counts = len(self.workers), self.workers.slots
+                self.defer(partial(_say_small, *counts, error))
+            return
         except Exception as error:  # noqa: BLE001 - any error means: no worker
             if not self.workers:  # otherwise others serve the queue
                 self.fail_queue(f"{type(error).__name__}: {error}")
@@ -403,6 +415,13 @@ class Scheduler:
         self.workers.starter.forget()
         self.ledger.segments.forget()
         return tasks
+
+
+def _say_small(count: int, most: int, why: TooFewDescriptorsError) -> None:
+    """Log that a pool has fewer workers than it may have."""
+    text = "a process pool goes on with %d of %d workers: %s (ulimit -n)"
+    with contextlib.suppress(Exception):  # of a log handler
+        _log.warning(text, count, most, why.strerror)
 
 
 def start_error(reason: str, task: str = "the call") -> WorkerStartError:

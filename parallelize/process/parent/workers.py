@@ -16,13 +16,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from parallelize.errors import SerializationError
+from parallelize.process.memory.segments import (
+    DESCRIPTORS as DESCRIPTORS_OF_SEGMENT,
+)
 from parallelize.process.memory.segments import MOST_KEPT, MOST_SEGMENTS
 from parallelize.process.memory.shared import noting_shared
 from parallelize.process.parent import logs
 from parallelize.process.parent.deadlines import TICK
 from parallelize.process.parent.tasks.worker_handle import WorkerHandle, WorkerStage
 from parallelize.process.start import launcher as launch
-from parallelize.process.wire import interpreter_state, messages
+from parallelize.process.wire import descriptors, interpreter_state, messages
 from parallelize.process.wire.frames import pack
 from parallelize.process.wire.inheritance import Inheritance
 from parallelize.process.worker import bootstrap
@@ -51,6 +54,12 @@ MOST_FAILURES = 3
 
 #: Seconds for which no worker is started after that, while others serve.
 PAUSE = 10.0
+
+#: Descriptors that a worker takes from the program; while it starts, a few more.
+DESCRIPTORS_EACH = 2
+
+#: Seconds for which no worker is started when too few descriptors are left.
+ROOM_AGAIN = 1.0
 
 #: Seconds until frames that did not fit into a worker's control socket are retried.
 CONTROL_RETRY = 0.005
@@ -87,6 +96,7 @@ class Workers(dict[int, WorkerHandle]):
         bounds = settings.max_tasks_per_child, settings.max_memory_per_child
         self.are_bounded: bool = bounds != (None, None)
         self._deadlines = deadlines
+        self._full_until = 0.0  # when the number of descriptors is looked at again
         # When to check for how long a worker has been idle.
         self._idle_checks: dict[WorkerHandle, Deadline] = {}
 
@@ -103,12 +113,30 @@ class Workers(dict[int, WorkerHandle]):
 
     def may_start(self) -> bool:
         """Whether there may be one more now."""
-        return len(self) < self.slots and self.starter.may_start(
-            others_serve=self.are_serving()
-        )
+        if len(self) >= self.slots or (self._full_until and self._is_full()):
+            return False
+        return self.starter.may_start(others_serve=self.are_serving())
+
+    def _is_full(self) -> bool:
+        return not self._needs_one() and monotonic() < self._full_until
+
+    def _needs_one(self) -> bool:
+        """Whether there is no worker besides those that wait for their readers."""
+        return len(self) <= self.slots - self.settings.max_workers
 
     def start(self) -> WorkerHandle:
-        """Start a worker; any error means that this is not possible now."""
+        """Start a worker; any error means that this is not possible now.
+
+        Raises:
+            TooFewDescriptorsError: It would take the last descriptors of the program,
+                and others serve. Until `ROOM_AGAIN` seconds later none may start.
+        """
+        if not self._needs_one():
+            try:
+                descriptors.refuse_the_last(DESCRIPTORS_EACH)
+            except descriptors.TooFewDescriptorsError:
+                self._full_until = monotonic() + ROOM_AGAIN
+                raise
         worker = self.starter.new_worker()
         self[worker.id] = worker
         return worker
@@ -321,7 +349,7 @@ class Starter:
             "patches": self._patches,
             "initializer": self._initializer or None,
             "threads": self._threads_each,
-            "segments": max(2, MOST_SEGMENTS // self._settings.max_workers),
+            "segments": _segments_each(self._settings.max_workers),
             "kept": MOST_KEPT // self._settings.max_workers,
             "reports": logs.settings(self._name_of(worker)),
         }
@@ -396,6 +424,17 @@ class Starter:
     def _servers(self) -> list[launch.Launcher]:
         every = (self.launcher, *self.lost_launchers)
         return [each for each in every if each is not None]
+
+
+def _segments_each(workers: int) -> int:
+    """Return how many segments each worker may send: the pool has them all open."""
+    most = descriptors.limit()
+    wanted = max(2, MOST_SEGMENTS // workers)
+    if most is None:
+        return wanted
+    for_sockets = descriptors.margin(most) + workers * DESCRIPTORS_EACH
+    segments = max(0, most - for_sockets) // DESCRIPTORS_OF_SEGMENT
+    return min(wanted, max(0, segments - MOST_SEGMENTS) // workers)
 
 
 def _folder() -> str | None:

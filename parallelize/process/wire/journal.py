@@ -48,7 +48,7 @@ import pickle
 import struct
 import sys
 
-from parallelize.process.wire.memfd import nameless_memory
+from parallelize.process.wire.memfd import UNTRACKED, mapped, nameless_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ class Journal:
 
     def __init__(self, file: int | str) -> None:
         """Map the page that `make_page_file` has made."""
-        self._map = _mapped(file)
-        self._view = memoryview(self._map)
+        self._view = _mapped(file)
         self.words: memoryview[int] = self._view[:_OUTBOX_AT].cast("Q")
         self._outbox = self._view[_OUTBOX_AT:_KINDS_AT]
         self._kinds = self._view[_KINDS_AT:_VALUES_AT]
@@ -108,7 +107,6 @@ class Journal:
             self._view,
         ):
             view.release()
-        self._map.close()
 
     # The worker's side.
 
@@ -278,10 +276,18 @@ def close_page_file(file: int | str) -> None:
         os.close(file)
 
 
-def _mapped(file: int | str) -> mmap.mmap:
+def _are_many(fd: int) -> bool:
+    from parallelize.process.wire import descriptors
+
+    return descriptors.are_many(fd)
+
+
+def _mapped(file: int | str) -> memoryview:
     if isinstance(file, int):
-        return mmap.mmap(file, SIZE)
+        if UNTRACKED or _are_many(file):
+            return mapped(file, SIZE, writable=True)
+        return memoryview(mmap.mmap(file, SIZE))  # it need not load ctypes
     if sys.platform == "win32":
-        return mmap.mmap(-1, SIZE, tagname=file)
+        return memoryview(mmap.mmap(-1, SIZE, tagname=file))
     msg = f"a page is reached by a descriptor here, not by {file!r}"
     raise TypeError(msg)
