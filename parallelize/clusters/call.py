@@ -23,7 +23,7 @@ from parallelize.clusters.payloads import (
 )
 from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
 from parallelize.futures.future import Failure, Future, Outcome, error_of
-from parallelize.futures.peek import has_failed, mark_retrieved
+from parallelize.futures.peek import ForwardedOutcome, has_failed, name_failure
 from parallelize.runtime import timer
 from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import summary_of
@@ -216,13 +216,21 @@ class EngineCall(Call):
     def _value_of(self, future: Future[Any]) -> Any:
         ref = self._reference(future)
         if ref is not None:
-            # As on other executors, a call that depends on it retrieves its failure.
-            future.add_done_callback(mark_retrieved)
+            future.add_done_callback(self._fail_with)
             return ref
         value, put = self.executor._cache.value(future.result())
         if put is not None:
             self._objects.append(put)
         return value
+
+    def _fail_with(self, upstream: Future[Any]) -> None:
+        """Fail as a future among the arguments did; the engine may report it later."""
+        if not has_failed(upstream):
+            return
+        failure = ForwardedOutcome(upstream)  # this retrieves it
+        if self.future._set_outcome(failure, failed=True):
+            name_failure(self.future, self.fn, self.options)
+            self.executor._drop([self.handle.ref])
 
     # While it runs.
 

@@ -162,7 +162,8 @@ class DaskExecutor(EngineExecutor):
         try:
             answer = await self._answer(theirs)
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
-            answer = error
+            # Dask keeps the error as long as its future, which this frame refers to.
+            answer = error.with_traceback(None)
         self._answered(call, answer, attempt)
 
     async def _answer(self, theirs: distributed.Future) -> object:

@@ -18,11 +18,12 @@ import os
 import threading
 import weakref
 from abc import abstractmethod
+from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import SubmittedRows
+from parallelize.calls.call import SubmittedRows, run_rows
 from parallelize.calls.in_flight import InFlight
 from parallelize.clusters import payloads
 from parallelize.clusters.call import EngineCall, EngineFuture, RowsCall
@@ -32,6 +33,7 @@ from parallelize.futures.future import Failure, Future
 from parallelize.runtime import locks
 from parallelize.runtime.raised import is_a
 from parallelize.runtime.services import Service
+from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,6 +154,10 @@ class EngineExecutor(Executor):
 
     def _start_rows(self, rows: Rows) -> SubmittedRows:
         call = self._made(RowsCall(self, rows), (rows.rows,), {})
+        recorder = recording.active
+        if recorder is not None:
+            named = partial(run_rows, rows.fn, rows.rows, rows.options)
+            recorder.elsewhere(self.kind, named, call.future, rows.options)
         call.start()
         return SubmittedRows(call.future.cancel, lambda: (call.future,))
 

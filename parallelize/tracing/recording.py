@@ -13,6 +13,7 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize.futures.peek import has_failed
 from parallelize.runtime import locks
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.runtime.options import DEFAULTS
@@ -179,7 +180,13 @@ class Recorder:
     ) -> None:
         """Record when a call was submitted and done, where no more can be known."""
         record = self.new(kind, fn, options)
-        future.add_done_callback(record.future_done)
+        future.add_done_callback(lambda done: _note_end(record, done))
+
+
+def _note_end(record: TaskRecord, future: concurrent.futures.Future[Any]) -> None:
+    if not future.cancelled() and has_failed(future):
+        record.outcome = "failed"
+    record.future_done(future)
 
 
 class TraceSink:

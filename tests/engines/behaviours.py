@@ -5,6 +5,7 @@ import concurrent.futures
 import copy
 import os
 import time
+from collections import Counter
 
 import pytest
 
@@ -24,6 +25,7 @@ from parallelize import (
     parallelized,
     processed,
     share,
+    trace,
     using,
     wait,
 )
@@ -67,6 +69,25 @@ def slow(path, seconds):
     tasks.append_line(path, "begun")
     time.sleep(seconds)
     tasks.append_line(path, "ended")
+
+
+def late_first(path, times):
+    """Hold the first attempts until the test lets them go; count them in the file."""
+    tasks.append_line(path, "begun")
+    attempts = path.read_text().count("\n")
+    while attempts <= times and not (path.parent / "go").exists():
+        time.sleep(0.02)
+    return attempts
+
+
+def slow_failures(path, times, seconds):
+    """Fail the first attempts, each after so many seconds."""
+    tasks.append_line(path, "begun")
+    attempts = path.read_text().count("\n")
+    if attempts <= times:
+        time.sleep(seconds)
+        raise tasks.Refusal(attempts)
+    return attempts
 
 
 class Stubborn(Exception):
@@ -449,3 +470,78 @@ class EngineTests:
 
     def test_calls_of_processes_in_a_worker_run_in_place(self, executor):
         assert executor.submit(nested, 3).result() == (6, True)
+
+    # Traces, and failures that are not retrieved.
+
+    def test_a_trace_shows_calls_and_maps(self, executor):
+        with trace() as seen:
+            executor.submit(tasks.double, 1).result(60)
+            executor.submit(tasks.refuse, 1).exception(60)
+            assert len(list(executor.map(tasks.double, range(6), chunksize=3))) == 6
+            list(executor.map(tasks.double, range(2), chunksize=1))
+        outcomes = Counter((r.name, r.count, r.outcome) for r in seen.records)
+        assert outcomes["tasks.double", 1, "done"] >= 1
+        assert outcomes["tasks.refuse", 1, "failed"] == 1
+        assert outcomes["tasks.double", 3, "done"] == 2
+        assert {record.kind for record in seen.records} == {executor.kind}
+
+    def test_a_long_chain_behind_a_failure_is_reported_once(self, executor, caplog):
+        log = emptied(caplog)
+        future = executor.submit(tasks.refuse, 3)
+        for _ in range(100):
+            future = executor.submit(tasks.identity, [future])
+        while not future.done():
+            time.sleep(0.01)
+        del future
+
+        def reports():
+            collect()
+            texts = [record.getMessage() for record in log.records]
+            return [text for text in texts if "never retrieved" in text]
+
+        ends = time.monotonic() + 30  # its call may still be about to end
+        while not reports() and time.monotonic() < ends:
+            time.sleep(0.01)
+        assert reports() == [
+            "tasks.identity failed, and its exception was never retrieved"
+        ]
+
+    # Timeouts that are retried.
+
+    def test_a_timeout_is_retried(self, executor, tmp_path):
+        late = parallelized(executor, timeout=1.5, retries=1)(late_first)
+        try:
+            assert late(tmp_path / "a", 1).result(60) == 2
+        finally:
+            (tmp_path / "go").touch()
+
+    def test_a_retry_has_a_clock_of_its_own(self, executor, tmp_path):
+        flaky = parallelized(executor, timeout=3.0, retries=3)(slow_failures)
+        assert flaky(tmp_path / "a", 3, 1.2).result(60) == 4
+
+    def test_retries_after_timeouts_come_to_an_end(self, make, tmp_path):
+        late = parallelized(make(), timeout=1.0, retries=1)(late_first)
+        future = late(tmp_path / "a", 9)
+        try:
+            with pytest.raises(TaskTimeout):
+                future.result(60)
+        finally:
+            (tmp_path / "go").touch()
+        assert (tmp_path / "a").read_text().count("\n") == 2
+
+    def test_a_timeout_is_not_retried_against_retry_on(self, executor, tmp_path):
+        options = {"timeout": 1.0, "retries": 3, "retry_on": KeyError}
+        late = parallelized(executor, **options)(late_first)
+        try:
+            with pytest.raises(TaskTimeout):
+                late(tmp_path / "a", 9).result(60)
+        finally:
+            (tmp_path / "go").touch()
+        assert (tmp_path / "a").read_text().count("\n") == 1
+
+    def test_rows_that_time_out_are_retried(self, executor, tmp_path):
+        late = parallelized(executor, timeout=1.5, retries=1)(late_first)
+        try:
+            assert list(late.map([tmp_path / "a", tmp_path / "b"], [1, 0])) == [2, 1]
+        finally:
+            (tmp_path / "go").touch()
