@@ -22,6 +22,7 @@ Example:
 #   process/      the process engine: parent, start, worker, memory, wire
 #   threads/, loops/, streams/    the thread engine; async calls; generators
 #   mapping/, tracing/    the one map; the recorder used by the engines
+#   inside/       what a call can ask of the worker that runs it
 #   calls/        how a call gets to its executor
 #   serialize/    pickling of values and functions
 #   futures/      the results of calls, and how to wait for them
@@ -80,6 +81,8 @@ if TYPE_CHECKING:
     from parallelize.futures.gather import gather
     from parallelize.futures.group import TaskGroup
     from parallelize.futures.wait import as_completed, wait
+    from parallelize.inside.per_worker import PerWorker, per_worker
+    from parallelize.inside.worker import Worker, worker
     from parallelize.insight.dump import dump, dump_on_signal
     from parallelize.insight.trace import trace
     from parallelize.mapping import MapIterator
@@ -108,6 +111,7 @@ __all__ = (
     "MissingExtraError",
     "ParallelFunction",
     "ParallelizeError",
+    "PerWorker",
     "ProcessPoolExecutor",
     "RateLimit",
     "RayExecutor",
@@ -123,6 +127,7 @@ __all__ = (
     "TaskTimeout",
     "ThreadPoolExecutor",
     "TimeoutError",
+    "Worker",
     "WorkerDied",
     "WorkerStartError",
     "as_completed",
@@ -133,6 +138,7 @@ __all__ = (
     "interpreted",
     "parallel_map",
     "parallelized",
+    "per_worker",
     "process_map",
     "processed",
     "register_executor",
@@ -144,6 +150,7 @@ __all__ = (
     "use",
     "using",
     "wait",
+    "worker",
 )
 
 # The module of each public name, which is imported when the name is used.
@@ -188,6 +195,8 @@ _HOMES = {
     "parallelize.futures.future": ("Future",),
     "parallelize.futures.gather": ("gather",),
     "parallelize.futures.group": ("TaskGroup",),
+    "parallelize.inside.per_worker": ("PerWorker", "per_worker"),
+    "parallelize.inside.worker": ("Worker", "worker"),
     "parallelize.insight.dump": ("dump", "dump_on_signal"),
     "parallelize.insight.trace": ("trace",),
     "parallelize.api.maps": ("parallel_map", "process_map", "thread_map"),

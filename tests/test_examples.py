@@ -67,6 +67,15 @@ def test_pids(empty):
     assert seconds_shown(printed, "4 workers") > 0
 
 
+def test_model_per_worker(empty):
+    printed = run_example("model_per_worker.py", "500", folder=empty).splitlines()
+    assert printed[0] == "same scores: True"
+    pattern = r"device (\d): loaded once, (\d+) calls"
+    used = [re.fullmatch(pattern, line).groups() for line in printed[1:]]
+    assert [number for number, _ in used] == ["0", "1"][: len(used)]
+    assert sum(int(calls) for _, calls in used) == 500
+
+
 @pytest.mark.timeout(310)
 def test_wordcount_of_the_whole_standard_library(empty):
     script = EXAMPLES / "wordcount.py"

@@ -22,6 +22,7 @@ __all__ = (
     "check_function",
     "innermost",
     "is_async",
+    "is_async_generator",
     "is_generator",
     "names_of",
     "run_coroutine",
@@ -30,7 +31,8 @@ __all__ = (
 )
 
 _COROUTINE = 0x80  # flags of code objects, as in inspect
-_GENERATORS = 0x20 | 0x200
+_ASYNC_GENERATOR = 0x200
+_GENERATORS = 0x20 | _ASYNC_GENERATOR
 
 _PLACE: object = getattr(functools, "Placeholder", object())
 
@@ -63,6 +65,11 @@ def is_generator(fn: object) -> bool:
     A wrapper of one is not: it may do anything with the generator.
     """
     return bool(_flags(fn) & _GENERATORS)
+
+
+def is_async_generator(fn: object) -> bool:
+    """Whether ``fn`` is an asynchronous generator function."""
+    return bool(_flags(fn) & _ASYNC_GENERATOR)
 
 
 def innermost(fn: Any) -> Any:

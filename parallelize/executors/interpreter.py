@@ -28,6 +28,7 @@ from parallelize.interpreters.handle import InterpreterHandle, InterpreterThread
 from parallelize.interpreters.inner import CALL, ROWS
 from parallelize.process.wire import held, messages
 from parallelize.runtime import lifecycle, locks
+from parallelize.runtime.blocking import here
 from parallelize.runtime.options import (
     DEFAULTS,
     CallOptions,
@@ -393,12 +394,14 @@ class _Interpreters:
         handle, self._current.handle = self._current.handle, None
         if handle is not None:
             handle.close()
+            handle.host.join()  # its number is free when its clean-ups have run
 
     def _new_handle(self) -> InterpreterHandle:
         _refuse_while_traced()
         if not lifecycle.is_ending():
             self.register()  # needed again after a fork
-        handle = InterpreterHandle(self._name)
+        index, count, _ = here.place or (0, 1, "")  # a thread of the pool
+        handle = InterpreterHandle(self._name, index, count)
         with self._lock:
             if self._abandoned:
                 lifecycle.refuse_when_ending()

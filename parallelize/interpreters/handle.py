@@ -40,7 +40,7 @@ import sys
 sys.path[:] = {path!r}
 sys.argv[:] = {argv!r}
 from parallelize.interpreters.inner import serve
-serve({requests}, {answers})
+serve({requests}, {answers}, {index}, {count})
 """
 
 
@@ -49,7 +49,7 @@ class InterpreterHandle:
 
     _closed = True  # until the pipes are open
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, index: int, count: int) -> None:
         self._pid = os.getpid()
         theirs, self._requests = os.pipe()
         try:
@@ -59,7 +59,9 @@ class InterpreterHandle:
             os.close(self._requests)
             raise
         self._closed = False
-        self.host: InterpreterThread = InterpreterThread(name, theirs, answers)
+        self.host: InterpreterThread = InterpreterThread(
+            name, theirs, answers, (index, count)
+        )
 
     def start(self) -> None:
         """Start the thread of the interpreter.
@@ -134,12 +136,15 @@ class InterpreterThread:
         why: The error that ended it, if any.
     """
 
-    def __init__(self, name: str, requests: int, answers: int) -> None:
+    def __init__(
+        self, name: str, requests: int, answers: int, place: tuple[int, int]
+    ) -> None:
         self._thread = native.thread(self._serve, f"{name}-interpreter")
         self.busy: bool = False
         self.why: BaseException | None = None
         self._requests = requests
         self._answers = answers
+        self._place = place
 
     def start(self) -> None:
         """Start the thread; raise RuntimeError if the system cannot start another."""
@@ -178,6 +183,8 @@ class InterpreterThread:
             argv=_plain(getattr(sys, "argv", ())),  # an embedding program may set none
             requests=self._requests,
             answers=self._answers,
+            index=self._place[0],
+            count=self._place[1],
         )
 
     def close(self) -> None:

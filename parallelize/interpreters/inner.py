@@ -7,8 +7,10 @@ determines how long an interpreter takes to start.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
+from parallelize.inside import place
 from parallelize.interpreters.wire import receive, send
 from parallelize.process.wire import messages
 from parallelize.runtime import raised
@@ -36,14 +38,31 @@ def inside_interpreter() -> bool:
     return _inside
 
 
-def serve(requests: int, answers: int) -> None:
-    """Read requests from one descriptor and write answers to the other, until END."""
+def serve(requests: int, answers: int, index: int, count: int) -> None:
+    """Read requests from one descriptor and write answers to the other, until END.
+
+    Args:
+        requests: The descriptor to read.
+        answers: The descriptor to write.
+        index: The number of this interpreter in its pool.
+        count: The maximum number of interpreters in the pool.
+    """
     global _inside
     _inside = True
+    place.begin(index, count, "interpreters")
     origins.begin_worker(is_copy=False)
     reductions.refuse_always(reductions.SAME_PROCESS)
     replica.begin_empty()
     send(answers, os.getpid())
+    try:
+        _serve(requests, answers)
+    finally:
+        kept = sys.modules.get("parallelize.inside.kept")
+        if kept is not None:
+            kept.close_program()
+
+
+def _serve(requests: int, answers: int) -> None:
     while True:
         try:
             kind, *request = receive(requests)

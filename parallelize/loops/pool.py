@@ -25,8 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.calls.coroutines import COROUTINES_PER_LOOP
 from parallelize.futures.future import Failure
+from parallelize.inside.place import free_index
 from parallelize.loops.call import LoopCall, LoopCallStage, inside
 from parallelize.runtime import lifecycle, locks
+from parallelize.runtime.blocking import here
 from parallelize.runtime.clock import wait_for
 from parallelize.runtime.loop_thread import LoopThread
 from parallelize.tracing import recording
@@ -74,8 +76,9 @@ class _State(enum.Enum):
 class _Loop(LoopThread):
     """One loop of a pool; the pool's lock guards what it adds."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, index: int) -> None:
         super().__init__(name)
+        self.index = index  # no other live loop of the pool has it
         self.load = 0  # calls that have a place here
         self.leaving: asyncio.TimerHandle | None = None  # only for the loop's thread
 
@@ -166,11 +169,12 @@ class Loops:
     def _start_loop(self) -> _Loop:
         settings = self._settings
         name = f"{settings.prefix}_loop_{next(self._names)}"
-        loop = _Loop(name)
+        self._ending = [each for each in self._ending if each.is_alive()]
+        taken = {each.index for each in (*self._loops, *self._ending)}
+        loop = _Loop(name, free_index(taken))
         loop.prepares(partial(self._initialized, loop), partial(self._failed, loop))
         loop.start()
         self._loops.append(loop)
-        self._ending = [each for each in self._ending if each.is_alive()]
         return loop
 
     def _place(self, call: LoopCall, loop: _Loop) -> None:
@@ -180,6 +184,7 @@ class Loops:
 
     def _initialized(self, loop: _Loop) -> bool:
         """Run the initializer; if it fails, fail the calls that have not started."""
+        here.place = loop.index, self._settings.most, "coroutines"
         if self._settings.initialize():
             return True
         with self._lock:

@@ -77,6 +77,13 @@ class HelpingWorker(Protocol):
         ...
 
 
+class Kept(Protocol):
+    """The objects that a thread keeps."""
+
+    def close(self) -> None:
+        """Run their clean-ups; errors in these are logged."""
+
+
 class _Here(threading.local):
     """The state of the current thread.
 
@@ -89,6 +96,10 @@ class _Here(threading.local):
             others may wait for work that this thread would do.
         limits: The limits in which calls that run serially in this thread hold a place.
         depth: The number of serial calls that are nested in each other.
+        outer_depth: The number of these outside of the call that a worker's thread runs
+            while it waits: what runs in the thread is a serial call if there are more.
+        place: Index, number of workers and kind, in the threads of a pool.
+        kept: What `per_worker` keeps for this thread; it is closed as the thread ends.
     """
 
     worker: HelpingWorker | None = None
@@ -96,6 +107,9 @@ class _Here(threading.local):
     makes_way: Callable[[Iterable[Future[Any]]], object] | None = None
     limits: tuple[Limit, ...] = ()
     depth: int = 0
+    outer_depth: int = 0
+    place: tuple[int, int, str] | None = None
+    kept: Kept | None = None
 
     def __init__(self) -> None:
         self.pending: list[deque[Action]] = []
@@ -111,10 +125,10 @@ def standing_in(call: Callable[[], T]) -> Callable[[], T]:
     depth. Otherwise a call there that blocks or needs a place in a limit could wait for
     this thread.
     """
-    has = here.worker, here.limits, here.depth
+    has = here.worker, here.limits, here.depth, here.place
 
     def called() -> T:
-        here.worker, here.limits, here.depth = has
+        here.worker, here.limits, here.depth, here.place = has
         return call()
 
     return called
@@ -194,9 +208,9 @@ class HelpingLock:
 
     __slots__ = ("_lock",)
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], threading.RLock] = _new_lock) -> None:
         # Reentrant for finalisers and signal handlers.
-        self._lock = _new_lock()
+        self._lock = make()
 
     def held(self, action: Callable[[], T]) -> T:
         """Call an action under the lock, which is released even after Ctrl-C."""

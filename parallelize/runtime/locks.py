@@ -41,7 +41,10 @@ DEBUG_VARIABLE = "PARALLELIZE_DEBUG_LOCKS"
 #: The names of all locks, the outermost first. A thread that holds one takes only that
 #: one again or locks in lines below it. (A finaliser takes none.)
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("reader", "input", "generator", "pools", "preparing", "picture", "building"),
+    (
+        *("reader", "input", "generator", "making"),
+        *("pools", "preparing", "picture", "building"),
+    ),
     ("adopting", "choosing", "tracing"),
     ("closing",),
     ("pool",),

@@ -24,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from parallelize.runtime import lifecycle, locks
+from parallelize.runtime.blocking import here
 from parallelize.runtime.clock import monotonic
 
 if TYPE_CHECKING:
@@ -158,6 +159,8 @@ class LoopThread:
                 _log.exception("a loop for async calls ended with an error")
         finally:
             self._close()
+            if here.kept is not None:
+                here.kept.close()
 
     def _run_loop(self) -> None:
         import asyncio

@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import enum
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from parallelize.runtime import blocking, lifecycle, locks
+from parallelize.runtime.clock import monotonic
 from parallelize.threads.roster import Roster
 from parallelize.threads.rows import RowsWatch
 from parallelize.threads.tasks import fail
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 
 # Programs look in that logger for messages that the standard library logs, too.
 _log = logging.getLogger("concurrent.futures")
+
+
+#: Seconds that idle threads have for their clean-ups when an error ends the program.
+ABANDON_GRACE = 0.5
 
 
 #: The message of the error of calls in a broken pool.
@@ -262,7 +268,7 @@ class Engine(Roster):
     def _not_in(self, joined: set[threading.Thread]) -> set[threading.Thread]:
         # Meanwhile, the last calls of other threads may have needed further threads.
         with self._lock:
-            return self.threads - joined
+            return (self.threads | self._ending) - joined
 
     def finish(self) -> None:
         """At the end of the program: run what was submitted."""
@@ -273,8 +279,12 @@ class Engine(Roster):
     def abandon(self) -> None:
         """At an exit by an error: drop what has not started; threads run on."""
         self._maps.cancel()
+        with self._lock:
+            idle = self._idle.copy()
         self.close()
         self.cancel_queued()
+        if "parallelize.inside.kept" in sys.modules:
+            _await_ends(idle, ABANDON_GRACE)
 
     def forget(self) -> None:
         """In a forked child: the threads and the calls belong to the parent."""
@@ -290,3 +300,10 @@ class Engine(Roster):
         for task in orphans:
             task._fail_in_forked_child()
         self._maps.forget()
+
+
+def _await_ends(threads: Sequence[threading.Thread], seconds: float) -> None:
+    """Wait until threads have ended, for at most this many seconds."""
+    until = monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - monotonic()))

@@ -33,6 +33,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from parallelize.inside.place import free_index
 from parallelize.runtime import locks
 from parallelize.runtime.clock import monotonic
 from parallelize.threads.workers import ThreadWorker, worker_class
@@ -73,6 +74,7 @@ class Roster:
     Attributes:
         max_workers: The number of threads that may be active, including any that are
             blocked by a slow reader (see `one_more`).
+        count: The number that its creator has set.
         threads: The threads that are not known to have ended.
         thread_ends: Called by each thread as its last action.
     """
@@ -81,6 +83,7 @@ class Roster:
         self, max_workers: int, prefix: str, idle_timeout: float | None
     ) -> None:
         self.max_workers: int = max_workers
+        self.count: int = max_workers
         self._prefix = prefix
         self._idle_timeout = math.inf if idle_timeout is None else idle_timeout
         self._names = itertools.count()
@@ -105,6 +108,8 @@ class Roster:
         # reader then checks it with the lock.
         self._oversubscribed = False
         self.threads: set[threading.Thread] = set()
+        self._ending: set[threading.Thread] = set()  # idle for too long
+        self._indices: set[int] = set()  # of the threads that have not ended
 
     # Filling a free place.
 
@@ -167,16 +172,26 @@ class Roster:
         self._waking = None
 
     def _start_thread(self, first: ThreadTask | None) -> None:
-        worker = worker_class()(self, f"{self._prefix}_{next(self._names)}", first)
+        name, index = f"{self._prefix}_{next(self._names)}", free_index(self._indices)
+        worker = worker_class()(self, name, first, index)
         live = self._live
         try:
             self.threads.add(worker)
+            self._indices.add(index)
             self._live = live + 1
             worker.start()
         except BaseException:  # also Ctrl-C: a thread that did start then ends
             self._live = live
             self.threads.discard(worker)
+            if worker.ident is None:
+                self._indices.discard(index)
             raise
+
+    def has_ended(self, worker: ThreadWorker) -> None:
+        """Record that a thread has done all that it had to do."""
+        with self._lock:
+            self._indices.discard(worker.index)
+            self._ending.discard(worker)
 
     def _most_wanted(self) -> ThreadTask | None:
         for wanted in reversed(self._wanted):
@@ -337,6 +352,7 @@ class Roster:
                 if worker in self._idle and longest >= self._longest_idle():
                     self._idle.remove(worker)
                     self.threads.discard(worker)
+                    self._ending.add(worker)
                     self._live -= 1
                     return False
         first = worker.take_first()

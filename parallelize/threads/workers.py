@@ -42,16 +42,20 @@ class ThreadWorker(threading.Thread):
             wakes this one, under the engine's lock.
         orphaned: Whether it is in a forked child, without its pool.
         wake: Held while the worker is active or idle; released to wake it.
+        index: Its number in the pool, which no other live thread of the pool has.
         turn: How often it has been woken; changed under the engine's lock before
             ``wake`` is released.
     """
 
-    def __init__(self, engine: Roster, name: str, first: ThreadTask | None) -> None:
+    def __init__(
+        self, engine: Roster, name: str, first: ThreadTask | None, index: int
+    ) -> None:
         # Since Python 3.14 a thread may start in a copy of its creator's context, and
         # would keep its values alive.
         context = {"context": Context()} if sys.version_info >= (3, 14) else {}
         super().__init__(name=name, daemon=daemons, **context)  # type: ignore[arg-type]
         self.engine: Roster = engine
+        self.index: int = index
         self.running: ThreadTask | None = None
         self.since: float = monotonic()
         self.helping: list[ThreadTask] = []
@@ -66,10 +70,14 @@ class ThreadWorker(threading.Thread):
     def run(self) -> None:
         """Serve the pool until there is nothing left to do for this thread."""
         here.worker = self
+        here.place = self.index, self.engine.count, "threads"
         try:
             self.engine.serve(self)
         finally:
+            if here.kept is not None:
+                here.kept.close()
             self.engine.thread_ends()
+            self.engine.has_ended(self)
 
     def was_woken(self, seconds: float) -> bool:
         """Block until it is woken, then return True; False after this many seconds."""
@@ -126,9 +134,11 @@ class ThreadWorker(threading.Thread):
             return False
         _need_frames(LEAST_FRAMES)  # else a call might be claimed and never completed
         self.helping.append(task)
+        outer, here.outer_depth = here.outer_depth, here.depth
         try:
             ran = task.run()
         finally:
+            here.outer_depth = outer
             self.helping.pop()
         if ran:
             self.engine.note_claimed_entry()

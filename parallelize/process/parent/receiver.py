@@ -267,6 +267,10 @@ class Receiver:
         if frame.kind == messages.FAULT and len(frame.parts) == 1:
             worker.fault = bytes(frame.parts[0]).decode(errors="replace")
             return
+        if frame.kind == messages.CLEANING:
+            with self._scheduler.lock:
+                self._scheduler.workers.on_cleaning(worker, begins=bool(frame.id))
+            return
         if frame.kind not in _ABOUT_SEGMENTS:
             worker.answers.append(_reclaimed_in(frame))
             return

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from parallelize.errors import SerializationError
+from parallelize.inside.place import free_index
 from parallelize.process.memory.segments import (
     DESCRIPTORS as DESCRIPTORS_OF_SEGMENT,
 )
@@ -137,7 +138,8 @@ class Workers(dict[int, WorkerHandle]):
             except descriptors.TooFewDescriptorsError:
                 self._full_until = monotonic() + ROOM_AGAIN
                 raise
-        worker = self.starter.new_worker()
+        index = free_index({worker.index for worker in self.values()})
+        worker = self.starter.new_worker(index)
         self[worker.id] = worker
         return worker
 
@@ -185,7 +187,7 @@ class Workers(dict[int, WorkerHandle]):
     def retire_surplus(self) -> None:
         """Release idle workers beyond the maximum."""
         while self.idle and self._are_too_many():
-            self.retire(self.idle[0])
+            self.retire(max(self.idle, key=lambda each: each.index))
 
     def _are_too_many(self) -> bool:
         if len(self) <= self.slots:
@@ -200,11 +202,18 @@ class Workers(dict[int, WorkerHandle]):
         if worker in self.idle:
             self.idle.remove(worker)
         worker.leave()
-        self.kill_after(LEAVE_GRACE, worker)
+        worker.last_moment = self.kill_after(LEAVE_GRACE, worker)
 
-    def kill_after(self, seconds: float, worker: WorkerHandle) -> None:
+    def on_cleaning(self, worker: WorkerHandle, *, begins: bool) -> None:
+        """Let a worker that leaves take its time for clean-ups, like for its calls."""
+        if worker.last_moment is not None:
+            worker.last_moment.cancel()
+        if not begins:
+            worker.last_moment = self.kill_after(LEAVE_GRACE, worker)
+
+    def kill_after(self, seconds: float, worker: WorkerHandle) -> Deadline:
         """Kill a worker if it has not ended by then."""
-        self._deadlines.after(seconds, worker.kill)
+        return self._deadlines.after(seconds, worker.kill)
 
     def remove(self, worker: WorkerHandle) -> None:
         """Forget a worker that has ended."""
@@ -304,9 +313,14 @@ class Starter:
 
     # Starting a worker.
 
-    def new_worker(self) -> WorkerHandle:
-        """Start a worker and send it its settings."""
+    def new_worker(self, index: int) -> WorkerHandle:
+        """Start a worker and send it its settings.
+
+        Args:
+            index: Its number in the pool, which no other worker has.
+        """
         worker = self._bare_worker()
+        worker.index = index
         worker.segments.share(self._shares)
         worker.channel.write(self._start_frame(worker))
         return worker
@@ -344,6 +358,7 @@ class Starter:
             "bootstrap": bootstrap.replaced(),
             "copy": self._settings.method == "fork",
             "folder": (os.getpid(), _folder()),
+            "place": (worker.index, self._settings.max_workers, "processes"),
             "names": self._process_names(worker),
             "state": None if self._settings.method == "fork" else self._state(),
             "patches": self._patches,
@@ -363,9 +378,9 @@ class Starter:
         name, pid = self._name_of(worker), os.getpid()
         process = interpreter_state.loaded("multiprocessing.process")
         if process is None:
-            return name, (worker.id,), None, "MainProcess", pid
+            return name, (worker.index + 1,), None, "MainProcess", pid
         parent = process.current_process()
-        identity = *parent._identity, worker.id
+        identity = *parent._identity, worker.index + 1
         return name, identity, bytes(parent.authkey), parent.name, pid
 
     def _name_of(self, worker: WorkerHandle) -> str:

@@ -36,6 +36,9 @@ While a trace is recorded, BEGAN is sent first in answer to CALL and ROWS; its
 SHOWN has one part, text: the stacks of the worker's threads. Its ``id`` is that of
 the request.
 
+CLEANING (from the worker, over the control socket) says that it has been asked to
+leave and runs the clean-ups of what it keeps (``id`` is 1), or has done so (0).
+
 FAULT (from the worker, over the control socket) has one part, text: the traceback of
 the error that ends the worker.
 
@@ -128,6 +131,7 @@ ITEM = 20
 ITEM_FAILED = 21  # made by the pool itself: the buffers of an ITEM cannot be reached
 SHOWN = 51
 FAULT = 54
+CLEANING = 57
 BEGAN = 52
 ASK = 56
 

@@ -25,6 +25,7 @@ import sys
 import threading
 from functools import partial
 
+from parallelize.inside import place
 from parallelize.process.wire import inheritance, interpreter_state, messages
 from parallelize.process.wire.frames import (
     DoesNotFitError,
@@ -166,12 +167,23 @@ class WorkerProcess:
         if not self._start(settings):
             return 1
         self._serve()
+        self._clean_up()
+        return _leave()
+
+    def _clean_up(self) -> None:
+        """End the loop and what calls keep; the pool waits for that."""
+        keeps = "parallelize.inside.kept" in sys.modules
+        if keeps:
+            self._exchange.send(messages.CLEANING, 1)
         if self._loop is not None:
             self._loop.close()
-        return _leave()
+        if keeps:
+            _drop_kept()
+            self._exchange.send(messages.CLEANING, 0)
 
     def _start(self, settings: dict[str, Any]) -> bool:
         try:
+            place.begin(*settings["place"])
             self._exchange.at_most(settings["segments"], settings["kept"])
             reports.begin(settings["reports"], self._sender.report)
             # Before the initializer, which may wait for an answer of the pool.
@@ -455,6 +467,7 @@ def _leave() -> int:
     import atexit
 
     for step in (
+        _drop_kept,
         threading._shutdown,  # type: ignore[attr-defined]
         _leave_multiprocessing,
         atexit._run_exitfuncs,
@@ -466,6 +479,12 @@ def _leave() -> int:
         except BaseException:  # noqa: BLE001, S112 - there is no way left to report it
             continue
     return 0
+
+
+def _drop_kept() -> None:
+    kept = sys.modules.get("parallelize.inside.kept")
+    if kept is not None:
+        kept.close_program()
 
 
 def _flush(name: str) -> None:

@@ -63,8 +63,8 @@ class Pool:
     def __exit__(self, *_):
         self._patches.close()
 
-    def _worker(self, engine, name, first):
-        worker = ThreadWorker(engine, name, first)
+    def _worker(self, engine, name, first, index):
+        worker = ThreadWorker(engine, name, first, index)
         worker.wake = self.run.plain_lock()
         worker.wake.acquire()
         worker.start = lambda: self._start(worker)

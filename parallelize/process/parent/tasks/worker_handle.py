@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
     from parallelize.process.start.launcher import Launcher
     from parallelize.process.wire.frames import DoesNotFitError, Frame, Part
+    from parallelize.runtime.agenda import Deadline
     from parallelize.serialize.reducers.replica import Unit
 
 #: Seconds of silence after which tasks that a worker has not begun are reclaimed, ...
@@ -70,6 +71,7 @@ class WorkerHandle:
     """One worker process, as the pool sees it; the pool's lock guards it.
 
     Attributes:
+        index: Its number among the live workers of the pool.
         tasks: The tasks that it was given and has not answered, in order.
         coroutines: How many of these are coroutines: all, or none.
         load: The seconds that these are expected to take.
@@ -77,6 +79,7 @@ class WorkerHandle:
         reason: Why it could not start, if it reported that.
         fault: The traceback of the error that ended it, if it was one of its own.
         was_killed: Whether its pool killed it.
+        last_moment: When it is killed, if it was asked to leave.
         answers: What it gave back and the dispatcher has not processed yet.
         main: What it has of the parent's `__main__`.
         channel: The pool's ends of its sockets, and its page.
@@ -92,6 +95,7 @@ class WorkerHandle:
         copied: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
         self.id: int = id
+        self.index: int = 0
         self.pid: int | None = None
         self.stage: WorkerStage = WorkerStage.STARTING
         self.tasks: dict[int, Task] = {}
@@ -101,6 +105,7 @@ class WorkerHandle:
         self.reason: BaseException | None = None
         self.fault: str | None = None
         self.was_killed: bool = False
+        self.last_moment: Deadline | None = None
         self.idle_since: float = 0.0
         self.main: Knowledge = Knowledge(copied)
         self._launcher: Launcher | None = launcher

@@ -1,0 +1,1 @@
+"""What a call can ask of the worker that runs it."""
