@@ -668,7 +668,20 @@ def test_where_the_time_of_a_task_went():
 
 @pytest.mark.parametrize(
     ("nanoseconds", "text"),
-    [(0, "0"), (5, "5 ns"), (1500, "1.5 µs"), (2_500_000, "2.5 ms"), (3e9, "3 s")],
+    [
+        (0, "0"),
+        (5, "5 ns"),
+        (1500, "1.5 µs"),
+        (2_500_000, "2.5 ms"),
+        (3e9, "3 s"),
+        (119.4e9, "119 s"),
+        (119.6e9, "2 min"),
+        (125.2e9, "2 min 5 s"),
+        (7199.8e9, "2 h"),
+        (47_000e9, "13 h 3 min"),
+        (48 * 3600e9, "2 d"),
+        (1e15, "11 d 14 h"),
+    ],
 )
 def test_durations_as_people_read_them(nanoseconds, text):
     assert units.duration(nanoseconds) == text
@@ -676,7 +689,15 @@ def test_durations_as_people_read_them(nanoseconds, text):
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (2048, "2 KiB"), (3 << 20, "3 MiB"), (5 << 30, "5 GiB")],
+    [
+        (0, "0 B"),
+        (2048, "2 KiB"),
+        (1020 << 10, "1020 KiB"),
+        (3 << 20, "3 MiB"),
+        (5 << 30, "5 GiB"),
+        (5000 << 30, "4.88 TiB"),
+        (5000 << 40, "5000 TiB"),
+    ],
 )
 def test_sizes_as_people_read_them(count, text):
     assert units.size(count) == text

@@ -1,10 +1,24 @@
-"""A trace as events of the Trace Event Format, as read by Chrome and Perfetto."""
+"""A trace as events of the Trace Event Format, as read by Chrome and Perfetto.
+
+Perfetto keeps the identifiers of rows in 32 bits, and drops an event that begins within
+another of its row and ends after it. So rows are numbered here, and what overlaps the
+events of its row in that way has a further row: two generators that one thread runs in
+turn, or two threads of the same name.
+
+```
+ worker        ├── f ────────┤    ├── h ──┤
+ worker (2)          ├── g ────────┤
+```
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,79 +31,158 @@ Event = dict[str, Any]
 STEPS = ("submitted", "pickled", "queued", "sent", "started", "ended", "returned")
 
 
+class Track(NamedTuple):
+    """A caller or a worker, in the order in which they are shown.
+
+    Attributes:
+        group: 0 for callers, 1 for workers.
+        pid: The process whose row it is.
+        key: What tells it from others, and sorts it.
+        label: Its human-readable name.
+        process: The name of the process.
+    """
+
+    group: int
+    pid: int
+    key: tuple[object, ...]
+    label: str
+    process: str
+
+
+class Slice(NamedTuple):
+    """An event with a duration; moments in nanoseconds since the trace's start."""
+
+    begin: int
+    end: int
+    track: Track
+    event: Event
+
+
 def events(records: Sequence[TaskRecord], span: tuple[int, int]) -> str:
     """Return the records as JSON; times are microseconds since the trace's start."""
-    begin, _ = span
-    lanes = {record.lane for record in records if record.lane is not None}
-    callers = {name: n for n, name in enumerate(sorted({r.caller for r in records}))}
-    found = [*_names(lanes, callers)]
+    rows = Rows()
+    for record in records:
+        rows.of_track(_caller(record))
+    slices = [each for record in records for each in _slices(record, span)]
+    # A parent comes before the events that it contains.
+    slices.sort(key=lambda each: (each.begin, -each.end))
+    found = [rows.placed(each) for each in slices]
     for number, record in enumerate(records, 1):
-        found += _of_record(number, record, begin, callers[record.caller])
-    return json.dumps({"traceEvents": found, "displayTimeUnit": "ms"})
+        found += _waiting(number, record, span[0], rows)
+    return json.dumps({"traceEvents": [*rows.names(), *found], "displayTimeUnit": "ms"})
 
 
-def _names(lanes: set[Lane], callers: dict[str, int]) -> Iterator[Event]:
-    """The labels of the rows. Callers are rows of this process, too."""
-    own = os.getpid()
-    yield _name("process_name", own, 0, "this process")
-    for caller, number in callers.items():
-        yield _name("thread_name", own, number, f"caller {caller}")
-    for lane in lanes:
-        pid, tid = _place(lane)
-        if lane.kind == "processes":
-            yield _name("process_name", pid, tid, f"worker {lane.name}")
-        yield _name("thread_name", pid, tid, lane.label)
+class Rows:
+    """The rows of the events: each has a small number, unique in the trace."""
 
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._rows: dict[Track, list[int]] = defaultdict(list)
+        self._open: dict[int, list[int]] = defaultdict(list)  # ends, the outer first
 
-def _name(what: str, pid: int, tid: int, name: str) -> Event:
-    return {"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": name}}
+    def of_track(self, track: Track) -> int:
+        """Return the number of a track's first row."""
+        if not self._rows[track]:
+            self._rows[track].append(next(self._numbers))
+        return self._rows[track][0]
 
-
-def _place(lane: Lane) -> tuple[int, int]:
-    if lane.kind == "processes":
-        return lane.number, lane.number + lane.place
-    return os.getpid(), lane.number + lane.place
-
-
-def _of_record(
-    number: int, record: TaskRecord, begin: int, caller: int
-) -> Iterator[Event]:
-    own = os.getpid()
-    args = details(record, begin)
-    if record.pickled:
-        yield {
+    def placed(self, each: Slice) -> Event:
+        """Return a slice as an event; they are placed in the order of their begins."""
+        return {
+            **each.event,
             "ph": "X",
+            "pid": each.track.pid,
+            "tid": self._row_for(each),
+            "ts": _micros(each.begin),
+            "dur": _micros(each.end - each.begin),
+        }
+
+    def _row_for(self, each: Slice) -> int:
+        """Return the first row of the track in which it overlaps no other slice."""
+        self.of_track(each.track)
+        for row in self._rows[each.track]:
+            if self._fits(row, each):
+                break
+        else:
+            row = next(self._numbers)
+            self._rows[each.track].append(row)
+        self._open[row].append(each.end)
+        return row
+
+    def _fits(self, row: int, each: Slice) -> bool:
+        ends = self._open[row]
+        while ends and ends[-1] <= each.begin:
+            ends.pop()
+        return not ends or each.end <= ends[-1]
+
+    def names(self) -> Iterator[Event]:
+        """Yield the labels of the rows, and where they stand."""
+        places = count(1)
+        for track in sorted(self._rows, key=lambda each: each[:3]):
+            yield _label("process_name", track.pid, 0, track.process)
+            for n, row in enumerate(self._rows[track], 1):
+                label = track.label if n == 1 else f"{track.label} ({n})"
+                yield _label("thread_name", track.pid, row, label)
+                place = {"sort_index": next(places)}
+                yield _metadata("thread_sort_index", track.pid, row, place)
+
+
+def _label(what: str, pid: int, tid: int, name: str) -> Event:
+    return _metadata(what, pid, tid, {"name": name})
+
+
+def _metadata(what: str, pid: int, tid: int, args: dict[str, Any]) -> Event:
+    return {"ph": "M", "name": what, "pid": pid, "tid": tid, "args": args}
+
+
+def _caller(record: TaskRecord) -> Track:
+    name = record.caller
+    return Track(0, os.getpid(), (name,), f"caller {name}", "this process")
+
+
+def _worker(lane: Lane) -> Track:
+    if lane.kind == "processes":
+        name = f"worker {lane.name}"
+        return Track(1, lane.number, lane.order, lane.label, name)
+    return Track(1, os.getpid(), lane.order, lane.label, "this process")
+
+
+def _slices(record: TaskRecord, span: tuple[int, int]) -> Iterator[Slice]:
+    """Yield the events with a duration of one record."""
+    begin, now = span
+    if record.pickled and not record.attempt:
+        event = {
             "name": f"pickle {record.name}",
             "cat": "pickle",
-            "pid": own,
-            "tid": caller,
-            "ts": _micros(record.submitted - begin),
-            "dur": _micros(record.pickled - record.submitted),
             "args": {"bytes": record.size},
         }
-    common = {"name": record.name, "cat": "task", "id": number, "pid": own}
+        yield _slice(
+            record.submitted - begin, record.pickled - begin, _caller(record), event
+        )
+    if record.lane is not None and record.started:
+        end = record.ended or record.returned or now
+        event = {"name": record.name, "cat": "run", "args": details(record, begin)}
+        yield _slice(record.started - begin, end - begin, _worker(record.lane), event)
+
+
+def _slice(begin: int, end: int, track: Track, event: Event) -> Slice:
+    begin = max(begin, 0)  # submitted while the trace was being opened
+    return Slice(begin, max(end, begin), track, event)
+
+
+def _waiting(
+    number: int, record: TaskRecord, begin: int, rows: Rows
+) -> Iterator[Event]:
+    """Yield the begin and the end of a task's wait, from submission to start."""
     last = record.started or record.returned
-    if last:  # from its submission until its start it is waiting
-        yield {
-            **common,
-            "ph": "b",
-            "tid": caller,
-            "ts": _micros(record.submitted - begin),
-        }
-        yield {**common, "ph": "e", "tid": caller, "ts": _micros(last - begin)}
-    if record.lane is None or not record.started:
+    if not last:
         return
-    pid, tid = _place(record.lane)
-    yield {
-        "ph": "X",
-        "name": record.name,
-        "cat": "run",
-        "pid": pid,
-        "tid": tid,
-        "ts": _micros(record.started - begin),
-        "dur": _micros(max(record.ended - record.started, 0)),
-        "args": args,
-    }
+    track = _caller(record)
+    common = {"name": record.name, "cat": "task", "id": number}
+    common |= {"pid": track.pid, "tid": rows.of_track(track)}
+    first = max(record.submitted - begin, 0)
+    yield {**common, "ph": "b", "ts": _micros(first)}
+    yield {**common, "ph": "e", "ts": _micros(max(last - begin, first))}
 
 
 def details(record: TaskRecord, begin: int) -> dict[str, Any]:
@@ -111,4 +204,11 @@ def details(record: TaskRecord, begin: int) -> dict[str, Any]:
 
 
 def _micros(nanoseconds: int) -> float:
-    return nanoseconds / 1000
+    """Return microseconds of which a reader gets the same nanoseconds.
+
+    Perfetto cuts off after the multiplication by 1000: 0.57 would become 569.
+    """
+    micros = nanoseconds / 1000
+    if int(micros * 1000) == nanoseconds:
+        return micros
+    return math.nextafter(micros, math.inf)

@@ -34,7 +34,7 @@ def _data(
     records: Sequence[TaskRecord], span: tuple[int, int], dropped: int
 ) -> dict[str, Any]:
     report = Report(records, span, dropped)
-    lanes = sorted(report.lanes)
+    lanes = sorted(report.lanes, key=lambda each: each.order)
     lane_numbers = {lane: n for n, lane in enumerate(lanes)}
     numbers = {(t.kind, t.name): n for n, t in enumerate(report.functions)}
     tasks = [

@@ -161,7 +161,8 @@ class Report:
         )
 
     def _lane_rows(self) -> Iterable[tuple[str, ...]]:
-        for lane, busy in sorted(self.workers.items()):
+        for lane in sorted(self.workers, key=lambda each: each.order):
+            busy = self.workers[lane]
             share = min(busy / self.wall, 1.0)
             name = (
                 f"{lane.name} (pid {lane.number})" if lane.kind == "processes" else ""

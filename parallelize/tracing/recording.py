@@ -9,6 +9,7 @@ machine share; 0 stands for what has not happened.
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,6 +50,13 @@ class Lane(NamedTuple):
     def label(self) -> str:
         """The human-readable name, with the place."""
         return f"{self.name}, coroutine {self.place}" if self.place else self.name
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """A key to sort lanes by: "thread 2" comes before "thread 10"."""
+        words = re.split(r"(\d+)", self.name)
+        words[1::2] = [number.zfill(9) for number in words[1::2]]
+        return self.kind, tuple(words), self.number, self.place
 
     @property
     def worker(self) -> Lane:
