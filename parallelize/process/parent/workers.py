@@ -26,7 +26,12 @@ from parallelize.process.parent import logs
 from parallelize.process.parent.deadlines import TICK
 from parallelize.process.parent.tasks.worker_handle import WorkerHandle, WorkerStage
 from parallelize.process.start import launcher as launch
-from parallelize.process.wire import descriptors, interpreter_state, messages
+from parallelize.process.wire import (
+    descriptors,
+    interpreter_state,
+    messages,
+    surroundings,
+)
 from parallelize.process.wire.frames import pack
 from parallelize.process.wire.inheritance import Inheritance
 from parallelize.process.worker import bootstrap
@@ -352,16 +357,18 @@ class Starter:
 
     def _start_frame(self, worker: WorkerHandle) -> list[Part]:
         origins.workers_have(sys.path)
+        is_copy = self._settings.method == "fork"
         settings = {
             "path": sys.path,
             "argv": getattr(sys, "argv", []),  # missing in some embedded Pythons
             "bootstrap": bootstrap.replaced(),
-            "copy": self._settings.method == "fork",
+            "copy": is_copy,
             "folder": (os.getpid(), _folder()),
             "place": (worker.index, self._settings.max_workers, "processes"),
             "names": self._process_names(worker),
-            "state": None if self._settings.method == "fork" else self._state(),
+            "state": None if is_copy else self._state(),
             "patches": self._patches,
+            "surroundings": {} if is_copy else surroundings.take(),
             "initializer": self._initializer or None,
             "threads": self._threads_each,
             "segments": _segments_each(self._settings.max_workers),

@@ -75,6 +75,7 @@ import pickle
 import signal
 import struct
 
+from parallelize.process.wire import surroundings
 from parallelize.process.wire.frames import ProtocolError
 from parallelize.runtime import raised
 from parallelize.runtime.locks import is_interrupt
@@ -196,6 +197,7 @@ def encode_failure(
             The default pickles as the workers of a process pool do.
     """
     raised.drop_frame(error)  # the frame of this library
+    _attempt(lambda: surroundings.advise(error))
     text = raised.full_text_of(error)
     name, message = raised.full_name_of_class(type(error)), raised.text_of(error)
     to_bytes = pickle_back or _to_bytes

@@ -26,7 +26,12 @@ import threading
 from functools import partial
 
 from parallelize.inside import place
-from parallelize.process.wire import inheritance, interpreter_state, messages
+from parallelize.process.wire import (
+    inheritance,
+    interpreter_state,
+    messages,
+    surroundings,
+)
 from parallelize.process.wire.frames import (
     DoesNotFitError,
     FdReader,
@@ -424,11 +429,13 @@ def _settle_in(settings: dict[str, Any]) -> None:
     origins.begin_worker(is_copy=settings["copy"])
     if settings["copy"]:
         replica.begin_as_copy()
+        surroundings.begin_copy()
     else:
         replica.begin_empty()
     folder.begin(*settings["folder"])
     if settings["state"] is not None:
         interpreter_state.apply(settings["state"])
+    surroundings.begin(settings["surroundings"])
     for each in settings["patches"]:
         with contextlib.suppress(Exception):  # a call that needs it will fail
             replica.patch(pickling.loads, *each)
