@@ -36,6 +36,8 @@ Example:
 
 from __future__ import annotations
 
+__version__ = "0.1.0"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builtins import TimeoutError  # noqa: A004 - the same object

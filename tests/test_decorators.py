@@ -13,6 +13,7 @@ import math
 import os
 import pickle
 import pydoc
+import sys
 import threading
 import typing
 from unittest import mock
@@ -39,6 +40,7 @@ from parallelize import (
     thread_map,
     threaded,
     using,
+    worker,
 )
 from support.programs import TESTS, program, run_script
 
@@ -557,10 +559,8 @@ def test_what_is_decorated_is_not_decorated_again(outer, inner):
         outer(inner)
 
 
-@pytest.mark.parametrize(
-    "wrong", [3, None, "seriell", lambda: None, ThreadPoolExecutor]
-)
-def test_parallelized_wants_an_executor(wrong):
+@pytest.mark.parametrize("wrong", [3, "seriell", object(), ThreadPoolExecutor])
+def test_parallelized_wants_an_executor_or_a_function(wrong):
     with pytest.raises(
         (TypeError, ValueError), match="executor must be an executor or one of"
     ):
@@ -599,6 +599,55 @@ def test_a_function_round_a_generator_is_none():
 
 
 # ------------------------------------------------------------------------ executors
+
+
+@pytest.mark.parametrize(("lock", "kind"), [(True, "processes"), (False, "threads")])
+def test_parallelized_alone_uses_all_cpus(monkeypatch, lock, kind):
+    """Threads do, where no lock lets only one of them run."""
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: lock, raising=False)
+
+    @parallelized
+    def bare() -> str:
+        """Tell where it runs."""
+        return worker().kind
+
+    @parallelized(max_workers=1, name="own")
+    def with_options():
+        return worker().kind
+
+    class Shop:
+        @parallelized
+        def method(self):
+            return worker().kind
+
+        @parallelized
+        @classmethod
+        def of_class(cls):
+            return worker().kind
+
+    assert bare.__doc__ == "Tell where it runs."
+    calls = bare, with_options, parallelized()(bare.__wrapped__), Shop().method
+    assert {call().result(30) for call in (*calls, Shop.of_class)} == {kind}
+    with using("serial"):
+        assert bare().result() == "serial"
+
+    @parallelized
+    def items():
+        yield worker().kind
+
+    assert list(items()) == [kind]
+
+
+def test_parallelized_without_a_lock_in_this_python_is_as_by_default():
+    has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
+    assert parallelized(abs)._where.kind == ("processes" if has_lock else "threads")
+
+
+def test_parallelized_takes_one_executor():
+    assert parallelized(executor="serial")(abs)(-3).result() == 3
+    assert parallelized(abs, executor="serial")(-3).result() == 3
+    with pytest.raises(TypeError, match="executor must be given once"):
+        parallelized("serial", executor="threads")
 
 
 def test_parallelized_takes_any_executor():
@@ -719,7 +768,8 @@ def test_help():
 
 
 def test_help_of_the_decorators():
-    options = set(inspect.signature(parallelized).parameters) | {"fn"}
+    options = set(inspect.signature(parallelized).parameters) - {"fn_or_executor"}
+    options.add("fn")
     for made in (threaded, processed, interpreted):
         assert set(inspect.signature(made).parameters) == options
         assert pickle.loads(pickle.dumps(made)) is made

@@ -80,3 +80,9 @@ def test_wheel_holds_the_package_and_nothing_beside_it():
             file.relative_to(ROOT) for file in (ROOT / "parallelize").rglob("*.py")
         }
         assert in_tree <= set(files)
+
+
+def test_the_package_says_its_version():
+    import parallelize
+
+    assert parallelize.__version__ == PROJECT["project"]["version"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from parallelize.api.function import ParallelFunction
@@ -111,6 +112,61 @@ if TYPE_CHECKING:
         ) -> ParallelFunction[P, R, R]: ...
         @overload
         def __call__(self, **options: Unpack[FunctionOptions]) -> Decorator: ...
+
+    class ParallelizedFactory(Protocol):
+        """What `parallelized` is for type checkers: it takes an executor, too."""
+
+        __name__: str
+        __qualname__: str
+
+        @overload  # only functions that return Any (or never) match: keep Any
+        def __call__(  # type: ignore[overload-overlap]
+            self, fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
+        ) -> ParallelFunction[P, Any, Any]: ...
+        @overload
+        def __call__(  # pyright: ignore[reportOverlappingOverload]
+            self,
+            fn: Callable[P, Coroutine[Any, Any, R]],
+            /,
+            **options: Unpack[FunctionOptions],
+        ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[P, Generator[T, Any, Any]],
+            /,
+            **options: Unpack[FunctionOptions],
+        ) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[P, AsyncGenerator[T, Any]],
+            /,
+            **options: Unpack[FunctionOptions],
+        ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
+        @overload  # a file or cursor is an iterator, too, but is not a generator
+        def __call__(
+            self, fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
+        ) -> ParallelFunction[P, K, K]: ...
+        @overload  # most generator functions are annotated like this
+        def __call__(
+            self, fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
+        ) -> StreamFunction[P, T, Iterator[T]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[P, AsyncIterator[T]],
+            /,
+            **options: Unpack[FunctionOptions],
+        ) -> StreamFunction[P, T, AsyncIterator[T]]: ...
+        @overload
+        def __call__(
+            self, fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
+        ) -> ParallelFunction[P, R, R]: ...
+        @overload
+        def __call__(
+            self, given: AnyExecutor = ..., /, **options: Unpack[FunctionOptions]
+        ) -> Decorator: ...
 
 
 P = ParamSpec("P")
@@ -400,10 +456,18 @@ def interpreted(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """
 
 
+def _overloaded(fn: Callable[..., Any]) -> ParallelizedFactory:
+    """Return the function; the protocol declares its overloads."""
+    typed: Any = fn
+    return typed  # type: ignore[no-any-return]
+
+
+@_overloaded
 def parallelized(
-    executor: AnyExecutor,
+    fn_or_executor: Any = None,  # a function, an executor, or the name of a kind
     /,
     *,
+    executor: AnyExecutor | None = None,
     max_workers: int | None = None,
     timeout: float | None = None,
     retries: int = 0,
@@ -415,13 +479,19 @@ def parallelized(
     initargs: tuple[Any, ...] = (),
     name: str | None = None,
     buffersize: int | None = None,
-) -> Decorator:
-    """Make the calls of a function run in the given executor.
+) -> ParallelFunction[..., Any, Any] | Decorator:
+    """Make the calls of a function run in the given executor, or on all CPUs.
+
+    ``@parallelized(executor)`` names the executor. Without one, as ``@parallelized`` or
+    with options alone, the calls use all CPUs: they run in threads if this Python runs
+    without the global interpreter lock when the function is decorated, otherwise in
+    processes, as with `threaded` and `processed`.
 
     Args:
-        executor: An executor of parallelize, any other PEP 3148 executor, or the
+        fn_or_executor: An executor of parallelize, any other PEP 3148 executor, or the
             name of a kind: "threads", "processes", "interpreters", "serial". `use`
-            and ``PARALLELIZE_EXECUTOR`` do not redirect it.
+            and ``PARALLELIZE_EXECUTOR`` do not redirect it. Or the function itself.
+        executor: The executor, given by name.
         max_workers: Use a private pool of this many workers; only for the name of a
             kind.
         timeout: Seconds that each attempt of a call may run; after that the attempt
@@ -442,7 +512,7 @@ def parallelized(
             its reader. None: chosen automatically.
 
     Returns:
-        A decorator.
+        A decorator; the decorated function if it was given.
 
     Raises:
         TypeError: An option, or the decorated object, is of the wrong type.
@@ -457,15 +527,22 @@ def parallelized(
         >>> double(21).result()
         42
         >>> pool.shutdown()
+        >>> @parallelized
+        ... def triple(x: int) -> int:
+        ...     return 3 * x
+        >>> triple(14).result()
+        42
     """
-    chosen = adapt(executor)
-    kind = chosen if isinstance(chosen, str) else "threads"
-    return Decorator(
+    fn, given = fn_or_executor, executor
+    if not _is_function(fn):
+        fn, given = None, _one_executor(fn_or_executor, executor)
+    chosen = _kind_for_cpus() if given is None else adapt(given)
+    made = Decorator(
         *changed(
-            Placement(kind),
+            Placement(chosen if isinstance(chosen, str) else "threads"),
             DEFAULTS,
             max_workers=max_workers,
-            executor=chosen,
+            executor=None if given is None else chosen,
             timeout=timeout,
             retries=retries,
             retry_on=retry_on,
@@ -478,3 +555,27 @@ def parallelized(
             buffersize=buffersize,
         )
     )
+    return made if fn is None else made(fn)
+
+
+def _is_function(given: Any) -> bool:  # what a user gives
+    """Whether this is to be decorated, and not an executor or the name of a kind."""
+    if isinstance(given, type) or hasattr(given, "submit"):
+        return False
+    return callable(given) or isinstance(given, (classmethod, staticmethod))
+
+
+def _kind_for_cpus() -> str:
+    """Return the kind of worker that uses all CPUs in this Python."""
+    has_lock: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+    return "processes" if has_lock() else "threads"
+
+
+def _one_executor(positional: Any, named: AnyExecutor | None) -> AnyExecutor | None:
+    if positional is None:
+        return named
+    if named is not None:
+        msg = "executor must be given once: by its place or by its name"
+        raise TypeError(msg)
+    executor: AnyExecutor = positional
+    return executor

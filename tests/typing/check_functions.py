@@ -8,7 +8,7 @@ Checked by mypy and pyright, both strict; never run.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar, assert_type
 
 from parallelize import (
@@ -16,6 +16,7 @@ from parallelize import (
     Limit,
     ParallelFunction,
     SerialExecutor,
+    Stream,
     interpreted,
     parallelized,
     processed,
@@ -86,6 +87,26 @@ def nothing() -> None: ...
 assert_type(nothing(), Future[None])
 
 
+@parallelized
+def on_all_cpus(x: int) -> str:
+    return str(x)
+
+
+@parallelized(timeout=3, executor="serial")
+def with_options(x: int) -> str:
+    return str(x)
+
+
+@parallelized
+def all_items(x: int) -> Iterator[str]:
+    yield str(x)
+
+
+assert_type(on_all_cpus(1), Future[str])
+assert_type(with_options(1), Future[str])
+assert_type(all_items(1), Stream[str])
+
+
 @parallelized("threads", max_workers=2)
 def in_threads(x: bytes) -> list[int]:
     return list(x)
@@ -107,7 +128,7 @@ add.options(speed=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssu
 threaded(tiemout=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 threaded(timeout="3")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 threaded(executor="thraeds")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
-parallelized(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+parallelized(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 threaded(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 # Coroutine functions: the future holds what the coroutine comes to.
