@@ -16,6 +16,7 @@ one of them blocks (in a wait of this library), another thread takes over.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,7 @@ class Service:
         Returns:
             True if the service has ended; False if another thread has taken over.
         """
+        _leave_sigterm_to_main_thread()
         here.pending = [self._callbacks]
         here.nested = 1  # callbacks are called after the turn
         here.makes_way = self._make_way
@@ -186,3 +188,17 @@ class Service:
         """In a forked child: no other thread exists to take over."""
         self._calls_back = False
         self._refuse = None
+
+
+def _leave_sigterm_to_main_thread() -> None:
+    """Block SIGTERM in this thread, where Celery's prefork pool (billiard) is loaded.
+
+    Its workers send their last message under a lock that all of them share, and block
+    SIGTERM meanwhile, but only in their main thread. Their pool answers that message by
+    SIGTERM. Another thread that took it would end the process while it holds the lock,
+    and the tasks of later workers would never be answered.
+    """
+    if "billiard.pool" in sys.modules and sys.platform != "win32":
+        import signal
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
