@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from parallelize.insight.trace import trace
     from parallelize.mapping import MapIterator
     from parallelize.pace.rate import RateLimit
+    from parallelize.pace.waits import backoff, retry_after
     from parallelize.process.memory.shared import Shared, share
     from parallelize.registry.kinds import register_executor
     from parallelize.registry.shared_pools import shutdown
@@ -133,6 +134,7 @@ __all__ = (
     "WorkerDied",
     "WorkerStartError",
     "as_completed",
+    "backoff",
     "cpu_count",
     "dump",
     "dump_on_signal",
@@ -144,6 +146,7 @@ __all__ = (
     "process_map",
     "processed",
     "register_executor",
+    "retry_after",
     "share",
     "shutdown",
     "thread_map",
@@ -206,6 +209,7 @@ _HOMES = {
     "parallelize.mapping": ("MapIterator",),
     "parallelize.runtime.options": ("Limit",),
     "parallelize.pace.rate": ("RateLimit",),
+    "parallelize.pace.waits": ("backoff", "retry_after"),
     "parallelize.registry.kinds": ("register_executor",),
     "parallelize.registry.shared_pools": ("shutdown",),
     "parallelize.process.memory.shared": ("Shared", "share"),

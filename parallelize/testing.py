@@ -4,6 +4,7 @@
 |------------------------|---------------------------------------------------------|
 | `parallelize_serial`   | every decorated call runs in the test's own thread      |
 | `parallelize_no_leaks` | the test fails if it leaves resources behind            |
+| `parallelize_no_waits` | calls that failed are retried at once                   |
 
 pytest loads this in every run, so nothing else of parallelize is loaded here
 before a test uses a fixture.
@@ -72,6 +73,26 @@ def _serially() -> Generator[None]:
             undo.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, executor)
         yield
+
+
+@pytest.fixture
+def parallelize_no_waits() -> Iterator[None]:
+    """Retry calls at once in the test, whatever their ``retry_wait`` is.
+
+    Its function is called all the same, and a None from it still ends the retries.
+    For all tests of a project, request it in a fixture with ``autouse=True``.
+
+    Example:
+        ```
+        def test_report_in_spite_of_errors(parallelize_no_waits):
+            assert report() == "..."
+        ```
+    """
+    from parallelize.calls import retrying
+
+    before, retrying.waits = retrying.waits, False
+    yield
+    retrying.waits = before
 
 
 @pytest.fixture
@@ -189,4 +210,4 @@ _LOOKS: dict[str, Callable[[], dict[object, str]]] = {
     "descriptors": _descriptors,
 }
 
-__all__ = ("parallelize_no_leaks", "parallelize_serial")
+__all__ = ("parallelize_no_leaks", "parallelize_no_waits", "parallelize_serial")

@@ -143,6 +143,15 @@ def _is_own(target):
 
 
 @pytest.fixture(autouse=True)
+def retries_at_once(request, monkeypatch):
+    """Only the tests of waits wait."""
+    if request.node.get_closest_marker("waits") is None:
+        from parallelize.calls import retrying
+
+        monkeypatch.setattr(retrying, "waits", False)
+
+
+@pytest.fixture(autouse=True)
 def nothing_is_left(request):
     """Fail a test that leaves processes, threads, descriptors or locks behind."""
     if not os.path.isdir("/proc/self/task"):

@@ -319,6 +319,7 @@ ROOMS_OF_WORKERS = {
     "inside",
     "calls",
     "futures",
+    "pace",
     "serialize",
     "serialize.main",
     "serialize.changes",

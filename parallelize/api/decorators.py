@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from parallelize.api.stream_function import StreamFunction
     from parallelize.pace.rate import RateLimit
+    from parallelize.pace.waits import RetryWait
     from parallelize.registry.kinds import AnyExecutor
 
     class Closable(Protocol):
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         timeout: float | None
         retries: int
         retry_on: type[BaseException] | tuple[type[BaseException], ...]
+        retry_wait: float | RetryWait | None
         limit: int | Limit | None
         rate: float | RateLimit | None
         cancel: Literal["kill"] | None
@@ -260,6 +262,7 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
             timeout: float | None = None,
             retries: int = 0,
             retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+            retry_wait: float | RetryWait | None = None,
             limit: int | Limit | None = None,
             rate: float | RateLimit | None = None,
             cancel: Literal["kill"] | None = None,
@@ -277,6 +280,7 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
                     timeout=timeout,
                     retries=retries,
                     retry_on=retry_on,
+                    retry_wait=retry_wait,
                     limit=limit,
                     rate=rate,
                     cancel=cancel,
@@ -317,6 +321,10 @@ def threaded(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
         retries: Number of retries after a failed attempt. `Future.cancel` and
             anything else that stops a call ends the retries, too.
         retry_on: The error class, or a tuple of classes, that is retried.
+        retry_wait: The seconds before each retry; or a function of the number of the
+            failed attempt, from 1, and its error that returns them, or None for no
+            retry, such as `backoff` and `retry_after`. None: random waits that grow
+            from 0.1 to 10 seconds, and none after the death of a worker.
         limit: The maximum number of calls of this function that run at once; or a
             `Limit` shared by several functions.
         rate: The number of calls of this function that may start in a second; or a
@@ -373,6 +381,10 @@ def processed(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
             anything else that stops a call ends the retries, too.
         retry_on: The error class, or a tuple of classes, that is retried; the death
             of a worker always is.
+        retry_wait: The seconds before each retry; or a function of the number of the
+            failed attempt, from 1, and its error that returns them, or None for no
+            retry, such as `backoff` and `retry_after`. None: random waits that grow
+            from 0.1 to 10 seconds, and none after the death of a worker.
         limit: The maximum number of calls of this function that run at once; or a
             `Limit` shared by several functions.
         rate: The number of calls of this function that may start in a second; or a
@@ -426,6 +438,10 @@ def interpreted(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
         retries: Number of retries after a failed attempt. `Future.cancel` and
             anything else that stops a call ends the retries, too.
         retry_on: The error class, or a tuple of classes, that is retried.
+        retry_wait: The seconds before each retry; or a function of the number of the
+            failed attempt, from 1, and its error that returns them, or None for no
+            retry, such as `backoff` and `retry_after`. None: random waits that grow
+            from 0.1 to 10 seconds, and none after the death of a worker.
         limit: The maximum number of calls of this function that run at once; or a
             `Limit` shared by several functions.
         rate: The number of calls of this function that may start in a second; or a
@@ -472,6 +488,7 @@ def parallelized(
     timeout: float | None = None,
     retries: int = 0,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    retry_wait: float | RetryWait | None = None,
     limit: int | Limit | None = None,
     rate: float | RateLimit | None = None,
     cancel: Literal["kill"] | None = None,
@@ -498,6 +515,10 @@ def parallelized(
             fails with `TaskTimeout`.
         retries: Number of retries after a failed attempt.
         retry_on: The error class, or a tuple of classes, that is retried.
+        retry_wait: The seconds before each retry; or a function of the number of the
+            failed attempt, from 1, and its error that returns them, or None for no
+            retry, such as `backoff` and `retry_after`. None: random waits that grow
+            from 0.1 to 10 seconds, and none after the death of a worker.
         limit: The maximum number of calls of this function that run at once; or a
             `Limit` shared by several functions.
         rate: The number of calls of this function that may start in a second; or a
@@ -546,6 +567,7 @@ def parallelized(
             timeout=timeout,
             retries=retries,
             retry_on=retry_on,
+            retry_wait=retry_wait,
             limit=limit,
             rate=rate,
             cancel=cancel,

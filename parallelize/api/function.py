@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import MapOptions
     from parallelize.pace.rate import RateLimit
+    from parallelize.pace.waits import RetryWait
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.registry.shared_pools import ExecutorSource
     from parallelize.runtime.options import CallOptions, Limit
@@ -405,6 +406,7 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
         timeout: float | None = UNCHANGED,
         retries: int = UNCHANGED,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNCHANGED,
+        retry_wait: float | RetryWait | None = UNCHANGED,
         limit: int | Limit | None = UNCHANGED,
         rate: float | RateLimit | None = UNCHANGED,
         cancel: Literal["kill"] | None = UNCHANGED,
@@ -424,6 +426,7 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
             timeout: Seconds that each attempt of a call may run.
             retries: Number of retries after a failed attempt.
             retry_on: The error class, or a tuple of classes, that is retried.
+            retry_wait: The seconds before each retry, or a function that returns them.
             limit: The maximum number of calls of this function that run at once; or
                 a `Limit` shared by several functions.
             rate: The number of calls of this function that may start in a second; or
@@ -454,6 +457,7 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
                 timeout=timeout,
                 retries=retries,
                 retry_on=retry_on,
+                retry_wait=retry_wait,
                 limit=limit,
                 rate=rate,
                 cancel=cancel,

@@ -107,6 +107,10 @@ def _changed_options(options: CallOptions, given: dict[str, Any]) -> CallOptions
         from parallelize.pace.rate import check_rate
 
         given["rate"] = check_rate(given["rate"])
+    if given.get("retry_wait") is not None:
+        from parallelize.pace.waits import check_retry_wait
+
+        given["retry_wait"] = check_retry_wait(given["retry_wait"])
     if "cancel" in given:
         given["cancel"] = check_cancel(given["cancel"])
     if given.get("buffersize") is not None:

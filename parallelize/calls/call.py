@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from parallelize.calls import dependencies
+from parallelize.calls.retrying import is_retried, note_attempts, wait_after
 from parallelize.futures.future import Failure, Future
 from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.futures.peek import name_failure
-from parallelize.runtime.clock import perf_counter
+from parallelize.runtime.clock import monotonic, perf_counter, sleep
 from parallelize.runtime.options import start_in_time
-from parallelize.runtime.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,6 @@ __all__ = (
     "Rows",
     "SingleColumn",
     "admit",
-    "is_retried",
     "run_retrying",
     "run_rows",
 )
@@ -222,12 +221,19 @@ def run_rows(
         del outcomes  # its errors' tracebacks refer to this frame
 
 
+def sleeps(seconds: float) -> bool:
+    """Wait in this thread."""
+    sleep(seconds)
+    return True
+
+
 def run_retrying(
     fn: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     options: CallOptions,
     is_wanted: Callable[[], bool] = lambda: True,
+    pause: Callable[[float], bool] = sleeps,
 ) -> Any:
     """Call ``fn`` in this thread, with its retries, and return the outcome.
 
@@ -237,25 +243,23 @@ def run_retrying(
         kwargs: Its keyword arguments.
         options: The number of retries, and the errors after which to retry.
         is_wanted: Called before each retry; no retry if it returns False.
+        pause: Waits before a retry, with the seconds; no retry if it returns False.
 
     Returns:
         The value, or a `Failure`.
     """
-    left = options.retries
+    failed, since = 0, monotonic() if options.retries else 0.0
     while True:
         try:
             return fn(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
-            if not (left and is_retried(error, options) and is_wanted()):
-                # It may refer to the future, and so to the error and this frame.
-                del is_wanted
+            failed += 1
+            wait = None
+            if failed <= options.retries and is_retried(error, options):
+                wait = wait_after(options, failed, error) if is_wanted() else None
+            rests = wait or options.rate is not None
+            if wait is None or (rests and not pause(wait)):
+                note_attempts(error, failed, since)
+                # They may refer to the future, and so to the error and this frame.
+                del is_wanted, pause
                 return Failure(error)
-        left -= 1
-
-
-def is_retried(error: BaseException, options: CallOptions) -> bool:
-    """Whether the options say that a call is retried after this error.
-
-    It is never retried after a Ctrl-C in the thread that runs it.
-    """
-    return is_a(error, options.retry_on) and not is_a(error, KeyboardInterrupt)

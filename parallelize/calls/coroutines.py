@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from parallelize.futures.future import Failure, Future
-from parallelize.runtime.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from parallelize.runtime.options import CallOptions
 
 __all__ = ("COROUTINES_PER_LOOP", "CoroutineFuture", "called", "outcome_of")
 
@@ -51,13 +49,9 @@ async def called(
 
 
 async def outcome_of(
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    options: CallOptions,
-    is_wanted: Callable[[], bool],
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Call ``fn`` and await its coroutine, with retries while ``is_wanted()``.
+    """Call ``fn`` and await its coroutine.
 
     Returns:
         The value, or a `Failure`.
@@ -67,15 +61,9 @@ async def outcome_of(
     """
     import asyncio
 
-    left = options.retries
-    while True:
-        try:
-            return await called(fn, args, kwargs)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - it belongs to the call
-            again = left and is_a(error, options.retry_on)
-            if not again or not is_wanted():
-                del is_wanted  # it may refer to the future, and so to the error
-                return Failure(error)
-            left -= 1
+    try:
+        return await called(fn, args, kwargs)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it belongs to the call
+        return Failure(error)

@@ -9,9 +9,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from parallelize.calls.call import Call, Rows, is_retried
+from parallelize.calls.call import Call, Rows
+from parallelize.calls.retrying import (
+    admit_again,
+    is_retried,
+    may_wait,
+    note_attempts,
+    rest,
+    wait_after,
+)
 from parallelize.clusters import payloads
 from parallelize.clusters.payloads import (
     LEAST_BUFFER,
@@ -25,6 +34,7 @@ from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
 from parallelize.futures.future import Failure, Future, Outcome, error_of
 from parallelize.futures.peek import ForwardedOutcome, has_failed, name_failure
 from parallelize.runtime import timer
+from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import summary_of
 
@@ -103,6 +113,7 @@ class EngineCall(Call):
         "_objects",
         "_packed",
         "_sent",
+        "_since",
         "attempt",
         "executor",
         "handle",
@@ -133,15 +144,19 @@ class EngineCall(Call):
         # The retries that are made here, see `engine_retries`, and what to submit then.
         self._left = options.retries - self.engine_retries
         self._sent: tuple[RemoteCall, Sequence[Any]] | None = None
+        self._since = 0.0  # when the first attempt was submitted
 
     @property
     def engine_retries(self) -> int:
         """The number of retries that the engine makes.
 
         With a timeout they are made here: the engine does not report that an attempt
-        has failed, and the time of the attempt would go on.
+        has failed, and the time of the attempt would go on. So they are if calls rest
+        between attempts, as the engine repeats them at once.
         """
-        return 0 if self.options.timeout is not None else self.options.retries
+        options = self.options
+        here = options.timeout is not None or may_wait(options)
+        return 0 if here else options.retries
 
     def name(self) -> str:
         """The function's name in errors."""
@@ -149,13 +164,16 @@ class EngineCall(Call):
 
     def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Pickle the arguments; raises `SerializationError`."""
-        packed = payloads.pack_call(self.fn, args, kwargs, self.options)
+        packed = payloads.pack_call(self.fn, args, kwargs, self._sent_options())
         self._packed = packed
         self.upstream = packed.futures
         # The engine itself moves the results of its own calls to the worker.
         self.waits_for = [f for f in packed.futures if self._reference(f) is None]
         # Copy the buffers now: the caller may change them afterwards.
         self._objects = [self.executor._cache.buffer(b) for b in self._buffers(packed)]
+
+    def _sent_options(self) -> CallOptions:
+        return self.options
 
     def _buffers(self, packed: Packed) -> list[Any]:
         payload = packed.payload
@@ -171,6 +189,9 @@ class EngineCall(Call):
 
     def start(self) -> None:
         if self.future.done():
+            return
+        if self._sent is not None:  # it has rested
+            self.executor._later(self._again)
             return
         try:
             self._hand_over()
@@ -200,6 +221,7 @@ class EngineCall(Call):
             None,
         )
         self.future._call = self
+        self._since = self._since or monotonic()
         if self._left:
             self._sent = remote, objects
         self._attempt(remote, objects)
@@ -269,7 +291,7 @@ class EngineCall(Call):
         if self.future.done() or attempt != self.attempt:
             return
         late = self.handle.ref
-        if self._repeats():
+        if self._repeats(error):
             self._end(late)
         else:
             self._stop(error)
@@ -293,31 +315,50 @@ class EngineCall(Call):
 
     # Retries.
 
-    def _retries(self, answer: object) -> bool:
+    @property
+    def _failed(self) -> int:
+        """The number of attempts made here that have failed."""
+        return self.options.retries - self.engine_retries - self._left
+
+    def _retries(self, answer: object, error: BaseException) -> bool:
         """Make another attempt if one follows this answer of the engine."""
-        if not self._left or isinstance(answer, (Payload, Remote, FinalError)):
+        if not self._left or type(answer) is FinalError:
             return False
         if any(future.done() and has_failed(future) for future in self.upstream):
             return False
         if not isinstance(answer, EncodedError):
-            # The death of a worker is always retried.
-            error = self._of_the_engine(answer)
-            if error is None or not self.executor._blames_a_row(error):
-                return False
-        return self._repeats()
+            # The death of a worker is always retried, and at once.
+            return self.executor._blames_a_row(error) and self._repeats(error, 0.0)
+        return self._repeats(error)
 
-    def _repeats(self) -> bool:
+    def _repeats(self, error: BaseException, wait: float | None = None) -> bool:
         """Make another attempt unless the call has ended or must not be repeated."""
         if self._sent is None or not self.future._may_repeat():
+            return False
+        if wait is None:
+            wait = wait_after(self.options, self._failed + 1, error)
+        if wait is None:
             return False
         self.executor._untime(self.attempt)
         self.attempt = 0  # what still comes of the last one does not count
         self._left -= 1
+        if not wait and self.options.rate is None:
+            self._again()
+            return True
+        self.handle.ref = None
+        if rest(self, wait, admit_again):
+            return True
+        self._left += 1
+        return False
+
+    def _again(self) -> None:
+        """Submit the next attempt."""
+        if self._sent is None or not self.future._may_repeat():
+            return
         try:
             self._attempt(*self._sent)
         except BaseException as error:  # noqa: BLE001 - a call fails in its future
             self.refuse(error)
-        return True
 
     # The end of the call.
 
@@ -326,7 +367,10 @@ class EngineCall(Call):
         if attempt != self.attempt:
             return  # it was too late, and another one was made
         self.untime()
-        if self._retries(answer):
+        error = None
+        if not isinstance(answer, (Payload, Remote)):
+            error = self._of_the_engine(answer)
+        if error is not None and self._retries(answer, error):
             return
         if type(answer) is Remote:
             outcome: Outcome = _InCluster(self, answer.ref)
@@ -336,17 +380,17 @@ class EngineCall(Call):
             self.future._set_outcome(_Arrived(self, answer), failed=False)
             self.handle.ref = None
         else:
-            self._fail(answer)
+            self._fail(error)
             self.handle.ref = None
         self._objects = []
         self._sent = None
         self.upstream = []  # otherwise a chain would hold the results of all its calls
 
-    def _fail(self, answer: object) -> None:
-        error = self._of_the_engine(answer)
+    def _fail(self, error: BaseException | None) -> None:
         if error is None:
             self.future._force_cancel()
         else:
+            note_attempts(error, self._failed + 1, self._since)
             self.future._set_outcome(Failure(error), failed=True)
 
     def _of_the_engine(self, answer: object) -> BaseException | None:
@@ -420,8 +464,50 @@ class RowsCall(EngineCall):
 
     def __init__(self, executor: EngineExecutor, rows: Rows) -> None:
         super().__init__(executor, rows.fn, rows.options)
+        #: The rows, or those of them that are tried again.
         self.rows: Rows = rows
         self.future.add_done_callback(self._deliver)
+
+    def _sent_options(self) -> CallOptions:
+        options = self.options
+        return options._replace(retries=0) if may_wait(options) else options
+
+    def settle(self, answer: object, attempt: int) -> None:
+        """Deliver the outcomes, or those of rows that are not tried again."""
+        if not (
+            self._left and isinstance(answer, Payload) and self._tries_again(answer)
+        ):
+            super().settle(answer, attempt)
+
+    def _tries_again(self, answer: Payload) -> bool:
+        """Let the rows that failed rest together; return whether there are any."""
+        outcomes, seconds = answer.open()
+        outcomes = [self._outcome(each) for each in outcomes]
+        waits = {at: self._wait_after(each) for at, each in enumerate(outcomes)}
+        again = [at for at, wait in waits.items() if wait is not None]
+        if not again:
+            return False
+        rows, left = self.rows, self._left
+        for at, outcome in enumerate(outcomes):
+            if waits[at] is None:
+                rows.deliver(at, [outcome], seconds / len(outcomes))
+        self.rows = _some_of(rows, again)
+        self._left, self._sent = left - 1, None
+        try:
+            self.pack((self.rows.rows,), {})
+        except Exception as error:  # noqa: BLE001 - a call fails in its future
+            self.refuse(error)
+            return True
+        if not rest(self, max(waits[at] or 0.0 for at in again), admit_again):
+            self.rows.fail(CancelledError())
+        return True
+
+    def _wait_after(self, outcome: object) -> float | None:
+        if type(outcome) is not Failure or not is_retried(outcome.error, self.options):
+            return None
+        if not self.future._may_repeat():
+            return None
+        return wait_after(self.options, self._failed + 1, outcome.error)
 
     def _deliver(self, done: Future[Any]) -> None:
         if done.cancelled():
@@ -437,7 +523,10 @@ class RowsCall(EngineCall):
 
     def _outcome(self, outcome: object) -> Any:
         if type(outcome) is FinalError:
-            return Failure(outcome.carried.error())
+            error = outcome.carried.error()
+            if not self._left:
+                note_attempts(error, self._failed + 1, self._since)
+            return Failure(error)
         return _Arrived(self, outcome) if isinstance(outcome, Payload) else outcome
 
     def _may_split(self, error: BaseException) -> bool:
@@ -464,3 +553,13 @@ class RowsCall(EngineCall):
             self.executor._start_rows(row)
         except RuntimeError:  # the executor has been shut down
             rows.fail(error, index)
+
+
+def _some_of(rows: Rows, indices: Sequence[int]) -> Rows:
+    """Return some rows, whose outcomes are delivered as those of all."""
+
+    def deliver(first: int, outcomes: Sequence[Any], seconds: float) -> None:
+        for at, outcome in enumerate(outcomes, first):
+            rows.deliver(indices[at], [outcome], seconds / len(outcomes))
+
+    return Rows(rows.fn, [rows.rows[at] for at in indices], rows.options, deliver)

@@ -320,9 +320,14 @@ def _packed_result(value: object) -> Payload:
         raise SerializationError(msg) from error
 
 
+def _at_once(_: float) -> bool:
+    return True
+
+
 def _outcome(fn: Callable[..., Any], row: tuple[Any, ...], options: CallOptions) -> Any:
     """The outcome of a row: a plain value, a payload, or an error."""
-    value = run_retrying(fn, row, {}, options)
+    # If there is a wait between attempts, the program makes them.
+    value = run_retrying(fn, row, {}, options, pause=_at_once)
     if type(value) in NUMBERS:
         return value
     if type(value) is Failure:

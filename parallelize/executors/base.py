@@ -253,7 +253,7 @@ class Executor(concurrent.futures.Executor, ABC):
         executors of processes, and no futures in the rows.
         """
         # All are bound to the function: arguments would be searched for futures.
-        task = partial(run_rows, rows.fn, rows.rows, rows.options)
+        task = partial(run_rows, rows.fn, rows.rows, rows.options.in_worker())
         options = rows.options._replace(timeout=None, retries=0)
         return rows.submitted_as(self._submit(task, (), {}, options))
 

@@ -19,14 +19,22 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from parallelize.calls import dependencies
-from parallelize.calls.call import Call, is_retried
+from parallelize.calls.call import Call
 from parallelize.calls.in_flight import InFlight
 from parallelize.calls.references import plain_function
+from parallelize.calls.retrying import (
+    admit_again,
+    is_retried,
+    note_attempts,
+    rest,
+    wait_after,
+)
 from parallelize.errors import TaskTimeout
 from parallelize.executors.base import Executor
 from parallelize.futures.future import Failure, Future, Outcome
 from parallelize.futures.limit_cycles import noting_waits
 from parallelize.runtime import timer
+from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import name_of
 
 if TYPE_CHECKING:
@@ -202,7 +210,7 @@ class _ForeignCall(Call):
     So no attempt is submitted after the future has ended.
     """
 
-    __slots__ = ("_left", "args", "chained", "executor", "kwargs")
+    __slots__ = ("_failed", "_last", "_since", "args", "chained", "executor", "kwargs")
 
     def __init__(
         self,
@@ -221,13 +229,13 @@ class _ForeignCall(Call):
         self.chained: Chained[Any] = Chained()
         self.future = self.chained
         self.chained._call = self
-        self._left = options.retries
+        self._failed = 0  # attempts
+        self._since = monotonic()
+        self._last: BaseException | None = None  # the error of the previous attempt
 
     def start(self) -> None:
-        self._attempt(None)
-
-    def _attempt(self, before: BaseException | None) -> None:
-        """Submit the call; ``before`` is the error of the previous attempt."""
+        """Submit the call for its next attempt."""
+        before, self._last = self._last, None
         if self.future.done():
             return
         try:
@@ -238,28 +246,27 @@ class _ForeignCall(Call):
         except BaseException as error:  # noqa: BLE001 - a call fails in its future
             self.future._set_outcome(Failure(before or error), failed=True)
 
-    def _may_follow(self, error: BaseException) -> bool:
-        """Whether another attempt follows one that failed with this error.
-
-        None does if the executor itself is broken.
-        """
-        if not self._left or isinstance(error, BrokenExecutor):
-            return False
-        self._left -= 1
-        return is_retried(error, self.options) and self.future._may_repeat()
-
     def retries(self, error: BaseException) -> bool:
         """Make another attempt if one may follow, in a thread of this library.
 
-        The other executor's thread may be holding one of its locks.
+        The other executor's thread may be holding one of its locks. No attempt follows
+        if the executor itself is broken.
         """
-        if not self._may_follow(error):
-            return False
-        try:
-            timer.after(0.0, partial(self._attempt, error))
-        except RuntimeError:  # no thread can be started
-            return False
-        return True
+        options, wait = self.options, None
+        self._failed += 1
+        if (
+            self._failed <= options.retries
+            and not isinstance(error, BrokenExecutor)
+            and is_retried(error, options)
+            and self.future._may_repeat()
+        ):
+            wait = wait_after(options, self._failed, error)
+        self._last = error
+        if wait is not None and rest(self, wait, admit_again):
+            return True
+        self._last = None
+        note_attempts(error, self._failed, self._since)
+        return False
 
     def _submit(self) -> concurrent.futures.Future[Any]:
         args, kwargs = self.args, self.kwargs
@@ -285,9 +292,7 @@ class _ForeignCall(Call):
         error = TaskTimeout(name_of(self.fn, self.options), timeout)
         if not self.chained.leave(theirs):
             return  # it has just ended
-        if self._may_follow(error):
-            self._attempt(error)
-        else:
+        if not self.retries(error):
             self.future._set_outcome(Failure(error), failed=True)
         with contextlib.suppress(Exception):  # some executors do not support it
             theirs.cancel()

@@ -84,6 +84,9 @@ class _Owner:
     def left(self, call: LoopCall) -> None:
         """Do nothing, as no place was taken."""
 
+    def rests(self, call: LoopCall) -> None:
+        """Do nothing, likewise."""
+
     def is_here(self) -> bool:
         """Whether the loop runs in this thread."""
         return _running_loop() is self._loop

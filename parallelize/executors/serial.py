@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from parallelize.calls import dependencies
 from parallelize.calls.call import Call, admit, run_retrying
 from parallelize.calls.in_flight import InFlight
+from parallelize.calls.retrying import admit_again, rest
 from parallelize.executors.base import Executor
 from parallelize.futures.future import Failure, Future
 from parallelize.futures.limit_cycles import begin_within, noting_waits
@@ -128,7 +129,7 @@ def _holds(limit: Limit) -> bool:
 
 
 class _SerialCall(Call):
-    __slots__ = ("args", "context", "kwargs", "turn")
+    __slots__ = ("args", "context", "has_place", "kwargs", "turn")
 
     def __init__(
         self,
@@ -145,6 +146,7 @@ class _SerialCall(Call):
         self.future = Future()
         self.waits_for = dependencies.futures_in(args, kwargs)
         self.turn: Latch | None = None
+        self.has_place = False  # of its own, in its limit
 
     def start(self) -> None:
         """Wake the caller, which is waiting for the limit or the rate."""
@@ -174,6 +176,7 @@ class _SerialCall(Call):
     def _run_limited(self, limit: Limit) -> None:
         self.waits_for = ()
         self._await_turn(admit)
+        self.has_place = True
         outer = here.limits
         # A recursive call uses the place that the outer one has; otherwise it would
         # wait for itself forever.
@@ -185,6 +188,17 @@ class _SerialCall(Call):
         finally:
             here.limits = outer
             del self
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait for the next attempt; return False if it is not wanted any more."""
+        self.turn = turn = Latch()
+        self.future.add_done_callback(lambda _: turn.set())
+        admits = admit_again if self.has_place else start_in_time
+        if not rest(self, seconds, admits):
+            return False
+        with blocking.away(self.future):
+            turn.wait()
+        return self.future._claim()
 
     def _await_turn(self, enter: Callable[[Call], object]) -> None:
         self.turn = turn = Latch()
@@ -226,7 +240,12 @@ class _SerialCall(Call):
     def _retried(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             return run_retrying(
-                self.fn, args, kwargs, self.options, self.future._may_repeat
+                self.fn,
+                args,
+                kwargs,
+                self.options,
+                self.future._may_repeat,
+                self._rest,
             )
         finally:
             del self

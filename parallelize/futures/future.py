@@ -240,6 +240,18 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
             self._state = RUNNING
             return True
 
+    def _rest(self) -> bool:
+        """Mark the running call as pending, until its next attempt.
+
+        Returns:
+            False if there must not be another attempt.
+        """
+        with self._guard:
+            if self._is_last or self._state not in _LIVE:
+                return False
+            self._state = PENDING
+            return True
+
     def _may_repeat(self) -> bool:
         """Whether the running call may be retried if it fails."""
         return not self._is_last and self._state not in _ENDED

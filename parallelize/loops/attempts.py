@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from parallelize.calls.call import is_retried
 from parallelize.calls.coroutines import called
 from parallelize.errors import TaskTimeout
 from parallelize.futures.future import Failure
@@ -22,80 +21,63 @@ from parallelize.runtime.options import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from parallelize.futures.future import Future
     from parallelize.runtime.options import CallOptions
 
-__all__ = ("LoopAttempts",)
+    class TimedCall(Protocol):
+        """A call of which each attempt has its time."""
+
+        @property
+        def fn(self) -> Callable[..., Any]: ...
+
+        @property
+        def options(self) -> CallOptions: ...
+
+        @property
+        def future(self) -> Future[Any]: ...
+
+        def may_follow(self, error: BaseException) -> bool:
+            """Whether another attempt may follow one that fails with this error."""
+            ...
+
+        def note(self, error: BaseException) -> None:
+            """Note in the last error how many attempts were made."""
+
+
+__all__ = ("timed_outcome",)
 
 #: Seconds after which the call fails if its loop, blocked by a coroutine, has not
 #: processed the request to cancel the attempt.
 UNRESPONSIVE_AFTER = 1.0
 
 
-class LoopAttempts:
-    """The attempts of one call, one after the other.
+async def timed_outcome(
+    call: TimedCall,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    seconds: float,
+) -> Any:
+    """Make one attempt of a call; return its value, or a `Failure`.
 
-    Args:
-        future: The future of the call.
-        fn: The function, for its name.
-        options: The number of retries, and the errors to retry.
-        timeout: Seconds that each attempt may take.
+    Raises:
+        asyncio.CancelledError: The call was cancelled.
     """
-
-    def __init__(
-        self,
-        future: Future[Any],
-        fn: Callable[..., Any],
-        options: CallOptions,
-        timeout: float,
-    ) -> None:
-        self._future = future
-        self._name = name_of(fn, options)
-        self._options = options
-        self._left = options.retries
-        self.timeout: float = timeout
-
-    async def outcome(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Return the value of the last attempt, or a `Failure`.
-
-        Raises:
-            asyncio.CancelledError: The call was cancelled.
-        """
-        while True:
-            value: Any = None
-            attempt = _Attempt(self)
-            try:
-                value = await called(fn, args, kwargs)
-            except asyncio.CancelledError:
-                if not attempt.is_late:
-                    raise
-            except BaseException as error:  # noqa: BLE001 - it belongs to the call
-                value = Failure(error)
-            finally:
-                attempt.end()
-            if attempt.is_late:  # regardless of its outcome
-                value = Failure(self._error())
-            if type(value) is not Failure or not self.may_follow(value.error):
-                return value
-            self._left -= 1
-
-    def may_follow(self, error: BaseException | None = None) -> bool:
-        """Whether another attempt may follow one that has failed or timed out."""
-        return (
-            self._left > 0
-            and is_retried(error or self._error(), self._options)
-            and self._future._may_repeat()
-        )
-
-    def fail(self) -> None:
-        """Fail the call, as its attempt has timed out."""
-        self._future._set_outcome(Failure(self._error()), failed=True)
-
-    def _error(self) -> TaskTimeout:
-        return TaskTimeout(self._name, self.timeout)
+    value: Any = None
+    attempt = _Attempt(call, seconds)
+    try:
+        value = await called(fn, args, kwargs)
+    except asyncio.CancelledError:
+        if not attempt.is_late:
+            raise
+    except BaseException as error:  # noqa: BLE001 - it belongs to the call
+        value = Failure(error)
+    finally:
+        attempt.end()
+    # If it is late, regardless of its outcome.
+    return Failure(attempt.error()) if attempt.is_late else value
 
 
 class _Attempt:
@@ -105,15 +87,16 @@ class _Attempt:
         is_late: Whether it was cancelled because it timed out.
     """
 
-    def __init__(self, attempts: LoopAttempts) -> None:
+    def __init__(self, call: TimedCall, timeout: float) -> None:
         task = asyncio.current_task()
         assert task is not None  # as it is created in a coroutine
         self.is_late: bool = False
-        self._attempts = attempts
+        self._call = call
+        self._timeout = timeout
         self._task: asyncio.Task[Any] = task
         self._loop = asyncio.get_running_loop()
         self._is_over = False
-        self._deadline = timer.after(attempts.timeout, self._expire)
+        self._deadline = timer.after(timeout, self._expire)
 
     def end(self) -> None:
         """Record the end of the attempt."""
@@ -122,18 +105,27 @@ class _Attempt:
         if self.is_late:
             self._task.uncancel()
 
+    def error(self) -> TaskTimeout:
+        """Return the error of an attempt that has timed out."""
+        return TaskTimeout(name_of(self._call.fn, self._call.options), self._timeout)
+
     # In the timer's thread.
 
+    def _fail(self) -> None:
+        error = self.error()
+        self._call.note(error)
+        self._call.future._set_outcome(Failure(error), failed=True)
+
     def _expire(self) -> None:
-        if not self._attempts.may_follow():
-            self._attempts.fail()
+        if not self._call.may_follow(self.error()):
+            self._fail()
             return
         self._deadline = timer.after(UNRESPONSIVE_AFTER, self._is_unresponsive)
         call_soon(self._loop, self._stop)
 
     def _is_unresponsive(self) -> None:
         if not self._is_over:
-            self._attempts.fail()
+            self._fail()
 
     # In the loop's thread.
 

@@ -17,10 +17,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 from parallelize.calls import dependencies
 from parallelize.calls.call import Call, run_retrying
 from parallelize.calls.coroutines import CoroutineFuture, outcome_of
+from parallelize.calls.retrying import (
+    admit_again,
+    is_retried,
+    note_attempts,
+    rest,
+    wait_after,
+)
 from parallelize.errors import TaskTimeout
 from parallelize.futures.future import RUNNING, Failure, Future, error_of
 from parallelize.futures.limit_cycles import begin_within
 from parallelize.runtime import timer
+from parallelize.runtime.clock import monotonic
+from parallelize.runtime.locks import Latch
 from parallelize.runtime.options import name_of
 
 if TYPE_CHECKING:
@@ -37,6 +46,8 @@ if TYPE_CHECKING:
         def seat(self, call: LoopCall) -> None: ...
 
         def left(self, call: LoopCall) -> None: ...
+
+        def rests(self, call: LoopCall) -> None: ...
 
         def is_here(self) -> bool: ...
 
@@ -71,10 +82,14 @@ class LoopCall(Call):
     __slots__ = (
         "_args",
         "_context",
+        "_failed",
         "_fn",
+        "_is_admitted",
         "_kwargs",
         "_owner",
+        "_since",
         "_task",
+        "_waiter",
         "nested",
         "stage",
     )
@@ -101,6 +116,10 @@ class LoopCall(Call):
             self._context.run(_inside.set, (*outer, owner))
         self.stage: LoopCallStage = LoopCallStage.HELD
         self._task: asyncio.Task[Any] | None = None  # only for the loop's thread
+        self._is_admitted = False  # whether its limit and its rate let it start
+        self._waiter: Latch | None = None  # of a thread that will run it in place
+        self._failed = 0  # attempts
+        self._since = 0.0  # when the first one began
         self.future: Future[Any] = _LoopFuture(self)
         begin_within(self._context, self.future, options)
 
@@ -113,18 +132,26 @@ class LoopCall(Call):
 
     def start(self) -> None:
         """Get a place on a loop, or queue for one."""
-        self._owner.seat(self)
+        self._is_admitted = True
+        if self._waiter is not None:
+            self._waiter.set()
+        else:
+            self._owner.seat(self)
 
     # In the loop's thread.
 
     def begin(self) -> None:
         """Make the task, unless the call has been cancelled."""
-        import asyncio
-
         if not self.future._claim():
             self._owner.left(self)
             return
         self._set_deadline()
+        self._since = self._since or monotonic()
+        self._attempt()
+
+    def _attempt(self) -> None:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._run(), context=self._context)
         self._task.add_done_callback(self._ended)
@@ -146,11 +173,42 @@ class LoopCall(Call):
         # Not a coroutine itself, as an error would refer to its frame.
         fn, options = self._fn.coroutine, self.options
         if options.timeout is not None and options.retries:
-            from parallelize.loops.attempts import LoopAttempts
+            from parallelize.loops.attempts import timed_outcome
 
-            attempts = LoopAttempts(self.future, self.fn, options, options.timeout)
-            return attempts.outcome(fn, args, kwargs)
-        return outcome_of(fn, args, kwargs, options, self.future._may_repeat)
+            return timed_outcome(self, fn, args, kwargs, options.timeout)
+        return outcome_of(fn, args, kwargs)
+
+    def may_follow(self, error: BaseException) -> bool:
+        """Whether another attempt may follow one that fails with this error."""
+        options = self.options
+        if self._failed >= options.retries or not is_retried(error, options):
+            return False
+        return self.future._may_repeat()
+
+    def note(self, error: BaseException) -> None:
+        """Note in the last error how many attempts were made."""
+        note_attempts(error, self._failed + 1, self._since)
+
+    def _goes_on_after(self, error: BaseException) -> bool:
+        """Make another attempt, now or later, after one has failed; in the loop."""
+        if not self.options.retries:
+            return False
+        follows = self.may_follow(error)
+        self._failed += 1
+        wait = wait_after(self.options, self._failed, error) if follows else None
+        if wait is not None and not wait and self.options.rate is None:
+            self._attempt()
+            return True
+        if wait is not None:
+            # First, as it may be admitted again at any moment from then on.
+            self._is_admitted = False
+            self._owner.rests(self)
+            if rest(self, wait, admit_again):
+                return True
+            self.stage = LoopCallStage.ENDED
+        if wait is None and not self.future.done():
+            note_attempts(error, self._failed, self._since)
+        return False
 
     def _filled(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not self.waits_for:
@@ -168,13 +226,15 @@ class LoopCall(Call):
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._task = None
+        failure = None if task.cancelled() else _failure_of(task)
+        if failure is not None and self._goes_on_after(failure.error):
+            return
         # First, so that the owner knows of this when the future ends.
         self._owner.left(self)
         if task.cancelled():
             self.future._force_cancel()
         else:
-            error = task.exception()
-            _settle(self.future, task.result() if error is None else Failure(error))
+            _settle(self.future, failure or task.result())
 
     # In the thread of a loop that is blocked by waiting for this call.
 
@@ -191,6 +251,8 @@ class LoopCall(Call):
             return
         for future in self.waits_for:
             error_of(future)
+        if self.options.rate is not None or self._failed:
+            self._await_turn()
         if self.future._claim():
             value = self._context.run(
                 run_retrying,
@@ -207,6 +269,16 @@ class LoopCall(Call):
             )
             raise RuntimeError(msg)
 
+    def _await_turn(self) -> None:
+        """Wait until the call may be made, in a thread that will run it in place.
+
+        If it has a place on a loop by now, it need not wait: it may start.
+        """
+        self._waiter = turn = Latch()
+        self.future.add_done_callback(lambda _: turn.set())
+        if not self._is_admitted:
+            turn.wait()
+
 
 class _LoopFuture(CoroutineFuture[Any]):
     """The future of a `LoopCall`."""
@@ -220,6 +292,14 @@ class _LoopFuture(CoroutineFuture[Any]):
         if timeout is None and isinstance(call, LoopCall):
             call.run_in_place()
         super()._await_end(timeout)
+
+
+def _failure_of(task: asyncio.Task[Any]) -> Failure | None:
+    error = task.exception()
+    if error is not None:
+        return Failure(error)
+    value = task.result()
+    return value if type(value) is Failure else None
 
 
 def _settle(future: Future[Any], outcome: Any) -> None:

@@ -245,6 +245,17 @@ class Loops:
         if loop is not None and not loop.load:
             self._watch_idleness(loop)
 
+    def rests(self, call: LoopCall) -> None:
+        """Take the place of a call that has failed, until its next attempt."""
+        with self._lock:
+            loop = self._seats.pop(call, None)
+            call.stage = LoopCallStage.HELD
+            if loop is not None:
+                loop.load -= 1
+                self._fill(loop)
+        if loop is not None and not loop.load:
+            self._watch_idleness(loop)
+
     def _fill(self, loop: _Loop) -> None:
         while self._waiting and loop.load < COROUTINES_PER_LOOP:
             call = self._waiting.popleft()

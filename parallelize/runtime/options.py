@@ -55,6 +55,9 @@ if TYPE_CHECKING:
         def _admit(self, call: LimitedCall) -> None:
             """Start the call now, or when its time has come."""
 
+        def pause(self, seconds: float) -> None:
+            """Start no further call for these seconds."""
+
         def _for_function(self) -> Self:
             """Return the rate for one more function that is decorated."""
             ...
@@ -76,6 +79,8 @@ class CallOptions(NamedTuple):
         limit: Bounds the number of calls that run at once, together with those of other
             functions that share it; None is no bound.
         rate: Bounds the number of calls that start per time, likewise.
+        retry_wait: Returns the seconds before the next attempt, or None for no more;
+            None stands for the default function.
         cancel: What happens to a running call when a task that awaits it is cancelled:
             None lets it run on, "kill" kills it.
         buffersize: The number of items that a generator may be ahead of its reader;
@@ -88,6 +93,7 @@ class CallOptions(NamedTuple):
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     limit: Limit | None = None
     rate: Rate | None = None
+    retry_wait: Callable[[int, BaseException], float | None] | None = None
     cancel: Literal["kill"] | None = None
     buffersize: int | None = None
 
@@ -108,7 +114,7 @@ class CallOptions(NamedTuple):
 
     def in_worker(self) -> CallOptions:
         """Return what a worker needs of them: the caller's side does the rest."""
-        return self._replace(limit=None, rate=None, timeout=None)
+        return self._replace(limit=None, rate=None, retry_wait=None, timeout=None)
 
 
 DEFAULTS = CallOptions()

@@ -1,52 +1,54 @@
-"""The attempts of a call in threads, each with a timeout.
+"""The attempts of a call in threads, each with a timeout if the call has one.
 
 ```
  thread 1  attempt 1 ──────────────┬───────── runs on; its outcome is dropped
  timer                             └ it has timed out: may another attempt follow?
- thread 2                               attempt 2 ───────▶ the future
+                                     it rests ─ ─ ─ ─┐
+ thread 2                                            └ attempt 2 ───────▶ the future
 ```
 
 A thread cannot be stopped. So an attempt that has timed out gives its place in the
-pool to the next one, and runs on beside it.
+pool to the next one, and runs on beside it. While a call rests, no thread has it.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import InvalidStateError
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from parallelize.calls.call import is_retried, run_retrying
+from parallelize.calls.call import run_retrying
+from parallelize.calls.retrying import (
+    admit_again,
+    is_retried,
+    note_attempts,
+    rest,
+    wait_after,
+)
 from parallelize.errors import TaskTimeout
 from parallelize.futures.future import Failure
 from parallelize.runtime import locks, timer
 from parallelize.runtime.blocking import here
+from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import name_of
-from parallelize.threads.tasks import DROPPED, ThreadTask, fail
+from parallelize.threads.tasks import DROPPED, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextvars import Context
 
-    from parallelize.futures.future import Future
+    from parallelize.runtime.agenda import Deadline
     from parallelize.threads.tasks import ThreadCall
 
 __all__ = ("ThreadAttempts",)
 
 _new_lock = locks.plain("attempts")
-_new_guard = locks.reentrant("future")
 
 
 class ThreadAttempts:
     """The attempts of one call; at any time only one of them counts."""
 
     def __init__(
-        self,
-        call: ThreadCall,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        timeout: float,
+        self, call: ThreadCall, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Prepare the attempts; none is made yet.
 
@@ -54,37 +56,50 @@ class ThreadAttempts:
             call: The call.
             args: Its positional arguments, with the values of futures.
             kwargs: Its keyword arguments, likewise.
-            timeout: Seconds that each attempt may take.
         """
         self._call = call
-        self._future: Future[Any] = call.future
         once = call.options._replace(retries=0)
         self._run = partial(run_retrying, call.fn, args, kwargs, once)
-        self._timeout = timeout
         self._context = copy_context()  # as it was before the first attempt
-        # Guards the two below and the places of attempts, as both their threads and
+        self._since = monotonic()
+        self._failed = 0
+        # Guards the one below and the places of attempts, as both their threads and
         # the timer's use them. The lock of a roster is acquired under it.
         self._lock = _new_lock()
-        self._left = call.options.retries
         self._counting: _Attempt | None = None  # the one whose outcome counts
 
     def outcome(self) -> Any:
         """Make attempts, in this thread, until one has an outcome for the future.
 
         Returns:
-            The value, or a `Failure`: `DROPPED` if an attempt timed out, as the next
-            ones are then made by other threads.
+            The value, or a `Failure`: `DROPPED` if an attempt timed out or the call
+            rests, as the next ones are then made by other threads.
         """
         while True:
             attempt = self._counting = _Attempt()
-            expire = partial(self._expire, attempt)
-            deadline = timer.after(self._timeout, expire)
+            deadline = self._deadline_of(attempt)
             value = self._run()
-            deadline.cancel()
+            if deadline is not None:
+                deadline.cancel()
             if not self._ends(attempt):
                 return DROPPED
-            if type(value) is not Failure or not self._may_follow(value.error):
+            if type(value) is not Failure:
                 return value
+            wait = self._wait_after(value.error)
+            if wait is None:
+                return value
+            if self._rests(wait):
+                return DROPPED if self._rest(wait) else value
+
+    def context(self) -> Context:
+        """Return a context for the next attempt, as it was before the first one."""
+        return self._context.copy()
+
+    def _deadline_of(self, attempt: _Attempt) -> Deadline | None:
+        timeout = self._call.options.timeout
+        if timeout is None:
+            return None
+        return timer.after(timeout, partial(self._expire, attempt, timeout))
 
     def _ends(self, attempt: _Attempt) -> bool:
         """Record the end of an attempt; False if it no longer counted."""
@@ -95,85 +110,71 @@ class ThreadAttempts:
             attempt.take_place_again()
             return False
 
-    def _may_follow(self, error: BaseException) -> bool:
-        """Whether another attempt follows the counting one, which ended like this."""
-        if not self._left or not is_retried(error, self._call.options):
-            return False
-        self._left -= 1
-        return self._future._may_repeat()
+    def _wait_after(self, error: BaseException) -> float | None:
+        """Return the seconds before the next attempt; None: no other one follows."""
+        options, wait = self._call.options, None
+        self._failed += 1
+        if self._failed <= options.retries and is_retried(error, options):
+            wait = wait_after(options, self._failed, error)
+        if wait is None or not self._call.future._may_repeat():
+            note_attempts(error, self._failed, self._since)
+            return None
+        return wait
 
-    def _expire(self, attempt: _Attempt) -> None:
+    def _rests(self, wait: float) -> bool:
+        return bool(wait) or self._call.options.rate is not None
+
+    def _rest(self, wait: float, *, late: bool = False) -> bool:
+        """Give the call back until the next attempt; False if there is none."""
+        call = self._call
+        call.task.queued = False
+        call.attempts = self
+        if rest(call, wait, self._admit_wanted if late else admit_again):
+            return True
+        call.attempts = None
+        return False
+
+    def _expire(self, attempt: _Attempt, timeout: float) -> None:
         """Handle the timeout of an attempt; runs in the timer's thread."""
-        error = TaskTimeout(name_of(self._call.fn, self._call.options), self._timeout)
+        error = TaskTimeout(name_of(self._call.fn, self._call.options), timeout)
         with self._lock:
             if self._counting is not attempt:
                 return
             self._counting = None
-            follows = self._may_follow(error)
-            if follows:
+        wait = self._wait_after(error)
+        if wait is not None:
+            with self._lock:
                 attempt.give_place()
-        if follows:
-            self._go_on_elsewhere(error)
-        else:
-            fail(self._future, error)
+        if wait is None or not self._rest(wait, late=True):
+            fail(self._call.future, error)
 
-    def _go_on_elsewhere(self, error: TaskTimeout) -> None:
-        """Queue the next attempt for another thread."""
-        call = self._call
-        task = _Next(call, self._go_on, self._context.copy())
-        task.add_done_callback(partial(self._next_ended, error))
-        self._future._needs = (task,)
-        call.engine.want((task,))  # otherwise no thread might start, as all may hang
-        call.engine.enqueue_held(task)
-
-    def _go_on(self) -> None:
-        outcome = self.outcome()
-        if outcome is DROPPED:
-            return
-        if type(outcome) is Failure:
-            fail(self._future, outcome.error)
-            return
-        try:
-            self._future.set_result(outcome)
-        except InvalidStateError:
-            pass  # the user has completed it
-
-    def _next_ended(self, error: TaskTimeout, task: Future[Any]) -> None:
-        """End the call if the next attempt was not run, or failed outside of it."""
-        self._call.engine.want_no_more((task,))  # type: ignore[arg-type]
-        why = error if task.cancelled() else task.exception()
-        if why is not None:
-            fail(self._future, why)
+    def _admit_wanted(self, call: ThreadCall) -> None:
+        """Queue the next attempt as one for which a thread must start if all hang."""
+        task = call.task
+        call.engine.want((task,))
+        task.add_done_callback(lambda _: call.engine.want_no_more((task,)))
+        admit_again(call)
 
 
 class _Attempt:
     """One attempt, made by the thread that makes this object."""
 
-    __slots__ = ("_is_away", "_worker")
+    __slots__ = ("_has_ended", "_is_away", "_worker")
 
     def __init__(self) -> None:
         self._worker: Any = here.worker  # a thread worker, as no others run attempts
-        self._is_away = False
+        self._is_away = self._has_ended = False
 
     def give_place(self) -> None:
-        """Let another thread of the pool take its place."""
-        if self._worker is not None and not self._worker.orphaned:
+        """Let another thread of the pool take its place, unless it has ended."""
+        if self._has_ended or self._worker is None:
+            return
+        if not self._worker.orphaned:
             self._is_away = True
             self._worker.engine.begin_managed_wait()
 
     def take_place_again(self) -> None:
-        """Take a place again, if this attempt had given its own away."""
+        """Record its end; take a place again, if it had given its own away."""
+        self._has_ended = True
         if self._is_away and not self._worker.orphaned:
             self._worker.engine.end_managed_wait()
-
-
-class _Next(ThreadTask):
-    """A further attempt, queued for another thread."""
-
-    def __init__(
-        self, call: ThreadCall, run: Callable[[], object], context: Context
-    ) -> None:
-        self._guard = _new_guard()
-        self.engine = call.engine
-        self._work = (run, (), {}, context)
-        self._call = call

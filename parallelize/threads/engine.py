@@ -115,6 +115,12 @@ class Engine(Roster):
             self._release(task)
             raise
 
+    def keep(self, task: ThreadTask) -> None:
+        """Keep the pool open for a task that rests, even while it is closing."""
+        with self._lock:
+            self._held.add(task)
+        task.add_done_callback(self._release)
+
     def _take_in(self, task: ThreadTask) -> None:
         self._let_in()
         self._held.add(task)

@@ -11,19 +11,22 @@ many long ones left while others are idle:
 * A timer stops a thread that has run rows for `SHARE_AFTER`, at its next row.
 * A row that waits for a future first returns the rows behind it: what it waits for may
   depend on them.
+
+A row that is tried again rests as a task of its own, and those behind it go on.
 """
 
 from __future__ import annotations
 
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parallelize.calls.call import Rows, SingleColumn, SubmittedRows, run_retrying
+from parallelize.calls.call import Rows, SingleColumn, SubmittedRows
+from parallelize.calls.retrying import is_retried, note_attempts, wait_after
 from parallelize.futures.future import Failure
-from parallelize.runtime import locks
-from parallelize.runtime.clock import perf_counter
-from parallelize.threads.tasks import ThreadTask
+from parallelize.runtime import locks, timer
+from parallelize.runtime.clock import monotonic, perf_counter
+from parallelize.threads.tasks import ThreadTask, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +52,12 @@ if TYPE_CHECKING:
 
         def enqueue(self, task: ThreadTask) -> None:
             """Queue new rows; raise RuntimeError if the pool accepts none."""
+
+        def keep(self, task: ThreadTask) -> None:
+            """Keep the pool open for a task that rests, even while it is closing."""
+
+        def enqueue_held(self, task: ThreadTask) -> None:
+            """Queue a task that was kept, or fail it."""
 
         def enqueue_first(self, tasks: Sequence[ThreadTask]) -> None:
             """Queue parts of running rows first, even while the pool is closing."""
@@ -86,6 +95,8 @@ class RowsRun:
         self._cancelled = True
         for task in self._tasks.copy():
             task.stop.append(None)
+            if task.before is not None:
+                task.cancel()  # it rests, or has just begun again
 
     def tasks(self) -> Sequence[ThreadRowsTask]:
         """Return the tasks into which the rows have been split so far."""
@@ -125,14 +136,44 @@ class RowsRun:
         if left and not self._cancelled:
             self.share(reached, reached + left)
         try:
-            if outcomes:
+            if outcomes and self._rows.options.retries:
+                self._deliver_ended(task.first, outcomes, perf_counter() - begun)
+            elif outcomes:
                 self._rows.deliver(task.first, outcomes, perf_counter() - begun)
         finally:
             del outcomes  # the tracebacks of errors in it refer to this frame
 
+    def _deliver_ended(self, first: int, outcomes: list[Any], seconds: float) -> None:
+        """Deliver the outcomes between the rows that rest."""
+        start = 0
+        try:
+            for at, outcome in enumerate(outcomes):
+                if type(outcome) is Resting:
+                    if start < at:
+                        self._rows.deliver(first + start, outcomes[start:at], 0.0)
+                    self._rest(first + at, outcome)
+                    start = at + 1
+            if start < len(outcomes):
+                self._rows.deliver(first + start, outcomes[start:], seconds)
+        finally:
+            del outcomes
+
+    def _rest(self, index: int, resting: Resting) -> None:
+        """Let one row rest before its next attempt."""
+        task = self._task(index, index + 1)
+        task.before = resting
+        self._engine.keep(task)
+        if self._cancelled:
+            task.cancel()
+            return
+        try:
+            timer.after(resting.seconds, partial(self._engine.enqueue_held, task))
+        except RuntimeError as error:  # no thread can be started
+            fail(task, error)
+
     def _run_into(self, outcomes: list[Any], task: ThreadRowsTask) -> None:
         here = copy_context()
-        fn, loop = self._how(here)
+        fn, loop = self._how(here, task.before)
         task.rest = rest = iter(self._values(task.first, task.first + task.count))
         try:
             while len(outcomes) < task.count and not task.stop:
@@ -145,12 +186,14 @@ class RowsRun:
             task.rest = None
             del outcomes  # the tracebacks of errors in it refer to this frame
 
-    def _how(self, here: Context) -> tuple[Callable[..., Any], Loop]:
+    def _how(
+        self, here: Context, before: Resting | None
+    ) -> tuple[Callable[..., Any], Loop]:
         fn, options = self._rows.fn, self._rows.options
         one = isinstance(self._rows.rows, SingleColumn)
         if options.retries:
-            retried = _retried_value if one else _retried_row
-            return partial(retried, fn, options, self._goes_on), _values_apart
+            tried = partial(_tried, fn, options, self._goes_on, before)
+            return tried, _values_apart if one else _tuples_apart
         if len(here):
             return fn, _values_apart if one else _tuples_apart
         return fn, _values_together if one else _tuples_together
@@ -176,6 +219,20 @@ class RowsRun:
         self._engine.enqueue_first(tasks)
 
 
+class Resting(NamedTuple):
+    """What stands for the outcome of a row that is to be tried again.
+
+    Attributes:
+        seconds: How long it rests.
+        failed: The number of its attempts that have failed.
+        since: When the first one began.
+    """
+
+    seconds: float
+    failed: int
+    since: float
+
+
 class ThreadRowsTask(ThreadTask):
     """A range of rows, for one thread to run.
 
@@ -186,8 +243,10 @@ class ThreadRowsTask(ThreadTask):
             time. It is tested after each row, and testing a list is the fastest way.
         rest: The rows that have not started, while others run; only the thread that
             runs them uses it.
+        before: What is known of the one row, if it has failed before.
     """
 
+    before: Resting | None = None
     rest: Iterator[Any] | None = None
 
     def __init__(self, engine: RowsPool, run: RowsRun, first: int, end: int) -> None:
@@ -245,8 +304,6 @@ class RowsWatch:
         self._running.pop(task, None)
 
     def _arm(self) -> None:
-        from parallelize.runtime import timer
-
         try:
             timer.after(SHARE_AFTER, self._look)
         except RuntimeError:  # at the end of the program no timer can be started
@@ -336,19 +393,25 @@ def _tuples_apart(
         del append, outcomes
 
 
-def _retried_value(
+def _tried(
     fn: Callable[..., Any],
     options: CallOptions,
     goes_on: Callable[[], bool],
-    value: Any,
+    before: Resting | None,
+    *row: Any,
 ) -> Any:
-    return run_retrying(fn, (value,), {}, options, goes_on)
-
-
-def _retried_row(
-    fn: Callable[..., Any],
-    options: CallOptions,
-    goes_on: Callable[[], bool],
-    row: tuple[Any, ...],
-) -> Any:
-    return run_retrying(fn, row, {}, options, goes_on)
+    """Make attempts of a row; return its outcome, or `Resting`."""
+    failed = 0 if before is None else before.failed
+    since = monotonic() if before is None else before.since
+    while True:
+        try:
+            return fn(*row)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            failed, wait = failed + 1, None
+            if failed <= options.retries and is_retried(error, options) and goes_on():
+                wait = wait_after(options, failed, error)
+            if wait is None:
+                note_attempts(error, failed, since)
+                return Failure(error)
+            if wait:
+                return Resting(wait, failed, since)

@@ -28,10 +28,12 @@ from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextvars import Context
     from typing import Protocol
 
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions, Limit
+    from parallelize.threads.attempts import ThreadAttempts
 
     class PoolThread(Protocol):
         """A thread of a pool, with the calls that it runs and waits for."""
@@ -176,6 +178,17 @@ class ThreadTask(Future[Any]):
     def gives_back(self) -> None:
         """Called before the running call waits: return its parts that have not run."""
 
+    def run_again(self, fn: Callable[[], Any], context: Context) -> None:
+        """Prepare another run, in which ``fn`` makes the next attempt of the call."""
+        recorder = recording.active
+        if recorder is not None:
+            from parallelize.tracing import timed
+
+            fn = timed.call(recorder, "threads", fn, self)
+        with self._guard:
+            if self._state == PENDING:
+                self._work = (fn, (), {}, context)
+
     def _settle(self, state: str, notice: str) -> None:
         self._work = None  # it will not run
         super()._settle(state, notice)
@@ -184,7 +197,7 @@ class ThreadTask(Future[Any]):
 class ThreadCall(Call):
     """A call with options, or with futures among its arguments."""
 
-    __slots__ = ("args", "engine", "kwargs", "task")
+    __slots__ = ("args", "attempts", "engine", "kwargs", "task")
 
     def __init__(
         self,
@@ -203,9 +216,13 @@ class ThreadCall(Call):
         self.task: ThreadTask = ThreadTask(engine, self._run, (), {})
         self.task._call = self
         self.future: Future[Any] = self.task
+        #: Its attempts, while it rests after one that has failed.
+        self.attempts: ThreadAttempts | None = None
 
     def start(self) -> None:
         """Queue the call, even in a pool that accepts no new ones."""
+        if self.attempts is not None:
+            self.task.run_again(self._run, self.attempts.context())
         self.engine.enqueue_held(self.task)
 
     def _run(self) -> Any:
@@ -213,13 +230,15 @@ class ThreadCall(Call):
         if self.waits_for:
             args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
         fn, options = self.fn, self.options
-        if options.retries and options.timeout is not None:
+        if options.retries:
             from parallelize.threads.attempts import ThreadAttempts
 
-            return ThreadAttempts(self, args, kwargs, options.timeout).outcome()
+            attempts = self.attempts or ThreadAttempts(self, args, kwargs)
+            self.attempts = None
+            return attempts.outcome()
         deadline = self._set_deadline()
         try:
-            return run_retrying(fn, args, kwargs, options, self.task._may_repeat)
+            return run_retrying(fn, args, kwargs, options)
         finally:
             if deadline is not None:
                 deadline.cancel()

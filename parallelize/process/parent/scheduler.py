@@ -141,6 +141,22 @@ class Scheduler:
             self.assign_idle()
         self.run_deferred()
 
+    def retry_later(self, task: Task, seconds: float) -> bool:
+        """Let a task rest after a failed attempt; called without the lock.
+
+        Returns:
+            False if there must not be another attempt.
+        """
+        with self.lock:
+            if not task.begin_retry():
+                return True  # it has been failed
+            self.held.add(task)  # so that the pool stays open
+        task.future.add_done_callback(lambda _: self.release_held(task))
+        if task.rest(seconds):
+            return True
+        self.release_held(task)
+        return False
+
     def requeue(self, tasks: Iterable[Task]) -> None:
         """Put tasks that did not begin in front of the queue.
 
@@ -330,6 +346,10 @@ class Scheduler:
     def reclaim(self, task: Task) -> None:
         """Reclaim the pending rows of a cancelled task; called without the lock."""
         with self.lock:
+            resting = [each for each in self.held if task.shares_rows_with(each)]
+            self.held.difference_update(resting)
+            if resting and self.is_closing:
+                self.wake()
             for worker in self.workers.values():
                 if any(task.shares_rows_with(each) for each in worker.tasks.values()):
                     worker.reclaim()

@@ -12,6 +12,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls.call import Call
+from parallelize.calls.retrying import admit_again, note_attempts, rest, wait_after
 from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures.future import Failure, Future, Outcome
 from parallelize.futures.peek import mark_retrieved, name_failure
@@ -21,6 +22,7 @@ from parallelize.process.parent.tasks.queue import CALLS
 from parallelize.process.wire import held, messages
 from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.process.wire.journal import TASK
+from parallelize.runtime.clock import monotonic
 from parallelize.runtime.locks import is_interrupt
 from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import is_a, summary_of
@@ -118,6 +120,10 @@ if TYPE_CHECKING:
         def retry(self, task: Task) -> None:
             """Queue a task for another attempt."""
 
+        def retry_later(self, task: Task, seconds: float) -> bool:
+            """Let a task rest before another attempt; False if there is none."""
+            ...
+
         def reclaim(self, task: Task) -> None:
             """Have workers give back the pending rows of a cancelled task."""
 
@@ -177,6 +183,7 @@ class Task(Call):
         size: The number of its calls.
         cost: Expected duration in seconds; 0 if it is unknown.
         attempts: The number of failed attempts.
+        since: When the first attempt was sent, if there may be others.
         worker: The worker that has it; None while no worker has it.
         placed: The location of its large buffers, if they are in a segment.
         shares: Handles of shared memory that it needs.
@@ -194,6 +201,7 @@ class Task(Call):
     size: int = 1
     cost: float = 0.0
     attempts: int = 0
+    since: float = 0.0
     worker: WorkerHandle | None = None
     placed: Placed | None = None
     shares: Sequence[Shared[Any]] = ()
@@ -235,6 +243,31 @@ class Task(Call):
         if kind is not None and issubclass(kind, self.options.retry_on):
             return True
         return self._is_reason(failure.error())
+
+    def retries_after(self, error: BaseException) -> bool:
+        """Make another attempt after an error that allows it, now or later.
+
+        Returns:
+            False if there is none. The error has a note of the attempts then.
+        """
+        scheduler, failed = self.pool.scheduler, self.attempts + 1
+        wait = 0.0 if _is_death(error) else wait_after(self.options, failed, error)
+        if wait is not None and not wait and self.options.rate is None:
+            scheduler.retry(self)
+            return True
+        if wait is not None and scheduler.retry_later(self, wait):
+            return True
+        self.note_attempts(error)
+        return False
+
+    def note_attempts(self, error: BaseException) -> None:
+        """Note in the last error how many attempts were made, if several."""
+        if self.attempts:
+            note_attempts(error, self.attempts + 1, self.since)
+
+    def rest(self, seconds: float) -> bool:
+        """Wait for the next attempt; return False if there must not be one."""
+        return rest(self, seconds, admit_again)
 
     def _has_attempts(self) -> bool:
         if self.attempts >= self.options.retries or self.pool.scheduler.is_stopping:
@@ -482,6 +515,8 @@ class CallTask(Task):
         if not future.running() and not future._claim():
             return False
         future._call = self
+        if self.options.retries and not self.since:
+            self.since: float = monotonic()
         return True
 
     def batchable_with(self, other: CallTask) -> bool:
@@ -564,9 +599,11 @@ class CallTask(Task):
             return
         failure = PickledFailure(frame.parts[0])
         if self.may_retry_after(failure):
-            self.pool.scheduler.retry(self)
-        else:
-            self.future._set_outcome(failure, failed=True)
+            if self.retries_after(failure.error()):
+                return
+        elif self.attempts:
+            self.note_attempts(failure.error())
+        self.future._set_outcome(failure, failed=True)
 
     def abort(self, error: BaseException) -> None:
         self.future._set_outcome(Failure(error), failed=True)
@@ -578,9 +615,10 @@ class CallTask(Task):
         self, page: Journal, error_for: Callable[[Task], BaseException]
     ) -> bool:
         error = error_for(self)
-        if self.may_retry(error):
-            self.pool.scheduler.retry(self)
-        else:
+        if not self.may_retry(error):
+            self.note_attempts(error)
+            self.abort(error)
+        elif not self.retries_after(error):
             self.abort(error)
         return True
 

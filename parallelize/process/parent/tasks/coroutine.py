@@ -144,7 +144,8 @@ class CoroutineTask(CallTask):
         if self.future.done():
             return  # cancelled, or past its deadline
         if self.retry_error is not None:
-            self.pool.scheduler.retry(self)
+            if not self.retries_after(self.retry_error):
+                self.abort(self.retry_error)
         elif frame.kind == messages.ASYNC_CANCELLED:
             self.future._force_cancel()
         else:
@@ -263,6 +264,7 @@ class Coroutines:
             task.retry_error = error
             self._send_cancel(worker, id)
         else:
+            task.note_attempts(error)
             self._scheduler.defer(partial(task.abort, error))  # this cancels it, too
         self._watch_response(worker, task, id)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pickle
 from array import array
+from functools import partial
 from itertools import chain
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls.call import Rows, SingleColumn
+from parallelize.calls.retrying import admit_again
 from parallelize.futures.future import Failure, Future
 from parallelize.futures.peek import ForwardedOutcome
 from parallelize.process.memory.shared import noting_shared
@@ -22,6 +24,8 @@ from parallelize.process.parent.tasks.queue import ROWS
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.process.wire.journal import RAW
+from parallelize.runtime import timer
+from parallelize.runtime.clock import monotonic
 from parallelize.runtime.locks import is_interrupt
 from parallelize.runtime.options import name_of
 from parallelize.serialize import PLAIN, pickling
@@ -89,7 +93,7 @@ class RowsTask(Task):
         # Any thread may append.
         self._stop: list[None] = [] if stop is None else stop
         self.size: int = len(rows) // (arity or 1)
-        if source.options.limit is not None:
+        if source.options.limit is not None or source.options.retries:
             self.future: Future[Any] = Future[Any]()  # the limit waits for its end
 
     @property
@@ -97,6 +101,8 @@ class RowsTask(Task):
         return self.size - self.done
 
     def begin(self) -> bool:
+        if self.options.retries and not self.since:
+            self.since: float = monotonic()
         return not self._stop
 
     def is_wanted(self) -> bool:
@@ -141,9 +147,11 @@ class RowsTask(Task):
 
     def _row_failed(self, failure: PickledFailure, seconds: float) -> None:
         if self.may_retry_after(failure):
-            self._retry_row()
-        else:
-            self._ended([failure], seconds)
+            if self._retry_row(failure.error()):
+                return
+        elif self.attempts:
+            self.note_attempts(failure.error())
+        self._ended([failure], seconds)
 
     def _ended(self, outcomes: Sequence[Any], seconds: float) -> None:
         first = self._first + self.done
@@ -170,9 +178,11 @@ class RowsTask(Task):
         if row < self.done or self.done >= self.size:
             return False
         if self.may_retry(error):
-            self._retry_row()
+            if self._retry_row(error):
+                return True
         else:
-            self._ended([Failure(error)], 0.0)
+            self.note_attempts(error)
+        self._ended([Failure(error)], 0.0)
         return True
 
     def on_worker_died(
@@ -182,11 +192,27 @@ class RowsTask(Task):
         row = page.running()
         return self.fail_running_row(row, error_for(self.call_at(row)))
 
-    def _retry_row(self) -> None:
+    def _retry_row(self, error: BaseException) -> bool:
         again = self._part(self.done, self.done + 1)
-        again.attempts = self.attempts + 1
+        if not again.retries_after(error):
+            return False
         self.done += 1
-        self.pool.scheduler.retry(again)
+        return True
+
+    def begin_retry(self) -> bool:
+        self.attempts: int = self.attempts + 1
+        return True
+
+    def rest(self, seconds: float) -> bool:
+        """Wait for the next attempt; a closed map drops it."""
+        try:
+            timer.after(seconds, partial(admit_again, self))
+        except RuntimeError:  # no thread can be started
+            return False
+        return True
+
+    def fail(self, error: BaseException) -> None:
+        self.abort(error)
 
     def shares_rows_with(self, other: Task) -> bool:
         return isinstance(other, RowsTask) and other._stop is self._stop
@@ -210,14 +236,14 @@ class RowsTask(Task):
             self._first + start,
             self._stop,
         )
-        part.attempts = self.attempts
+        part.attempts, part.since = self.attempts, self.since
         part.shares = self.shares
         part.needs = self.needs
         return part
 
     def ended(self) -> None:
         """Notify the limit, if there is one."""
-        if self.options.limit is not None:
+        if self.options.limit is not None or self.options.retries:
             self.future._set_outcome(Failure(RuntimeError("rows ended")), failed=False)
 
     def cancel(self) -> None:
