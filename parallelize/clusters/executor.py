@@ -30,7 +30,7 @@ from parallelize.clusters.call import EngineCall, EngineFuture, RowsCall
 from parallelize.clusters.object_cache import ObjectCache
 from parallelize.executors.base import Executor
 from parallelize.futures.future import Failure, Future
-from parallelize.runtime import locks
+from parallelize.runtime import locks, native
 from parallelize.runtime.raised import is_a
 from parallelize.runtime.services import Service
 from parallelize.tracing import recording
@@ -230,7 +230,9 @@ class EngineExecutor(Executor):
         if wait:
             self._close()
         else:
-            threading.Thread(target=self._close, name="parallelize-closing").start()
+            native.start(
+                threading.Thread(target=self._close, name="parallelize-closing")
+            )
 
     def _cancel_all(self, futures: Sequence[Future[Any]]) -> None:
         for future in futures:
@@ -318,8 +320,11 @@ class _Answers:
             if self._service is None:
                 # At the end of the program, it waits for the calls in flight.
                 service = Service("parallelize-answers", self._run)
-                service.start()
-                self._service = service
+                try:
+                    service.start()
+                finally:
+                    if service.has_started:
+                        self._service = service
 
     def _run(self, service: Service) -> None:
         if service.serve(self._turn):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.process.parent.tasks.worker_handle import WorkerStage
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
-from parallelize.runtime import lifecycle, stacks
+from parallelize.runtime import lifecycle, native, stacks
 from parallelize.runtime.clock import LONGEST_WAIT, bounded, monotonic
 from parallelize.runtime.locks import Latch
 from parallelize.runtime.options import check_wait
@@ -81,7 +81,7 @@ def dump(file: TextIO | None = None, *, timeout: float = 2.0) -> None:
         daemon=lifecycle.daemons,
     )
     try:
-        thread.start()
+        native.start(thread)
     except RuntimeError:  # the program is ending, or cannot start a thread
         _collect(parts, seconds, asking)
     else:

@@ -71,8 +71,9 @@ class InterpreterHandle:
         """
         try:
             self.host.start()
-        except Exception:  # not Ctrl-C, which may arrive after it has started
-            self.host.close()
+        except BaseException:
+            if not self.host.has_started:
+                self.host.close()
             raise
 
     def await_start(self) -> None:
@@ -148,7 +149,12 @@ class InterpreterThread:
 
     def start(self) -> None:
         """Start the thread; raise RuntimeError if the system cannot start another."""
-        self._thread.start()
+        native.start(self._thread)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the thread was started, also if Ctrl-C interrupted `start`."""
+        return self._thread.ident is not None
 
     def is_alive(self) -> bool:
         """Whether the interpreter is still running."""

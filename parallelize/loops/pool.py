@@ -120,11 +120,17 @@ class Loops:
         recorder = recording.active
         if recorder is not None:
             call.be_timed(recorder)
-        with self._lock:
-            self._refuse_if_closed()
-            self._calls.add(call)
-        call.future.add_done_callback(lambda _: self._future_ended(call))
+        try:
+            locks.held(self._lock, self._take_in, call)
+            call.future.add_done_callback(lambda _: self._future_ended(call))
+        except BaseException:  # closed, or Ctrl-C
+            locks.held(self._lock, self._forget_call, call)
+            raise
         return call
+
+    def _take_in(self, call: LoopCall) -> None:
+        self._refuse_if_closed()
+        self._calls.add(call)
 
     def _refuse_if_closed(self) -> None:
         if self._state is _State.BROKEN:
@@ -138,14 +144,14 @@ class Loops:
 
     def seat(self, call: LoopCall) -> None:
         """Give a call a place, or queue it for one."""
-        error: BaseException | None = None
-        with self._lock:
-            if self._state is _State.BROKEN:
-                error = self._settings.broken()
-            elif call.stage is LoopCallStage.HELD:
-                error = self._find_place(call)
+        error = locks.held(self._lock, self._try_to_seat, call)
         if error is not None:
             call.future._set_outcome(Failure(error), failed=True)
+
+    def _try_to_seat(self, call: LoopCall) -> BaseException | None:
+        if self._state is _State.BROKEN:
+            return self._settings.broken()
+        return self._find_place(call) if call.stage is LoopCallStage.HELD else None
 
     def _find_place(self, call: LoopCall) -> BaseException | None:
         """Return the error if there will be no place; call with the lock held."""
@@ -173,8 +179,13 @@ class Loops:
         taken = {each.index for each in (*self._loops, *self._ending)}
         loop = _Loop(name, free_index(taken))
         loop.prepares(partial(self._initialized, loop), partial(self._failed, loop))
-        loop.start()
-        self._loops.append(loop)
+        try:
+            self._loops.append(loop)
+            loop.start()
+        except BaseException:  # no thread can be started, or Ctrl-C
+            if not loop.has_started:
+                self._loops = [each for each in self._loops if each is not loop]
+            raise
         return loop
 
     def _place(self, call: LoopCall, loop: _Loop) -> None:

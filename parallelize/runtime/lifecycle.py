@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import _thread
 import enum
+import os
 import sys
 import threading
 import weakref
@@ -72,8 +73,9 @@ _stage = _Stage.QUIET
 _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
 _forgetful: weakref.WeakSet[Forgetful] = weakref.WeakSet()
 _watches_forks = False
-# Guards all four; no other lock is taken under it. Reentrant, as every lock that Ctrl-C
-# may leave taken has to be.
+_pid = os.getpid()  # up to date if forks are watched
+# Guards all of these; no other lock is taken under it. Reentrant, as every lock that
+# Ctrl-C may leave taken has to be.
 _lock = _new_lock()
 
 
@@ -119,10 +121,27 @@ def later(action: Callable[[], object]) -> None:
     Args:
         action: Called without arguments; it may wait for locks.
     """
+    if _watches_forks and os.getpid() != _pid:
+        return  # just forked, and `threading` is not yet ready: it is the parent's
     _left.append(action)
     with suppress(RuntimeError):  # no thread can be started
         # A bare thread, because Thread.start() takes a lock that this thread may hold.
-        start_new_thread(_start_doing, ())
+        try:
+            start_new_thread(_start_doing, ())
+        except KeyboardInterrupt:  # Python ignores what a finaliser raises
+            start_new_thread(_interrupt_again, ())
+
+
+def _interrupt_again() -> None:
+    """Repeat a Ctrl-C that came in a finaliser, which has ended meanwhile."""
+    import signal
+
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, signal.SIGINT)  # ends a wait of the main thread
+    else:
+        _thread.interrupt_main()
+    _start_doing()
 
 
 def _start_doing() -> None:
@@ -204,8 +223,9 @@ def _install_hooks() -> None:
 
 
 def _watch_forks() -> None:
-    global _watches_forks
+    global _watches_forks, _pid
     if not _watches_forks:
+        _pid = os.getpid()
         locks.at_fork(after_in_child=_after_fork_in_child)
         _watches_forks = True
 
@@ -255,8 +275,9 @@ def _ended_by_error() -> bool:
 
 def _after_fork_in_child() -> None:
     # The lock may have been held by a thread that the child does not have.
-    global _lock, _owners
+    global _lock, _owners, _pid
     _lock = _new_lock()
+    _pid = os.getpid()
     _left.clear()  # it is the parent's
     _doing.clear()
     for forgetful in list(_forgetful):

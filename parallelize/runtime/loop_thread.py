@@ -23,7 +23,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from parallelize.runtime import lifecycle, locks
+from parallelize.runtime import lifecycle, locks, native
 from parallelize.runtime.blocking import here
 from parallelize.runtime.clock import monotonic
 
@@ -100,7 +100,12 @@ class LoopThread:
 
     def start(self) -> None:
         """Start the thread; raise RuntimeError if the system cannot start one."""
-        self._thread.start()
+        native.start(self._thread)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the thread was started, also if Ctrl-C interrupted `start`."""
+        return self._thread.ident is not None
 
     def is_here(self) -> bool:
         """Whether this is the loop's thread."""

@@ -123,6 +123,71 @@ class Thread:
             self._running.release()
 
 
+def start(thread: threading.Thread) -> None:
+    """Start a thread, so that Ctrl-C leaves it either running or never to run.
+
+    Whatever this raises, ``thread.ident`` then tells which: None, if it will not run.
+
+    A signal handler that raises within `threading.Thread.start` can leave the locks of
+    `threading` taken, and cannot know whether the thread exists. Only the main thread
+    runs signal handlers, so there another thread makes the call.
+
+    Raises:
+        RuntimeError: The system cannot start another thread.
+    """
+    if _get_ident() != threading.main_thread().ident or is_patched():
+        thread.start()
+    else:
+        _Start(thread).make()
+
+
+class _Start:
+    """The start of a thread, by another thread than the one that needs it.
+
+    ```
+     main thread       bare thread              the thread
+     make() ─────────▶ claim ▸ thread.start() ─▶ ...
+     waits  ◀───────── over
+    ```
+    """
+
+    def __init__(self, thread: threading.Thread) -> None:
+        self._thread = thread
+        self._claim = Lock()  # taken once: by the bare thread, or by what forbids it
+        self._waits = Lock()  # released when it is over
+        self._waits.acquire()
+        self._is_over = False
+        self._error: BaseException | None = None
+
+    def make(self) -> None:
+        try:
+            _start_new_thread(self._run, ())
+            self._waits.acquire()
+        except BaseException:  # no thread can be started, or Ctrl-C
+            if not self._claim.acquire(blocking=False):
+                self._wait_until_over()
+            raise
+        if self._error is not None:
+            raise self._error
+
+    def _wait_until_over(self) -> None:
+        while not self._is_over:
+            try:
+                self._waits.acquire()
+            except BaseException:  # noqa: BLE001, S112 - a second Ctrl-C
+                continue  # the first is about to be raised
+
+    def _run(self) -> None:
+        if not self._claim.acquire(blocking=False):
+            return
+        try:
+            self._thread.start()
+        except BaseException as error:  # noqa: BLE001 - `make` raises it
+            self._error = error
+        self._is_over = True
+        self._waits.release()
+
+
 def is_patched() -> bool:
     """Whether threads of this process have been replaced by greenlets."""
     return importlib.import_module("_thread").start_new_thread is not _start_new_thread
@@ -158,7 +223,11 @@ def socket_at(fd: int) -> Socket:
 def socket_pair() -> tuple[Socket, Socket]:
     """Return two connected, unpatched blocking sockets."""
     here, there = _socketpair()
-    return socket_at(here.detach()), socket_at(there.detach())
+    if type(here) is not Socket:  # patched
+        return socket_at(here.detach()), socket_at(there.detach())
+    here.setblocking(True)
+    there.setblocking(True)
+    return here, there
 
 
 def leave_greenlets() -> None:
@@ -199,5 +268,6 @@ __all__ = (
     "sleep",
     "socket_at",
     "socket_pair",
+    "start",
     "thread",
 )

@@ -21,7 +21,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from parallelize.runtime import lifecycle, locks
+from parallelize.runtime import lifecycle, locks, native
 from parallelize.runtime.blocking import NESTED, here
 
 if TYPE_CHECKING:
@@ -78,8 +78,13 @@ class Service:
         )
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread; if this raises, `has_started` says whether it runs."""
+        native.start(self._thread)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a thread was started, also if Ctrl-C interrupted `start`."""
+        return self._thread.ident is not None
 
     def is_here(self) -> bool:
         """Whether this is the thread that serves now."""

@@ -32,19 +32,33 @@ class _Timer(Agenda):
 
     def __init__(self) -> None:
         super().__init__()
-        # The condition's lock guards everything here; nothing is taken under it. It is
-        # reentrant because finalisers may cancel deadlines.
-        self._changed = locks.Condition(_new_timer_lock())
+        # Guards everything here; nothing is taken under it. Reentrant because
+        # finalisers may cancel deadlines.
+        self._lock = _new_timer_lock()
+        self._changed = locks.Condition(self._lock)
         self._service: Service | None = None  # the running one
 
     def after(self, seconds: float, action: Callable[[], object]) -> Deadline:
-        with self._changed:
-            deadline = self.at(monotonic() + seconds, action)
-            if self._service is None:
-                self._start(deadline)
-            elif self._heap[0][2] is deadline:
-                self._changed.notify()
+        locked, deadline = locks.depth(self._lock), None
+        try:
+            with self._changed:
+                deadline = self.at(monotonic() + seconds, action)
+                if self._service is None:
+                    self._start()
+                elif self._heap[0][2] is deadline:
+                    self._changed.notify()
+        except BaseException:  # no thread can be started, or Ctrl-C
+            locks.release_to(self._lock, locked)
+            self._give_up(deadline)
+            raise
         return deadline
+
+    def _give_up(self, deadline: Deadline | None) -> None:
+        """Cancel the deadline; the thread looks again, as it may not know of it."""
+        with self._changed:
+            if deadline is not None:
+                deadline.cancel()
+            self._changed.notify()
 
     def one_is_void(self) -> None:
         with self._changed:
@@ -52,14 +66,14 @@ class _Timer(Agenda):
             if not lifecycle.daemons:
                 self._changed.notify()
 
-    def _start(self, deadline: Deadline) -> None:
-        service = Service("parallelize-deadlines", self._run)
+    def _start(self) -> None:
         try:
-            service.start()
+            self._service = Service("parallelize-deadlines", self._run)
+            self._service.start()
         except BaseException:  # no thread can be started, or Ctrl-C
-            deadline.cancel()
+            if self._service is not None and not self._service.has_started:
+                self._service = None
             raise
-        self._service = service
 
     def _run(self, service: Service) -> None:
         try:

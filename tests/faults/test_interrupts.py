@@ -48,3 +48,22 @@ def test_ctrl_c_at_each_step_of_a_reader_leaves_the_map_to_others(pool: str) -> 
     maps = program("interrupts/reader_of_a_map", POOL=pool)
     done = run(INTERRUPTED + maps, timeout=60)
     assert done.lines[-1:] == ["True"], done.out
+
+
+@pytest.mark.parametrize(
+    ("method", "pool", "what", "inside"),
+    [
+        ("forkserver", "executor(1)", "opened", "Pool._open"),
+        ("fork", "executor(1)", "opened", "Pool._open"),
+        ("", "ThreadPoolExecutor(1)", "coroutine", "Loops._start_loop"),
+    ],
+)
+def test_ctrl_c_at_each_step_of_the_start_of_a_thread(
+    method: str, pool: str, what: str, inside: str
+) -> None:
+    """It runs, or never will: nothing that it uses is closed under it."""
+    words = {"POOL": pool, "WHAT": what, "INSIDE": repr(inside)}
+    opening = program("interrupts/opening", **words)
+    done = run(INTERRUPTED + opening, method, timeout=58)
+    assert done.lines == ["True"], done.out
+    assert (done.code, done.err) == (0, "")

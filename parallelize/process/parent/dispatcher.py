@@ -61,8 +61,13 @@ class Dispatcher:
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._on_wakeup)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread; if this raises, `has_started` says whether it runs."""
         self._service.start()
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the thread was started; from then on it closes what is open here."""
+        return self._service.has_started
 
     def join(self) -> None:
         """Wait for the thread to end, unless this is the thread."""

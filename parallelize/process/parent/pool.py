@@ -15,7 +15,6 @@ owns the queue and the workers, and sends tasks from any thread that finds both.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 from typing import TYPE_CHECKING, Any
 
@@ -258,21 +257,29 @@ class Pool:
             msg = "cannot schedule new futures after shutdown"
             raise RuntimeError(msg)
         lifecycle.register(self)
-        with contextlib.ExitStack() as undo:
-            # Also a server that was started early: it has the current limits.
-            undo.callback(self._starter.close_servers)
+        try:
             if self.settings.method == "fork":  # before the dispatcher's thread starts
                 self._starter.start_server()
-            dispatcher = Dispatcher(self)
-            undo.callback(dispatcher.forget)
-            self._connect(PoolState.OPEN, dispatcher)
-            undo.callback(self._connect, PoolState.FRESH, None)
+            self._connect(PoolState.OPEN, dispatcher := Dispatcher(self))
             dispatcher.start()
-            undo.pop_all()
+        except BaseException:
+            self._undo_open()
+            raise
 
     def _connect(self, state: PoolState, dispatcher: Dispatcher | None) -> None:
-        self.state = state
         self._dispatcher = self.scheduler.waker = dispatcher
+        self.state = state
+
+    def _undo_open(self) -> None:
+        """Close what a failed `_open` has opened, unless the dispatcher uses it."""
+        dispatcher = self._dispatcher
+        if dispatcher is not None and dispatcher.has_started:
+            return  # Ctrl-C came when the pool was open
+        self._connect(PoolState.FRESH, None)
+        if dispatcher is not None:
+            dispatcher.forget()
+        # Also a server that was started early: it has the current limits.
+        self._starter.close_servers()
 
     def start_failed(self, reason: str, *, initializing: bool) -> None:
         """Record that a worker ended before it served; give up after some failures.
