@@ -4,7 +4,6 @@ import io
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import threading
@@ -460,77 +459,6 @@ def test_what_a_function_is_called_cannot_break_the_page():
     text = page.page([record], (0, 10))
     assert "</script><b>" not in text
     assert text.count("</script>") == 2
-
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture
-def browser():
-    """Chromium without a window; what is missing for it skips the test."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        try:
-            browser = driver.chromium.launch(
-                executable_path=CHROMIUM, args=["--no-sandbox"]
-            )
-        except playwright.Error as error:
-            pytest.skip(f"no chromium: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
-
-
-def test_the_page_in_a_browser(ran, tmp_path, browser):
-    """Lanes, totals, advice; zoom, move and a look at a task; no request, no error."""
-    path = tmp_path / "run.html"
-    ran.to_html(path)
-    tab = browser.new_page(viewport={"width": 1200, "height": 900})
-    asked, errors = [], []
-    tab.on("request", lambda request: asked.append(request.url))
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.on("console", lambda message: errors.append(message.text))
-    tab.goto(path.as_uri())
-    assert tab.locator("#lanes tr").count() == 1 + 3
-    assert "test_trace.spin" in tab.locator("#functions").inner_text()
-    assert "for a worker" in tab.locator("#waits").inner_text()
-    assert "workers" in tab.locator("#head").inner_text()
-    assert tab.locator("#advice").inner_text()
-
-    view = tab.locator("#view")
-
-    def shown():
-        return tuple(float(view.get_attribute(f"data-{end}")) for end in ("from", "to"))
-
-    whole = shown()
-    tab.click("#in")
-    zoomed = shown()
-    assert zoomed[1] - zoomed[0] == pytest.approx((whole[1] - whole[0]) / 2)
-    box = view.bounding_box()
-    tab.mouse.move(box["x"] + 600, box["y"] + 90)
-    tab.mouse.wheel(0, -200)
-    tab.wait_for_function("before => +view.dataset.to !== before", arg=zoomed[1])
-    narrow = shown()
-    assert narrow[1] - narrow[0] < zoomed[1] - zoomed[0]
-    tab.mouse.down()
-    tab.mouse.move(box["x"] + 500, box["y"] + 90)
-    tab.mouse.up()
-    assert shown()[0] > narrow[0]
-    tab.keyboard.press("0")
-    assert shown() == whole
-
-    # Where the first call of a worker is drawn, in the page's own measure.
-    place = tab.evaluate(
-        "() => [x((lanes[0][0][STARTED] + lanes[0][0][ENDED]) / 2), y(0) + 5]"
-    )
-    tab.mouse.move(box["x"] + place[0], box["y"] + place[1])
-    tip = tab.locator("#tip").inner_text()
-    for word in ("submitted", "pickled", "started", "returned", "bytes"):
-        assert word in tip
-    tab.mouse.down()
-    tab.mouse.up()
-    assert tab.evaluate("() => chosen === lanes[0][0]")
-    assert asked == [path.as_uri()]
-    assert errors == []
 
 
 # The summary.

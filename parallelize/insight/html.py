@@ -1,4 +1,4 @@
-"""A trace as one self-contained page of HTML: see `page.html`."""
+"""A trace as one self-contained page of HTML, made of the files in `page/`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ if TYPE_CHECKING:
     from parallelize.insight.report import Totals
     from parallelize.tracing.recording import Lane, TaskRecord
 
-_TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
-_PLACE = "/*DATA*/"
+_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page")
 
-#: The moments of a task, in the order in which `page.html` reads them.
+#: The files of the page's script, in the order in which they run.
+_SCRIPTS = ("format.js", "timeline.js", "input.js", "tables.js")
+
+#: The moments of a task, in the order in which `format.js` reads them.
 _MOMENTS = ("submitted", "pickled", "queued", "sent", "started", "ended", "returned")
 
 
 def page(records: Sequence[TaskRecord], span: tuple[int, int], dropped: int = 0) -> str:
     """Return the page; moments are microseconds since the start of the trace."""
-    with open(_TEMPLATE, encoding="utf-8") as file:
-        head, tail = file.read().split(_PLACE)
     text = json.dumps(_data(records, span, dropped), separators=(",", ":"))
+    filled = _read("page.html").replace("/*STYLE*/", _read("style.css"))
+    filled = filled.replace("/*SCRIPT*/", "".join(map(_read, _SCRIPTS)))
+    head, tail = filled.split("/*DATA*/")
     # Within a script element, only "<" could start the tag that ends it.
     return "".join((head, text.replace("<", "\\u003c"), tail))
+
+
+def _read(name: str) -> str:
+    with open(os.path.join(_FOLDER, name), encoding="utf-8") as file:
+        return file.read()
 
 
 def _data(
