@@ -121,15 +121,18 @@ def later(action: Callable[[], object]) -> None:
     Args:
         action: Called without arguments; it may wait for locks.
     """
-    if _watches_forks and os.getpid() != _pid:
-        return  # just forked, and `threading` is not yet ready: it is the parent's
-    _left.append(action)
-    with suppress(RuntimeError):  # no thread can be started
+    try:
+        if _watches_forks and os.getpid() != _pid:
+            return  # just forked, and `threading` is not yet ready: it is the parent's
+        _left.append(action)
         # A bare thread, because Thread.start() takes a lock that this thread may hold.
-        try:
-            start_new_thread(_start_doing, ())
-        except KeyboardInterrupt:  # Python ignores what a finaliser raises
-            start_new_thread(_interrupt_again, ())
+        start_new_thread(_start_doing, ())
+    except RuntimeError:  # no thread can be started
+        return
+    except KeyboardInterrupt:  # Python ignores what a finaliser raises
+        if action not in _left:
+            _left.append(action)  # called twice is better than never
+        start_new_thread(_interrupt_again, ())
 
 
 def _interrupt_again() -> None:

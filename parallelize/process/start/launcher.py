@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from parallelize.process.start.server import (
@@ -206,7 +207,7 @@ def _spawn(theirs: socket.socket, method: str) -> int:
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, fd, _SERVER_FD),
             ],
-            setsigmask=[],
+            setsigmask=[signal.SIGINT],  # until it has a handler
             setsigdef=[signal.SIGPIPE],
         )
     finally:
@@ -231,7 +232,7 @@ def _fork(
     with reading:
         try:
             with writing:
-                pid = native.fork()
+                pid = _fork_beside_ctrl_c()
                 if pid == 0:
                     writing.send(str(os.getpid()).encode())
                     native.leave_greenlets()
@@ -244,6 +245,25 @@ def _fork(
             _end_child(reading)
             raise
     return pid
+
+
+def _fork_beside_ctrl_c() -> int:
+    """Call `os.fork`; a Ctrl-C that comes meanwhile arrives in the parent afterwards.
+
+    At the time, Python calls functions of its modules, and ignores what they raise.
+    """
+    handler = native.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() != threading.main_thread():
+        return native.fork()
+    program, came = os.getpid(), []
+    native.signal(signal.SIGINT, lambda *signals: came.append(signals))
+    try:
+        return native.fork()
+    finally:
+        if os.getpid() == program:  # the server has a handler of its own
+            native.signal(signal.SIGINT, handler)
+            if came:
+                handler(*came[0])
 
 
 def _serve(theirs: socket.socket, inherited: Inherited | None) -> NoReturn:

@@ -67,18 +67,19 @@ def main(
     """
     try:
         signal.set_wakeup_fd(-1)
-        for number in _handled_signals():
+        # Ctrl-C reaches the whole process group, but the parent process handles it. An
+        # empty handler, unlike SIG_IGN, is not inherited by programs that tasks run.
+        native.signal(signal.SIGINT, _ignore)
+        for number in _handled_signals() - {signal.SIGINT}:
             native.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the parent may block some
+        # The parent may block some; `launcher` has SIGINT blocked until here.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.set_inheritable(fd, False)
         if method == "fork":
             _read_nothing()
         else:
             _close_inherited()
         _open_streams()
-        # Ctrl-C reaches the whole process group, but the parent process handles it. An
-        # empty handler, unlike SIG_IGN, is not inherited by programs that tasks run.
-        native.signal(signal.SIGINT, _ignore)
         _enable_faulthandler()
         if preload:
             _load(preload, path)
@@ -105,12 +106,12 @@ def _end_by_error() -> NoReturn:
         os._exit(1)
 
 
-def _handled_signals() -> list[int]:
-    return [
+def _handled_signals() -> set[int]:
+    return {
         number
         for number in signal.valid_signals()
         if callable(native.getsignal(number))
-    ]
+    }
 
 
 def _close_inherited() -> None:
