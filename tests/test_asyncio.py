@@ -188,7 +188,7 @@ def test_a_call_that_has_begun_runs_on(concurrent, latch):
 
 def test_or_is_killed_if_it_was_asked_for(concurrent_kind, latch):
     with make(concurrent_kind, 1) as executor:
-        hold = parallelized(executor, cancel="kill")(tasks.hold)
+        hold = parallelized(executor, kill_on_cancel=True)(tasks.hold)
         future = hold(latch.folder, 5)
         cancel_awaiting(future, latch.wait_begun)
         if concurrent_kind in ("thread", "interpreter"):  # which nobody can stop
@@ -201,7 +201,7 @@ def test_or_is_killed_if_it_was_asked_for(concurrent_kind, latch):
 
 
 def test_a_timeout_of_asyncio_kills_too(latch):
-    @processed(max_workers=1, cancel="kill")
+    @processed(max_workers=1, kill_on_cancel=True)
     def hold():
         return tasks.hold(latch.folder)
 
@@ -218,17 +218,19 @@ def test_a_timeout_of_asyncio_kills_too(latch):
 
 def test_killing_is_an_option_like_others():
     plain = threaded(tasks.double)
-    assert plain._options.cancel is None
-    killing = plain.options(cancel="kill", timeout=3)
-    assert killing._options.cancel == "kill"
-    assert killing.options(timeout=5)._options.cancel == "kill"
-    assert killing.options(cancel=None)._options.cancel is None
-    assert parallelized("processes", cancel="kill")(tasks.double)._options.cancel
-    for wrong in ("stop", True, 3):
-        with pytest.raises(ValueError, match='cancel must be "kill" or None'):
-            threaded(cancel=wrong)
-        with pytest.raises(ValueError, match="cancel"):
-            plain.options(cancel=wrong)
+    assert not plain._options.kill_on_cancel
+    killing = plain.options(kill_on_cancel=True, timeout=3)
+    assert killing._options.kill_on_cancel is True
+    assert killing.options(timeout=5)._options.kill_on_cancel is True
+    assert not killing.options(kill_on_cancel=False)._options.kill_on_cancel
+    assert parallelized("processes", kill_on_cancel=True)(
+        tasks.double
+    )._options.kill_on_cancel
+    for wrong in ("kill", None, 3):
+        with pytest.raises(TypeError, match="kill_on_cancel must be True or False"):
+            threaded(kill_on_cancel=wrong)
+        with pytest.raises(TypeError, match="kill_on_cancel must be True or False"):
+            plain.options(kill_on_cancel=wrong)
 
 
 # ------------------------------------------------------------- the loop is not blocked

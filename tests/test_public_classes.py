@@ -32,6 +32,7 @@ ATTRIBUTES = {
     "ParallelizeError": set(),
     "PerWorker": set(),
     "ProcessPoolExecutor": {*EXECUTOR, "kill_workers", "terminate_workers"},
+    "QueueFull": set(),
     "RateLimit": {"pause"},
     "RayExecutor": EXECUTOR,
     "RemoteError": set(),

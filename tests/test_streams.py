@@ -568,8 +568,6 @@ def test_buffersize_is_checked():
     for wrong in ("x", 1.5, True):
         with pytest.raises(TypeError, match="buffersize must be a whole number"):
             threaded(generators.numbers).options(buffersize=wrong)
-    with pytest.raises(ValueError, match="buffersize is for generator functions"):
-        threaded(len, buffersize=3)
 
 
 def test_options_make_a_copy():

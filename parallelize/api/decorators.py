@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from parallelize.api.function import ParallelFunction
-from parallelize.api.options import changed
+from parallelize.api.options import UNCHANGED, changed
 from parallelize.api.use import Placement
 from parallelize.calls import preload
 from parallelize.calls.targets import (
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         Generator,
         Iterator,
     )
-    from typing import Literal, Never, Protocol, TypedDict, Unpack
+    from multiprocessing.context import BaseContext
+    from typing import Never, Protocol, TypedDict, Unpack
 
     from parallelize.api.stream_function import StreamFunction
     from parallelize.pace.rate import RateLimit
@@ -56,9 +57,14 @@ if TYPE_CHECKING:
         retry_wait: float | RetryWait | None
         limit: int | Limit | None
         rate: float | RateLimit | None
-        cancel: Literal["kill"] | None
+        max_pending: int | None
+        kill_on_cancel: bool
         initializer: Callable[..., object] | None
         initargs: tuple[Any, ...]
+        max_tasks_per_child: int | None
+        max_memory_per_child: int | None
+        idle_timeout: float | None
+        mp_context: BaseContext | str | None
         name: str | None
         buffersize: int | None
 
@@ -231,9 +237,6 @@ class Decorator:
             )
             raise TypeError(msg)
         options = self._options
-        if options.buffersize is not None and not is_generator(fn):
-            msg = f"buffersize is for generator functions, which {fn!r} is not"
-            raise ValueError(msg)
         # Not in workers: they should start quickly, and have no such pools.
         if not (inside_worker() or inside_interpreter()):
             preload.load_for(fn, self._where.word())
@@ -265,9 +268,14 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
             retry_wait: float | RetryWait | None = None,
             limit: int | Limit | None = None,
             rate: float | RateLimit | None = None,
-            cancel: Literal["kill"] | None = None,
+            max_pending: int | None = None,
+            kill_on_cancel: bool = False,
             initializer: Callable[..., object] | None = None,
             initargs: tuple[Any, ...] = (),
+            max_tasks_per_child: int | None = None,
+            max_memory_per_child: int | None = None,
+            idle_timeout: float | None = UNCHANGED,
+            mp_context: BaseContext | str | None = None,
             name: str | None = None,
             buffersize: int | None = None,
         ) -> ParallelFunction[..., Any, Any] | Decorator:
@@ -283,9 +291,14 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
                     retry_wait=retry_wait,
                     limit=limit,
                     rate=rate,
-                    cancel=cancel,
+                    max_pending=max_pending,
+                    kill_on_cancel=kill_on_cancel,
                     initializer=initializer,
                     initargs=initargs,
+                    max_tasks_per_child=max_tasks_per_child,
+                    max_memory_per_child=max_memory_per_child,
+                    idle_timeout=idle_timeout,
+                    mp_context=mp_context,
                     name=name,
                     buffersize=buffersize,
                 )
@@ -330,15 +343,24 @@ def threaded(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
         rate: The number of calls of this function that may start in a second; or a
             `RateLimit`, which several functions may share. Calls that come too early
             wait in the calling process, without a worker.
-        cancel: What happens to a running call when a task that awaits it is
-            cancelled: None lets it run on, and so does "kill" for a plain function
-            in a thread, which cannot be stopped.
+        max_pending: The number of calls of this function that may be under way. A
+            further call waits until one is done, and raises `QueueFull` where an
+            event loop runs, which must not wait. None: any number.
+        kill_on_cancel: Whether a running call is killed when a task that awaits it is
+            cancelled; else it runs on. A plain function in a thread runs on in any
+            case, as it cannot be stopped.
         initializer: Called in each worker when it starts; the function gets
             a private pool.
         initargs: The arguments of ``initializer``.
+        max_tasks_per_child: For worker processes only.
+        max_memory_per_child: For worker processes only.
+        idle_timeout: Seconds after which an idle worker of the private pool ends; None:
+            never.
+        mp_context: For worker processes only.
         name: The name of the function in errors, instead of its own.
-        buffersize: For a generator function: the number of items it may be ahead of
-            its reader. None: chosen automatically.
+        buffersize: The number of calls that a map starts ahead of its reader; for a
+            generator function, the number of items it may be ahead. None: chosen
+            automatically.
 
     Returns:
         The decorated function; without ``fn``, a decorator.
@@ -390,14 +412,26 @@ def processed(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
         rate: The number of calls of this function that may start in a second; or a
             `RateLimit`, which several functions may share. Calls that come too early
             wait in the calling process, without a worker.
-        cancel: What happens to a running call when a task that awaits it is
-            cancelled: None lets it run on, "kill" kills it, by killing its worker.
+        max_pending: The number of calls of this function that may be under way. A
+            further call waits until one is done, and raises `QueueFull` where an
+            event loop runs, which must not wait. None: any number.
+        kill_on_cancel: Whether a running call is killed, by killing its worker, when a
+            task that awaits it is cancelled; else it runs on.
         initializer: Called in each worker when it starts; the function gets
             a private pool.
         initargs: The arguments of ``initializer``.
+        max_tasks_per_child: The number of calls after which a worker process is
+            replaced; None: no limit. Like the three that follow, it gives the function
+            a private pool.
+        max_memory_per_child: Bytes of resident memory beyond which a worker process is
+            replaced when its call has ended; None: no limit. Linux only.
+        idle_timeout: Seconds after which an idle worker ends; None: never.
+        mp_context: How worker processes are started: "forkserver", "spawn", "fork", or
+            a context of multiprocessing; None: as `ProcessPoolExecutor` chooses.
         name: The name of the function in errors, instead of its own.
-        buffersize: For a generator function: the number of items it may be ahead of
-            its reader. None: chosen automatically.
+        buffersize: The number of calls that a map starts ahead of its reader; for a
+            generator function, the number of items it may be ahead. None: chosen
+            automatically.
 
     Returns:
         The decorated function; without ``fn``, a decorator.
@@ -447,12 +481,21 @@ def interpreted(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
         rate: The number of calls of this function that may start in a second; or a
             `RateLimit`, which several functions may share. Calls that come too early
             wait in the calling process, without a worker.
-        cancel: As in `processed`; has no effect here, as no call can be stopped.
+        max_pending: The number of calls of this function that may be under way. A
+            further call waits until one is done, and raises `QueueFull` where an
+            event loop runs, which must not wait. None: any number.
+        kill_on_cancel: As in `processed`; without effect, as no call can be stopped.
         initializer: Called in each interpreter when it starts; the function gets
             a private pool.
         initargs: The arguments of ``initializer``.
+        max_tasks_per_child: For worker processes only.
+        max_memory_per_child: For worker processes only.
+        idle_timeout: Seconds after which an idle worker of the private pool ends; None:
+            never.
+        mp_context: For worker processes only.
         name: The name of the function in errors, instead of its own.
-        buffersize: None; generator functions cannot run in interpreters.
+        buffersize: The number of calls that a map starts ahead of its reader. None:
+            chosen automatically.
 
     Returns:
         The decorated function; without ``fn``, a decorator. On older Pythons its
@@ -491,9 +534,14 @@ def parallelized(
     retry_wait: float | RetryWait | None = None,
     limit: int | Limit | None = None,
     rate: float | RateLimit | None = None,
-    cancel: Literal["kill"] | None = None,
+    max_pending: int | None = None,
+    kill_on_cancel: bool = False,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
+    max_tasks_per_child: int | None = None,
+    max_memory_per_child: int | None = None,
+    idle_timeout: float | None = UNCHANGED,
+    mp_context: BaseContext | str | None = None,
     name: str | None = None,
     buffersize: int | None = None,
 ) -> ParallelFunction[..., Any, Any] | Decorator:
@@ -524,13 +572,25 @@ def parallelized(
         rate: The number of calls of this function that may start in a second; or a
             `RateLimit`, which several functions may share. Calls that come too early
             wait in the calling process, without a worker.
-        cancel: What happens to a running call when a task that awaits it is
-            cancelled: None lets it run on, "kill" kills it where that is possible.
+        max_pending: The number of calls of this function that may be under way. A
+            further call waits until one is done, and raises `QueueFull` where an
+            event loop runs, which must not wait. None: any number.
+        kill_on_cancel: Whether a running call is killed, where that is possible, when
+            a task that awaits it is cancelled; else it runs on.
         initializer: Called in each worker when it starts; only for the name of a kind.
         initargs: The arguments of ``initializer``.
+        max_tasks_per_child: The number of calls after which a worker process is
+            replaced; None: no limit. Like the three that follow, it gives the function
+            a private pool.
+        max_memory_per_child: Bytes of resident memory beyond which a worker process is
+            replaced when its call has ended; None: no limit. Linux only.
+        idle_timeout: Seconds after which an idle worker ends; None: never.
+        mp_context: How worker processes are started: "forkserver", "spawn", "fork", or
+            a context of multiprocessing; None: as `ProcessPoolExecutor` chooses.
         name: The name of the function in errors, instead of its own.
-        buffersize: For a generator function: the number of items it may be ahead of
-            its reader. None: chosen automatically.
+        buffersize: The number of calls that a map starts ahead of its reader; for a
+            generator function, the number of items it may be ahead. None: chosen
+            automatically.
 
     Returns:
         A decorator; the decorated function if it was given.
@@ -570,9 +630,14 @@ def parallelized(
             retry_wait=retry_wait,
             limit=limit,
             rate=rate,
-            cancel=cancel,
+            max_pending=max_pending,
+            kill_on_cancel=kill_on_cancel,
             initializer=initializer,
             initargs=initargs,
+            max_tasks_per_child=max_tasks_per_child,
+            max_memory_per_child=max_memory_per_child,
+            idle_timeout=idle_timeout,
+            mp_context=mp_context,
             name=name,
             buffersize=buffersize,
         )

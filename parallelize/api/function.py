@@ -18,11 +18,13 @@ from parallelize.runtime.options import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
+    from multiprocessing.context import BaseContext
     from typing import Concatenate, Literal, Self, TypeVarTuple, Unpack
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
     from parallelize.api.use import Placement
+    from parallelize.errors import QueueFull
     from parallelize.futures.future import Future
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import MapOptions
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from parallelize.registry.shared_pools import ExecutorSource
     from parallelize.runtime.options import CallOptions, Limit
 
+    T = TypeVar("T")
     A = TypeVar("A")
     B = TypeVar("B")
     C = TypeVar("C")
@@ -66,6 +69,9 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Start a call and return its future at once."""
         target, options = self._target, self._options
+        bound = options.max_pending
+        if bound is not None and bound.applies():
+            return bound.start(lambda: self(*args, **kwargs), _itself, self._is_full)
         if target is None:
             target, options = CoroutineTarget(self), self._named_options()
         executor = self._source.executor()
@@ -207,7 +213,8 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
             timeout: Seconds from now within which each result must arrive. (The
                 ``timeout`` of the decorator is a different one: it bounds each call.)
             chunksize: Calls sent to a worker at once; None measures and adapts.
-            buffersize: Calls started ahead of the reader; None: chosen automatically.
+            buffersize: Calls started ahead of the reader; None: as the decorator says,
+                else chosen automatically.
             ordered: Yield results in the order of the input, else as completed.
             return_exceptions: Yield a call's error as its item, instead of raising.
             progress: Show a progress bar; a string is its description.
@@ -326,7 +333,8 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
             rows: Tuples, each the arguments of one call. May be asynchronous.
             timeout: As in `map`, like the keywords after it.
             chunksize: Calls sent to a worker at once; None measures and adapts.
-            buffersize: Calls started ahead of the reader; None: chosen automatically.
+            buffersize: Calls started ahead of the reader; None: as the decorator says,
+                else chosen automatically.
             ordered: Yield results in the order of the input, else as completed.
             return_exceptions: Yield a call's error as its item, instead of raising.
             progress: Show a progress bar; a string is its description.
@@ -356,10 +364,21 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
             star=True,
         )
 
+    def _is_full(self) -> QueueFull:
+        from parallelize.errors import QueueFull
+
+        options = self._options
+        bound, name = options.max_pending, options.name or self._full_name()
+        return QueueFull(name, 0 if bound is None else bound.count)
+
     def _named_options(self) -> CallOptions:
         if self._options.name is not None:
             return self._options
         return self._options._replace(name=self._full_name())
+
+
+def _itself(future: Future[T]) -> Future[T]:
+    return future
 
 
 class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
@@ -409,10 +428,16 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
         retry_wait: float | RetryWait | None = UNCHANGED,
         limit: int | Limit | None = UNCHANGED,
         rate: float | RateLimit | None = UNCHANGED,
-        cancel: Literal["kill"] | None = UNCHANGED,
+        max_pending: int | None = UNCHANGED,
+        kill_on_cancel: bool = UNCHANGED,
         initializer: Callable[..., object] | None = UNCHANGED,
         initargs: tuple[Any, ...] = UNCHANGED,
+        max_tasks_per_child: int | None = UNCHANGED,
+        max_memory_per_child: int | None = UNCHANGED,
+        idle_timeout: float | None = UNCHANGED,
+        mp_context: BaseContext | str | None = UNCHANGED,
         name: str | None = UNCHANGED,
+        buffersize: int | None = UNCHANGED,
     ) -> Self:
         """Return a copy of the function with other options.
 
@@ -431,10 +456,16 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
                 a `Limit` shared by several functions.
             rate: The number of calls of this function that may start in a second; or
                 a `RateLimit`.
-            cancel: Whether cancelling a task that awaits a call kills the call.
+            max_pending: The number of calls that may be under way.
+            kill_on_cancel: Whether cancelling a task that awaits a call kills the call.
             initializer: Called in each worker of its private pool, when it starts.
             initargs: The arguments of ``initializer``.
+            max_tasks_per_child: Calls after which a worker process is replaced.
+            max_memory_per_child: Bytes of memory beyond which it is replaced.
+            idle_timeout: Seconds after which an idle worker of a private pool ends.
+            mp_context: How the worker processes of a private pool are started.
             name: The name of the function in errors.
+            buffersize: The number of calls that a map starts ahead of its reader.
 
         Returns:
             The copy.
@@ -454,14 +485,20 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
                 executor=executor,
                 initializer=initializer,
                 initargs=initargs,
+                max_tasks_per_child=max_tasks_per_child,
+                max_memory_per_child=max_memory_per_child,
+                idle_timeout=idle_timeout,
+                mp_context=mp_context,
                 timeout=timeout,
                 retries=retries,
                 retry_on=retry_on,
                 retry_wait=retry_wait,
                 limit=limit,
                 rate=rate,
-                cancel=cancel,
+                max_pending=max_pending,
+                kill_on_cancel=kill_on_cancel,
                 name=name,
+                buffersize=buffersize,
             )
         )
 

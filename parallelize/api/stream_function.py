@@ -13,7 +13,7 @@ from typing import (
 )
 
 from parallelize.api.function import ParallelFunction
-from parallelize.api.options import UNCHANGED, changed
+from parallelize.api.options import UNCHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +77,11 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         from parallelize.streams.stream import open_stream
 
         options = self._named_options()
+        bound = options.max_pending
+        if bound is not None and bound.applies():
+            return bound.start(
+                lambda: self(*args, **kwargs), lambda s: s._future, self._is_full
+            )
         target: Any = self._target
         executor = self._source.executor()
         while True:
@@ -139,7 +144,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             >>> list(count.options(buffersize=1)())
             [0, 1, 2]
         """
-        copy = super().options(
+        return super().options(
             max_workers=max_workers,
             executor=executor,
             timeout=timeout,
@@ -148,10 +153,8 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             initializer=initializer,
             initargs=initargs,
             name=name,
+            buffersize=buffersize,
             **others,
-        )
-        return copy._variant(
-            *changed(copy._where, copy._options, buffersize=buffersize)
         )
 
     def _variant(self, where: Placement, options: CallOptions) -> Self:

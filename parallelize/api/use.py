@@ -90,6 +90,7 @@ class Placement(NamedTuple):
         max_workers: The size of a private pool.
         initializer: The initializer of the workers of a private pool.
         initargs: The arguments of the initializer.
+        pool: Names and values of the other options of a private pool.
     """
 
     kind: str
@@ -97,6 +98,7 @@ class Placement(NamedTuple):
     max_workers: int | None = None
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()  # the types are the initializer's
+    pool: tuple[tuple[str, Any], ...] = ()  # each of a type of its own
 
     def source(self) -> ExecutorSource:
         """Make the source of executors for a function with this placement."""
@@ -117,12 +119,15 @@ class Placement(NamedTuple):
 
     def wants_own_pool(self) -> bool:
         """Whether the calls need a private pool."""
-        return self.max_workers is not None or self.initializer is not None
+        given = self.max_workers is not None or self.initializer is not None
+        return given or bool(self.pool)
 
     def make(self) -> Executor:
         """Make the private pool."""
         kind = self.executor if isinstance(self.executor, str) else self.kind
-        return make_executor(kind, self.max_workers, self.initializer, self.initargs)
+        return make_executor(
+            kind, self.max_workers, self.initializer, self.initargs, **dict(self.pool)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Executors cannot be pickled: the copy uses an executor of the same kind.

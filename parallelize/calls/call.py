@@ -67,11 +67,11 @@ class Call(ABC):
         return False
 
     def abandoned(self) -> None:
-        """Kill the call if it was made with ``cancel="kill"``.
+        """Kill the call if it was made with ``kill_on_cancel``.
 
         Called when an asyncio task that awaits the running call is cancelled.
         """
-        if self.options.cancel == "kill":
+        if self.options.kill_on_cancel:
             self.kill()
 
     def fail(self, error: BaseException) -> None:

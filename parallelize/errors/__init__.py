@@ -7,6 +7,7 @@ ParallelizeError
 │   └── ClusterLost                               the cluster of the call is gone
 ├── TaskTimeout         (also TimeoutError)       it ran longer than its timeout
 ├── TaskKilled                                    Future.kill() stopped it
+├── QueueFull                                     there are max_pending calls already
 ├── SerializationError  (also PicklingError)      arguments or result cannot be pickled
 ├── RemoteError                                   replaces an unpicklable error
 └── MissingExtraError   (also ImportError)        a dependency is not installed
@@ -31,6 +32,7 @@ __all__ = (
     "ClusterLost",
     "MissingExtraError",
     "ParallelizeError",
+    "QueueFull",
     "RemoteError",
     "RemoteTraceback",
     "SerializationError",
@@ -59,6 +61,25 @@ class TaskTimeout(ParallelizeError, TimeoutError):
 
     def __str__(self) -> str:
         return f"{self.task} ran longer than its timeout of {self.timeout:g} seconds"
+
+
+class QueueFull(ParallelizeError):
+    """A call was not made, as the function has ``max_pending`` calls under way.
+
+    Only callers in a running event loop get it, which must not wait: they can await
+    some of those calls first. Other callers wait by themselves.
+    """
+
+    def __init__(self, task: str, count: int) -> None:
+        super().__init__(task, count)
+        self.task = task
+        self.count = count
+
+    def __str__(self) -> str:
+        return (
+            f"{self.task} has {self.count} calls under way, its max_pending: await "
+            "some of them first"
+        )
 
 
 class TaskKilled(ParallelizeError):

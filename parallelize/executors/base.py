@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, overload
 from parallelize.calls.call import Call, Rows, SubmittedRows, admit, run_rows
 from parallelize.calls.open_maps import OpenMaps
 from parallelize.calls.targets import undecorated
-from parallelize.errors import TaskTimeout
+from parallelize.errors import QueueFull, TaskTimeout
 from parallelize.executors import entrance
 from parallelize.runtime.options import DEFAULTS, CallOptions, check_callable, name_of
 from parallelize.tracing import recording
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import MapOptions
+    from parallelize.runtime.options import Bound
     from parallelize.streams.channel import Channel
     from parallelize.streams.local import ItemDeadline
 
@@ -96,8 +97,26 @@ class Executor(concurrent.futures.Executor, ABC):
         found = undecorated(fn)
         if found is None:
             return self._submit(fn, args, kwargs, DEFAULTS)
+        bound = found.options.max_pending
+        if bound is not None and bound.applies():
+            name = name_of(fn, found.options)
+            return self._submit_bounded(bound, name, fn, args, kwargs)
         args, kwargs = found.args + args, found.kwargs | kwargs
         return self._submit(found.fn, args, kwargs, found.options)
+
+    def _submit_bounded(
+        self,
+        bound: Bound,
+        name: str,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Future[Any]:
+        return bound.start(
+            lambda: self._submit_other(fn, args, kwargs),
+            lambda future: future,
+            lambda: QueueFull(name, bound.count),
+        )
 
     @overload  # a decorated function
     def map(

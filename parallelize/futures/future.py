@@ -547,7 +547,7 @@ class Future(Completable[T], Generic[T]):
         """Wait for the call in the running asyncio loop, without blocking it.
 
         If the awaiting task is cancelled, so is the call unless it has begun. One that
-        runs in a process is killed if it was made with ``cancel="kill"``.
+        runs in a process is killed if it was made with ``kill_on_cancel``.
 
         Raises:
             RuntimeError: No asyncio loop runs here.

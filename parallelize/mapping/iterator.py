@@ -228,6 +228,11 @@ def start_map(
     chunksize = _check_size(chunksize, "chunksize")
     buffersize = _check_size(buffersize, "buffersize")
     fn, iterables, options = _looked_into(fn, iterables, options, star=star)
+    if buffersize is None:
+        buffersize = options.buffersize
+    if options.max_pending is not None:
+        most = options.max_pending.count
+        buffersize = most if buffersize is None else min(buffersize, most)
     plan = _plan(executor, fn, options, chunksize, buffersize, ordered=ordered)
     window = _window(iterables, plan, star=star)
     _begin(window, executor)

@@ -194,6 +194,7 @@ def make_executor(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     early: Prestart | None = None,
+    **pool: Any,  # each of a type of its own
 ) -> Executor:
     """Make a new executor of a kind; inside a worker process, one without processes.
 
@@ -206,6 +207,7 @@ def make_executor(
         initializer: Likewise.
         initargs: Likewise.
         early: The result of `prestart` for this kind.
+        **pool: Other arguments of the executor, if it takes them.
     """
     if is_engine(kind):
         return _make_engine(kind, max_workers, initializer)
@@ -225,14 +227,17 @@ def make_executor(
     if kind == "threads":
         from parallelize.executors.thread import ThreadPoolExecutor
 
-        return ThreadPoolExecutor(workers, "parallelize", initializer, initargs)
+        return ThreadPoolExecutor(workers, "parallelize", initializer, initargs, **pool)
     if kind == "interpreters":
         from parallelize.executors.interpreter import InterpreterPoolExecutor
 
-        return InterpreterPoolExecutor(workers, "parallelize", initializer, initargs)
+        return InterpreterPoolExecutor(
+            workers, "parallelize", initializer, initargs, **pool
+        )
     from parallelize.executors.process import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(workers, None, initializer, initargs)
+    context = pool.pop("mp_context", None)
+    executor = ProcessPoolExecutor(workers, context, initializer, initargs, **pool)
     executor._early = early
     return executor
 

@@ -12,7 +12,10 @@ from parallelize.runtime.raised import name_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Literal, Protocol, Self
+    from concurrent.futures import Future as AnyFuture
+    from typing import Protocol, Self, TypeVar
+
+    T = TypeVar("T")
 
     class Limited(Protocol):
         """The future of a call that waits for a place in a limit, or has one."""
@@ -49,6 +52,31 @@ if TYPE_CHECKING:
         def fail(self, error: BaseException) -> None:
             """Fail the future with an error that `start` did raise."""
 
+    class Bound(Protocol):
+        """What counts the calls of a function that are under way."""
+
+        @property
+        def count(self) -> int:
+            """The largest number of them."""
+            ...
+
+        def applies(self) -> bool:
+            """Whether a call made here counts."""
+            ...
+
+        def for_function(self) -> Self:
+            """Return the same for one more function."""
+            ...
+
+        def start(
+            self,
+            make: Callable[[], T],
+            future_of: Callable[[T], AnyFuture[Any] | None],
+            full: Callable[[], Exception],
+        ) -> T:
+            """Make a call, at once or when others are done."""
+            ...
+
     class Rate(Protocol):
         """The `RateLimit` of some functions."""
 
@@ -81,10 +109,11 @@ class CallOptions(NamedTuple):
         rate: Bounds the number of calls that start per time, likewise.
         retry_wait: Returns the seconds before the next attempt, or None for no more;
             None stands for the default function.
-        cancel: What happens to a running call when a task that awaits it is cancelled:
-            None lets it run on, "kill" kills it.
-        buffersize: The number of items that a generator may be ahead of its reader;
-            None: chosen automatically.
+        max_pending: Bounds the number of calls that are under way.
+        kill_on_cancel: Whether a running call is killed when a task that awaits it is
+            cancelled; else it runs on.
+        buffersize: The number of items that a generator may be ahead of its reader, or
+            of calls that a map may be; None: chosen automatically.
     """
 
     name: str | None = None
@@ -94,7 +123,8 @@ class CallOptions(NamedTuple):
     limit: Limit | None = None
     rate: Rate | None = None
     retry_wait: Callable[[int, BaseException], float | None] | None = None
-    cancel: Literal["kill"] | None = None
+    max_pending: Bound | None = None
+    kill_on_cancel: bool = False
     buffersize: int | None = None
 
     @property
@@ -104,17 +134,20 @@ class CallOptions(NamedTuple):
 
     def for_function(self) -> CallOptions:
         """Return the options of one more function that is decorated with these."""
-        if not self.waits:
+        limit, rate, pending = self.limit, self.rate, self.max_pending
+        if not self.waits and pending is None:
             return self
-        limit, rate = self.limit, self.rate
         return self._replace(
+            max_pending=None if pending is None else pending.for_function(),
             limit=None if limit is None else limit._for_function(),
             rate=None if rate is None else rate._for_function(),
         )
 
     def in_worker(self) -> CallOptions:
         """Return what a worker needs of them: the caller's side does the rest."""
-        return self._replace(limit=None, rate=None, retry_wait=None, timeout=None)
+        return self._replace(
+            limit=None, rate=None, retry_wait=None, max_pending=None, timeout=None
+        )
 
 
 DEFAULTS = CallOptions()
@@ -459,13 +492,11 @@ def check_retry_on(retry_on: object) -> tuple[type[BaseException], ...]:
     return tuple(_error_class(each) for each in given)
 
 
-def check_cancel(cancel: object) -> Literal["kill"] | None:
-    """Return what cancellation does, or raise naming the argument."""
-    if cancel is None:
-        return None
-    if cancel != "kill":
-        raise _wrong_value("cancel", '"kill" or None', cancel)
-    return "kill"
+def check_flag(flag: object, argument: str) -> bool:
+    """Return True or False, or raise naming the argument."""
+    if not isinstance(flag, bool):
+        raise _wrong_type(argument, "True or False", flag)
+    return flag
 
 
 def _error_class(given: object) -> type[BaseException]:

@@ -139,7 +139,7 @@ async def fetch(url: str) -> bytes:
     return url.encode()
 
 
-@processed(retries=1, cancel="kill")
+@processed(retries=1, kill_on_cancel=True)
 async def fetch_twice(url: str) -> bytes:
     return url.encode() * 2
 
@@ -147,9 +147,9 @@ async def fetch_twice(url: str) -> bytes:
 assert_type(fetch("x"), Future[bytes])
 assert_type(fetch("x").result(), bytes)
 assert_type(fetch_twice("x"), Future[bytes])
-assert_type(fetch.options(cancel=None)("x"), Future[bytes])
-fetch.options(cancel="wait")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-threaded(cancel=True)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+assert_type(fetch.options(kill_on_cancel=False)("x"), Future[bytes])
+fetch.options(kill_on_cancel="wait")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+threaded(kill_on_cancel="kill")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 async def use_them() -> None:

@@ -133,7 +133,7 @@ class CoroutineTask(CallTask):
             self.pool.scheduler.coroutines.cancel(self)
 
     def abandoned(self) -> None:
-        if self.options.cancel == "kill":
+        if self.options.kill_on_cancel:
             self.kill_if_unresponsive()
 
     def kill_if_unresponsive(self) -> None:
