@@ -46,6 +46,12 @@ def refuse(code):
     raise Refusal(code)
 
 
+def refuse_seven(number):
+    if number == 7:
+        raise Refusal(number)
+    return number
+
+
 def refuse_with_note(code):
     error = Refusal(code)
     error.add_note("seen by the worker")
@@ -83,6 +89,15 @@ def hold(folder, value=None):
     with open(os.path.join(folder, "go")) as go:
         go.read()
     return value
+
+
+def hold_if(folder):
+    return hold(folder) if folder else None
+
+
+def touch(path):
+    with open(path, "x"):
+        pass
 
 
 def append_line(path, line):

@@ -18,27 +18,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from parallelize.calls.call import SingleColumn
 from parallelize.futures.aio import running_loop
 from parallelize.futures.peek import no_end
-from parallelize.mapping.input import Input, InputSource, row_of
-from parallelize.mapping.window import MapState, Window
+from parallelize.mapping.input import (
+    Input,
+    InputSource,
+    gives_results,
+    is_asynchronous,
+    row_of,
+)
+from parallelize.mapping.row_calls import MapState
+from parallelize.mapping.window import Window
 from parallelize.runtime.loop_thread import call_soon
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 
-    from parallelize.mapping.window import MapConfig
+    from parallelize.mapping.plan import MapConfig
 
     Next = Callable[[], Awaitable[Any]]
 
-__all__ = ("AsyncWindow", "is_asynchronous")
+__all__ = ("AsyncWindow",)
 
 _ENDED = "the event loop that read the input of this map has ended"
-
-
-def is_asynchronous(iterable: object) -> bool:
-    """Whether an object can only be read by ``async for``."""
-    kind = type(iterable)
-    return hasattr(kind, "__aiter__") and not hasattr(kind, "__iter__")
 
 
 class _Rows:
@@ -58,7 +59,7 @@ class _Rows:
             self._add(each, position)
 
     def _add(self, iterable: Any, position: int) -> None:
-        if is_asynchronous(iterable):
+        if is_asynchronous(iterable) or gives_results(iterable):
             iterator = aiter(iterable)
             self._nexts.append(iterator.__anext__)
         else:
@@ -134,7 +135,6 @@ class AsyncWindow(Window):
         self._pump: asyncio.Task[None] | None = None
         # Set when there may be room; None unless the pump is reading.
         self._room: asyncio.Event | None = None
-        self._asked = 0
         self._read: list[Any] = []  # rows that were not submitted yet
 
     # For the reader.
@@ -194,7 +194,7 @@ class AsyncWindow(Window):
             self._room = None  # no cancelling from here on, during the clean-up
             if self.source.state is Input.OPEN:  # the map was closed, or is over
                 self.source.fail(RuntimeError(_ENDED))
-            self._announce()
+            self.announce()
             await self._input.close()
 
     async def _has_room(self, room: asyncio.Event) -> bool:
@@ -213,17 +213,10 @@ class AsyncWindow(Window):
         rows, self._read = self._read, []
         if self._life is not MapState.RUNNING:
             return
-        with self._reading:
+        with self.reading:
             self._start(self._input.packed(rows))
         if self.source.state is not Input.OPEN:  # the executor accepts no more
-            self._announce()
-
-    def _announce(self) -> None:
-        """Notify the reader that the input has ended."""
-        with self._arrived:
-            wakers = self._tell()
-        for waker in wakers:
-            waker()
+            self.announce()
 
     # The end of the map.
 

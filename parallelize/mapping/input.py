@@ -6,15 +6,43 @@ import contextlib
 import enum
 import operator
 import sys
+from array import array
+from collections import deque
 from itertools import chain, count, cycle, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from parallelize.calls.call import SingleColumn
 from parallelize.calls.dependencies import holds_futures, may_hold
 from parallelize.futures.peek import no_end
+from parallelize.runtime.clock import perf_counter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import ClassVar, Protocol
+
+    from typing_extensions import TypeIs
+
+    from parallelize.futures.future import Future
+
+    class Results(Protocol):
+        """A map or a stream: what other calls give is the input."""
+
+        _gives_results: ClassVar[bool]
+
+        def _awaited(self) -> Sequence[Future[Any]]:
+            """The futures that have to end before the next result."""
+            ...
+
+        def _needs_loop(self) -> bool:
+            """Whether only ``async for`` can read the results."""
+            ...
+
+        def _belongs_to_a_thread(self) -> bool:
+            """Whether the current thread is known to be the only one that can."""
+            ...
+
+        def close(self) -> None:
+            """End the calls."""
 
 
 class Input(enum.Enum):
@@ -26,16 +54,57 @@ class Input(enum.Enum):
     CLOSED = "no more is wanted"
 
 
+class Pace(enum.Enum):
+    """What is known about how long the next row takes."""
+
+    INSTANT = "no time: the items are in memory"
+    UNKNOWN = "any time: user code makes the items"
+    QUICK = "likewise, but so far it took no time"
+    SLOW = "likewise, and it took long"
+    BOUND = "any time, but only the reader's thread may read"
+    RESULTS = "as long as calls take: the items are their results"
+
+
+#: Seconds that reading may take before what was read is handed over.
+PROMPT = 0.001
+
+#: A quick input that once takes this many seconds is no longer quick.
+SLOW = 0.005
+
+#: The largest number of rows read at once from an input of unknown pace.
+MOST_AT_ONCE = 4096
+
+_dict: dict[object, object] = {}
+
+#: Iterables whose items exist already.
+_IN_MEMORY: frozenset[type] = frozenset(
+    (
+        *(list, tuple, range, str, bytes, bytearray, set, frozenset, dict, array),
+        *(
+            deque,
+            repeat,
+            count,
+            type(_dict.keys()),
+            type(_dict.values()),
+            type(_dict.items()),
+        ),
+    )
+)
+
+
 class InputSource:
     """Reads rows from one or more iterables, as `zip` does.
 
-    One thread at a time may use it.
+    One thread at a time may read. The state may be set by any.
 
     Attributes:
         state: The state of the input.
         error: The error that reading raised, if it failed.
         length: The total number of rows, if the iterables have a length.
         endless: Whether the rows are known never to end.
+        pace: What is known about how long the next row takes.
+        waited: The number of seconds by which the last `draw` was too late; 0 if it
+            was not.
     """
 
     def __init__(self, iterables: Sequence[Iterable[Any]], *, star: bool) -> None:
@@ -55,8 +124,11 @@ class InputSource:
         self.endless: bool = all(map(_is_endless, iterables))
         self.state: Input = Input.OPEN
         self.error: BaseException | None = None
+        self.pace: Pace = _pace(iterables)
+        self.waited: float = 0.0
         self._drawn = 0
         self._drawing = False
+        self._step = 1  # the number of rows to read before the clock is read
 
     @property
     def left(self) -> int | None:
@@ -72,14 +144,22 @@ class InputSource:
         return zip(*self._iterators)  # noqa: B905
 
     def draw(self, number: int) -> Sequence[tuple[Any, ...]]:
-        """Read this many rows; fewer when the input ends or fails."""
+        """Read this many rows; fewer when the input ends, fails or makes one wait.
+
+        One row, if nothing is known about the pace: the next one may take any time.
+        """
         if self._range is not None:
             return SingleColumn(self._cut(self._range, number))
+        if self.pace is Pace.UNKNOWN:
+            number = 1
         rows: list[Any] = []
         self._drawing = True
         try:
             # extend keeps the rows that it got before an error.
-            rows.extend(islice(self._rows, min(number, sys.maxsize)))
+            if self.pace is Pace.INSTANT:
+                rows.extend(islice(self._rows, min(number, sys.maxsize)))
+            else:
+                number = self._draw_until_late(rows, number)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -88,7 +168,69 @@ class InputSource:
             self._count(len(rows), number)
         finally:
             self._drawing = False
+        return self.packed(rows)
+
+    def _draw_until_late(self, rows: list[Any], number: int) -> int:
+        """Read rows, and stop early once it takes too long.
+
+        Returns:
+            The number of rows asked for; the input has ended if there are fewer.
+        """
+        self.waited = 0.0
+        asked = 0
+        while asked < number and not self.waited and len(rows) == asked:
+            step = min(self._step, number - asked)
+            asked += step
+            begun = perf_counter()
+            rows.extend(islice(self._rows, step))
+            self._adapt(step, perf_counter() - begun)
+        return asked
+
+    def _adapt(self, step: int, seconds: float) -> None:
+        """Learn from a step: each should take less than `PROMPT`."""
+        if seconds > PROMPT:
+            self.waited = seconds
+            self._step = 1
+        elif seconds > PROMPT / 2:
+            self._step = max(1, step // 2)
+        elif seconds < PROMPT / 4 and step == self._step:
+            self._step = min(2 * step, MOST_AT_ONCE)
+
+    def is_to_be_fed(self) -> bool:
+        """Whether the reader's thread should not read on, as it might wait."""
+        pace = self.pace
+        if pace in (Pace.INSTANT, Pace.BOUND):
+            return False
+        if pace is Pace.QUICK and self.waited >= SLOW:
+            self.pace = Pace.SLOW
+        elif pace is Pace.QUICK or not self._drawn:
+            return pace is Pace.RESULTS or is_loop_here()
+        return True
+
+    def rows(self) -> Iterator[Any]:
+        """The rows as the user's iterables yield them, for `packed`.
+
+        The caller records the end of the input by `end` or `fail`.
+        """
+        return self._rows
+
+    def packed(self, rows: list[Any]) -> Sequence[tuple[Any, ...]]:
+        """Combine rows in the form that executors take."""
         return SingleColumn(rows) if self._columns == 1 else rows
+
+    def awaited(self) -> list[Future[Any]]:
+        """The futures that have to end before the next row, as far as known."""
+        maps = filter(gives_results, self._iterators)
+        return [future for each in maps for future in each._awaited()]
+
+    def belongs_to_a_thread(self) -> bool:
+        """Whether reading is known to be possible in the current thread only."""
+        from parallelize.mapping.thread_bound import is_bound
+
+        return any(
+            each._belongs_to_a_thread() if gives_results(each) else is_bound(each)
+            for each in self._iterators
+        )
 
     def _cut(self, values: range, number: int) -> range:
         self._range = values[number:]
@@ -122,12 +264,48 @@ class InputSource:
             if callable(close):
                 close()
 
+    def close_results(self) -> None:
+        """Close the iterables that are results of calls, so that nothing waits there.
+
+        Any thread may do this while another one reads.
+        """
+        for each in filter(gives_results, self._iterators):
+            each.close()
+
     def _end(self, state: Input) -> None:
         if self.state is Input.OPEN:
             self.state = state
         self._rows = iter(())
         self._range = None
         self._iterators = []
+
+
+def is_loop_here() -> bool:
+    """Whether this thread runs an asyncio loop, which must not wait."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+def is_asynchronous(iterable: Any) -> bool:
+    """Whether an object can only be read by ``async for``."""
+    kind = type(iterable)
+    if gives_results(iterable):
+        return iterable._needs_loop()
+    return hasattr(kind, "__aiter__") and not hasattr(kind, "__iter__")
+
+
+def gives_results(iterable: object) -> TypeIs[Results]:
+    """Whether an iterable is a map or a stream of this library."""
+    return getattr(type(iterable), "_gives_results", False) is True
+
+
+def _pace(iterables: Sequence[Iterable[Any]]) -> Pace:
+    kinds = set(map(type, iterables))
+    if any(map(gives_results, iterables)):
+        return Pace.RESULTS
+    if kinds <= _IN_MEMORY:
+        return Pace.INSTANT
+    return Pace.UNKNOWN
 
 
 def _iterator(iterable: Iterable[Any], position: int) -> Iterator[Any]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from parallelize.calls.dependencies import futures_in
-from parallelize.calls.targets import AsyncTarget, undecorated
-from parallelize.mapping.chunk_size import (
-    FixedSize,
-    MeasuredSize,
-    RemoteChunkSize,
-    Sizes,
-)
-from parallelize.mapping.input import InputSource
+from parallelize.calls.targets import undecorated
+from parallelize.mapping.input import InputSource, is_asynchronous
+from parallelize.mapping.plan import plan_map
 from parallelize.mapping.reader import STEPS_ARE_WHOLE, Reader
-from parallelize.mapping.window import MapConfig, Window
+from parallelize.mapping.window import Window
 from parallelize.runtime.options import check_callable, check_count, check_wait
 
 if TYPE_CHECKING:
@@ -27,6 +21,8 @@ if TYPE_CHECKING:
     from typing import NoReturn, Self, TypedDict
 
     from parallelize.calls.backend import MapBackend
+    from parallelize.futures.future import Future
+    from parallelize.mapping.plan import MapConfig
     from parallelize.mapping.progress import Progress
     from parallelize.runtime.options import CallOptions
 
@@ -44,20 +40,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-#: The number of chunks per worker that may be ahead of the reader,
-CHUNKS_AHEAD = 3
-#: the minimum number of rows, so that one slow row does not stop the others,
-ROWS_AHEAD = 16
-#: and the minimum number of async calls, which mostly wait.
-ASYNC_AHEAD = 100
-
-#: In threads and foreign workers, rows that take longer (in seconds) are sent alone:
-#: sending one costs them little, and they cannot return rows.
-ALONE_ABOVE = 0.001
-
-#: The kinds of executors for which each chunk costs milliseconds.
-_FAR = ("dask", "ray")
 
 
 class MapIterator(Iterator[T], AsyncIterator[T]):
@@ -81,6 +63,7 @@ class MapIterator(Iterator[T], AsyncIterator[T]):
     __slots__ = ()
 
     _reader: Reader[T]
+    _gives_results: ClassVar[bool] = True  # for a map that has this one as its input
     _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is called
 
     def __aiter__(self) -> Self:
@@ -105,6 +88,18 @@ class MapIterator(Iterator[T], AsyncIterator[T]):
         An asynchronous input has been closed when this returns.
         """
         await self._reader.closed()
+
+    def _awaited(self) -> list[Future[Any]]:
+        """The futures that have to end before the next result, as far as known."""
+        return self._reader.awaited()
+
+    def _needs_loop(self) -> bool:
+        """Whether only ``async for`` can read the map."""
+        return self._reader.needs_loop()
+
+    def _belongs_to_a_thread(self) -> bool:
+        """Whether its input is known to be readable in the current thread only."""
+        return self._reader.belongs_to_a_thread()
 
     def __enter__(self) -> Self:
         return self
@@ -233,7 +228,7 @@ def start_map(
     if options.max_pending is not None:
         most = options.max_pending.count
         buffersize = most if buffersize is None else min(buffersize, most)
-    plan = _plan(executor, fn, options, chunksize, buffersize, ordered=ordered)
+    plan = plan_map(executor, fn, options, chunksize, buffersize, ordered=ordered)
     window = _window(iterables, plan, star=star)
     _begin(window, executor)
     return _Chained(
@@ -268,11 +263,10 @@ def _window(
     star: bool,
 ) -> Window:
     # The usual case, synchronous input, needs no further module.
-    if any(hasattr(type(each), "__aiter__") for each in iterables):
-        from parallelize.mapping.async_input import AsyncWindow, is_asynchronous
+    if any(map(is_asynchronous, iterables)):
+        from parallelize.mapping.async_input import AsyncWindow
 
-        if any(map(is_asynchronous, iterables)):
-            return AsyncWindow(iterables, plan, star=star)
+        return AsyncWindow(iterables, plan, star=star)
     return Window(
         InputSource(cast("Sequence[Iterable[Any]]", iterables), star=star), plan
     )
@@ -297,68 +291,6 @@ def _bar(progress: bool | str, total: int | None) -> Progress | None:
     from parallelize.mapping.progress import Progress
 
     return Progress(None if progress is True else progress, total)
-
-
-def _plan(
-    executor: MapBackend,
-    fn: Callable[..., Any],
-    options: CallOptions,
-    chunksize: int | None,
-    buffersize: int | None,
-    *,
-    ordered: bool,
-) -> MapConfig:
-    kind, workers = executor.kind, max(1, executor._max_workers)
-    # Processes apply a timeout to each row of a chunk; other executors cannot. Nor can
-    # all of them stop retrying rows when the map is closed.
-    loops = isinstance(fn, AsyncTarget) and kind in ("threads", "processes")
-    alone = executor._is_watched() or loops
-    alone = alone or (kind != "processes" and _has_limits(options))
-    alone = alone or options.rate is not None  # it counts rows, not chunks
-    alone = alone or (options.retries > 0 and kind in _DEAF)
-    lazy = kind == "serial"  # each result is computed when it is read
-    if lazy and isinstance(fn, AsyncTarget):
-        fn = fn.__call__  # and in this thread
-    if lazy or alone:
-        chunksize = 1
-    least_ahead = 0 if lazy else ROWS_AHEAD * workers
-    if loops:
-        least_ahead = max(least_ahead, ASYNC_AHEAD)
-    return MapConfig(
-        executor=executor,
-        fn=fn,
-        options=options,
-        sizes=_sizes(kind, workers, chunksize, buffersize),
-        least_ahead=buffersize or least_ahead,
-        chunks_ahead=None if buffersize else 0 if lazy else CHUNKS_AHEAD * workers,
-        one_by_one=lazy or alone,
-        ordered=ordered,
-    )
-
-
-#: The kinds of executors whose chunks are not notified when the map is closed.
-_DEAF = ("foreign", "interpreters")
-
-
-def _has_limits(options: CallOptions) -> bool:
-    return options.timeout is not None or options.limit is not None
-
-
-def _sizes(
-    kind: str, workers: int, chunksize: int | None, buffersize: int | None
-) -> Sizes:
-    if kind in _FAR and chunksize is None:
-        far = (
-            RemoteChunkSize.MOST if buffersize is None else buffersize // (2 * workers)
-        )
-        return RemoteChunkSize(workers, far)
-    if chunksize is not None:
-        return FixedSize(min(chunksize, buffersize or chunksize))
-    most = MeasuredSize.MOST if buffersize is None else buffersize // (2 * workers)
-    alone_above = math.inf if kind == "processes" else ALONE_ABOVE
-    in_threads = kind == "threads"
-    growth = MeasuredSize.GROWTH_IN_THREADS if in_threads else MeasuredSize.GROWTH
-    return MeasuredSize(workers, most, alone_above, growth)
 
 
 def _check_size(size: int | None, argument: str) -> int | None:

@@ -40,6 +40,7 @@ from parallelize.runtime.clock import monotonic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from parallelize.futures.future import Future
     from parallelize.mapping.order import Part
     from parallelize.mapping.progress import Progress
 
@@ -164,7 +165,9 @@ class Reader(Generic[T]):
                 "read it by async for"
             )
             raise RuntimeError(msg)
-        if not self._window.wait(self._seconds_left()):
+        wait = partial(self._window.wait, self._seconds_left())
+        # The input may read from this map, too.
+        if not (self.turn.unheld(wait) if self._window.is_fed else wait()):
             raise TimeoutError
         self._window.fill(asked=1)
 
@@ -212,6 +215,18 @@ class Reader(Generic[T]):
             self.close()
             raise
         return outcome
+
+    def awaited(self) -> list[Future[Any]]:
+        """The futures that have to end before the next item, as far as known."""
+        return self._window.awaited()
+
+    def needs_loop(self) -> bool:
+        """Whether the input can only be read in an event loop."""
+        return self._window.is_asynchronous
+
+    def belongs_to_a_thread(self) -> bool:
+        """Whether the input is known to be readable in the current thread only."""
+        return self._window.belongs_to_a_thread()
 
     def _is_over(self, *ends: type[BaseException]) -> bool:
         try:

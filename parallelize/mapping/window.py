@@ -7,132 +7,57 @@
    └───────────────── reader's thread (or the drain's) ◀─────────────────┘
 ```
 
-Only the reader's thread reads the input. Results arrive in any thread.
+One thread at a time reads the input: the reader's or, once the input makes that wait,
+the `feeder`'s. Results arrive in any thread.
 """
 
 from __future__ import annotations
 
-import enum
 import logging
-from array import array
+import sys
 from concurrent.futures import CancelledError
-from contextvars import copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.calls.call import Rows, SubmittedRows
-from parallelize.calls.targets import AsyncTarget
-from parallelize.futures.future import Outcome
-from parallelize.futures.peek import ForwardedOutcome
-from parallelize.mapping.input import Input, InputSource, hold_futures
-from parallelize.mapping.order import AsCompleted, Chunk, InOrder, Order, Part
+from parallelize.mapping.input import MOST_AT_ONCE, Input, InputSource, Pace
+from parallelize.mapping.order import AsCompleted
+from parallelize.mapping.row_calls import MapState, RowCalls
 from parallelize.runtime import locks
-from parallelize.runtime.blocking import call_pending, here
-from parallelize.runtime.clock import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from parallelize.calls.backend import MapBackend
     from parallelize.futures.future import Future
-    from parallelize.mapping.chunk_size import Sizes
-    from parallelize.runtime.blocking import HelpingWorker
-    from parallelize.runtime.options import CallOptions
+    from parallelize.mapping.feeder import Feeder
+    from parallelize.mapping.plan import MapConfig
 
-    Row = tuple[Any, ...]
-    Deliver = Callable[[int, Sequence[Any], float], None]  # see `Rows.deliver`
+__all__ = ("Spent", "Window")
 
-_new_lock = locks.reentrant("arrived")
 _new_reading = locks.reentrant("input")
-
 
 _log = logging.getLogger("parallelize")
 
-_NO_KINDS: frozenset[type] = frozenset()
 
-
-class MapConfig(NamedTuple):
-    """The configuration of a map.
-
-    Attributes:
-        executor: Runs the calls.
-        fn: The function.
-        options: The options of each call.
-        sizes: Decides how many rows are sent together.
-        least_ahead: The window, in rows; larger if chunks are larger.
-        chunks_ahead: The window, in chunks; None if ``least_ahead`` is strict.
-        one_by_one: Whether each row is submitted as a separate call.
-        ordered: Whether results are yielded in the order of the input.
-    """
-
-    executor: MapBackend
-    fn: Callable[..., Any]
-    options: CallOptions
-    sizes: Sizes
-    least_ahead: int
-    chunks_ahead: int | None
-    one_by_one: bool
-    ordered: bool
-
-    def window(self, size: int) -> int:
-        """The number of rows that may be started ahead of the reader."""
-        if self.chunks_ahead is None:
-            return self.least_ahead
-        return max(self.least_ahead, self.chunks_ahead * size)
-
-    def start_rows(self, rows: Sequence[Row], deliver: Deliver) -> SubmittedRows:
-        """Submit rows together."""
-        return self.executor._start_rows(Rows(self.fn, rows, self.options, deliver))
-
-    def start_alone(self, rows: Sequence[Row], deliver: Deliver) -> SubmittedRows:
-        """Submit one row as a call."""
-        future = self.executor._entry(self.fn, rows[0], {}, self.options)
-        future.add_done_callback(lambda done: deliver(0, [ForwardedOutcome(done)], 0.0))
-        try:
-            return SubmittedRows(future.cancel, partial(_alone, future))
-        finally:
-            del future  # the error of a call that ran in this thread refers here
-
-
-class MapState(enum.Enum):
-    """The life cycle of a map."""
-
-    RUNNING = "reads, starts, gives"
-    CLOSED = "the reader wants no more"
-    CANCELLED = "the executor cancels it"
-    FORKED = "it belongs to the parent process"
-
-
-class Window:
+class Window(RowCalls):
     """All of a map except the iterator, which the user holds."""
 
     #: Whether the input can only be read in an event loop.
     is_asynchronous: ClassVar[bool] = False
 
     def __init__(self, source: InputSource, plan: MapConfig) -> None:
-        self.source = source
+        super().__init__(source, plan)
         self.was_read = False
-        self.refused: Exception | None = None  # why the executor accepts no more
-        self._plan = plan
-        # Each call has a copy of the context in which the map was made.
-        self._context = copy_context()
-        self._order: Order = InOrder() if plan.ordered else AsCompleted()
-        self._life = MapState.RUNNING
-        self._ahead = 0  # the number of rows started and not yielded to the reader
-        self._begun = 0  # the number of rows started in total
-        self._chunks: dict[Chunk, None] = {}  # started, with missing outcomes
-        self._wakers: list[Callable[[], object]] = []
-        self._make_locks()
+        self._feeder: Feeder | None = None  # changed under the lock for reading
+        self._asked = 0  # the number of rows that the reader waits for, for the feeder
 
     def _make_locks(self) -> None:
-        # Held while reading input and starting its calls, so that only one thread
-        # does this at a time. It is acquired before _arrived, and the user's code runs
-        # under it. Reentrant for finalizers, signal handlers, and an input that reads
-        # the map that it feeds.
-        self._reading = _new_reading()
-        # Its lock guards what __init__ sets above, except the source; a leaf lock.
-        # Reentrant for finalizers.
-        self._arrived = locks.Condition(_new_lock())
+        super()._make_locks()
+        # Held while the reader's thread reads input and while any thread starts calls,
+        # so that only one does at a time. It is acquired before _arrived, and the
+        # user's code runs under it. Reentrant for finalizers, signal handlers, and an
+        # input that reads the map that it feeds.
+        self.reading = _new_reading()
+        # Notified when the feeder may go on; its lock is the one of _arrived.
+        self._may_feed = locks.Condition(self._arrived._lock)  # type: ignore[attr-defined]
 
     # For the reader.
 
@@ -143,88 +68,39 @@ class Window:
             asked: The number of rows the reader waits for, which are not ahead of it.
             all_of_it: Ignore the window.
         """
-        with self._reading:
-            while self._life is MapState.RUNNING and self.source.state is Input.OPEN:
-                size = self._plan.sizes.next(self.source.left)
-                ahead = self._ahead
-                most = self._plan.window(size) + asked
-                if not all_of_it and ahead > 0 and ahead + size > most:
-                    break
-                self._start(self.source.draw(size))
+        if self._feeder is None:
+            with self.reading:
+                self._fill_here(asked, all_of_it=all_of_it)
+            if self._feeder is not None:
+                self._feeder.settle()
+        feeder = self._feeder
+        if feeder is not None:
+            self._let_feed(feeder, asked, all_of_it=all_of_it)
+            if all_of_it and self._feeder is None and self.is_wanting():
+                self.fill(all_of_it=True)  # it has retired
         if self._life is not MapState.RUNNING:
             self._close_source()
 
-    def take(self) -> Part | None:
-        """Return the next outcomes if they have arrived."""
-        with self._arrived:
-            return self._order.take()
-
-    def wait(self, timeout: float | None) -> bool:
-        """Wait until there is something to take, or nothing to wait for.
-
-        Returns:
-            False if the timeout, in seconds, expired before.
-        """
-        if here.pending:
-            call_pending(self.awaited())
-        worker = here.worker
-        if worker is None:
-            return self._sleep(timeout)
-        futures = self.awaited()
-        if timeout is None:  # running a call here might exceed a timeout
-            self._help(worker, futures)
-        with self._arrived:
-            if self._is_news():
-                return True
-        with worker.away(futures):
-            return self._sleep(timeout)
-
-    def _sleep(self, timeout: float | None) -> bool:
-        with self._arrived:
-            if timeout is None:
-                return self._arrived.wait_for(self._is_news)
-            return wait_for(self._arrived, self._is_news, timeout)
-
-    def awaited(self) -> list[Future[Any]]:
-        """The futures that have to end before `take` can return, as far as known."""
-        with self._arrived:
-            head = self._order.head()
-            chunks = list(self._chunks) if head is None else [head]
-            begun = [chunk.begun for chunk in chunks if chunk.begun is not None]
-        return [future for each in begun for future in each.futures()]
-
-    def _help(self, worker: HelpingWorker, futures: Sequence[Future[Any]]) -> None:
-        """Run what the map waits for in this thread, which is a worker's."""
-        if self._order.head() is None and any(each.running() for each in futures):
-            return  # an outcome will arrive without help
-        for future in futures:
-            worker.help(future)
-            with self._arrived:
-                if self._is_news():
-                    return
-
-    def call_when_news(self, waker: Callable[[], object]) -> None:
-        """Call ``waker()``, in any thread, when `wait` would return."""
-        with self._arrived:
-            if not self._is_news():
-                self._wakers.append(waker)
+    def _fill_here(self, asked: int, *, all_of_it: bool) -> None:
+        source = self.source
+        while self.is_wanting() and self._feeder is None:
+            size = self._plan.sizes.next(source.left)
+            ahead = self._ahead
+            most = self._plan.window(size) + asked
+            if not all_of_it and ahead > 0 and ahead + size > most:
                 return
-        waker()
-
-    def _is_news(self) -> bool:
-        if self._life is not MapState.RUNNING or self._order.empty():
-            return True
-        return self._order.ready()
-
-    def is_on_loop_here(self) -> bool:
-        """Whether calls may run on a loop of this thread, which must not block."""
-        plan = self._plan
-        return isinstance(plan.fn, AsyncTarget) and plan.executor._loop_is_here()
+            if source.is_to_be_fed() and self._leave_to_feeder():
+                return
+            self._start(source.draw(size))
+            if source.waited and self._is_ready():
+                return  # reading on might keep the reader from what is ready
 
     def given(self, rows: int) -> None:
         """Record that rows were yielded, and the reader asks for more."""
         with self._arrived:
             self._ahead -= rows
+            if self._feeder is not None:
+                self._may_feed.notify_all()
 
     def is_over(self) -> bool:
         """Whether nothing is left to yield; raises the error that ends the map."""
@@ -247,97 +123,126 @@ class Window:
                 del error  # its traceback refers to this frame
         return True
 
-    # Starting calls.
+    def wait(self, timeout: float | None) -> bool:
+        """Wait as `RowCalls.wait` does; an input must not wait for its own map."""
+        feeder = self._feeder
+        if feeder is not None:
+            with self._arrived:
+                self._arrived.notify_all()  # the feeder may wait for what was taken
+                if feeder.is_here() and self._order.empty():
+                    msg = "the input of this map waits for results of the map itself"
+                    raise RuntimeError(msg)
+        return super().wait(timeout)
 
-    def _start(self, rows: Sequence[Row]) -> None:
-        if not rows:
-            return
-        plan = self._plan
-        if plan.one_by_one or hold_futures(rows):
-            for row in rows:
-                self._begin((row,), plan.start_alone)
-        else:
-            self._begin(rows, plan.start_rows)
+    @property
+    def is_fed(self) -> bool:
+        """Whether a feeder reads the input."""
+        return self._feeder is not None
 
-    def _begin(
-        self,
-        rows: Sequence[Row],
-        start: Callable[[Sequence[Row], Deliver], SubmittedRows],
-    ) -> None:
-        if self.source.state is Input.FAILED and self.refused is not None:
-            return  # a row before this one was refused
-        with self._arrived:
-            chunk = Chunk(rows, self._begun)
-            self._begun += chunk.count
-            self._ahead += chunk.count
-            self._chunks[chunk] = None
-            self._order.begun(chunk)
+    def belongs_to_a_thread(self) -> bool:
+        """Whether the input is known to be readable in the current thread only."""
+        return self._feeder is None and self.source.belongs_to_a_thread()
+
+    def _comes_by_itself(self) -> bool:
+        return self._feeder is not None and not self._feeder.is_here()
+
+    def _awaited_by_input(self) -> list[Future[Any]]:
+        return [] if self._feeder is None else self.source.awaited()
+
+    # For the feeder.
+
+    def _leave_to_feeder(self) -> bool:
+        """Let another thread read the input, if possible; whether one does."""
+        from parallelize.mapping import feeder
+
+        if self._plan.in_reader or not feeder.is_possible(self.source):
+            self.source.pace = Pace.BOUND
+            return False
+        self._feeder = started = feeder.Feeder(self)
         try:
-            deliver = partial(self._deliver, chunk)
-            begun = self._context.copy().run(start, rows, deliver)
-        except Exception as error:  # noqa: BLE001 - raised in the reader in its turn
-            self._take_back(chunk)
-            self.refused = error
-            self.source.fail(error)
-        except BaseException:
-            self._take_back(chunk)
-            raise
-        else:
-            self._keep(chunk, begun)
-            del begun  # as in `MapConfig.start_alone`
+            started.start()
+        except RuntimeError:  # no thread can be started
+            self._feeder = None
+        return self._feeder is not None
 
-    def _take_back(self, chunk: Chunk) -> None:
+    def _let_feed(self, feeder: Feeder, asked: int, *, all_of_it: bool) -> None:
         with self._arrived:
-            self._ahead -= chunk.count
-            self._begun -= chunk.count
-            self._chunks.pop(chunk, None)
-            self._order.take_back(chunk)
+            self._asked = sys.maxsize if all_of_it else max(asked, self._asked)
+            self._may_feed.notify_all()
+        if all_of_it:
+            feeder.join(None)
 
-    def _keep(self, chunk: Chunk, begun: SubmittedRows) -> None:
+    def room(self, held: int, *, wait: bool) -> int | None:
+        """The number of rows that the feeder may read; 0 if no more is wanted.
+
+        Args:
+            held: The number of rows that it has read and not started.
+            wait: Whether to wait for room; else the result may be None.
+        """
         with self._arrived:
-            if chunk in self._chunks:
-                chunk.begun = begun
-                return
-        if chunk.missing:  # the map was closed in the meantime
-            begun.cancel()
+            while self.is_wanting():
+                ahead = self._ahead + held
+                size = self.chunk_size()
+                most = self._plan.window(size) + self._asked
+                if not ahead or ahead + min(size, self._plan.window(size)) <= most:
+                    return min(max(most - ahead, 1), MOST_AT_ONCE)
+                if not wait:
+                    return None
+                self._may_feed.wait()
+        return 0
 
-    # Receiving outcomes.
+    def retire(self, feeder: Feeder) -> bool:
+        """Leave the rest of a quick input to the reader; whether it is left."""
+        with self.reading:
+            if self._feeder is not feeder or not self.is_wanting():
+                return False
+            self.source.pace = Pace.QUICK
+            self._feeder = None
+        self.announce()  # a reader that waits has to read on
+        return True
 
-    def _deliver(
-        self, chunk: Chunk, first: int, outcomes: Sequence[Any], seconds: float
-    ) -> None:
-        part = _part(chunk, first, outcomes)
-        count = len(part.outcomes)
-        with self._arrived:
-            chunk.missing -= count
-            if not chunk.missing:
-                self._chunks.pop(chunk, None)
-                chunk.begun = None  # it refers to the rows
-                chunk.rows = ()
-            if self._life in (MapState.CLOSED, MapState.FORKED):
-                return
-            if seconds > 0:
-                self._plan.sizes.measured(count, seconds)
-            self._order.arrived(part)
-            wakers = self._tell()
-        for waker in wakers:
-            waker()
+    def is_wanting(self) -> bool:
+        """Whether more input is wanted; read without any lock."""
+        return self._life is MapState.RUNNING and self.source.state is Input.OPEN
 
-    def _tell(self) -> list[Callable[[], object]]:
-        if not self._is_news():
-            return []
-        self._arrived.notify_all()
-        wakers, self._wakers = self._wakers, []
-        return wakers
+    def is_idle(self) -> bool:
+        """Whether a worker may be without work; read without any lock."""
+        return len(self._chunks) < self._plan.workers
+
+    def chunk_size(self) -> int:
+        """The number of rows of the next chunk."""
+        return self._plan.sizes.next(self.source.left)
+
+    def start_rows(self, rows: list[Any]) -> None:
+        """Start the calls of rows that the feeder, which holds `reading`, has read."""
+        self._start(self.source.packed(rows))
+        if self.source.state is not Input.OPEN:  # the executor accepts no more
+            self.announce()
+
+    def fed(self) -> None:
+        """Called at the end of the feeder."""
+        self.announce()
+        if self._life is MapState.RUNNING:
+            return
+        try:
+            self.source.close()
+        except Exception:  # noqa: BLE001 - the reader has gone on
+            _log.exception("the input of a map that was closed has failed")
 
     # The end of the map.
 
     def close(self) -> None:
         """End the map: cancel what has not started, release the input."""
         self._end(MapState.CLOSED)
+        feeder = self._feeder
+        if feeder is not None:
+            feeder.join_briefly()
 
     async def closed(self) -> None:
         """Wait for what continues after `close`, as far as that is possible."""
+        feeder = self._feeder
+        if feeder is not None:
+            await feeder.join_in_loop()
 
     def cancel(self) -> None:
         """End the map for the executor: the reader gets what has already arrived."""
@@ -347,6 +252,7 @@ class Window:
         """In a forked child: end without touching what belongs to the parent."""
         self._make_locks()
         self._life = MapState.FORKED
+        self._feeder = None
         self._chunks.clear()
         self._wakers.clear()
 
@@ -370,7 +276,7 @@ class Window:
     def dropped(self) -> None:
         """Called when the iterator is garbage collected."""
         if self.was_read:
-            self.close()
+            self._end(MapState.CLOSED)
         elif self._plan.chunks_ahead is None or self.source.state is not Input.OPEN:
             self._end(MapState.CLOSED, cancel=False)
         else:
@@ -384,17 +290,23 @@ class Window:
             chunks, self._chunks = self._chunks, {}
             if life is MapState.CLOSED:
                 self._order = AsCompleted()  # empty: this releases the outcomes
+            self._may_feed.notify_all()
             wakers = self._tell()
         for waker in wakers:
             waker()
         if cancel:
             for chunk in chunks:
-                _cancel(chunk)
+                if chunk.begun is not None:
+                    chunk.begun.cancel()
         self._close_source()
 
     def _close_source(self) -> None:
-        # If a thread is reading, it calls this again when it has read.
-        locks.if_free(self._reading, self.source.close)
+        # If a thread is reading, it does this when it has read.
+        feeder = self._feeder
+        if feeder is None or not feeder.is_running():
+            locks.if_free(self.reading, self.source.close)
+        else:
+            self.source.close_results()
 
 
 def _drain(window: Window) -> None:
@@ -415,15 +327,12 @@ def _drain(window: Window) -> None:
         _log.exception("a map that is not read any more has failed")
 
 
-def _alone(future: Future[Any]) -> tuple[Future[Any]]:
-    return (future,)
-
-
 class Spent:
     """Replaces the window of a finished map, and holds nothing of it."""
 
     is_asynchronous: ClassVar[bool] = False
     is_spent: ClassVar[bool] = True
+    is_fed: ClassVar[bool] = False
     was_read = True
 
     def fill(self, *, asked: int = 0) -> None:
@@ -447,6 +356,10 @@ class Spent:
         """Call ``waker()`` at once."""
         waker()
 
+    def belongs_to_a_thread(self) -> bool:
+        """Return False, as there is nothing to read."""
+        return False
+
     def is_on_loop_here(self) -> bool:
         """Return False, as there is nothing to wait for."""
         return False
@@ -463,31 +376,3 @@ class Spent:
 
     def dropped(self) -> None:
         """Do nothing."""
-
-
-def _part(chunk: Chunk, first: int, outcomes: Sequence[Any]) -> Part:
-    """Combine what has arrived with the arguments of failed rows."""
-    if isinstance(outcomes, array):
-        return Part(chunk, first, outcomes, _NO_KINDS)
-    if not isinstance(outcomes, list):
-        outcomes = list(outcomes)
-    kinds = set(map(type, outcomes))
-    for kind in kinds:
-        if issubclass(kind, Outcome) and not kind.succeeds:
-            _keep_failed(chunk, first, outcomes)
-            break
-    return Part(chunk, first, outcomes, kinds)
-
-
-def _keep_failed(chunk: Chunk, first: int, outcomes: Sequence[Any]) -> None:
-    """Keep the arguments of rows that have failed, for the notes of their errors."""
-    rows = chunk.rows
-    for row, outcome in enumerate(outcomes, first):
-        if issubclass(type(outcome), Outcome) and outcome.failed and row < len(rows):
-            chunk.failed[row] = rows[row]
-
-
-def _cancel(chunk: Chunk) -> None:
-    begun = chunk.begun
-    if begun is not None:
-        begun.cancel()

@@ -228,6 +228,15 @@ class HelpingLock:
             locks.release_to(lock, before)
             raise
 
+    def unheld(self, action: Callable[[], T]) -> T:
+        """Call an action without the lock, which this thread holds."""
+        # A condition does the same while it waits.
+        saved = self._lock._release_save()  # type: ignore[attr-defined]
+        try:
+            return action()
+        finally:
+            self._lock._acquire_restore(saved)  # type: ignore[attr-defined]
+
     def if_free(self, action: Callable[[], object]) -> None:
         """Call an action under the lock, if the lock is free."""
         locks.if_free(self._lock, action)

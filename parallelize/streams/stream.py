@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from parallelize.futures.future import Outcome
 from parallelize.futures.limit_cycles import noted
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextvars import Context
     from types import TracebackType
-    from typing import ClassVar, NoReturn, Protocol, Self
+    from typing import NoReturn, Protocol, Self
 
     from parallelize.calls.open_maps import OpenMaps
     from parallelize.futures.future import Future
@@ -116,6 +116,7 @@ class Stream(Iterator[T], AsyncIterator[T]):
         "_name",
     )
 
+    _gives_results: ClassVar[bool] = True  # for a map that has this one as its input
     _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is called
 
     def __init__(
@@ -184,6 +185,14 @@ class Stream(Iterator[T], AsyncIterator[T]):
 
     def _awaited(self) -> Sequence[Future[Any]]:
         return () if self._future is None else (self._future,)
+
+    def _needs_loop(self) -> bool:
+        """Return False: ``for`` can read the stream."""
+        return False
+
+    def _belongs_to_a_thread(self) -> bool:
+        """Return False: any thread can read the stream."""
+        return False
 
     def _run_here(self) -> bool:
         """Run the generator in this thread, if it would otherwise wait for it."""
