@@ -588,11 +588,9 @@ def test_a_limit_bounds_open_streams(beside, path, latch):
     assert notes(path) == ["0", "1", "2", "3", "0", "1"]
 
 
-def test_there_is_no_map(executor):
+def test_there_is_no_map_in_another_executor(executor):
     fn = parallelized(executor)(generators.numbers)
     for call in (
-        lambda: fn.map([1]),
-        lambda: fn.starmap([(1,)]),
         lambda: thread_map(fn, [1]),
         lambda: parallel_map(fn, [1], executor=executor),
     ):

@@ -16,16 +16,25 @@ from parallelize.api.function import ParallelFunction
 from parallelize.api.options import UNCHANGED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Concatenate, NoReturn, Self, overload
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+    from typing import Concatenate, Literal, NoReturn, Self, TypedDict, Unpack, overload
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
     from parallelize.api.use import Placement
+    from parallelize.mapping import MapIterator
     from parallelize.pace.rate import RateLimit
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.runtime.options import CallOptions, Limit
     from parallelize.streams.stream import Stream
+
+    class StreamMapOptions(TypedDict, total=False):
+        """The options of a map of a generator function, for type checkers."""
+
+        timeout: float | None
+        buffersize: int | None
+        ordered: bool
+        progress: bool | str
 
     A = TypeVar("A")
     Q = ParamSpec("Q")  # P without the bound first parameter
@@ -44,7 +53,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
     """A generator function that runs in a worker while its items are read.
 
     Made by `threaded`, `processed` and `parallelized`. Each call returns a `Stream`;
-    there is no map, as each of its items would be a stream.
+    `map` opens a stream for each item, and yields the items of all.
 
     Example:
         >>> from collections.abc import Iterator
@@ -94,11 +103,132 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
                     raise
                 executor = fresh
 
+    if TYPE_CHECKING:
+        # The items are not checked against the parameters, as those of an ordinary
+        # function are.
+
+        @overload  # type: ignore[override]
+        def map(
+            self,
+            *iterables: Iterable[Any] | AsyncIterable[Any],
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[StreamMapOptions],
+        ) -> MapIterator[T]: ...
+        @overload
+        def map(
+            self,
+            *iterables: Iterable[Any] | AsyncIterable[Any],
+            return_exceptions: bool,
+            **options: Unpack[StreamMapOptions],
+        ) -> MapIterator[T | BaseException]: ...
+
+    def map(
+        self,
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        timeout: float | None = None,
+        buffersize: int | None = None,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | str = False,
+    ) -> MapIterator[Any]:
+        """Open a stream for each item of the iterables, and yield what all of them do.
+
+        As many streams are open at once as there are workers; each runs ahead of the
+        reader within the ``buffersize`` of the function.
+
+        Args:
+            *iterables: The arguments, as of `ParallelFunction.map`.
+            timeout: Seconds from now within which each item must arrive.
+            buffersize: The number of streams that are open at once; None: as many as
+                there are workers.
+            ordered: Yield the items of the first stream, then those of the second, and
+                so on; else those of all open streams as they arrive.
+            return_exceptions: Yield the error of a stream as its last item, instead of
+                raising it.
+            progress: Show a progress bar of the streams; a string is its description.
+
+        Returns:
+            An iterator over the items, also for ``async for``.
+
+        Example:
+            >>> from collections.abc import Iterator
+            >>> from parallelize import threaded
+            >>> @threaded
+            ... def pages(site: str) -> Iterator[str]:
+            ...     for number in range(2):
+            ...         yield f"{site}/{number}"
+            >>> list(pages.map(["a", "b"]))
+            ['a/0', 'a/1', 'b/0', 'b/1']
+        """
+        return self._merged(
+            iterables,
+            timeout=timeout,
+            buffersize=buffersize,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            progress=progress,
+            star=False,
+        )
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def starmap(
+            self,
+            rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+            /,
+            *,
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[StreamMapOptions],
+        ) -> MapIterator[T]: ...
+        @overload
+        def starmap(
+            self,
+            rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+            /,
+            *,
+            return_exceptions: bool,
+            **options: Unpack[StreamMapOptions],
+        ) -> MapIterator[T | BaseException]: ...
+
+    def starmap(
+        self,
+        rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        timeout: float | None = None,
+        buffersize: int | None = None,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool | str = False,
+    ) -> MapIterator[Any]:
+        """Open a stream for each row of arguments; see `map`."""
+        return self._merged(
+            (rows,),
+            timeout=timeout,
+            buffersize=buffersize,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            progress=progress,
+            star=True,
+        )
+
+    def _merged(
+        self,
+        iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+        **options: Any,  # those of the map, checked by the caller's signature
+    ) -> MapIterator[Any]:
+        from parallelize.mapping.merged import start_merged
+
+        return start_merged(
+            self._source.open_executor(), self.__call__, iterables, **options
+        )
+
     def _row_target(self) -> NoReturn:
         msg = (
-            f"there is no map of the generator function {self.__qualname__}, as each "
-            "of its items would be a stream: call it for each item, or decorate a "
-            "function that returns a list"
+            f"there is no map of the generator function {self.__qualname__} in "
+            "another executor than its own: call its method map, or that of a copy, "
+            "which `options` makes"
         )
         raise TypeError(msg)
 

@@ -219,9 +219,9 @@ def start_map(
     """
     check_callable(fn, "fn")
     seconds = check_wait(timeout)
-    _check_kinds(ordered, return_exceptions, progress)
-    chunksize = _check_size(chunksize, "chunksize")
-    buffersize = _check_size(buffersize, "buffersize")
+    check_flags(ordered, return_exceptions, progress)
+    chunksize = check_size(chunksize, "chunksize")
+    buffersize = check_size(buffersize, "buffersize")
     fn, iterables, options = _looked_into(fn, iterables, options, star=star)
     if buffersize is None:
         buffersize = options.buffersize
@@ -229,13 +229,13 @@ def start_map(
         most = options.max_pending.count
         buffersize = most if buffersize is None else min(buffersize, most)
     plan = plan_map(executor, fn, options, chunksize, buffersize, ordered=ordered)
-    window = _window(iterables, plan, star=star)
-    _begin(window, executor)
+    window = open_window(iterables, plan, star=star)
+    begin(window, executor)
     return _Chained(
         window,
         timeout=seconds,
         return_exceptions=return_exceptions,
-        progress=_bar(progress, window.source.length),
+        progress=show_bar(progress, window.source.length),
     )
 
 
@@ -256,12 +256,13 @@ def _looked_into(
     return found.alone(), iterables, found.options
 
 
-def _window(
+def open_window(
     iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
     plan: MapConfig,
     *,
     star: bool,
 ) -> Window:
+    """Return the window over the iterables."""
     # The usual case, synchronous input, needs no further module.
     if any(map(is_asynchronous, iterables)):
         from parallelize.mapping.async_input import AsyncWindow
@@ -272,7 +273,8 @@ def _window(
     )
 
 
-def _begin(window: Window, executor: MapBackend) -> None:
+def begin(window: Window, executor: MapBackend) -> None:
+    """Start the first calls, unless only the reader can; raise if none can start."""
     executor._maps.add(window)
     if window.is_asynchronous:
         return  # its reader starts it
@@ -285,7 +287,8 @@ def _begin(window: Window, executor: MapBackend) -> None:
         raise
 
 
-def _bar(progress: bool | str, total: int | None) -> Progress | None:
+def show_bar(progress: bool | str, total: int | None) -> Progress | None:
+    """Show a progress bar, if one is wanted."""
     if progress is False:
         return None
     from parallelize.mapping.progress import Progress
@@ -293,11 +296,13 @@ def _bar(progress: bool | str, total: int | None) -> Progress | None:
     return Progress(None if progress is True else progress, total)
 
 
-def _check_size(size: int | None, argument: str) -> int | None:
+def check_size(size: int | None, argument: str) -> int | None:
+    """Return a number of rows of at least 1, or None; or raise naming the argument."""
     return None if size is None else check_count(size, argument, least=1)
 
 
-def _check_kinds(ordered: object, return_exceptions: object, progress: object) -> None:
+def check_flags(ordered: object, return_exceptions: object, progress: object) -> None:
+    """Raise a TypeError that names the argument if one of them is no flag."""
     if not isinstance(ordered, bool):
         raise _wrong("ordered", "True or False", ordered)
     if not isinstance(return_exceptions, bool):

@@ -183,6 +183,48 @@ class Stream(Iterator[T], AsyncIterator[T]):
             if not was_taken:  # else another thread was quicker
                 return _OVER if is_over else _NOTHING
 
+    # For a map of the generator function.
+
+    def _poll(self, *ends: type[BaseException]) -> tuple[Any] | None:
+        """Return a tuple of the next item, without waiting for another thread.
+
+        Args:
+            *ends: The errors that would end the reader's loop.
+
+        Returns:
+            None: No item has arrived, or the stream is over.
+        """
+        item = self._at_hand()
+        if item is _NOTHING and (self._inline is not None or self._run_here()):
+            return self._poll_inline(*ends)
+        if item is _NOTHING:
+            return None
+        if item is _OVER:
+            self._raise_end(*ends)
+            return None
+        if issubclass(type(item), Outcome):
+            return (self._opened(item, *ends),)
+        return (item,)
+
+    def _poll_inline(self, *ends: type[BaseException]) -> tuple[Any] | None:
+        inline = self._inline
+        assert inline is not None
+        try:
+            return (inline.next(),)
+        except StopIteration:
+            self.close()
+            return None
+        except ends as error:  # of the generator's own code
+            raise no_end(error, *ends) from error
+
+    def _when_news(self, waker: Callable[[], object]) -> None:
+        """Call ``waker()`` once when there is an item to poll, or the end."""
+        self._channel.when_news(waker)
+
+    def _is_over(self) -> bool:
+        """Whether no more items will come, and all that came were taken."""
+        return self._channel.life in (Life.OVER, Life.CLOSED) and not self._hand
+
     def _awaited(self) -> Sequence[Future[Any]]:
         return () if self._future is None else (self._future,)
 
