@@ -122,7 +122,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             **options: Unpack[StreamMapOptions],
         ) -> MapIterator[T | BaseException]: ...
 
-    def map(
+    def map(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         *iterables: Iterable[Any] | AsyncIterable[Any],
         timeout: float | None = None,

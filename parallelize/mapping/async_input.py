@@ -59,8 +59,10 @@ class _Rows:
             self._add(each, position)
 
     def _add(self, iterable: Any, position: int) -> None:
+        iterator: Any
         if is_asynchronous(iterable) or gives_results(iterable):
-            iterator = aiter(iterable)
+            steps: Any = iterable
+            iterator = aiter(steps)
             self._nexts.append(iterator.__anext__)
         else:
             try:

@@ -340,7 +340,7 @@ def start_merged(
     return_exceptions: bool,
     progress: bool | str,
     star: bool,
-) -> MapIterator[T]:
+) -> MapIterator[Any]:
     """Open a stream for each row of the iterables, and give the items of all.
 
     Args:
@@ -371,7 +371,7 @@ def start_merged(
     )
     window = open_window(iterables, plan, star=star)
     begin(window, executor)
-    merging: _Merging[T] = _Merging(
+    merging: _Merging[Any] = _Merging(
         window,
         ordered=ordered,
         timeout=seconds,

@@ -71,8 +71,7 @@ def _bound_kinds() -> tuple[type, ...]:
 def _is_of_this_thread(each: Any) -> bool:
     if type(each) is _RLock:
         return locks.depth(each) > 0
-    module: object = type(each).__module__
-    return isinstance(module, str) and module.startswith("django.db.")
+    return str(type(each).__module__).startswith("django.db.")
 
 
 def _referents(each: Any) -> Iterable[object]:

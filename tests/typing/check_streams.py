@@ -13,6 +13,7 @@ from typing import TextIO, TypeVar, assert_type
 
 from parallelize import (
     Future,
+    MapIterator,
     SerialExecutor,
     Stream,
     StreamFunction,
@@ -63,7 +64,12 @@ assert_type(count.options(buffersize=3, timeout=2)(3), Stream[int])
 count("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 count()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 count(3).result()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-count.map([1])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+assert_type(count.map([1]), MapIterator[int])
+assert_type(pairs.map("x", ordered=False, buffersize=2), MapIterator[tuple[int, str]])
+assert_type(
+    ticks.starmap([(0.5,)], return_exceptions=True), MapIterator[float | BaseException]
+)
+count.map([1], chunksize=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 threaded(count, buffersize="x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
