@@ -104,18 +104,24 @@ class FunctionFacade(Generic[P, W]):
         bound: Any = fn if bind is None else bind(fn, instance, owner)
         if bound is fn:
             return self
-        if type(bound) is not types.MethodType:  # of a static method, or a C function
-            target = None if self._target is None else bound
-            owner = type(instance) if owner is None else owner
-            shown = _BoundCall(self, instance, owner)
-            return self._copy(
-                __wrapped__=bound, _target=target, _owner=owner, __call__=shown
-            )
+        if type(bound) is not types.MethodType:
+            if not isinstance(bound, types.MethodType):  # of a static method, or in C
+                return self._bound_otherwise(bound, instance, owner)
+            # Nuitka's methods are of a type of their own.
+            bound = types.MethodType(bound.__func__, bound.__self__)
         shown = _BoundCall(self, instance, owner)
         copy = self._copy(__wrapped__=bound, _owner=bound.__self__, __call__=shown)
         if copy._target is not None:
             copy._target, copy._is_method = bound, True
         return copy
+
+    def _bound_otherwise(self, bound: Any, instance: object, owner: Any) -> Any:
+        target = None if self._target is None else bound
+        owner = type(instance) if owner is None else owner
+        shown = _BoundCall(self, instance, owner)
+        return self._copy(
+            __wrapped__=bound, _target=target, _owner=owner, __call__=shown
+        )
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._attribute = name

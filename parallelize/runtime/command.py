@@ -24,6 +24,9 @@ _FLAGS = {
     "quiet": "-q",
 }
 
+#: Servers that embed a Python, for which `sys.executable` is the server itself.
+_SERVERS = ("uwsgi", "httpd", "apache")
+
 #: The environment variable; its value is the process id of the parent.
 MARK = "PARALLELIZE_STARTED_BY"
 
@@ -84,14 +87,28 @@ def executable() -> str | None:
     """Return the Python that workers are started with; None if there is none.
 
     It is the one set by `multiprocessing.set_executable`, else the running one, unless
-    the program is frozen.
+    the program is frozen. In a server that embeds Python it is that of `sys.prefix`.
     """
     # It is absent or incomplete while another thread is importing it.
     spawn = sys.modules.get("multiprocessing.spawn")
     preset = getattr(spawn, "get_executable", lambda: None)()
     if preset and os.fsdecode(preset) != sys.executable:
         return os.fsdecode(preset)
-    return None if is_frozen() else sys.executable or None
+    if is_frozen():
+        return None
+    if os.path.basename(sys.executable or "").startswith(_SERVERS):
+        return _of_prefix() or sys.executable
+    return sys.executable or None
+
+
+def _of_prefix() -> str | None:
+    """Return the Python whose modules this embedded one uses; None if there is none."""
+    for prefix in (sys.prefix, sys.base_prefix):
+        name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        found = os.path.join(prefix, "bin", name)
+        if os.access(found, os.X_OK):
+            return found
+    return None
 
 
 def is_frozen() -> bool:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.serialize.changes.looks import looks_of, unchanged
-from parallelize.serialize.main import pickler
+from parallelize.serialize.main import compiled, pickler
 from parallelize.serialize.main.picture import note, world
 from parallelize.serialize.reducers import placeholders, replica
 from parallelize.serialize.reducers.replica import TRACE
@@ -41,6 +41,8 @@ class _Known(NamedTuple):
     looks: Looks | None
     qualname: str
 
+
+_NOTHING = pickler.Alone(b"", ())
 
 _known = replica.remember()  # functions -> `_Known`
 
@@ -89,7 +91,7 @@ def with_everything(encoded: bytes) -> bytes:
 
 def with_units(encoded: bytes, names: Iterable[str], *, everything: bool) -> bytes:
     """Return the bytes, prefixed with the units they need unless a task sends these."""
-    if note(names, everything=everything):
+    if compiled.is_program or note(names, everything=everything):
         return encoded
     units = world.units_for(names, everything=everything)
     return replica.parcel(units, encoded)
@@ -115,6 +117,8 @@ def encode(
 
 
 def _encoded(fn: Any) -> _Known:
+    if compiled.is_compiled(fn):
+        return _by_name_alone(fn)
     if type(fn) is not types.FunctionType:
         return _by_value(fn)
     if fn.__globals__.get("__name__") not in replica.NAMES:
@@ -143,6 +147,12 @@ def _by_name(fn: types.FunctionType) -> _Known | None:
         alone = pickler.Alone(b"", (name.partition(".")[0],))
         return _Known(key, alone, None, name)
     return None
+
+
+def _by_name_alone(fn: Any) -> _Known:
+    qualname = compiled.name_of(fn)
+    key = _key(fn, qualname) if fn.__module__ in replica.NAMES else None
+    return _by_value(fn) if key is None else _Known(key, _NOTHING, None, qualname)
 
 
 def _aliases(fn: types.FunctionType) -> Iterator[str]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from parallelize.serialize.changes import imported as main_imported
 from parallelize.serialize.changes.looks import contents
 from parallelize.serialize.changes.units import Pickled
-from parallelize.serialize.main import parameters
+from parallelize.serialize.main import compiled, parameters
 from parallelize.serialize.main import reducers as main_reducers
 from parallelize.serialize.reducers import by_value, origins, placeholders, replica
 from parallelize.serialize.reducers.replica import NAMES, find, meaning_of, registered
@@ -334,6 +334,8 @@ class Forward(_Pickler):
         by_name = self._by_name(fn, name)
         if by_name is not None:
             return by_name
+        if compiled.is_compiled(fn):
+            return compiled.name_of(fn)
         if main_reducers.is_generic_function(fn):
             elsewhere = main_reducers.generic_elsewhere(fn)
             return elsewhere or main_reducers.generic_function(fn)

@@ -195,7 +195,7 @@ class Survey:
         origin = spec.origin
         if origin in ("built-in", "frozen") or _is_of_library(origin):
             return BY_NAME
-        if self._is_found(name, spec):
+        if self._is_found(name, spec) or _is_compiled_in(space):
             return BY_NAME
         if spec.has_location and _can_be_loaded(spec):
             folders = _texts(space.get("__path__"))
@@ -426,6 +426,15 @@ def _lies_in(folders: Sequence[str], name: str, file: str | None) -> bool:
     if stem == "__init__":
         folder, stem = os.path.split(folder)
     return stem == name.rpartition(".")[2] and folder == folders[0]
+
+
+def _is_compiled_in(space: dict[str, Any]) -> bool:
+    """Whether a module is part of a program that Nuitka has compiled.
+
+    Workers of such a program are forks of it.
+    """
+    main = _space_of(sys.modules.get("__main__"))
+    return "__compiled__" in space and "__compiled__" in main
 
 
 def _is_bare_package(name: str, space: dict[str, Any], loader: object) -> bool:
