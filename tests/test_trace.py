@@ -1,5 +1,6 @@
 """`trace`: what is noted of each task, what is written of it, and what it costs."""
 
+import gc
 import io
 import json
 import os
@@ -214,6 +215,19 @@ def test_failures(executor):
         executor.submit(tasks.refuse, 1).exception(30)
     assert t.records[0].outcome == "failed"
     assert t.records[0].ended
+
+
+def test_a_failure_that_is_not_retrieved_has_its_name(executor, caplog):
+    with trace():
+        future = executor.submit(tasks.refuse, 1)
+        parallelize.wait([future], timeout=30)
+        del future
+        until = time.monotonic() + 20
+        while not caplog.messages and time.monotonic() < until:
+            gc.collect()
+            time.sleep(0.01)  # another thread logs it
+    said = caplog.messages[0].splitlines()[0]
+    assert said == "tasks.refuse failed, and its exception was never retrieved"
 
 
 def test_a_row_that_fails():

@@ -143,7 +143,8 @@ def _name(called: Called | None) -> str:
     if called is None:
         return "a call"
     try:
-        return name_of(*called)
+        fn, options = called
+        return name_of(getattr(fn, "traced_fn", fn), options)  # within a trace
     except Exception:  # noqa: BLE001 - a callable object's repr may fail
         return "a call"
 

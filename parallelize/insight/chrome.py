@@ -17,6 +17,7 @@ import json
 import math
 import os
 from collections import defaultdict
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -136,15 +137,20 @@ def _metadata(what: str, pid: int, tid: int, args: dict[str, Any]) -> Event:
 
 
 def _caller(record: TaskRecord) -> Track:
-    name = record.caller
-    return Track(0, os.getpid(), (name,), f"caller {name}", "this process")
+    return _caller_of(record.caller, os.getpid())
 
 
-def _worker(lane: Lane) -> Track:
+@lru_cache(1024)
+def _caller_of(name: str, own: int) -> Track:
+    return Track(0, own, (name,), f"caller {name}", "this process")
+
+
+@lru_cache(1024)
+def _worker(lane: Lane, own: int) -> Track:
     if lane.kind == "processes":
         name = f"worker {lane.name}"
         return Track(1, lane.number, lane.order, lane.label, name)
-    return Track(1, os.getpid(), lane.order, lane.label, "this process")
+    return Track(1, own, lane.order, lane.label, "this process")
 
 
 def _slices(record: TaskRecord, span: tuple[int, int]) -> Iterator[Slice]:
@@ -162,7 +168,12 @@ def _slices(record: TaskRecord, span: tuple[int, int]) -> Iterator[Slice]:
     if record.lane is not None and record.started:
         end = record.ended or record.returned or now
         event = {"name": record.name, "cat": "run", "args": details(record, begin)}
-        yield _slice(record.started - begin, end - begin, _worker(record.lane), event)
+        yield _slice(
+            record.started - begin,
+            end - begin,
+            _worker(record.lane, os.getpid()),
+            event,
+        )
 
 
 def _slice(begin: int, end: int, track: Track, event: Event) -> Slice:
