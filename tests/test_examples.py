@@ -67,6 +67,17 @@ def test_pids(empty):
     assert seconds_shown(printed, "4 workers") > 0
 
 
+def test_polite(empty):
+    """How even the requests arrive depends on the machine, but not that all succeed."""
+    printed = run_example("polite.py", "150", folder=empty)
+    assert printed.splitlines()[0] == "all answered: True"
+    assert int(re.search(r"^refused (\d+)$", printed, re.M)[1]) > 0
+    most = re.search(r"^at most (\d+) requests in a second", printed, re.M)
+    assert 0 < int(most[1]) < 80  # 150 made at once would all come in one second
+    seconds = re.search(r"^150 calls +([0-9.]+) s", printed, re.M)
+    assert float(seconds[1]) > 130 / 50
+
+
 def test_model_per_worker(empty):
     printed = run_example("model_per_worker.py", "500", folder=empty).splitlines()
     assert printed[0] == "same scores: True"

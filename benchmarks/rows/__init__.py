@@ -12,6 +12,7 @@ from benchmarks.rows import (
     idle,
     maps,
     nesting,
+    pace,
     shared,
     starts,
     streams,
@@ -33,5 +34,6 @@ ROWS: dict[str, Row] = {
     **flows.THREAD_ROWS,
     **nesting.ROWS,
     **awaits.ROWS,
+    **pace.ROWS,
     **streams.ROWS,
 }

@@ -54,7 +54,7 @@ def may_wait(options: CallOptions) -> bool:
     from parallelize.pace.waits import Constant
 
     wait = options.retry_wait
-    never = type(wait) is Constant and not wait.seconds
+    never = isinstance(wait, Constant) and not wait.seconds
     return options.retries > 0 and not (never and options.rate is None)
 
 

@@ -121,7 +121,8 @@ DEFAULT_WAIT = Backoff(FIRST, MOST, 2.0, 1.0)
 def check_retry_wait(wait: object) -> RetryWait:
     """Return the function that gives the wait, or raise naming the argument."""
     if callable(wait):
-        return wait
+        policy: Any = wait  # what it returns is checked when it is called
+        return policy  # type: ignore[no-any-return]
     if not isinstance(wait, bool) and wait == 0:
         return Constant(0.0)
     expected = "a number of seconds, or a function of attempt and error"

@@ -15,11 +15,14 @@ from parallelize import (
     Future,
     Limit,
     ParallelFunction,
+    RateLimit,
     SerialExecutor,
     Stream,
+    backoff,
     interpreted,
     parallelized,
     processed,
+    retry_after,
     threaded,
 )
 
@@ -225,3 +228,29 @@ def named(fn: ParallelFunction[..., str]) -> str:
 
 
 named(add)
+
+
+# Pacing.
+
+api = RateLimit(100, per=60, burst=10)
+
+
+@threaded(
+    rate=api,
+    limit=Limit(3),
+    retries=3,
+    retry_wait=backoff(0.5, most=60),
+    max_pending=1000,
+    idle_timeout=None,
+)
+def paced(word: str) -> int:
+    return len(word)
+
+
+assert_type(paced("a"), Future[int])
+assert_type(paced.options(rate=0.5, retry_wait=retry_after)("a"), Future[int])
+assert_type(paced.options(retry_wait=lambda n, error: n * 1.5)("a"), Future[int])
+assert_type(retry_after(1, ValueError()), float)
+processed(mp_context="spawn", max_tasks_per_child=5, max_memory_per_child=1 << 30)
+paced.options(rate="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+paced.options(retry_wait="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
