@@ -252,7 +252,9 @@ class Window(RowCalls):
         """In a forked child: end without touching what belongs to the parent."""
         self._make_locks()
         self._life = MapState.FORKED
-        self._feeder = None
+        if self._feeder is not None:
+            self._feeder = None
+            self.source.end()  # not closed: a thread of the parent may be reading it
         self._chunks.clear()
         self._wakers.clear()
 

@@ -1,0 +1,3 @@
+results = double.map(waiting(longest=1000))
+next(results)
+raise SystemExit(3)

@@ -1,0 +1,2 @@
+results = double.map(waiting(longest=1000))
+print(next(results), next(results))
