@@ -202,9 +202,16 @@ class Feeder:
             if len(held) >= self._size or window.is_idle():
                 self._flush()
             elif not self._is_timed:
-                self._is_timed = True
-                timer.after(LONGEST_HOLD, self._flush_in_time)
+                self._hold_for_a_while()
         return window.is_wanting()
+
+    def _hold_for_a_while(self) -> None:
+        try:
+            timer.after(LONGEST_HOLD, self._flush_in_time)
+        except RuntimeError:  # no thread can be started
+            self._flush()
+        else:
+            self._is_timed = True
 
     def _flush_in_time(self) -> None:
         with self._window.reading:

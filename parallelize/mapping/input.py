@@ -168,7 +168,7 @@ class InputSource:
             self._count(len(rows), number)
         finally:
             self._drawing = False
-        return self.packed(rows)
+        return self._packed(rows)
 
     def _draw_until_late(self, rows: list[Any], number: int) -> int:
         """Read rows, and stop early once it takes too long.
@@ -208,14 +208,18 @@ class InputSource:
         return True
 
     def rows(self) -> Iterator[Any]:
-        """The rows as the user's iterables yield them, for `packed`.
+        """The rows as the user's iterables yield them, for `drawn`.
 
         The caller records the end of the input by `end` or `fail`.
         """
         return self._rows
 
-    def packed(self, rows: list[Any]) -> Sequence[tuple[Any, ...]]:
-        """Combine rows in the form that executors take."""
+    def drawn(self, rows: list[Any]) -> Sequence[tuple[Any, ...]]:
+        """Count `rows` that were read, and return them in the form of `draw`."""
+        self._drawn += len(rows)
+        return self._packed(rows)
+
+    def _packed(self, rows: list[Any]) -> Sequence[tuple[Any, ...]]:
         return SingleColumn(rows) if self._columns == 1 else rows
 
     def awaited(self) -> list[Future[Any]]:

@@ -215,7 +215,7 @@ class Window(RowCalls):
 
     def start_rows(self, rows: list[Any]) -> None:
         """Start the calls of rows that the feeder, which holds `reading`, has read."""
-        self._start(self.source.packed(rows))
+        self._start(self.source.drawn(rows))
         if self.source.state is not Input.OPEN:  # the executor accepts no more
             self.announce()
 
