@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from parallelize.futures.group import TaskGroup
     from parallelize.futures.wait import as_completed, wait
     from parallelize.inside.per_worker import PerWorker, per_worker
+    from parallelize.inside.stopping import check_stop, stopping
     from parallelize.inside.worker import Worker, worker
     from parallelize.insight.dump import dump, dump_on_signal
     from parallelize.insight.trace import trace
@@ -137,6 +138,7 @@ __all__ = (
     "WorkerStartError",
     "as_completed",
     "backoff",
+    "check_stop",
     "cpu_count",
     "dump",
     "dump_on_signal",
@@ -151,6 +153,7 @@ __all__ = (
     "retry_after",
     "share",
     "shutdown",
+    "stopping",
     "thread_map",
     "threaded",
     "trace",
@@ -204,6 +207,7 @@ _HOMES = {
     "parallelize.futures.gather": ("gather",),
     "parallelize.futures.group": ("TaskGroup",),
     "parallelize.inside.per_worker": ("PerWorker", "per_worker"),
+    "parallelize.inside.stopping": ("check_stop", "stopping"),
     "parallelize.inside.worker": ("Worker", "worker"),
     "parallelize.insight.dump": ("dump", "dump_on_signal"),
     "parallelize.insight.trace": ("trace",),

@@ -223,12 +223,22 @@ def test_a_cancel_wakes_who_waits():
 
 def test_kill_asks_the_call():
     class Call:
+        asked = 0
+
+        def ask_to_stop(self):
+            self.asked += 1
+
         def kill(self):
             return True
+
+        def kill_later(self, seconds):
+            return seconds == 3
 
     future = running()
     future._call = Call()
     assert future.kill()
+    assert future.kill(grace=3)
+    assert future._call.asked == 2
 
 
 @pytest.mark.parametrize("module", [concurrent.futures, None])

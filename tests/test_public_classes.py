@@ -14,7 +14,7 @@ import pytest
 import parallelize
 from fenced import ROOT
 
-EXECUTOR = {"kind", "map", "shutdown", "submit"}
+EXECUTOR = {"kind", "map", "shutdown", "submit", "warm"}
 PRIVATE = {name for name in dir(futures.Future) if name.startswith("_")}
 
 #: The public attributes of each public class, without those of the standard
@@ -28,7 +28,7 @@ ATTRIBUTES = {
     "Limit": set(),
     "MapIterator": {"aclose", "close"},
     "MissingExtraError": set(dir(ImportError)) - set(dir(Exception)),
-    "ParallelFunction": {"map", "options", "starmap"},
+    "ParallelFunction": {"map", "options", "starmap", "warm"},
     "ParallelizeError": set(),
     "PerWorker": set(),
     "ProcessPoolExecutor": {*EXECUTOR, "kill_workers", "terminate_workers"},
@@ -41,8 +41,8 @@ ATTRIBUTES = {
     "SerializationError": set(),
     "Shared": {"get", "nbytes"},
     "Stream": {"aclose", "close"},
-    "StreamFunction": {"map", "options", "starmap"},
-    "TaskGroup": {"start"},
+    "StreamFunction": {"map", "options", "starmap", "warm"},
+    "TaskGroup": {"cancel", "start"},
     "TaskKilled": set(),
     "TaskTimeout": set(dir(OSError)) - set(dir(Exception)),
     "ThreadPoolExecutor": EXECUTOR,

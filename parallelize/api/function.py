@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from parallelize.api.use import Placement
     from parallelize.errors import QueueFull
     from parallelize.futures.future import Future
+    from parallelize.inside.per_worker import PerWorker
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import MapOptions
     from parallelize.pace.rate import RateLimit
@@ -416,6 +417,40 @@ class ParallelFunction(FunctionCalls[P, R, W], Generic[P, R, W]):
             if isinstance(params, tuple) and len(params) == 2:
                 params = (*params, Any)
             return super().__class_getitem__(params)
+
+    def warm(self, *objects: PerWorker[Any], wait: bool = True) -> None:
+        """Start all workers of the function's pool now.
+
+        So that no call has to wait for that. Each runs its initializer, and makes the
+        objects of `per_worker` that the function itself names. A worker that runs a
+        call meanwhile makes them when a call needs them. For a coroutine function in
+        threads, the first event loop starts.
+
+        Args:
+            *objects: More functions that `per_worker` has decorated.
+            wait: Return when that is done; else at once.
+
+        Raises:
+            TypeError: An object is not made by `per_worker`; or it belongs to an event
+                loop, and the function is no coroutine function.
+            Exception: A worker could not start, or an object could not be made. Without
+                ``wait`` such an error is logged.
+
+        Example:
+            >>> from parallelize import threaded
+            >>> double = threaded(lambda x: 2 * x, max_workers=2)
+            >>> double.warm()
+            >>> double(21).result()
+            42
+        """
+        from parallelize.inside.warming import maker_of, named_in
+
+        on_loop = self._target is None
+        named = named_in(self.__wrapped__)
+        if not on_loop:
+            named = (each for each in named if not each._is_async())
+        make = maker_of((*named, *objects), on_loop=on_loop)
+        self._source.open_executor()._warm_by(make, wait=wait)
 
     def options(
         self,

@@ -66,6 +66,26 @@ class Call(ABC):
         """Stop the call while it runs; return whether that was possible."""
         return False
 
+    @property
+    def can_be_killed(self) -> bool:
+        """Whether `kill` can stop it while it runs."""
+        return False
+
+    def kill_later(self, seconds: float) -> bool:
+        """Stop the call if it still runs then; return whether that is possible."""
+        from parallelize.runtime import timer
+
+        if not self.can_be_killed:
+            return False
+        try:
+            timer.after(seconds, self.kill)
+        except RuntimeError:  # at the end of the program no timer starts
+            return self.kill()
+        return True
+
+    def ask_to_stop(self) -> None:  # noqa: B027 - most calls look for themselves
+        """Tell the worker that runs the call that it was asked to stop."""
+
     def abandoned(self) -> None:
         """Kill the call if it was made with ``kill_on_cancel``.
 

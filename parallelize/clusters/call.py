@@ -35,7 +35,7 @@ from parallelize.futures.future import Failure, Future, Outcome, error_of
 from parallelize.futures.peek import ForwardedOutcome, has_failed, name_failure
 from parallelize.runtime import timer
 from parallelize.runtime.clock import monotonic
-from parallelize.runtime.options import name_of
+from parallelize.runtime.options import check_grace, name_of
 from parallelize.runtime.raised import summary_of
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ class EngineFuture(Future[T]):
         self.executor._drop([ref])
         return True
 
-    def kill(self) -> bool:
-        call = self._call
-        if call is not None and call.kill():
+    def kill(self, *, grace: float = 0.0) -> bool:
+        call, seconds = self._call, check_grace(grace)
+        if call is not None and (call.kill_later(seconds) if seconds else call.kill()):
             return True
         return super().kill()
 
@@ -295,6 +295,10 @@ class EngineCall(Call):
             self._end(late)
         else:
             self._stop(error)
+
+    @property
+    def can_be_killed(self) -> bool:
+        return self.executor._can_kill
 
     def kill(self) -> bool:
         ref = self.handle.ref

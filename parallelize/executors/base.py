@@ -25,12 +25,13 @@ from parallelize.runtime.options import DEFAULTS, CallOptions, check_callable, n
 from parallelize.tracing import recording
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Iterable
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from concurrent.futures import Future as AnyFuture
     from types import TracebackType
     from typing import Literal, Self, Unpack
 
     from parallelize.futures.future import Future
+    from parallelize.inside.per_worker import PerWorker
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import MapOptions
     from parallelize.runtime.options import Bound
@@ -192,6 +193,45 @@ class Executor(concurrent.futures.Executor, ABC):
             return_exceptions=return_exceptions,
             progress=progress,
         )
+
+    def warm(self, *objects: PerWorker[Any], wait: bool = True) -> None:
+        """Start all workers now, so that no call has to wait for that.
+
+        Each runs its initializer, and makes the given objects. A worker that runs a
+        call meanwhile makes them when a call needs them. Workers that were idle for
+        long end all the same. A serial executor makes the objects at once; one on an
+        engine of others makes them in one of its workers.
+
+        Args:
+            *objects: Functions that `per_worker` has decorated; those that belong to
+                event loops are refused.
+            wait: Return when that is done; else at once.
+
+        Raises:
+            TypeError: An object is not made by `per_worker`, or belongs to an event
+                loop.
+            RuntimeError: The executor was shut down.
+            Exception: A worker could not start, or an object could not be made. Without
+                ``wait`` such an error is logged.
+
+        Example:
+            >>> from parallelize import ThreadPoolExecutor
+            >>> with ThreadPoolExecutor(max_workers=2) as executor:
+            ...     executor.warm()
+        """
+        from parallelize.inside.warming import maker_of
+
+        self._warm_by(maker_of(objects), wait=wait)
+
+    def _warm_by(self, make: Callable[[], None], *, wait: bool) -> None:
+        futures = self._warm(make)
+        if wait:
+            for future in futures:
+                future.result()
+
+    def _warm(self, make: Callable[[], None]) -> Sequence[Future[None]]:
+        """Start all workers; those that run no call then call a function."""
+        return [self._submit(make, (), {}, DEFAULTS._replace(name="warm"))]
 
     def __exit__(
         self,

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import weakref
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -177,6 +178,11 @@ class InterpreterPoolExecutor(Executor):
         # The futures are passed as an argument, so that the call waits for them.
         task = (name, *request, futures)
         return self._pool._prepare(self._interpreters.call, task, {}, options)
+
+    def _warm(self, make: Callable[[], None]) -> Sequence[Future[None]]:
+        self._interpreters.register()
+        request, _ = _encoded_call(make, (), {})
+        return self._pool._warm(partial(self._interpreters.call, "warm", *request, ()))
 
     def _start_stream(
         self,

@@ -24,7 +24,7 @@ from parallelize.runtime.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from multiprocessing.context import BaseContext
 
     from parallelize.calls.call import Call, Rows
@@ -180,6 +180,9 @@ class ProcessPoolExecutor(Executor):
             call.future.cancel()
             raise
         return call.future
+
+    def _warm(self, make: Callable[[], None]) -> Sequence[Future[None]]:
+        return self._live_pool().warm(make)
 
     def _start_stream(
         self,

@@ -27,7 +27,7 @@ from parallelize.threads.tasks import ThreadCall, ThreadTask
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from parallelize.calls.call import Call, Rows, SubmittedRows
     from parallelize.futures.future import Future
@@ -170,6 +170,11 @@ class ThreadPoolExecutor(Executor):
         call = ThreadCall(self._engine, fn, args, kwargs, options)
         self._engine.hold(call.task)
         return call
+
+    def _warm(self, make: Callable[[], None]) -> Sequence[Future[None]]:
+        if isinstance(make, AsyncTarget):  # loops start as there are calls for them
+            return super()._warm(make)
+        return self._engine.warm(make)
 
     def _loops(self) -> Loops:
         """The pool for async calls; made by the first one, in any thread."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 from parallelize.futures.unretrieved import UnretrievedFailure
 from parallelize.runtime import locks
 from parallelize.runtime.blocking import call_in_turn, call_pending, here
+from parallelize.runtime.options import check_grace
 from parallelize.runtime.raised import is_a, traceback_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
         def options(self) -> CallOptions: ...
 
         def kill(self) -> bool: ...
+
+        def kill_later(self, seconds: float) -> bool: ...
+
+        def ask_to_stop(self) -> None: ...
 
         def abandoned(self) -> None: ...
 
@@ -178,6 +183,7 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
     _place_in: tuple[Limit, Any] | None = None  # the limit that its call waits for
     _awaits: Sequence[Sequence[Any]] = ()  # awaited in its coroutine
     _is_last: bool = False  # no retry after the current attempt
+    _asked: bool = False  # the running call was asked to stop
 
     def __init__(self) -> None:
         # super().__init__ is not called: it would build the Condition.
@@ -412,7 +418,8 @@ class Future(Completable[T], Generic[T]):
     def cancel(self) -> bool:
         """Cancel the call unless it has begun; an async call until it is done.
 
-        A running call goes on, but is not retried.
+        A running call goes on, but is not retried, and `stopping` becomes true in it.
+        If it then raises `CancelledError`, as `check_stop` does, it is cancelled.
 
         Returns:
             True if the call was cancelled, False if it runs or is done.
@@ -420,27 +427,45 @@ class Future(Completable[T], Generic[T]):
         with self._guard:
             if self._state in _CANCELLED:
                 return True
-            if self._state != PENDING:
-                self._is_last = True
-                return False
-            self._settle(CANCELLED, "add_cancelled")
-        self._invoke_callbacks()
-        return True
+            if self._state == PENDING:
+                self._settle(CANCELLED, "add_cancelled")
+            else:
+                self._is_last = self._asked = True
+            call = self._call
+        if self._state is CANCELLED:
+            self._invoke_callbacks()
+            return True
+        if call is not None:
+            call.ask_to_stop()
+        return False
 
-    def kill(self) -> bool:
+    def kill(self, *, grace: float = 0.0) -> bool:
         """Stop the call, even while it runs.
 
         A call that has not begun is cancelled. One that runs in a process is
         stopped by killing its worker, which is replaced; the future then
-        raises `TaskKilled`. A thread cannot be stopped from outside.
+        raises `TaskKilled`. A thread cannot be stopped from outside: the call is asked
+        to stop, as by `cancel`.
+
+        Args:
+            grace: Seconds that a running call has to end by itself, after `stopping`
+                has become true in it. This method does not wait for that.
 
         Returns:
-            True if the call was stopped, False if it was done or cannot be stopped.
+            True if the call was stopped, or will be after the grace. False if it was
+            done or cannot be stopped.
+
+        Raises:
+            TypeError: ``grace`` is not a number.
+            ValueError: ``grace`` is negative.
         """
+        seconds = check_grace(grace)
         if self.cancel():
             return True
         call = self._call
-        return call is not None and call.kill()
+        if call is None:
+            return False
+        return call.kill_later(seconds) if seconds else call.kill()
 
     def cancelled(self) -> bool:
         """Return True if the call was cancelled."""

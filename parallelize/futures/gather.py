@@ -13,6 +13,7 @@ completes it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from parallelize.futures.future import Failure, Future, Outcome, error_of
@@ -25,6 +26,7 @@ from parallelize.futures.peek import (
     stop,
 )
 from parallelize.runtime import locks
+from parallelize.runtime.options import check_grace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -193,13 +195,16 @@ class _Whole(Future[list[Any]]):
         """
         return self._stop(_cancel)
 
-    def kill(self) -> bool:
+    def kill(self, *, grace: float = 0.0) -> bool:
         """Cancel this future, and cancel or kill every member.
+
+        Args:
+            grace: Seconds that running members have to end by themselves.
 
         Returns:
             True, unless it was done before.
         """
-        return self._stop(stop)
+        return self._stop(partial(stop, grace=check_grace(grace)))
 
     def _stop(self, each: Callable[[AnyFuture[Any]], object]) -> bool:
         members = self._needs

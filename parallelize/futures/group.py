@@ -101,6 +101,23 @@ class TaskGroup:
         finally:
             del future  # a traceback of a call run in this thread refers here
 
+    def cancel(self) -> None:
+        """End the group early, without an error.
+
+        Its calls are stopped, as after a failure: those that have not begun are
+        cancelled, those that run in processes are killed, and `stopping` becomes true
+        in the others. `start` raises `CancelledError` from now on. An ``async with``
+        block is cancelled where it waits next. The block then ends normally, unless a
+        call failed before, or the block raises another error.
+
+        Any thread may call it, more than once; after the block it has no effect.
+
+        Raises:
+            RuntimeError: The block has not begun.
+        """
+        if self._members.cancel() and self._async is not None:
+            self._async.call_has_failed()
+
     def __enter__(self) -> Self:
         self._members.enter()
         return self
@@ -110,7 +127,7 @@ class TaskGroup:
         exc_type: type[BaseException] | None,
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
-    ) -> None:
+    ) -> bool | None:
         """Wait for all calls; raise their errors."""
         members = self._members
         try:
@@ -126,7 +143,9 @@ class TaskGroup:
             raise
         finally:
             members.end()
-        _raise_errors(members.take_failed(), exc_val)
+        was_cancelled = members.is_cancellation(exc_val)
+        _raise_errors(members.take_failed(), None if was_cancelled else exc_val)
+        return was_cancelled or None
 
     async def __aenter__(self) -> Self:
         block = _AsyncBlock(self._members)
@@ -139,11 +158,11 @@ class TaskGroup:
         exc_type: type[BaseException] | None,
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
-    ) -> None:
+    ) -> bool | None:
         """Wait for all calls without blocking the loop; raise their errors."""
         block, self._async = self._async, None
         assert block is not None
-        await block.leave(exc_val)
+        return await block.leave(exc_val)
 
     def __repr__(self) -> str:
         return f"<TaskGroup {self._members}>"
@@ -233,8 +252,12 @@ class _AsyncBlock:
             self._has_cancelled = True
             self._task.cancel()
 
-    async def leave(self, of_block: BaseException | None) -> None:
-        """Wait for all calls; raise their errors, or the task's cancellation."""
+    async def leave(self, of_block: BaseException | None) -> bool | None:
+        """Wait for all calls; raise their errors, or the task's cancellation.
+
+        Returns:
+            Whether the block's own error is over, as it came of `TaskGroup.cancel`.
+        """
         import asyncio
 
         self._is_open = False
@@ -242,6 +265,9 @@ class _AsyncBlock:
         cancelled = await self._wait()
         if of_block is not None and is_a(of_block, asyncio.CancelledError):
             cancelled, of_block = of_block, None
+        was_cancelled = self._members.is_cancelled
+        if self._members.is_cancellation(of_block):
+            of_block = None
         self._members.end()
         if self._has_cancelled and self._task.uncancel() == 0:
             cancelled = None
@@ -249,6 +275,7 @@ class _AsyncBlock:
             _raise_errors(self._members.take_failed(), of_block)
             if cancelled is not None and of_block is None:
                 raise cancelled
+            is_over = was_cancelled and of_block is None
         except asyncio.CancelledError:
             raise
         except BaseException:
@@ -256,6 +283,7 @@ class _AsyncBlock:
             raise
         finally:
             del self, of_block, cancelled  # an error's traceback holds this frame
+        return is_over or None
 
     async def _wait(self) -> asyncio.CancelledError | None:
         """Wait until no call is left; return the task's cancellation, if any."""

@@ -34,11 +34,16 @@ class _Life(enum.Enum):
 
 
 class Members:
-    """The calls of a group that are not done, and those that have failed."""
+    """The calls of a group that are not done, and those that have failed.
+
+    Attributes:
+        is_cancelled: Whether the user has cancelled the group.
+    """
 
     def __init__(self) -> None:
         self._when_failed: Callable[[], object] | None = None
         self._life = _Life.NEW
+        self.is_cancelled: bool = False
         self._running: dict[AnyFuture, None] = {}  # in order of their starts
         self._starting = 0  # number of calls being submitted
         self._failed: list[AnyFuture] = []
@@ -112,6 +117,22 @@ class Members:
             if self._when_failed is not None:
                 self._when_failed()
         _call_each(wakers)
+
+    def cancel(self) -> bool:
+        """Stop because the user has asked for it; return False if it had ended."""
+        with self._changed:
+            if self._life is _Life.NEW:
+                msg = "the TaskGroup was not entered: use it in a with statement"
+                raise RuntimeError(msg)
+            if self._life is _Life.ENDED:
+                return False
+            self.is_cancelled = True
+        self.stop()
+        return True
+
+    def is_cancellation(self, error: BaseException | None) -> bool:
+        """Whether the block has ended by an error that `cancel` has caused."""
+        return self.is_cancelled and error is not None and is_cancellation(error)
 
     def stop(self) -> None:
         """Cancel or kill all calls, and accept no more."""

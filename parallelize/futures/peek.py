@@ -73,9 +73,11 @@ def called_of(
     return None if unretrieved is None else unretrieved.called
 
 
-def stop(future: concurrent.futures.Future[Any]) -> bool:
+def stop(future: concurrent.futures.Future[Any], grace: float = 0.0) -> bool:
     """Kill a future of this library, cancel another; return whether that stopped it."""
-    return future.kill() if isinstance(future, Future) else future.cancel()
+    if not isinstance(future, Future):
+        return future.cancel()
+    return future.kill(grace=grace) if grace else future.kill()
 
 
 def no_end(error: BaseException, *ends: type[BaseException]) -> BaseException:

@@ -72,12 +72,15 @@ class PerWorker(Generic[T]):
         """
         fn, name = self.__wrapped__, self.__qualname__
         made: Any
-        if is_async(fn) or is_async_generator(fn):
+        if self._is_async():
             made = kept.get_on_loop(self._token, name, partial(_make_async, fn, name))
         else:
             make = partial(_make, fn, name)
             made = kept.kept_here().get(self._token, name, make)
         return made  # type: ignore[no-any-return]
+
+    def _is_async(self) -> bool:
+        return is_async(self.__wrapped__) or is_async_generator(self.__wrapped__)
 
     def __repr__(self) -> str:
         return f"<per worker {self.__wrapped__!r}>"

@@ -6,8 +6,15 @@ theirs in `blocking.here`.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 #: Index, number of workers and kind, as in `worker.Worker`.
 program: tuple[int, int, str] = (0, 1, "none")
+
+#: In a worker process: whether the call that runs was asked to stop.
+asked: Callable[[], bool] | None = None
 
 
 def begin(index: int, count: int, kind: str) -> None:

@@ -156,6 +156,10 @@ class LoopCall(Call):
         self._task = loop.create_task(self._run(), context=self._context)
         self._task.add_done_callback(self._ended)
 
+    def runs_as(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether the call runs as this task."""
+        return self._task is task is not None
+
     def cancel(self) -> None:
         """Raise CancelledError in the coroutine, if it is still running."""
         if self._task is not None:

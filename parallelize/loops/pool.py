@@ -196,6 +196,7 @@ class Loops:
     def _initialized(self, loop: _Loop) -> bool:
         """Run the initializer; if it fails, fail the calls that have not started."""
         here.place = loop.index, self._settings.most, "coroutines"
+        here.asked = self._is_asked
         if self._settings.initialize():
             return True
         with self._lock:
@@ -302,6 +303,16 @@ class Loops:
                 self._loops.remove(loop)
                 self._ending.append(loop)
                 loop.stop()
+
+    def _is_asked(self) -> bool:
+        """Whether the call whose coroutine runs in this thread is to stop."""
+        import asyncio
+
+        task = asyncio.current_task()
+        for call in list(self._seats):
+            if call.runs_as(task):
+                return call.future.done()
+        return task is not None and task.cancelling() > 0  # made by a call, perhaps
 
     # Shutting down.
 

@@ -99,6 +99,7 @@ class _Here(threading.local):
         outer_depth: The number of these outside of the call that a worker's thread runs
             while it waits: what runs in the thread is a serial call if there are more.
         place: Index, number of workers and kind, in the threads of a pool.
+        asked: Returns whether the call that runs in this thread was asked to stop.
         kept: What `per_worker` keeps for this thread; it is closed as the thread ends.
     """
 
@@ -109,6 +110,7 @@ class _Here(threading.local):
     depth: int = 0
     outer_depth: int = 0
     place: tuple[int, int, str] | None = None
+    asked: Callable[[], bool] | None = None
     kept: Kept | None = None
 
     def __init__(self) -> None:
@@ -125,10 +127,10 @@ def standing_in(call: Callable[[], T]) -> Callable[[], T]:
     depth. Otherwise a call there that blocks or needs a place in a limit could wait for
     this thread.
     """
-    has = here.worker, here.limits, here.depth, here.place
+    has = here.worker, here.limits, here.depth, here.place, here.asked
 
     def called() -> T:
-        here.worker, here.limits, here.depth, here.place = has
+        here.worker, here.limits, here.depth, here.place, here.asked = has
         return call()
 
     return called

@@ -397,6 +397,16 @@ def check_positive(number: object, argument: str, expected: str = "a number") ->
     return value
 
 
+def check_grace(grace: object) -> float:
+    """Return a grace in seconds, or raise naming the argument."""
+    seconds = _as_float(grace)
+    if seconds is None:
+        raise _wrong_type("grace", "a number of seconds", grace)
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        raise _wrong_value("grace", "0 seconds or more", grace)
+    return seconds
+
+
 def check_wait(timeout: object, argument: str = "timeout") -> float | None:
     """Return a timeout like `check_timeout`, but allow zero and negative numbers."""
     if timeout is None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import Failure
 from parallelize.runtime import locks
-from parallelize.runtime.blocking import held_back
+from parallelize.runtime.blocking import held_back, here
 from parallelize.runtime.clock import monotonic
 from parallelize.streams.channel import Life
 from parallelize.streams.pump import pump
@@ -115,9 +115,11 @@ class Producer:
             return
         if self._watch is not None:
             self._watch.start(self._channel)
+        outer, here.asked = here.asked, lambda: self.is_closed
         try:
             pump(self._fn(*args, **kwargs), self)
         finally:
+            here.asked = outer
             if self._watch is not None:
                 self._watch.stop()
 

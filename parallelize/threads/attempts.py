@@ -78,7 +78,11 @@ class ThreadAttempts:
         while True:
             attempt = self._counting = _Attempt()
             deadline = self._deadline_of(attempt)
-            value = self._run()
+            outer, here.asked = here.asked, partial(self._is_asked, attempt)
+            try:
+                value = self._run()
+            finally:
+                here.asked = outer
             if deadline is not None:
                 deadline.cancel()
             if not self._ends(attempt):
@@ -100,6 +104,11 @@ class ThreadAttempts:
         if timeout is None:
             return None
         return timer.after(timeout, partial(self._expire, attempt, timeout))
+
+    def _is_asked(self, attempt: _Attempt) -> bool:
+        """Whether an attempt is too late, or its call was asked to stop."""
+        future = self._call.future
+        return self._counting is not attempt or future._asked or future.done()
 
     def _ends(self, attempt: _Attempt) -> bool:
         """Record the end of an attempt; False if it no longer counted."""

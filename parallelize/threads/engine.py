@@ -26,7 +26,7 @@ from parallelize.runtime import blocking, lifecycle, locks
 from parallelize.runtime.clock import monotonic
 from parallelize.threads.roster import Roster
 from parallelize.threads.rows import RowsWatch
-from parallelize.threads.tasks import fail
+from parallelize.threads.tasks import ThreadTask, fail
 from parallelize.threads.workers import ThreadWorker
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from parallelize.calls.open_maps import OpenMaps
     from parallelize.futures.future import Future
-    from parallelize.threads.tasks import ThreadTask
 
 
 # Programs look in that logger for messages that the standard library logs, too.
@@ -158,6 +157,19 @@ class Engine(Roster):
                 self._queue.appendleft(task)
             for _ in tasks:
                 self.start_or_wake_one()
+
+    def warm(self, make: Callable[[], None]) -> list[ThreadTask]:
+        """Start all threads, and have those that run no call call a function."""
+        tasks: list[ThreadTask] = []
+        with self._lock:
+            self._let_in()
+            while (active := self._active) < self.max_workers:
+                task = ThreadTask(self, make, (), {})
+                self._set_to_work(task)
+                if self._active == active:  # the system cannot start another thread
+                    break
+                tasks.append(task)
+        return tasks
 
     def _let_in(self) -> None:
         if self.state is EngineState.CLOSED:

@@ -98,6 +98,10 @@ class RowsRun:
             if task.before is not None:
                 task.cancel()  # it rests, or has just begun again
 
+    def is_cancelled(self) -> bool:
+        """Whether no more rows start."""
+        return self._cancelled
+
     def tasks(self) -> Sequence[ThreadRowsTask]:
         """Return the tasks into which the rows have been split so far."""
         return self._tasks.copy()
@@ -255,6 +259,10 @@ class ThreadRowsTask(ThreadTask):
         self.first: int = first
         self.count: int = end - first
         self.stop: list[None] = []
+
+    def is_asked(self) -> bool:
+        """Whether the map was closed."""
+        return self._run.is_cancelled() or super().is_asked()
 
     def _fail_in_forked_child(self) -> None:
         """In a forked child: run no further row, as they belong to the parent."""

@@ -8,7 +8,7 @@ skip cancelled calls.
 
 from __future__ import annotations
 
-from concurrent.futures import InvalidStateError
+from concurrent.futures import CancelledError, InvalidStateError
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from parallelize.futures.future import (
 from parallelize.futures.peek import name_failure
 from parallelize.runtime import locks
 from parallelize.runtime.options import DEFAULTS, name_of
+from parallelize.runtime.raised import is_a
 from parallelize.tracing import recording
 
 if TYPE_CHECKING:
@@ -124,8 +125,11 @@ class ThreadTask(Future[Any]):
         if type(value) is Failure:
             if value is DROPPED:
                 return True
-            fail(self, value.error)
-            name_failure(self, fn, DEFAULTS)
+            if self._asked and is_a(value.error, CancelledError):
+                self._force_cancel()
+            else:
+                fail(self, value.error)
+                name_failure(self, fn, DEFAULTS)
             # The error holds this frame, so this frame must not hold the error.
             del self, work, fn, args, kwargs, context, value
             return True
@@ -134,6 +138,10 @@ class ThreadTask(Future[Any]):
         except InvalidStateError:
             pass  # it has timed out, or the user has completed it
         return True
+
+    def is_asked(self) -> bool:
+        """Whether the running call was asked to stop, or has timed out."""
+        return self._asked or self.done()
 
     @property
     def waits_in_queue(self) -> bool:

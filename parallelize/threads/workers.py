@@ -71,6 +71,7 @@ class ThreadWorker(threading.Thread):
         """Serve the pool until there is nothing left to do for this thread."""
         here.worker = self
         here.place = self.index, self.engine.count, "threads"
+        here.asked = self._is_asked
         try:
             self.engine.serve(self)
         finally:
@@ -104,6 +105,11 @@ class ThreadWorker(threading.Thread):
         if running is not None:
             yield running
         yield from self.helping.copy()
+
+    def _is_asked(self) -> bool:
+        """Whether the innermost call was asked to stop."""
+        task = self.helping[-1] if self.helping else self.running
+        return task is not None and task.is_asked()
 
     # The interface for `parallelize.runtime.blocking`.
 

@@ -11,7 +11,14 @@ import io
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from typing import Any, assert_type
 
-from parallelize import PerWorker, Worker, per_worker, worker
+from parallelize import (
+    PerWorker,
+    SerialExecutor,
+    Worker,
+    per_worker,
+    threaded,
+    worker,
+)
 
 assert_type(worker(), Worker)
 assert_type(worker().index, int)
@@ -69,3 +76,7 @@ def needs(argument: int) -> int:
 
 per_worker(needs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
 plain(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+SerialExecutor().warm(plain, fixture, wait=False)
+threaded(needs).warm(plain)
+threaded(needs).warm(needs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

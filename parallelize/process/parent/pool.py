@@ -31,10 +31,11 @@ from parallelize.runtime.options import DEFAULTS
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from parallelize.calls.call import Rows
     from parallelize.calls.open_maps import OpenMaps
+    from parallelize.futures.future import Future
     from parallelize.process.parent.tasks.call import Task
     from parallelize.process.start.config import PoolSettings
     from parallelize.process.start.early import Prestart
@@ -220,6 +221,27 @@ class Pool:
         if scheduler.deferred:
             scheduler.run_deferred()
 
+    def warm(self, make: Callable[[], None]) -> list[Future[None]]:
+        """Start all workers, and have those that run no call call a function."""
+        self._refuse_if_closed()
+        new = self.coroutine_task if isinstance(make, AsyncTarget) else self.call_task
+        options = DEFAULTS._replace(name="warm")
+        tasks = [new(self, make, (), {}, options)]
+        if tasks[0].future.done():  # it cannot be pickled
+            return [tasks[0].future]
+        most = self.settings.max_workers
+        tasks += [new(self, make, (), {}, options) for _ in range(most - 1)]
+        if self.state is PoolState.FRESH:
+            self._prepare()
+        locks.held(self.scheduler.lock, self._warm, tasks)
+        self.scheduler.run_deferred()
+        return [task.future for task in tasks if task.id]
+
+    def _warm(self, tasks: Sequence[CallTask]) -> None:
+        if self.state is not PoolState.OPEN:
+            self._open()
+        self.scheduler.warm(tasks)
+
     def kill(self, task: CallTask) -> bool:
         """Stop a call: at once if it runs, otherwise before it begins."""
         from parallelize.errors import TaskKilled
@@ -346,18 +368,26 @@ class Pool:
 
     def finish(self) -> None:
         """At exit: finish what was submitted."""
+        self._ask_to_stop()
         self._maps.finish(unread_only=True)
         self.shutdown(wait=True)
 
     def abandon(self) -> None:
         """At exit because of an error: drop what is queued, kill what runs."""
         self._maps.cancel()
+        self._ask_to_stop()
         self._stop()
         workers = self.scheduler.workers
         with self.scheduler.lock:
             for worker in workers.values():
                 workers.kill_after(ABANDON_GRACE, worker)
         self.shutdown(wait=True, cancel_futures=True)
+
+    def _ask_to_stop(self) -> None:
+        """Tell the calls that run, and those that follow, that the program ends."""
+        if lifecycle.is_ending():
+            with self.scheduler.lock:
+                self.scheduler.workers.ask_all_to_stop()
 
     def try_finish(self) -> bool:
         """If the pool is closing and idle, release workers; True once all are gone."""

@@ -251,6 +251,22 @@ class Scheduler:
         self.wake()
         self.assign(worker)
 
+    def warm(self, tasks: Iterable[CallTask]) -> None:
+        """Give each worker that has none, and each that may still start, one task."""
+        for task in tasks:
+            if self.workers.idle:
+                worker = self.workers.idle.pop(0)
+            elif self.is_stopping or not self.workers.may_start():
+                return
+            else:
+                worker = self.workers.start()
+                self.wake()
+            self.last_id += 1
+            task.id = self.last_id
+            if task.begin():
+                self._send(worker, worker.give(task))
+                worker.begun -= task.size  # it is no call of the user's
+
     def assign(self, worker: WorkerHandle) -> None:
         """Give a worker as much as it should have; if it has nothing, it is idle."""
         if worker.stage in (WorkerStage.LEAVING, WorkerStage.GONE):
@@ -351,8 +367,10 @@ class Scheduler:
             if resting and self.is_closing:
                 self.wake()
             for worker in self.workers.values():
-                if any(task.shares_rows_with(each) for each in worker.tasks.values()):
-                    worker.reclaim()
+                for each in list(worker.tasks.values()):
+                    if task.shares_rows_with(each):
+                        self.workers.ask_to_stop(worker, each.id)
+                        worker.reclaim()
 
     def take_back(
         self, worker: WorkerHandle, rows_id: int, rows: int, ids: Sequence[int]

@@ -35,6 +35,7 @@ from parallelize.process.wire import (
 from parallelize.process.wire.frames import pack
 from parallelize.process.wire.inheritance import Inheritance
 from parallelize.process.worker import bootstrap
+from parallelize.runtime import lifecycle
 from parallelize.runtime.clock import monotonic
 from parallelize.serialize import pickling
 from parallelize.serialize.changes import patches as main_patches
@@ -146,6 +147,8 @@ class Workers(dict[int, WorkerHandle]):
         index = free_index({worker.index for worker in self.values()})
         worker = self.starter.new_worker(index)
         self[worker.id] = worker
+        if lifecycle.is_ending():
+            self.ask_to_stop(worker, 0)
         return worker
 
     def room(self, worker: WorkerHandle) -> int:
@@ -237,6 +240,17 @@ class Workers(dict[int, WorkerHandle]):
         return [worker for worker in self.values() if worker.is_from(launcher)]
 
     # What they are sent over their control sockets.
+
+    def ask_to_stop(self, worker: WorkerHandle, id: int, row: int = 0) -> None:
+        """Tell a worker that a task, or a row of it counted from 1, is to stop."""
+        worker.channel.notify(messages.STOP, id, row)
+        self.flush_control_later(worker)
+
+    def ask_all_to_stop(self) -> None:
+        """Tell all workers that the program ends."""
+        for worker in self.values():
+            if worker.stage is not WorkerStage.GONE:
+                self.ask_to_stop(worker, 0)
 
     def reclaim_from_busiest(self) -> None:
         """Reclaim tasks from the worker with the highest load, if any can give some."""

@@ -39,6 +39,10 @@ the request.
 CLEANING (from the worker, over the control socket) says that it has been asked to
 leave and runs the clean-ups of what it keeps (``id`` is 1), or has done so (0).
 
+STOP (over the control socket) says that a task was asked to stop: all of it, or, if
+``extra`` is not 0, its row of that number, counted from 1. With ``id`` 0 it is about
+all tasks, also those that follow.
+
 FAULT (from the worker, over the control socket) has one part, text: the traceback of
 the error that ends the worker.
 
@@ -133,6 +137,7 @@ ITEM_FAILED = 21  # made by the pool itself: the buffers of an ITEM cannot be re
 SHOWN = 51
 FAULT = 54
 CLEANING = 57
+STOP = 58
 BEGAN = 52
 ASK = 56
 

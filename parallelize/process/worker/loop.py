@@ -70,6 +70,9 @@ class WorkerLoop:
         # Used by the loop's thread only.
         self._tasks: dict[int, asyncio.Task[Answer]] = {}
         self._cancelled: set[int] = set()  # ids of the tasks already cancelled
+        # Those that are to be: their coroutines may look before they next wait. Set
+        # by the main thread.
+        self._asked: set[int] = set()
         self._is_flushing = False
         self._thread = LoopThread("parallelize-loop", native.thread, native.RLock)
         self._thread.prepares(failed=self._failed)
@@ -88,6 +91,7 @@ class WorkerLoop:
     def take(self, frame: Frame) -> None:
         """Start or cancel a coroutine, in the loop's thread."""
         if frame.kind == messages.CANCEL:
+            self._asked.add(frame.id)
             step = partial(self._cancel, frame.id)
         else:
             step = partial(self._begin, frame)
@@ -98,7 +102,23 @@ class WorkerLoop:
         self._thread.stop()
         self._thread.join()
 
+    def is_here(self) -> bool:
+        """Whether this is the loop's thread."""
+        return self._thread.is_here()
+
     # Called by the loop's thread.
+
+    def running(self) -> int:
+        """Return the id of the coroutine that runs; 0 in a task that it has made."""
+        current = asyncio.current_task()
+        return next((id for id, task in self._tasks.items() if task is current), 0)
+
+    def is_asked(self) -> bool:
+        """Whether the coroutine that runs here is to be cancelled."""
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            return True
+        return self.running() in self._asked
 
     def _begin(self, frame: Frame) -> None:
         id = frame.id
@@ -144,6 +164,7 @@ class WorkerLoop:
     def _ended(self, id: int, begun: int, task: asyncio.Task[Answer]) -> None:
         del self._tasks[id]
         self._cancelled.discard(id)
+        self._asked.discard(id)
         answer: Answer = messages.ASYNC_CANCELLED, [b""], 0
         if not task.cancelled():
             answer = task.result()

@@ -46,6 +46,7 @@ from parallelize.process.worker.kinship import Kinship
 from parallelize.process.worker.rows import RowsRunner
 from parallelize.process.worker.segments import Exchange
 from parallelize.process.worker.sender import Sender, pickled_result
+from parallelize.process.worker.stops import Stops
 from parallelize.process.worker.stream import Credit, StreamSender
 from parallelize.runtime import locks, native
 from parallelize.runtime.clock import monotonic_ns
@@ -129,6 +130,8 @@ class WorkerProcess:
         self._sock = sock
         self._control = control
         self._words = page.words
+        self._stops = Stops(page)
+        place.asked = self._is_asked
         self._inbox = Inbox(sock)
         self._run: RowsRunner | None = None  # the rows that are running
         self._sink: StreamSender | None = None  # of the generator that is running
@@ -350,6 +353,15 @@ class WorkerProcess:
         except BaseException as error:  # noqa: BLE001 - it belongs to the stream
             return messages.FAILED, messages.encode_failure(error)
 
+    def _is_asked(self) -> bool:
+        """Whether what runs in this thread was asked to stop."""
+        loop, sink = self._loop, self._sink
+        if loop is not None and loop.is_here():
+            return loop.is_asked() or self._stops.asked(loop.running())
+        if sink is not None and sink.is_closed:
+            return True
+        return self._stops.asked()
+
     # Many calls of one function.
 
     def _rows(self, frame: Frame) -> None:
@@ -383,6 +395,8 @@ class WorkerProcess:
             self._kinship.on_answer(frame.id, _answer_in(frame, reader))
         elif frame.kind == messages.SHOW:
             self._show(frame.id)
+        elif frame.kind == messages.STOP:
+            self._stops.add(frame)
         else:
             self._exchange.on_frame(frame, reader)
 

@@ -15,7 +15,7 @@ class Handle:
     """A worker without a process."""
 
     def __init__(self, id):
-        self.id, self.begun, self.is_heavy = id, 0, False
+        self.id, self.index, self.begun, self.is_heavy = id, id - 1, 0, False
         self.stage, self.tasks = WorkerStage.SERVING, {}
         self.idle_since, self.killed = 0.0, False
 
@@ -56,7 +56,7 @@ def test_idle_workers_leave_when_there_is_no_slot_for_them(make):
     workers.on_idle(workers[3])
     workers.add_slots(-1)
     workers.retire_surplus()
-    assert stages(workers) == ["SERVING", "LEAVING", "SERVING"]
+    assert stages(workers) == ["SERVING", "SERVING", "LEAVING"]  # the highest index
     workers.add_slots(-1)
     workers.retire_surplus()
     workers.add_slots(-1)

@@ -7,6 +7,7 @@ for a retry, exactly what was passed at the call is sent again.
 from __future__ import annotations
 
 import sys
+from concurrent.futures import CancelledError
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -70,6 +71,9 @@ if TYPE_CHECKING:
 
         def retire_surplus(self) -> None:
             """Have idle workers end while there are more than allowed."""
+
+        def ask_to_stop(self, worker: WorkerHandle, id: int, row: int = 0) -> None:
+            """Tell a worker that a task, or a row of it, was asked to stop."""
 
         def flush_control_later(self, worker: WorkerHandle) -> None:
             """Send what a worker's control socket did not take, a little later."""
@@ -590,6 +594,22 @@ class CallTask(Task):
         """Stop the call while it runs."""
         return self.pool.kill(self)
 
+    @property
+    def can_be_killed(self) -> bool:
+        return True
+
+    def ask_to_stop(self) -> None:
+        scheduler = self.pool.scheduler
+        with scheduler.lock:
+            worker, batch = self.place(), self.batch
+            if worker is None:
+                return
+            if batch is None:
+                scheduler.workers.ask_to_stop(worker, self.id)
+            else:
+                row = batch.row_of(self)
+                scheduler.workers.ask_to_stop(worker, batch.id, row + 1)
+
     def finish(self, frame: Frame) -> None:
         if frame.kind == messages.DONE:
             if frame.extra:  # of a type that is safe to unpickle
@@ -601,6 +621,9 @@ class CallTask(Task):
         if self.may_retry_after(failure):
             if self.retries_after(failure.error()):
                 return
+        elif self.future._asked and is_a(failure.error(), CancelledError):
+            self.future._force_cancel()
+            return
         elif self.attempts:
             self.note_attempts(failure.error())
         self.future._set_outcome(failure, failed=True)

@@ -29,6 +29,7 @@ from parallelize.process.parent.tasks.call import CallTask
 from parallelize.process.parent.tasks.queue import COROUTINES
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import pack
+from parallelize.runtime.options import check_grace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,12 +68,13 @@ UNRESPONSIVE_AFTER = 1.0
 class _Future(CoroutineFuture[Any]):
     """The future of a coroutine in a process."""
 
-    def kill(self) -> bool:
+    def kill(self, *, grace: float = 0.0) -> bool:
         """Cancel the call; if its loop does not process that, kill the worker."""
+        seconds = max(check_grace(grace), UNRESPONSIVE_AFTER)
         call = self._call
         killed = self.cancel()
         if killed and isinstance(call, CoroutineTask):
-            call.kill_if_unresponsive()
+            call.kill_if_unresponsive(seconds)
         return killed
 
     def abandon(self) -> None:
@@ -136,9 +138,9 @@ class CoroutineTask(CallTask):
         if self.options.kill_on_cancel:
             self.kill_if_unresponsive()
 
-    def kill_if_unresponsive(self) -> None:
+    def kill_if_unresponsive(self, seconds: float = UNRESPONSIVE_AFTER) -> None:
         """Kill the worker if its loop does not process the cancellation in time."""
-        self.pool.scheduler.coroutines.kill_if_unresponsive(self)
+        self.pool.scheduler.coroutines.kill_if_unresponsive(self, seconds)
 
     def finish(self, frame: Frame) -> None:
         if self.future.done():
@@ -274,11 +276,11 @@ class Coroutines:
             if task.worker is not None:
                 self._send_cancel(task.worker, task.id)
 
-    def kill_if_unresponsive(self, task: CoroutineTask) -> None:
+    def kill_if_unresponsive(self, task: CoroutineTask, seconds: float) -> None:
         """Kill the worker of a cancelled coroutine if its loop does not respond."""
         with self._scheduler.lock:
             if task.worker is not None:
-                self._watch_response(task.worker, task, task.id)
+                self._watch_response(task.worker, task, task.id, seconds)
 
     def _send_cancel(self, worker: WorkerHandle, id: int) -> None:
         worker.channel.write(pack(messages.CANCEL, id, [b""]))
@@ -286,13 +288,17 @@ class Coroutines:
             self._scheduler.wake()
 
     def _watch_response(
-        self, worker: WorkerHandle, task: CoroutineTask, id: int
+        self,
+        worker: WorkerHandle,
+        task: CoroutineTask,
+        id: int,
+        seconds: float = UNRESPONSIVE_AFTER,
     ) -> None:
         def look() -> None:
             if worker.tasks.get(id) is task and not task.cancel_received:
                 worker.kill()
 
-        self._after(UNRESPONSIVE_AFTER, look)
+        self._after(seconds, look)
 
 
 def _take_none(ahead: int, load: float, taken: list[Task]) -> None:

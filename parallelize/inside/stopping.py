@@ -1,0 +1,85 @@
+"""`stopping()`: whether the call that runs here was asked to stop.
+
+```
+ cancel, kill(grace=), a stopped group, a closed map, the end of the program
+   │
+   ├─ thread:     its future, or its rows, know of it
+   ├─ loop:       likewise; else the task of asyncio knows
+   └─ process:    STOP over the control socket ──▶ the worker's watcher notes it
+```
+
+Nothing of this costs a call anything: what there is to know is looked up by `stopping`.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+
+from parallelize.inside import place
+from parallelize.runtime import lifecycle
+from parallelize.runtime.blocking import here
+
+__all__ = ("check_stop", "stopping")
+
+
+def stopping() -> bool:
+    """Return whether the call in which this runs was asked to stop.
+
+    That is so after `Future.cancel`, `Future.kill` with a ``grace``, the ``timeout`` of
+    a call in a thread, when its `TaskGroup` was stopped, its map or stream was closed,
+    or an asyncio task that awaited it was cancelled; and in every call once the program
+    ends. A long call asks between its steps, and returns or raises when this is true.
+
+    It works in threads, worker processes and on event loops. A serial call, and one in
+    an interpreter or in a worker of another library, is told nothing: there this is
+    true at most when that process itself ends.
+
+    Returns:
+        Whether to stop. Outside of calls: whether the program ends.
+
+    Example:
+        >>> from parallelize import stopping, threaded
+        >>> @threaded
+        ... def wait_to_stop() -> str:
+        ...     while not stopping():
+        ...         pass
+        ...     return "stopped"
+        >>> future = wait_to_stop()
+        >>> while not future.running():
+        ...     pass
+        >>> future.cancel()  # False, as the call has begun
+        False
+        >>> future.result()
+        'stopped'
+    """
+    if lifecycle.is_ending():
+        return True
+    if here.asked is not None and here.asked():
+        return True
+    return place.asked is not None and place.asked()
+
+
+def check_stop() -> None:
+    """Raise an error if the call in which this runs was asked to stop.
+
+    The future of the call is then cancelled, if it was asked by `Future.cancel` or
+    `Future.kill`.
+
+    Raises:
+        CancelledError: `stopping` is true.
+
+    Example:
+        >>> from parallelize import check_stop, threaded
+        >>> @threaded
+        ... def add_all(numbers: list[int]) -> int:
+        ...     total = 0
+        ...     for number in numbers:
+        ...         check_stop()
+        ...         total += number
+        ...     return total
+        >>> add_all([1, 2, 3]).result()
+        6
+    """
+    if stopping():
+        msg = "the call was asked to stop"
+        raise CancelledError(msg)
