@@ -1,4 +1,4 @@
-"""Executors of others that come as packages: loky's and mpi4py's."""
+"""Executors of others that come as packages: loky's, executorlib's, mpi4py's."""
 
 import os
 import shutil
@@ -48,6 +48,14 @@ def test_lokys_reusable_executor():
         all_three_ways(theirs)
     finally:
         theirs.shutdown(wait=True)
+
+
+def test_executorlib(monkeypatch):
+    executorlib = pytest.importorskip("executorlib")
+    # Its workers are other programs, that it gives no path.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    with executorlib.SingleNodeExecutor(max_workers=2, block_allocation=True) as theirs:
+        all_three_ways(theirs)
 
 
 def test_mpi4py(tmp_path):
