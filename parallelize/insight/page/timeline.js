@@ -219,6 +219,7 @@ function firstVisible(number) {
 }
 function drawLane(lane, number) {
   const top = y(number);
+  const bad = [];
   let last = -1, lastFn = -1;
   for (let n = firstVisible(number); n < lane.length; n++) {
     const task = lane[n];
@@ -227,8 +228,11 @@ function drawLane(lane, number) {
     const end = Math.min(x(endOf(task)), wide);
     if (end - last < 0.4 && task[FN] === lastFn && !isBad(task)) continue;
     drawTask(task, begin, Math.max(end - begin, 0.8), top);
+    if (isBad(task)) bad.push([begin, Math.max(end - begin, 3)]);
     last = Math.max(end, begin + 0.8); lastFn = task[FN];
   }
+  pen.fillStyle = ink.bad; // last, as what follows at once would hide a short one
+  for (const [begin, size] of bad) pen.fillRect(begin, top + HEIGHT - 4, size, 4);
 }
 const isBad = task => task[OUTCOME] === "failed";
 // The colour of a task; others than the chosen one are paler.
@@ -240,10 +244,6 @@ function drawTask(task, begin, size, top) {
   const fill = paint(task);
   pen.fillStyle = css(fill);
   pen.fillRect(begin, top, Math.max(size - (size > 3 ? 1 : 0), 0.8), HEIGHT);
-  if (isBad(task)) {
-    pen.fillStyle = ink.bad;
-    pen.fillRect(begin, top + HEIGHT - 4, Math.max(size, 2), 4);
-  }
   if (task === hover || task === chosen) {
     pen.strokeStyle = ink.text;
     pen.strokeRect(begin + 0.5, top + 0.5, Math.max(size - 1, 1), HEIGHT - 1);
@@ -260,7 +260,7 @@ function writeIn(task, fill, begin, size, top) {
 }
 function drawWait(task) {
   if (task[LANE] < 0) return;
-  const middle = y(task[LANE]) + HEIGHT / 2;
+  const low = y(task[LANE]) + HEIGHT - 5; // below the names
   const lines = [[task[SUBMITTED], task[QUEUED], ink.accent],
                  [task[QUEUED], task[SENT] ?? task[STARTED], ink.bad],
                  [task[SENT] ?? task[STARTED], task[STARTED], ink.text],
@@ -270,8 +270,8 @@ function drawWait(task) {
     if (begin === null || end === null) continue;
     pen.strokeStyle = shade;
     pen.beginPath();
-    pen.moveTo(x(begin), middle);
-    pen.lineTo(x(end), middle);
+    pen.moveTo(x(begin), low);
+    pen.lineTo(x(end), low);
     pen.stroke();
   }
   pen.lineWidth = 1;
