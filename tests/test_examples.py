@@ -119,6 +119,25 @@ def test_wordcount_of_a_folder(tmp_path, empty):
     assert "same counts: True" in printed
 
 
+def test_imports(tmp_path, empty):
+    top = tmp_path / "top"
+    (top / "package").mkdir(parents=True)
+    (top / "package" / "__init__.py").write_text("import os, sys\n")
+    (top / "package" / "broken.py").write_text("(\n")
+    (top / "one.py").write_text("import os.path\nfrom json import loads\n")
+    (top / "two.py").write_text("import os\nimport os\nfrom . import one\n")
+    printed = run_example("imports.py", str(top), folder=empty)
+    assert printed.splitlines() == [
+        f"4 modules in 2 folders of {top}",
+        "    3  os",
+        "    1  json",
+        "    1  sys",
+    ]
+    whole = run_example("imports.py", folder=empty).splitlines()
+    assert int(whole[0].split()[0]) > 200
+    assert len(whole) == 6
+
+
 def test_checksums_of_odd_files(tmp_path, empty):
     files = tmp_path / "files"
     (files / "a folder").mkdir(parents=True)
