@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from parallelize.pace.rate import RateLimit
     from parallelize.pace.waits import backoff, retry_after
     from parallelize.process.memory.shared import Shared, share
+    from parallelize.registry.draining import drain_on_signal
     from parallelize.registry.kinds import register_executor
     from parallelize.registry.shared_pools import shutdown
     from parallelize.runtime.cpus import cpu_count
@@ -140,6 +141,7 @@ __all__ = (
     "backoff",
     "check_stop",
     "cpu_count",
+    "drain_on_signal",
     "dump",
     "dump_on_signal",
     "gather",
@@ -217,6 +219,7 @@ _HOMES = {
     "parallelize.runtime.options": ("Limit",),
     "parallelize.pace.rate": ("RateLimit",),
     "parallelize.pace.waits": ("backoff", "retry_after"),
+    "parallelize.registry.draining": ("drain_on_signal",),
     "parallelize.registry.kinds": ("register_executor",),
     "parallelize.registry.shared_pools": ("shutdown",),
     "parallelize.process.memory.shared": ("Shared", "share"),

@@ -67,6 +67,12 @@ class InFlight:
         with self._changed:
             self._changed.wait_for(lambda: not self._futures)
 
+    def stop_taking(self, *, drop: bool) -> None:
+        """Before the exit: accept no more futures; cancel the pending ones if so."""
+        for future in self.close():
+            if drop:
+                future.cancel()
+
     def finish(self) -> None:
         """At a normal exit: wait for the pending futures."""
         self._maps.finish(unread_only=True)

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 __all__ = ("maker_of", "named_in")
 
 
-def maker_of(
-    objects: Sequence[PerWorker[Any]], *, on_loop: bool = False
-) -> Callable[[], None]:
+def maker_of(objects: Sequence[Any], *, on_loop: bool = False) -> Callable[[], None]:
     """Return what a worker calls to make these objects.
 
     Args:

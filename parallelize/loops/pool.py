@@ -364,6 +364,10 @@ class Loops:
         for loop in ending:
             loop.join(timeout)
 
+    def stop_taking(self, *, drop: bool) -> None:
+        """Before the end of the program: accept no new calls."""
+        self.shutdown(cancel_futures=drop)
+
     def finish(self) -> None:
         """At the end of the program: run what was submitted."""
         self._maps.finish(unread_only=True)

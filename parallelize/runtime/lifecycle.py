@@ -218,6 +218,30 @@ def refuse_when_ending() -> None:
         raise RuntimeError(msg)
 
 
+def stop_taking(*, drop: bool) -> None:
+    """Begin to end the program, before it ends: owners take no new calls.
+
+    Args:
+        drop: Cancel those that have not begun.
+    """
+    global _stage
+    with _lock:
+        if _stage is not _Stage.ABANDONING:
+            _stage = _Stage.ENDING
+        owners = list(_owners)
+    for owner in owners:
+        stop = getattr(owner, "stop_taking", None)  # some have no calls
+        if stop is not None:
+            stop(drop=drop)
+
+
+def abandon_all() -> None:
+    """End what runs, as after an error."""
+    with _lock:
+        owners = list(_owners)
+    _abandon(owners)
+
+
 def _install_hooks() -> None:
     # The threading module's own hook runs before it joins threads, which an
     # atexit function does not; the standard pools use it for the same reason.

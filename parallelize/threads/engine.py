@@ -288,6 +288,14 @@ class Engine(Roster):
         with self._lock:
             return (self.threads | self._ending) - joined
 
+    def stop_taking(self, *, drop: bool) -> None:
+        """Before the end of the program: accept no new calls; ``drop`` the queue."""
+        if drop:
+            self._maps.cancel()
+        self.close()
+        if drop:
+            self.cancel_queued()
+
     def finish(self) -> None:
         """At the end of the program: run what was submitted."""
         self._maps.finish(unread_only=True)

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from parallelize import TaskGroup, check_stop, stopping, threaded
+from parallelize import (
+    TaskGroup,
+    check_stop,
+    drain_on_signal,
+    stopping,
+    threaded,
+)
 
 
 @threaded
@@ -30,3 +36,6 @@ assert_type(in_group(), int)
 assert_type(double(3).kill(grace=2), bool)
 double(3).kill(2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 double(3).kill(grace="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+drain_on_signal(15, grace=2, queued="drop")
+drain_on_signal(queued="keep")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -366,6 +366,13 @@ class Pool:
             self._close(stop=True)
         self.shutdown(wait=False, cancel_futures=True)
 
+    def stop_taking(self, *, drop: bool) -> None:
+        """Before the exit: accept no more calls; ``drop`` those that are queued."""
+        self._ask_to_stop()
+        if drop:
+            self._maps.cancel()
+        self.shutdown(wait=False, cancel_futures=drop)
+
     def finish(self) -> None:
         """At exit: finish what was submitted."""
         self._ask_to_stop()
