@@ -20,7 +20,6 @@ from parallelize.futures.future import Failure, Future
 from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.futures.peek import name_failure
 from parallelize.runtime.clock import monotonic, perf_counter, sleep
-from parallelize.runtime.options import start_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,8 +120,10 @@ def _admit_ready(call: Call) -> None:
         call.options.limit._admit(call)
         if call.waits_for:  # a call that has a place may wait for it already
             break_limit_cycle((call.future,))
+    elif call.options.rate is not None:
+        call.options.rate._admit(call)
     else:
-        start_in_time(call)
+        call.start()
 
 
 def _nothing_known() -> Sequence[Future[Any]]:

@@ -17,7 +17,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from parallelize.calls.call import run_retrying
+from parallelize.calls.call import Call, run_retrying
 from parallelize.calls.retrying import (
     admit_again,
     is_retried,
@@ -34,8 +34,7 @@ from parallelize.runtime.options import name_of
 from parallelize.threads.tasks import DROPPED, fail
 
 if TYPE_CHECKING:
-    from contextvars import Context
-
+    from parallelize.futures.future import Future
     from parallelize.runtime.agenda import Deadline
     from parallelize.threads.tasks import ThreadCall
 
@@ -95,9 +94,11 @@ class ThreadAttempts:
             if self._rests(wait):
                 return DROPPED if self._rest(wait) else value
 
-    def context(self) -> Context:
-        """Return a context for the next attempt, as it was before the first one."""
-        return self._context.copy()
+    def start_next(self) -> None:
+        """Queue the next attempt, for any thread."""
+        task = self._call.task
+        task.run_again(self.outcome, self._context.copy())
+        self._call.engine.enqueue_held(task)
 
     def _deadline_of(self, attempt: _Attempt) -> Deadline | None:
         timeout = self._call.options.timeout
@@ -135,13 +136,9 @@ class ThreadAttempts:
 
     def _rest(self, wait: float, *, late: bool = False) -> bool:
         """Give the call back until the next attempt; False if there is none."""
-        call = self._call
-        call.task.queued = False
-        call.attempts = self
-        if rest(call, wait, self._admit_wanted if late else admit_again):
-            return True
-        call.attempts = None
-        return False
+        self._call.task.queued = False
+        again = _Again(self._call, self)
+        return rest(again, wait, self._admit_wanted if late else admit_again)
 
     def _expire(self, attempt: _Attempt, timeout: float) -> None:
         """Handle the timeout of an attempt; runs in the timer's thread."""
@@ -157,12 +154,29 @@ class ThreadAttempts:
         if wait is None or not self._rest(wait, late=True):
             fail(self._call.future, error)
 
-    def _admit_wanted(self, call: ThreadCall) -> None:
+    def _admit_wanted(self, again: _Again) -> None:
         """Queue the next attempt as one for which a thread must start if all hang."""
-        task = call.task
-        call.engine.want((task,))
-        task.add_done_callback(lambda _: call.engine.want_no_more((task,)))
-        admit_again(call)
+        task, engine = self._call.task, self._call.engine
+        engine.want((task,))
+        task.add_done_callback(lambda _: engine.want_no_more((task,)))
+        admit_again(again)
+
+
+class _Again(Call):
+    """The next attempt of a call, on its way to a thread."""
+
+    __slots__ = ("_attempts",)
+
+    def __init__(self, call: ThreadCall, attempts: ThreadAttempts) -> None:
+        self.fn = call.fn
+        self.future: Future[Any] = call.future
+        self.options = call.options
+        self.waits_for = ()
+        self._attempts = attempts
+
+    def start(self) -> None:
+        """Queue it, even in a pool that accepts no new calls."""
+        self._attempts.start_next()
 
 
 class _Attempt:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions, Limit
-    from parallelize.threads.attempts import ThreadAttempts
 
     class PoolThread(Protocol):
         """A thread of a pool, with the calls that it runs and waits for."""
@@ -205,7 +204,7 @@ class ThreadTask(Future[Any]):
 class ThreadCall(Call):
     """A call with options, or with futures among its arguments."""
 
-    __slots__ = ("args", "attempts", "engine", "kwargs", "task")
+    __slots__ = ("args", "engine", "kwargs", "task")
 
     def __init__(
         self,
@@ -224,13 +223,9 @@ class ThreadCall(Call):
         self.task: ThreadTask = ThreadTask(engine, self._run, (), {})
         self.task._call = self
         self.future: Future[Any] = self.task
-        #: Its attempts, while it rests after one that has failed.
-        self.attempts: ThreadAttempts | None = None
 
     def start(self) -> None:
         """Queue the call, even in a pool that accepts no new ones."""
-        if self.attempts is not None:
-            self.task.run_again(self._run, self.attempts.context())
         self.engine.enqueue_held(self.task)
 
     def _run(self) -> Any:
@@ -241,9 +236,7 @@ class ThreadCall(Call):
         if options.retries:
             from parallelize.threads.attempts import ThreadAttempts
 
-            attempts = self.attempts or ThreadAttempts(self, args, kwargs)
-            self.attempts = None
-            return attempts.outcome()
+            return ThreadAttempts(self, args, kwargs).outcome()
         deadline = self._set_deadline()
         try:
             return run_retrying(fn, args, kwargs, options)
