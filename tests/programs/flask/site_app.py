@@ -25,11 +25,5 @@ def total():
 
 @app.get("/held")
 def held():
-    """Wait in a worker until the file exists that the other request makes."""
-    return jsonify(work.wait_for_file().result())
-
-
-@app.get("/release")
-def release():
-    work.FILE.touch()
-    return jsonify(os.getpid())
+    """Wait in a worker until the test has made a file."""
+    return jsonify(server=os.getpid(), worker=work.wait_for_file().result())

@@ -24,6 +24,7 @@ def pid():
 
 @processed
 def wait_for_file():
+    FILE.with_name("waiting").touch()
     while not FILE.exists():
         time.sleep(0.01)
-    return "released"
+    return os.getpid()
