@@ -130,11 +130,12 @@ def test_calls_to_an_executor_by_submit_count_too(pool):
     check_pace(begun, [each.result(30) for each in [pool.submit(f) for _ in range(5)]])
 
 
-def test_functions_share_a_rate_in_order_of_arrival(pool):
+def test_functions_share_a_rate_in_order_of_arrival():
+    """One worker runs the calls in the order in which they are let through."""
     rate, seen = RateLimit(PER_SECOND), []
-    one = threaded(executor=pool, rate=rate)(seen.append)
-    with ThreadPoolExecutor(1) as other:
-        two = threaded(executor=other)(seen.append).options(rate=rate)
+    with ThreadPoolExecutor(1) as pool:
+        one = threaded(executor=pool, rate=rate)(seen.append)
+        two = threaded(executor=pool)(seen.append).options(rate=rate)
         begun = time.monotonic()
         made = [f(n) for n, f in enumerate((one, two) * 5)]
         wait(made)

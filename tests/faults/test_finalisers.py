@@ -123,7 +123,7 @@ def test_a_pool_of_loops():
     assert comes(lambda: not loop.is_alive())
 
 
-@pytest.mark.parametrize("lock", ["_reading", "_arrived"])
+@pytest.mark.parametrize("lock", ["reading", "_arrived"])
 def test_a_map_that_was_read_in_part(executor, lock):
     closed = []
 
@@ -147,7 +147,7 @@ def test_a_map_that_nobody_read_is_run_all_the_same():
     with ThreadPoolExecutor(1) as executor:
         box = [executor.map(ran.append, range(100))]
         window = box[0]._reader._window
-        with held_elsewhere(window._reading, window._arrived):
+        with held_elsewhere(window.reading, window._arrived):
             assert dropped(box)
         assert comes(lambda: len(ran) == 100)
 
