@@ -21,7 +21,8 @@ Example:
 #   interpreters/ interpreters beside the main one
 #   process/      the process engine: parent, start, worker, memory, wire
 #   threads/, loops/, streams/    the thread engine; async calls; generators
-#   mapping/, tracing/    the one map; the recorder used by the engines
+#   mapping/, checkpoints/    the one map; what it keeps in a file
+#   tracing/      the recorder used by the engines
 #   inside/       what a call can ask of the worker that runs it
 #   calls/        how a call gets to its executor
 #   serialize/    pickling of values and functions
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from parallelize.clusters.dask import DaskExecutor
     from parallelize.clusters.ray import RayExecutor
     from parallelize.errors import (
+        CheckpointError,
         ClusterLost,
         MissingExtraError,
         ParallelizeError,
@@ -106,6 +108,7 @@ __all__ = (
     "FIRST_EXCEPTION",
     "BrokenExecutor",
     "CancelledError",
+    "CheckpointError",
     "ClusterLost",
     "DaskExecutor",
     "Executor",
@@ -185,6 +188,7 @@ _HOMES = {
         "threaded",
     ),
     "parallelize.errors": (
+        "CheckpointError",
         "ClusterLost",
         "MissingExtraError",
         "ParallelizeError",

@@ -52,6 +52,20 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--no-test", action="store_true", help="do not try the pools, only look"
     )
+    checkpoint = commands.add_parser(
+        "checkpoint",
+        help="show what the checkpoint of a map holds",
+        description="Show the function, the number of rows, the size and the times of "
+        "a file that a map has written with checkpoint=. Nothing in it is run. It ends "
+        "with 1 if the file is not a checkpoint, or is in use.",
+    )
+    checkpoint.add_argument("file", help="the file")
+    checkpoint.add_argument(
+        "--accept-code",
+        action="store_true",
+        help="keep the results, although the code of the function has changed: the "
+        "next map that uses the file notes its own",
+    )
     return made
 
 
@@ -68,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from parallelize.insight.doctor import doctor
 
         return doctor(sys.stdout, test=not options.no_test)
+    if options.command == "checkpoint":
+        from parallelize.insight.checkpoint import show
+
+        return show(options.file, sys.stdout, accept_code=options.accept_code)
     made.print_help()
     return 0
 

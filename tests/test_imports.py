@@ -293,6 +293,7 @@ LAYERS = [
     ["process.wire"],
     ["threads", "loops"],
     ["mapping", "streams"],
+    ["checkpoints"],
     ["tracing"],
     ["inside"],
     ["calls"],

@@ -20,6 +20,7 @@ PRIVATE = {name for name in dir(futures.Future) if name.startswith("_")}
 #: The public attributes of each public class, without those of the standard
 #: library's exceptions.
 ATTRIBUTES = {
+    "CheckpointError": set(),
     "ClusterLost": set(),
     "DaskExecutor": {*EXECUTOR, "client"},
     "Executor": EXECUTOR - {"kind"},  # each kind has its own

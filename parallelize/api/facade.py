@@ -308,6 +308,11 @@ class _Target:
     def __init__(self, function: FunctionFacade[..., Any]) -> None:
         self._function = function
 
+    @property
+    def wraps(self) -> FunctionFacade[..., Any]:
+        """The decorated function."""
+        return self._function
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self._function.__wrapped__(*args, **kwargs)
 

@@ -19,6 +19,7 @@ from parallelize.runtime.options import DEFAULTS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
     from multiprocessing.context import BaseContext
+    from os import PathLike
     from typing import Concatenate, Literal, Self, TypeVarTuple, Unpack
 
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -205,6 +206,8 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         ordered: bool = True,
         return_exceptions: bool = False,
         progress: bool | str = False,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_key: Callable[..., object] | None = None,
     ) -> MapIterator[Any]:
         """Call the function with each item of the iterables, as `map` does.
 
@@ -219,6 +222,8 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
             ordered: Yield results in the order of the input, else as completed.
             return_exceptions: Yield a call's error as its item, instead of raising.
             progress: Show a progress bar; a string is its description.
+            checkpoint: A file that keeps the results: a later run continues from it.
+            checkpoint_key: Returns what tells a row from others, given its arguments.
 
         Returns:
             An iterator over the results, also for ``async for``.
@@ -242,6 +247,8 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
             ordered=ordered,
             return_exceptions=return_exceptions,
             progress=progress,
+            checkpoint=checkpoint,
+            checkpoint_key=checkpoint_key,
         )
 
     @overload
@@ -327,6 +334,8 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         ordered: bool = True,
         return_exceptions: bool = False,
         progress: bool | str = False,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_key: Callable[..., object] | None = None,
     ) -> MapIterator[Any]:
         """Call the function with each row of arguments, as `itertools.starmap` does.
 
@@ -339,6 +348,8 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
             ordered: Yield results in the order of the input, else as completed.
             return_exceptions: Yield a call's error as its item, instead of raising.
             progress: Show a progress bar; a string is its description.
+            checkpoint: A file that keeps the results: a later run continues from it.
+            checkpoint_key: Returns what tells a row from others, given its arguments.
 
         Returns:
             An iterator over the results, also for ``async for``.
@@ -362,6 +373,8 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
             ordered=ordered,
             return_exceptions=return_exceptions,
             progress=progress,
+            checkpoint=checkpoint,
+            checkpoint_key=checkpoint_key,
             star=True,
         )
 

@@ -18,6 +18,7 @@ from parallelize.runtime.options import check_callable, check_workers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
     from concurrent.futures import Future as AnyFuture
+    from os import PathLike
     from typing import Literal, Protocol, TypeAlias, TypeVar, Unpack, overload
 
     from parallelize.executors.base import Executor
@@ -186,6 +187,8 @@ def _in_pool(kind: str) -> Callable[[Callable[..., Any]], PoolMap]:
             ordered: bool = True,
             return_exceptions: bool = False,
             progress: bool | str = False,
+            checkpoint: str | PathLike[str] | None = None,
+            checkpoint_key: Callable[..., object] | None = None,
         ) -> MapIterator[Any]:
             where = Placement(kind, max_workers=check_workers(max_workers))
             return _map(
@@ -198,6 +201,8 @@ def _in_pool(kind: str) -> Callable[[Callable[..., Any]], PoolMap]:
                 ordered=ordered,
                 return_exceptions=return_exceptions,
                 progress=progress,
+                checkpoint=checkpoint,
+                checkpoint_key=checkpoint_key,
             )
 
         map_in_pool.__name__ = documented.__name__
@@ -224,6 +229,8 @@ def thread_map(fn: Any, /, *iterables: Any, **options: Unpack[MapOptions]) -> An
         ordered: Yield results in the order of the input, else as completed.
         return_exceptions: Yield a call's error as its item, instead of raising.
         progress: Show a progress bar; a string is its description.
+        checkpoint: A file that keeps the results: a later run continues from it.
+        checkpoint_key: Returns what tells a row from others, given its arguments.
 
     Returns:
         An iterator over the results, also for ``async for``.
@@ -250,6 +257,8 @@ def process_map(fn: Any, /, *iterables: Any, **options: Unpack[MapOptions]) -> A
         ordered: Yield results in the order of the input, else as completed.
         return_exceptions: Yield a call's error as its item, instead of raising.
         progress: Show a progress bar; a string is its description.
+        checkpoint: A file that keeps the results: a later run continues from it.
+        checkpoint_key: Returns what tells a row from others, given its arguments.
 
     Returns:
         An iterator over the results, also for ``async for``.
@@ -278,6 +287,8 @@ def parallel_map(
     ordered: bool = True,
     return_exceptions: bool = False,
     progress: bool | str = False,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_key: Callable[..., object] | None = None,
 ) -> MapIterator[Any]:
     """Call ``fn`` with each item of the iterables, as `map` does, in an executor.
 
@@ -293,6 +304,8 @@ def parallel_map(
         ordered: Yield results in the order of the input, else as completed.
         return_exceptions: Yield a call's error as its item, instead of raising.
         progress: Show a progress bar; a string is its description.
+        checkpoint: A file that keeps the results: a later run continues from it.
+        checkpoint_key: Returns what tells a row from others, given its arguments.
 
     Returns:
         An iterator over the results, also for ``async for``.
@@ -312,6 +325,8 @@ def parallel_map(
         ordered=ordered,
         return_exceptions=return_exceptions,
         progress=progress,
+        checkpoint=checkpoint,
+        checkpoint_key=checkpoint_key,
     )
 
 

@@ -123,6 +123,11 @@ class AsyncTarget:
         """Wrap a function, or whatever a subclass calls."""
         self._fn = fn
 
+    @property
+    def wraps(self) -> Any:  # any callable
+        """The function."""
+        return self._fn
+
     def coroutine(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function; the caller awaits the result if it is awaitable."""
         return self._fn(*args, **kwargs)

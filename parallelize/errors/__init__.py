@@ -10,7 +10,8 @@ ParallelizeError
 ├── QueueFull                                     there are max_pending calls already
 ├── SerializationError  (also PicklingError)      arguments or result cannot be pickled
 ├── RemoteError                                   replaces an unpicklable error
-└── MissingExtraError   (also ImportError)        a dependency is not installed
+├── MissingExtraError   (also ImportError)        a dependency is not installed
+└── CheckpointError                               a map cannot use its checkpoint
 ```
 
 An error raised by the called function arrives in its own class, with the worker's
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from parallelize.errors.worker import ClusterLost, WorkerDied, WorkerStartError
 
 __all__ = (
+    "CheckpointError",
     "ClusterLost",
     "MissingExtraError",
     "ParallelizeError",
@@ -157,6 +159,15 @@ class MissingExtraError(ParallelizeError, ImportError):
 
     def __str__(self) -> str:
         return f"{self.what} needs more: pip install 'parallelize[{self.extra}]'"
+
+
+class CheckpointError(ParallelizeError):
+    """A map cannot use its checkpoint, or the text names the row that it cannot keep.
+
+    Raised for a file that is damaged, in use, not writable or of another function; for
+    a row whose arguments have no digest, and a result that cannot be pickled. The text
+    says what to do.
+    """
 
 
 def __getattr__(name: str) -> type[ParallelizeError]:

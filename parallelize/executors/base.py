@@ -27,6 +27,7 @@ from parallelize.tracing import recording
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from concurrent.futures import Future as AnyFuture
+    from os import PathLike
     from types import TracebackType
     from typing import Literal, Self, Unpack
 
@@ -161,6 +162,8 @@ class Executor(concurrent.futures.Executor, ABC):
         ordered: bool = True,
         return_exceptions: bool = False,
         progress: bool | str = False,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_key: Callable[..., object] | None = None,
     ) -> MapIterator[Any]:
         """Call ``fn`` with each item of the iterables, as `map` does, in workers.
 
@@ -175,6 +178,8 @@ class Executor(concurrent.futures.Executor, ABC):
             ordered: Yield results in the order of the input, else as completed.
             return_exceptions: Yield a call's error as its item, instead of raising.
             progress: Show a progress bar; a string is its description.
+            checkpoint: A file that keeps the results: a later run continues from it.
+            checkpoint_key: Returns what tells a row from others, given its arguments.
 
         Returns:
             An iterator over the results, also for ``async for``.
@@ -192,6 +197,8 @@ class Executor(concurrent.futures.Executor, ABC):
             ordered=ordered,
             return_exceptions=return_exceptions,
             progress=progress,
+            checkpoint=checkpoint,
+            checkpoint_key=checkpoint_key,
         )
 
     def warm(self, *objects: PerWorker[Any], wait: bool = True) -> None:

@@ -17,6 +17,7 @@ from parallelize.runtime.options import check_callable, check_count, check_wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+    from os import PathLike
     from types import TracebackType
     from typing import NoReturn, Self, TypedDict
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
         buffersize: int | None
         ordered: bool
         progress: bool | str
+        checkpoint: str | PathLike[str] | None
+        checkpoint_key: Callable[..., object] | None
 
 
 T = TypeVar("T")
@@ -197,6 +200,8 @@ def start_map(
     ordered: bool = True,
     return_exceptions: bool = False,
     progress: bool | str = False,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_key: Callable[..., object] | None = None,
     star: bool = False,
 ) -> MapIterator[T]:
     """Call ``fn`` with each row of the iterables on an executor.
@@ -215,6 +220,8 @@ def start_map(
         ordered: See there.
         return_exceptions: See there.
         progress: See there.
+        checkpoint: See there.
+        checkpoint_key: See there.
         star: Whether there is one iterable, which provides rows of arguments.
     """
     check_callable(fn, "fn")
@@ -229,7 +236,14 @@ def start_map(
         most = options.max_pending.count
         buffersize = most if buffersize is None else min(buffersize, most)
     plan = plan_map(executor, fn, options, chunksize, buffersize, ordered=ordered)
-    window = open_window(iterables, plan, star=star)
+    if checkpoint is None and checkpoint_key is None:
+        window = open_window(iterables, plan, star=star)
+    else:
+        from parallelize.mapping.checkpointed import open_checkpointed
+
+        window = open_checkpointed(
+            iterables, plan, star=star, fn=fn, path=checkpoint, key=checkpoint_key
+        )
     begin(window, executor)
     return _Chained(
         window,

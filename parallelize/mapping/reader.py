@@ -199,6 +199,8 @@ class Reader(Generic[T]):
             # Even if items are available, let other tasks run now and then.
             await asyncio.sleep(0)
             while (outcome := self._at_hand()) is _NOTHING:
+                if self._window.is_kept:
+                    await self._window.saved()
                 if self._take():
                     continue
                 if self._is_over(StopIteration, StopAsyncIteration):

@@ -43,6 +43,9 @@ class Window(RowCalls):
     #: Whether the input can only be read in an event loop.
     is_asynchronous: ClassVar[bool] = False
 
+    #: Whether results are kept in a file, see `checkpointed`.
+    is_kept: ClassVar[bool] = False
+
     def __init__(self, source: InputSource, plan: MapConfig) -> None:
         super().__init__(source, plan)
         self.was_read = False
@@ -238,6 +241,9 @@ class Window(RowCalls):
         if feeder is not None:
             feeder.join_briefly()
 
+    async def saved(self) -> None:
+        """Write what has arrived to the file of the map."""
+
     async def closed(self) -> None:
         """Wait for what continues after `close`, as far as that is possible."""
         feeder = self._feeder
@@ -333,6 +339,7 @@ class Spent:
     """Replaces the window of a finished map, and holds nothing of it."""
 
     is_asynchronous: ClassVar[bool] = False
+    is_kept: ClassVar[bool] = False
     is_spent: ClassVar[bool] = True
     is_fed: ClassVar[bool] = False
     was_read = True
@@ -372,6 +379,9 @@ class Spent:
 
     def close(self) -> None:
         """Do nothing."""
+
+    async def saved(self) -> None:
+        """Write nothing."""
 
     async def closed(self) -> None:
         """Wait for nothing."""

@@ -42,7 +42,7 @@ DEBUG_VARIABLE = "PARALLELIZE_DEBUG_LOCKS"
 #: one again or locks in lines below it. (A finaliser takes none.)
 ORDER: tuple[tuple[str, ...], ...] = (
     (
-        *("reader", "input", "generator", "making"),
+        *("reader", "input", "checkpoint", "generator", "making"),
         *("pools", "preparing", "picture", "building"),
     ),
     ("adopting", "choosing", "tracing"),
