@@ -47,6 +47,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: Literal[False] = False,
             **options: Unpack[MapOptions],
         ) -> MapIterator[T]: ...
@@ -57,9 +58,32 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
+            with_input: Literal[True],
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., AnyFuture[T]],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | BaseException]: ...
+        ) -> MapIterator[T | Exception]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., AnyFuture[T]],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            with_input: Literal[True],
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T | Exception]]: ...
         @overload  # a coroutine function
         def __call__(
             self,
@@ -67,6 +91,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: Literal[False] = False,
             **options: Unpack[MapOptions],
         ) -> MapIterator[T]: ...
@@ -77,9 +102,32 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
+            with_input: Literal[True],
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., Coroutine[Any, Any, T]],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | BaseException]: ...
+        ) -> MapIterator[T | Exception]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., Coroutine[Any, Any, T]],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            with_input: Literal[True],
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T | Exception]]: ...
         @overload
         def __call__(
             self,
@@ -87,6 +135,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: Literal[False] = False,
             **options: Unpack[MapOptions],
         ) -> MapIterator[T]: ...
@@ -97,9 +146,32 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
+            with_input: Literal[True],
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., T],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | BaseException]: ...
+        ) -> MapIterator[T | Exception]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., T],
+            /,
+            *iterables: Input,
+            max_workers: int | None = None,
+            with_input: Literal[True],
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T | Exception]]: ...
 
     class ParallelMap(Protocol):
         """What `parallel_map` is for type checkers."""
@@ -114,6 +186,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: Literal[False] = False,
             **options: Unpack[MapOptions],
         ) -> MapIterator[T]: ...
@@ -124,9 +197,32 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
+            with_input: Literal[True],
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., AnyFuture[T]],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | BaseException]: ...
+        ) -> MapIterator[T | Exception]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., AnyFuture[T]],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            with_input: Literal[True],
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T | Exception]]: ...
         @overload  # a coroutine function
         def __call__(
             self,
@@ -134,6 +230,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: Literal[False] = False,
             **options: Unpack[MapOptions],
         ) -> MapIterator[T]: ...
@@ -144,9 +241,32 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
+            with_input: Literal[True],
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., Coroutine[Any, Any, T]],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | BaseException]: ...
+        ) -> MapIterator[T | Exception]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., Coroutine[Any, Any, T]],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            with_input: Literal[True],
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T | Exception]]: ...
         @overload
         def __call__(
             self,
@@ -154,6 +274,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: Literal[False] = False,
             **options: Unpack[MapOptions],
         ) -> MapIterator[T]: ...
@@ -164,9 +285,32 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
+            with_input: Literal[True],
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T]]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., T],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | BaseException]: ...
+        ) -> MapIterator[T | Exception]: ...
+        @overload
+        def __call__(
+            self,
+            fn: Callable[..., T],
+            /,
+            *iterables: Input,
+            executor: AnyExecutor | None = None,
+            with_input: Literal[True],
+            return_exceptions: bool,
+            **options: Unpack[MapOptions],
+        ) -> MapIterator[tuple[Any, T | Exception]]: ...
 
 
 __all__ = ("parallel_map", "process_map", "thread_map")
@@ -186,6 +330,8 @@ def _in_pool(kind: str) -> Callable[[Callable[..., Any]], PoolMap]:
             buffersize: int | None = None,
             ordered: bool = True,
             return_exceptions: bool = False,
+            max_errors: int | None = None,
+            with_input: bool = False,
             progress: bool | str = False,
             checkpoint: str | PathLike[str] | None = None,
             checkpoint_key: Callable[..., object] | None = None,
@@ -200,6 +346,8 @@ def _in_pool(kind: str) -> Callable[[Callable[..., Any]], PoolMap]:
                 buffersize=buffersize,
                 ordered=ordered,
                 return_exceptions=return_exceptions,
+                max_errors=max_errors,
+                with_input=with_input,
                 progress=progress,
                 checkpoint=checkpoint,
                 checkpoint_key=checkpoint_key,
@@ -228,6 +376,8 @@ def thread_map(fn: Any, /, *iterables: Any, **options: Unpack[MapOptions]) -> An
         buffersize: Calls started ahead of the reader; None: chosen automatically.
         ordered: Yield results in the order of the input, else as completed.
         return_exceptions: Yield a call's error as its item, instead of raising.
+        max_errors: With ``return_exceptions``: one error more ends the map.
+        with_input: Yield pairs of an item and its result.
         progress: Show a progress bar; a string is its description.
         checkpoint: A file that keeps the results: a later run continues from it.
         checkpoint_key: Returns what tells a row from others, given its arguments.
@@ -256,6 +406,8 @@ def process_map(fn: Any, /, *iterables: Any, **options: Unpack[MapOptions]) -> A
         buffersize: Calls started ahead of the reader; None: chosen automatically.
         ordered: Yield results in the order of the input, else as completed.
         return_exceptions: Yield a call's error as its item, instead of raising.
+        max_errors: With ``return_exceptions``: one error more ends the map.
+        with_input: Yield pairs of an item and its result.
         progress: Show a progress bar; a string is its description.
         checkpoint: A file that keeps the results: a later run continues from it.
         checkpoint_key: Returns what tells a row from others, given its arguments.
@@ -286,6 +438,8 @@ def parallel_map(
     buffersize: int | None = None,
     ordered: bool = True,
     return_exceptions: bool = False,
+    max_errors: int | None = None,
+    with_input: bool = False,
     progress: bool | str = False,
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_key: Callable[..., object] | None = None,
@@ -303,6 +457,8 @@ def parallel_map(
         buffersize: Calls started ahead of the reader; None: chosen automatically.
         ordered: Yield results in the order of the input, else as completed.
         return_exceptions: Yield a call's error as its item, instead of raising.
+        max_errors: With ``return_exceptions``: one error more ends the map.
+        with_input: Yield pairs of an item and its result.
         progress: Show a progress bar; a string is its description.
         checkpoint: A file that keeps the results: a later run continues from it.
         checkpoint_key: Returns what tells a row from others, given its arguments.
@@ -324,6 +480,8 @@ def parallel_map(
         buffersize=buffersize,
         ordered=ordered,
         return_exceptions=return_exceptions,
+        max_errors=max_errors,
+        with_input=with_input,
         progress=progress,
         checkpoint=checkpoint,
         checkpoint_key=checkpoint_key,

@@ -22,7 +22,7 @@ from parallelize.runtime import lifecycle
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
 __all__ = ("Store", "connected", "explained", "information")
 
@@ -215,7 +215,7 @@ def _leak(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def explained(path: str) -> Iterator[None]:
+def explained(path: str) -> Generator[None]:
     """Raise errors of SQLite as a CheckpointError with what they mean."""
     import sqlite3
 

@@ -125,6 +125,7 @@ class Executor(concurrent.futures.Executor, ABC):
         self,
         fn: Callable[..., AnyFuture[T]],
         *iterables: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[False] = False,
         return_exceptions: Literal[False] = False,
         **options: Unpack[MapOptions],
     ) -> MapIterator[T]: ...
@@ -133,14 +134,34 @@ class Executor(concurrent.futures.Executor, ABC):
         self,
         fn: Callable[..., AnyFuture[T]],
         *iterables: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[True],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Any, T]]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., AnyFuture[T]],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[T | BaseException]: ...
+    ) -> MapIterator[T | Exception]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., AnyFuture[T]],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[True],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Any, T | Exception]]: ...
     @overload
     def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[False] = False,
         return_exceptions: Literal[False] = False,
         **options: Unpack[MapOptions],
     ) -> MapIterator[T]: ...
@@ -149,9 +170,28 @@ class Executor(concurrent.futures.Executor, ABC):
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[True],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Any, T]]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[T | BaseException]: ...
+    ) -> MapIterator[T | Exception]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[True],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Any, T | Exception]]: ...
     def map(
         self,
         fn: Callable[..., Any],
@@ -161,6 +201,8 @@ class Executor(concurrent.futures.Executor, ABC):
         buffersize: int | None = None,
         ordered: bool = True,
         return_exceptions: bool = False,
+        max_errors: int | None = None,
+        with_input: bool = False,
         progress: bool | str = False,
         checkpoint: str | PathLike[str] | None = None,
         checkpoint_key: Callable[..., object] | None = None,
@@ -177,6 +219,8 @@ class Executor(concurrent.futures.Executor, ABC):
             buffersize: Calls started ahead of the reader; None: chosen automatically.
             ordered: Yield results in the order of the input, else as completed.
             return_exceptions: Yield a call's error as its item, instead of raising.
+            max_errors: With ``return_exceptions``: one error more ends the map.
+            with_input: Yield pairs of an item and its result.
             progress: Show a progress bar; a string is its description.
             checkpoint: A file that keeps the results: a later run continues from it.
             checkpoint_key: Returns what tells a row from others, given its arguments.
@@ -196,6 +240,8 @@ class Executor(concurrent.futures.Executor, ABC):
             buffersize=buffersize,
             ordered=ordered,
             return_exceptions=return_exceptions,
+            max_errors=max_errors,
+            with_input=with_input,
             progress=progress,
             checkpoint=checkpoint,
             checkpoint_key=checkpoint_key,

@@ -29,10 +29,11 @@ from parallelize.checkpoints.identity import identity_of
 from parallelize.checkpoints.store import Store
 from parallelize.errors import CheckpointError
 from parallelize.futures.future import Outcome
-from parallelize.mapping.async_input import AsyncWindow, is_asynchronous
-from parallelize.mapping.input import InputSource
+from parallelize.mapping.async_input import AsyncWindow
+from parallelize.mapping.input import InputSource, is_asynchronous
 from parallelize.mapping.notes import row_text
-from parallelize.mapping.window import MapState, Window, _drain
+from parallelize.mapping.row_calls import MapState
+from parallelize.mapping.window import Window, _drain
 from parallelize.runtime import locks
 from parallelize.runtime.options import check_callable
 
@@ -41,10 +42,7 @@ if TYPE_CHECKING:
 
     from parallelize.mapping.chunk_size import Sizes
     from parallelize.mapping.order import Chunk, Part
-    from parallelize.mapping.window import MapConfig
-
-    Row = tuple[Any, ...]
-    Deliver = Callable[[int, Sequence[Any], float], None]  # see `Rows.deliver`
+    from parallelize.mapping.plan import Deliver, MapConfig, Row
 
 _new_lock = locks.reentrant("checkpoint")
 

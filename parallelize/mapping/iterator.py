@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.backend import MapBackend
     from parallelize.futures.future import Future
+    from parallelize.mapping.items import ErrorBudget, Pairing
     from parallelize.mapping.plan import MapConfig
     from parallelize.mapping.progress import Progress
     from parallelize.runtime.options import CallOptions
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         buffersize: int | None
         ordered: bool
         progress: bool | str
+        max_errors: int | None
         checkpoint: str | PathLike[str] | None
         checkpoint_key: Callable[..., object] | None
 
@@ -154,6 +156,8 @@ class _Chained(chain[T], MapIterator[T]):
         *,
         timeout: float | None,
         return_exceptions: bool,
+        budget: ErrorBudget | None,
+        pairing: Pairing | None,
         progress: Progress | None,
     ) -> Self:
         """Start reading the results of the window."""
@@ -161,6 +165,8 @@ class _Chained(chain[T], MapIterator[T]):
             window,
             timeout=timeout,
             return_exceptions=return_exceptions,
+            budget=budget,
+            pairing=pairing,
             progress=progress,
         )
         self = cast("Self", super().from_iterable(reader.blocks()))
@@ -199,6 +205,8 @@ def start_map(
     buffersize: int | None = None,
     ordered: bool = True,
     return_exceptions: bool = False,
+    max_errors: int | None = None,
+    with_input: bool = False,
     progress: bool | str = False,
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_key: Callable[..., object] | None = None,
@@ -219,6 +227,8 @@ def start_map(
         buffersize: See there.
         ordered: See there.
         return_exceptions: See there.
+        max_errors: See there.
+        with_input: See there.
         progress: See there.
         checkpoint: See there.
         checkpoint_key: See there.
@@ -226,9 +236,11 @@ def start_map(
     """
     check_callable(fn, "fn")
     seconds = check_wait(timeout)
-    check_flags(ordered, return_exceptions, progress)
+    check_flags(ordered, return_exceptions, progress, with_input)
     chunksize = check_size(chunksize, "chunksize")
     buffersize = check_size(buffersize, "buffersize")
+    budget = _budget(max_errors, return_exceptions=return_exceptions)
+    given = len(iterables)
     fn, iterables, options = _looked_into(fn, iterables, options, star=star)
     if buffersize is None:
         buffersize = options.buffersize
@@ -236,6 +248,10 @@ def start_map(
         most = options.max_pending.count
         buffersize = most if buffersize is None else min(buffersize, most)
     plan = plan_map(executor, fn, options, chunksize, buffersize, ordered=ordered)
+    pairing = None
+    if with_input:
+        plan = plan._replace(keeps_rows=True)
+        pairing = _pairing(len(iterables) - given, is_single=given == 1 and not star)
     if checkpoint is None and checkpoint_key is None:
         window = open_window(iterables, plan, star=star)
     else:
@@ -249,6 +265,8 @@ def start_map(
         window,
         timeout=seconds,
         return_exceptions=return_exceptions,
+        budget=budget,
+        pairing=pairing,
         progress=show_bar(progress, window.source.length),
     )
 
@@ -268,6 +286,12 @@ def _looked_into(
         iterables = (*map(repeat, found.args), *iterables)
         found = found._replace(args=())
     return found.alone(), iterables, found.options
+
+
+def _pairing(skipped: int, *, is_single: bool) -> Pairing:
+    from parallelize.mapping.items import Pairing
+
+    return Pairing(skipped=skipped, is_single=is_single)
 
 
 def open_window(
@@ -315,12 +339,31 @@ def check_size(size: int | None, argument: str) -> int | None:
     return None if size is None else check_count(size, argument, least=1)
 
 
-def check_flags(ordered: object, return_exceptions: object, progress: object) -> None:
+def _budget(max_errors: int | None, *, return_exceptions: bool) -> ErrorBudget | None:
+    if max_errors is None:
+        return None
+    if not return_exceptions:
+        msg = "max_errors must be given together with return_exceptions=True"
+        raise ValueError(msg)
+    most = check_count(max_errors, "max_errors", least=0)
+    from parallelize.mapping.items import ErrorBudget
+
+    return ErrorBudget(most)
+
+
+def check_flags(
+    ordered: object,
+    return_exceptions: object,
+    progress: object,
+    with_input: object = False,
+) -> None:
     """Raise a TypeError that names the argument if one of them is no flag."""
     if not isinstance(ordered, bool):
         raise _wrong("ordered", "True or False", ordered)
     if not isinstance(return_exceptions, bool):
         raise _wrong("return_exceptions", "True or False", return_exceptions)
+    if not isinstance(with_input, bool):
+        raise _wrong("with_input", "True or False", with_input)
     if not isinstance(progress, (bool, str)):
         raise _wrong("progress", "True, False or a description", progress)
 

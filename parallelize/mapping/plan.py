@@ -53,6 +53,7 @@ class MapConfig(NamedTuple):
         ordered: Whether results are yielded in the order of the input.
         workers: The number of workers.
         in_reader: Whether calls run in the thread that starts them, the reader's.
+        keeps_rows: Whether the reader needs the rows of results.
     """
 
     executor: MapBackend
@@ -65,6 +66,7 @@ class MapConfig(NamedTuple):
     ordered: bool
     workers: int
     in_reader: bool
+    keeps_rows: bool = False
 
     def window(self, size: int) -> int:
         """The number of rows that may be started ahead of the reader."""

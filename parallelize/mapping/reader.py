@@ -36,11 +36,13 @@ from parallelize.mapping.window import Spent, Window
 from parallelize.runtime import lifecycle
 from parallelize.runtime.blocking import HelpingLock
 from parallelize.runtime.clock import monotonic
+from parallelize.runtime.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from parallelize.futures.future import Future
+    from parallelize.mapping.items import ErrorBudget, Pairing
     from parallelize.mapping.order import Part
     from parallelize.mapping.progress import Progress
 
@@ -80,11 +82,15 @@ class Reader(Generic[T]):
         timeout: float | None,
         return_exceptions: bool,
         progress: Progress | None,
+        budget: ErrorBudget | None = None,
+        pairing: Pairing | None = None,
     ) -> None:
         self.ready: Iterator[T] = iter(())
         self._window: Window | Spent = window
         self._deadline = None if timeout is None else monotonic() + timeout
         self._return_exceptions = return_exceptions
+        self._budget = budget
+        self._pairing = pairing
         self._progress = progress
         # Outcomes that may need decoding, the next one last: popping keeps no
         # reference to what is yielded.
@@ -258,6 +264,8 @@ class Reader(Generic[T]):
         part = self._window.take()
         if part is None or not part.outcomes:
             return False
+        if self._pairing is not None:
+            part = self._pairing.paired(part)
         outcomes = part.outcomes
         self._taken += len(outcomes)
         self._part = None
@@ -292,9 +300,11 @@ class Reader(Generic[T]):
         value, error = outcome.open()
         if error is None:
             return value  # type: ignore[no-any-return]
-        if self._return_exceptions:
-            self._note(error, row)
-            return error  # type: ignore[no-any-return]  # the declared type says so
+        if self._return_exceptions and is_a(error, Exception):
+            try:
+                return self._yielded(outcome, error, row)
+            finally:
+                del self, outcome, row, error  # an ExceptionGroup may refer to them
         self.close()
         try:
             error = no_end(error, *ends)
@@ -302,6 +312,19 @@ class Reader(Generic[T]):
             raise error
         finally:
             del self, outcome, row, error  # the error's traceback refers to this frame
+
+    def _yielded(self, outcome: Any, error: BaseException, row: _Row) -> T:
+        """Return the error of a call as the item; raise if there were too many."""
+        try:
+            self._note(error, row)
+            group = None if self._budget is None else self._budget.add(error)
+            if group is not None:
+                self.close()
+                raise group
+            yielded: Any = error if self._pairing is None else (outcome.item, error)
+            return yielded  # type: ignore[no-any-return]  # the declared type says so
+        finally:
+            del self, outcome, row, error  # as in _opened
 
     def _note(self, error: BaseException, row: _Row) -> None:
         """Add a note to the error that gives the row."""
@@ -407,10 +430,11 @@ async def _news(window: Window | Spent, seconds: float | None) -> None:
 class _Open(Outcome):
     """An outcome that has been decoded already."""
 
-    __slots__ = ("_pair",)
+    __slots__ = ("_pair", "item")
 
-    def __init__(self, pair: tuple[Any, BaseException | None]) -> None:
+    def __init__(self, pair: tuple[Any, BaseException | None], item: object) -> None:
         self._pair = pair
+        self.item = item  # see `PairedOutcome`
 
     def open(self) -> tuple[Any, BaseException | None]:
         return self._pair
@@ -419,4 +443,5 @@ class _Open(Outcome):
 async def _opened_in_thread(outcome: Outcome) -> Outcome:
     import asyncio
 
-    return _Open(await asyncio.to_thread(outcome.open))
+    opened = await asyncio.to_thread(outcome.open)
+    return _Open(opened, getattr(outcome, "item", None))

@@ -224,7 +224,8 @@ class RowCalls:
             if not chunk.missing:
                 self._chunks.pop(chunk, None)
                 chunk.begun = None  # it refers to the rows
-                chunk.rows = ()
+                if not self._plan.keeps_rows:
+                    chunk.rows = ()
             if self._life in (MapState.CLOSED, MapState.FORKED):
                 return
             if seconds > 0:

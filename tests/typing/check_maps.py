@@ -67,7 +67,7 @@ one.map([1], [2])  # type: ignore[call-overload]  # pyright: ignore[reportCallIs
 two.map([1])  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 one.map(1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 one.map([1], chunk=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-required.map([1])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+required.map([1])  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 assert_type(one.starmap([(1,)]), MapIterator[str])
 assert_type(two.starmap([(1, "x")]), MapIterator[float])

@@ -1,0 +1,530 @@
+"""The calls and maps of a decorated function.
+
+Both find their executor by a `shared_pools.Source`, and run with options that were
+checked when the decorator ran; so a call is one look-up and one submit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from parallelize.api.facade import CoroutineTarget, FunctionFacade
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Iterable
+    from os import PathLike
+    from typing import Concatenate, Literal, TypeVarTuple, Unpack
+
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    from parallelize.api.use import Placement
+    from parallelize.errors import QueueFull
+    from parallelize.futures.future import Future
+    from parallelize.mapping import MapIterator
+    from parallelize.mapping.iterator import MapOptions
+    from parallelize.registry.shared_pools import ExecutorSource
+    from parallelize.runtime.options import CallOptions
+
+    T = TypeVar("T")
+    A = TypeVar("A")
+    B = TypeVar("B")
+    C = TypeVar("C")
+    D = TypeVar("D")
+    Q = ParamSpec("Q")  # P without the bound first parameter
+    Ts = TypeVarTuple("Ts")
+    W = DefaultTypeVar("W", default=Any)  # what the plain function returns
+else:
+    W = TypeVar("W")
+
+P = ParamSpec("P")
+R = TypeVar("R")  # what the future holds: W, or the result of a coroutine W
+
+__all__ = ("FunctionMaps",)
+
+
+class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
+    """The calls and maps of a decorated function."""
+
+    # _where     where calls run, as given to the decorator
+    # _source    finds the executor for each call
+    # _options   how a call is run
+
+    def __init__(
+        self, fn: Callable[P, W], where: Placement, options: CallOptions
+    ) -> None:
+        self._where = where
+        self._source: ExecutorSource = where.source()
+        self._options = options
+        super().__init__(fn)  # last, as it keeps a copy of this object
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Start a call and return its future at once."""
+        target, options = self._target, self._options
+        bound = options.max_pending
+        if bound is not None and bound.applies():
+            return bound.start(lambda: self(*args, **kwargs), _itself, self._is_full)
+        if target is None:
+            target, options = CoroutineTarget(self), self._named_options()
+        executor = self._source.executor()
+        while True:
+            try:
+                return executor._entry(target, args, kwargs, options)
+            except RuntimeError:
+                # Another thread may have shut the pool down since the look-up.
+                fresh = self._source.replacement(executor)
+                if fresh is None:
+                    raise
+                executor = fresh
+
+    @overload
+    def map(
+        self: Callable[[A], Future[R]],
+        a: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def map(
+        self: Callable[[A], Future[R]],
+        a: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | Exception]: ...
+    @overload
+    def map(
+        self: Callable[[A, B], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def map(
+        self: Callable[[A, B], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | Exception]: ...
+    @overload
+    def map(
+        self: Callable[[A, B, C], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        c: Iterable[C],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def map(
+        self: Callable[[A, B, C], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        c: Iterable[C],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | Exception]: ...
+    @overload
+    def map(
+        self: Callable[[A, B, C, D], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        c: Iterable[C],
+        d: Iterable[D],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def map(
+        self: Callable[[A, B, C, D], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        c: Iterable[C],
+        d: Iterable[D],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | Exception]: ...
+    @overload  # five and more: unchecked, as in builtins.map
+    def map(
+        self,
+        a: Iterable[Any] | AsyncIterable[Any],
+        b: Iterable[Any] | AsyncIterable[Any],
+        c: Iterable[Any] | AsyncIterable[Any],
+        d: Iterable[Any] | AsyncIterable[Any],
+        e: Iterable[Any] | AsyncIterable[Any],
+        /,
+        *more: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[False] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def map(
+        self: Callable[Concatenate[Any, Any, Any, Any, Any, Q], Future[R]],
+        a: Iterable[Any] | AsyncIterable[Any],
+        b: Iterable[Any] | AsyncIterable[Any],
+        c: Iterable[Any] | AsyncIterable[Any],
+        d: Iterable[Any] | AsyncIterable[Any],
+        e: Iterable[Any] | AsyncIterable[Any],
+        /,
+        *more: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[False] = False,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | Exception]: ...
+    @overload  # with the items
+    def map(
+        self: Callable[[A], Future[R]],
+        a: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        with_input: Literal[True],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[A, R]]: ...
+    @overload
+    def map(
+        self: Callable[[A], Future[R]],
+        a: Iterable[A] | AsyncIterable[A],
+        /,
+        *,
+        with_input: Literal[True],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[A, R | Exception]]: ...
+    @overload
+    def map(
+        self: Callable[[A, B], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        /,
+        *,
+        with_input: Literal[True],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[tuple[A, B], R]]: ...
+    @overload
+    def map(
+        self: Callable[[A, B], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        /,
+        *,
+        with_input: Literal[True],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[tuple[A, B], R | Exception]]: ...
+    @overload
+    def map(
+        self: Callable[[A, B, C], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        c: Iterable[C],
+        /,
+        *,
+        with_input: Literal[True],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[tuple[A, B, C], R]]: ...
+    @overload
+    def map(
+        self: Callable[[A, B, C], Future[R]],
+        a: Iterable[A],
+        b: Iterable[B],
+        c: Iterable[C],
+        /,
+        *,
+        with_input: Literal[True],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[tuple[A, B, C], R | Exception]]: ...
+    @overload
+    def map(
+        self,
+        a: Iterable[Any] | AsyncIterable[Any],
+        b: Iterable[Any] | AsyncIterable[Any],
+        c: Iterable[Any] | AsyncIterable[Any],
+        d: Iterable[Any] | AsyncIterable[Any],
+        /,
+        *more: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[True],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[tuple[Any, ...], R]]: ...
+    @overload
+    def map(
+        self,
+        a: Iterable[Any] | AsyncIterable[Any],
+        b: Iterable[Any] | AsyncIterable[Any],
+        c: Iterable[Any] | AsyncIterable[Any],
+        d: Iterable[Any] | AsyncIterable[Any],
+        /,
+        *more: Iterable[Any] | AsyncIterable[Any],
+        with_input: Literal[True],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[tuple[Any, ...], R | Exception]]: ...
+    def map(
+        self,
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        max_errors: int | None = None,
+        with_input: bool = False,
+        progress: bool | str = False,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_key: Callable[..., object] | None = None,
+    ) -> MapIterator[Any]:
+        """Call the function with each item of the iterables, as `map` does.
+
+        Args:
+            *iterables: The arguments. They are read at most a bounded window ahead.
+                If one is asynchronous, the results are for ``async for`` only.
+            timeout: Seconds from now within which each result must arrive. (The
+                ``timeout`` of the decorator is a different one: it bounds each call.)
+            chunksize: Calls sent to a worker at once; None measures and adapts.
+            buffersize: Calls started ahead of the reader; None: as the decorator says,
+                else chosen automatically.
+            ordered: Yield results in the order of the input, else as completed.
+            return_exceptions: Yield a call's error as its item, instead of raising.
+            max_errors: With ``return_exceptions``: one error more ends the map.
+            with_input: Yield pairs of an item and its result.
+            progress: Show a progress bar; a string is its description.
+            checkpoint: A file that keeps the results: a later run continues from it.
+            checkpoint_key: Returns what tells a row from others, given its arguments.
+
+        Returns:
+            An iterator over the results, also for ``async for``.
+
+        Example:
+            >>> from parallelize import threaded
+            >>> add = threaded(lambda a, b: a + b)
+            >>> list(add.map([1, 2], [10, 20]))
+            [11, 22]
+        """
+        from parallelize.mapping import start_map
+
+        return start_map(
+            self._source.open_executor(),
+            self._row_target(),
+            iterables,
+            options=self._named_options(),
+            timeout=timeout,
+            chunksize=chunksize,
+            buffersize=buffersize,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            max_errors=max_errors,
+            with_input=with_input,
+            progress=progress,
+            checkpoint=checkpoint,
+            checkpoint_key=checkpoint_key,
+        )
+
+    def _named_options(self) -> CallOptions:
+        if self._options.name is not None:
+            return self._options
+        return self._options._replace(name=self._full_name())
+
+
+def _itself(future: Future[T]) -> Future[T]:
+    return future
+
+
+class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
+    """The maps over rows, beside those over columns."""
+
+    @overload
+    def starmap(
+        self: Callable[[A], Future[R]],
+        rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def starmap(
+        self: Callable[[A], Future[R]],
+        rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | Exception]: ...
+    @overload
+    def starmap(
+        self: Callable[[A, B], Future[R]],
+        rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def starmap(
+        self: Callable[[A, B], Future[R]],
+        rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | Exception]: ...
+    @overload
+    def starmap(
+        self: Callable[[A, B, C], Future[R]],
+        rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def starmap(
+        self: Callable[[A, B, C], Future[R]],
+        rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | Exception]: ...
+    @overload  # any other arity
+    def starmap(
+        self: Callable[[*Ts], Future[R]],
+        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R]: ...
+    @overload
+    def starmap(
+        self: Callable[[*Ts], Future[R]],
+        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
+        /,
+        *,
+        with_input: Literal[False] = False,
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[R | Exception]: ...
+    @overload  # with the rows
+    def starmap(
+        self: Callable[[*Ts], Future[R]],
+        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
+        /,
+        *,
+        with_input: Literal[True],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[tuple[*Ts], R]]: ...
+    @overload
+    def starmap(
+        self: Callable[[*Ts], Future[R]],
+        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
+        /,
+        *,
+        with_input: Literal[True],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[tuple[*Ts], R | Exception]]: ...
+    def starmap(
+        self,
+        rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        max_errors: int | None = None,
+        with_input: bool = False,
+        progress: bool | str = False,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_key: Callable[..., object] | None = None,
+    ) -> MapIterator[Any]:
+        """Call the function with each row of arguments, as `itertools.starmap` does.
+
+        Args:
+            rows: Tuples, each the arguments of one call. May be asynchronous.
+            timeout: As in `map`, like the keywords after it.
+            chunksize: Calls sent to a worker at once; None measures and adapts.
+            buffersize: Calls started ahead of the reader; None: as the decorator says,
+                else chosen automatically.
+            ordered: Yield results in the order of the input, else as completed.
+            return_exceptions: Yield a call's error as its item, instead of raising.
+            max_errors: With ``return_exceptions``: one error more ends the map.
+            with_input: Yield pairs of an item and its result.
+            progress: Show a progress bar; a string is its description.
+            checkpoint: A file that keeps the results: a later run continues from it.
+            checkpoint_key: Returns what tells a row from others, given its arguments.
+
+        Returns:
+            An iterator over the results, also for ``async for``.
+
+        Example:
+            >>> from parallelize import threaded
+            >>> add = threaded(lambda a, b: a + b)
+            >>> list(add.starmap([(1, 10), (2, 20)]))
+            [11, 22]
+        """
+        from parallelize.mapping import start_map
+
+        return start_map(
+            self._source.open_executor(),
+            self._row_target(),
+            (rows,),
+            options=self._named_options(),
+            timeout=timeout,
+            chunksize=chunksize,
+            buffersize=buffersize,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            max_errors=max_errors,
+            with_input=with_input,
+            progress=progress,
+            checkpoint=checkpoint,
+            checkpoint_key=checkpoint_key,
+            star=True,
+        )
+
+    def _is_full(self) -> QueueFull:
+        from parallelize.errors import QueueFull
+
+        options = self._options
+        bound, name = options.max_pending, options.name or self._full_name()
+        return QueueFull(name, 0 if bound is None else bound.count)
