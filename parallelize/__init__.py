@@ -21,8 +21,7 @@ Example:
 #   interpreters/ interpreters beside the main one
 #   process/      the process engine: parent, start, worker, memory, wire
 #   threads/, loops/, streams/    the thread engine; async calls; generators
-#   mapping/, checkpoints/    the one map; what it keeps in a file
-#   tracing/      the recorder used by the engines
+#   mapping/, tracing/    the one map; the recorder used by the engines
 #   inside/       what a call can ask of the worker that runs it
 #   calls/        how a call gets to its executor
 #   serialize/    pickling of values and functions

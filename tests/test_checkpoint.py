@@ -27,7 +27,7 @@ from parallelize import (
     threaded,
 )
 from parallelize.__main__ import main
-from parallelize.checkpoints.store import Store
+from parallelize.mapping.checkpoint.store import Store
 from support.programs import PACKAGE_FOLDER, PROGRAMS
 from support.waiting import wait_until
 
@@ -429,7 +429,7 @@ def test_wrong_arguments_are_named(options, error, text):
 
 
 def test_a_file_in_use_is_refused(file, monkeypatch):
-    monkeypatch.setattr("parallelize.checkpoints.store._PATIENCE", 0.1)
+    monkeypatch.setattr("parallelize.mapping.checkpoint.store._PATIENCE", 0.1)
     with thread_map(copy, range(9), checkpoint=file) as results:
         next(results)
         with pytest.raises(CheckpointError, match="another map or program is using it"):

@@ -293,7 +293,6 @@ LAYERS = [
     ["process.wire"],
     ["threads", "loops"],
     ["mapping", "streams"],
-    ["checkpoints"],
     ["tracing"],
     ["inside"],
     ["calls"],

@@ -6,9 +6,14 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from parallelize.checkpoints.store import APPLICATION, connected, explained, information
 from parallelize.errors import CheckpointError
 from parallelize.insight.units import size
+from parallelize.mapping.checkpoint.store import (
+    APPLICATION,
+    connected,
+    explained,
+    information,
+)
 
 if TYPE_CHECKING:
     import sqlite3

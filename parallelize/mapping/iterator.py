@@ -255,7 +255,7 @@ def start_map(
     if checkpoint is None and checkpoint_key is None:
         window = open_window(iterables, plan, star=star)
     else:
-        from parallelize.mapping.checkpointed import open_checkpointed
+        from parallelize.mapping.checkpoint.window import open_checkpointed
 
         window = open_checkpointed(
             iterables, plan, star=star, fn=fn, path=checkpoint, key=checkpoint_key

@@ -43,7 +43,7 @@ class Window(RowCalls):
     #: Whether the input can only be read in an event loop.
     is_asynchronous: ClassVar[bool] = False
 
-    #: Whether results are kept in a file, see `checkpointed`.
+    #: Whether results are kept in a file, see `checkpoint.window`.
     is_kept: ClassVar[bool] = False
 
     def __init__(self, source: InputSource, plan: MapConfig) -> None:

@@ -16,8 +16,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from parallelize.checkpoints.identity import FunctionIdentity
 from parallelize.errors import CheckpointError
+from parallelize.mapping.checkpoint.identity import FunctionIdentity
 from parallelize.runtime import lifecycle
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import functools
 
 from parallelize import processed, threaded
-from parallelize.checkpoints.identity import identity_of
+from parallelize.mapping.checkpoint.identity import identity_of
 
 
 def made(text):

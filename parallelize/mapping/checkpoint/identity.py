@@ -8,7 +8,7 @@ import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.calls.targets import names_of
-from parallelize.checkpoints.digest import UndigestibleError, digest_of
+from parallelize.mapping.checkpoint.digest import UndigestibleError, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,12 +24,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from parallelize.calls.call import SingleColumn, SubmittedRows
-from parallelize.checkpoints.digest import UndigestibleError, digest_of
-from parallelize.checkpoints.identity import identity_of
-from parallelize.checkpoints.store import Store
 from parallelize.errors import CheckpointError
 from parallelize.futures.future import Outcome
 from parallelize.mapping.async_input import AsyncWindow
+from parallelize.mapping.checkpoint.digest import UndigestibleError, digest_of
+from parallelize.mapping.checkpoint.identity import identity_of
+from parallelize.mapping.checkpoint.store import Store
 from parallelize.mapping.input import InputSource, is_asynchronous
 from parallelize.mapping.notes import row_text
 from parallelize.mapping.row_calls import MapState

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallelize.checkpoints.digest import UndigestibleError, digest_of
+from parallelize.mapping.checkpoint.digest import UndigestibleError, digest_of
 
 
 class Colour(enum.Enum):
@@ -95,7 +95,7 @@ PROGRAM = """
 import sys
 sys.path[:0] = sys.argv[1:]
 from test_digest_of_rows import DIFFERENT
-from parallelize.checkpoints.digest import digest_of
+from parallelize.mapping.checkpoint.digest import digest_of
 print(*(digest_of((value,)).hex() for value in DIFFERENT))
 """
 
