@@ -348,6 +348,13 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
             checkpoint_key=checkpoint_key,
         )
 
+    def _is_full(self) -> QueueFull:
+        from parallelize.errors import QueueFull
+
+        options = self._options
+        bound, name = options.max_pending, options.name or self._full_name()
+        return QueueFull(name, 0 if bound is None else bound.count)
+
     def _named_options(self) -> CallOptions:
         if self._options.name is not None:
             return self._options
@@ -521,10 +528,3 @@ class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
             checkpoint_key=checkpoint_key,
             star=True,
         )
-
-    def _is_full(self) -> QueueFull:
-        from parallelize.errors import QueueFull
-
-        options = self._options
-        bound, name = options.max_pending, options.name or self._full_name()
-        return QueueFull(name, 0 if bound is None else bound.count)
