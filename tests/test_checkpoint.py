@@ -406,7 +406,7 @@ def test_a_path_that_cannot_be(path, tmp_path, monkeypatch):
 def test_what_cannot_be_written_to(file, tmp_path):
     list(thread_map(copy, [1], checkpoint=file))
     os.chmod(file, 0o400)
-    with pytest.raises(CheckpointError, match="cannot be"):
+    with pytest.raises(CheckpointError, match="cannot be written to"):
         thread_map(copy, [1], checkpoint=file)
     os.chmod(tmp_path, 0o500)
     with pytest.raises(CheckpointError, match="cannot be created"):

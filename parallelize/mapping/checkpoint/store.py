@@ -236,6 +236,9 @@ def _create(path: str) -> None:
         if 0 < os.path.getsize(path) < _SMALLEST:
             msg = f"{path!r} is no checkpoint; name another file"
             raise CheckpointError(msg) from None
+        if not os.access(path, os.W_OK):  # SQLite would open it for reading
+            msg = f"the checkpoint {path!r} cannot be used: {_REASONS[8]}"
+            raise CheckpointError(msg) from None
     except OSError as error:
         msg = f"the checkpoint {path!r} cannot be created: {error.strerror}"
         raise CheckpointError(msg) from error
