@@ -420,24 +420,28 @@ def manual():
 REFUSED = EncodedError(payloads.encode_failure(tasks.Refusal(1)))
 
 
+def is_limited(call):
+    return call._deadline is not None and not call._deadline.void
+
+
 @pytest.mark.parametrize("answer", [REFUSED, Death()], ids=["error", "death"])
 def test_a_deadline_ends_with_its_attempt(manual, answer):
     future = parallelized(manual, timeout=1000, retries=1)(tasks.double)(2)
     call = future._call
     manual.start(0)
-    assert not call._deadline.void
+    assert is_limited(call)
     manual.end(call, 0, answer)
     assert len(manual.submitted) == 2
-    assert call._deadline.void
+    assert not is_limited(call)
     manual.start(0)  # reports that come late mean nothing
     manual.expire(call, 0)
-    assert call._deadline.void
+    assert not is_limited(call)
     assert not future.done()
     manual.start(1)
-    assert not call._deadline.void
+    assert is_limited(call)
     manual.end(call, 1, payloads.pack(4))
     assert future.result(0) == 4
-    assert call._deadline.void
+    assert not is_limited(call)
     assert not manual._timed
 
 

@@ -263,6 +263,8 @@ class EngineCall(Call):
         if not self.future.running():
             self.future._claim()
         if self._deadline is not None:
+            if not self.executor._starts_again:
+                return  # the report was delivered twice
             self._deadline.cancel()
         assert self.options.timeout is not None
         self._deadline = timer.after(
@@ -344,6 +346,7 @@ class EngineCall(Call):
         if wait is None:
             return False
         self.executor._untime(self.attempt)
+        self._deadline = None
         self.attempt = 0  # what still comes of the last one does not count
         self._left -= 1
         if not wait and self.options.rate is None:

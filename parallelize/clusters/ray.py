@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.clusters.call import Remote
@@ -23,6 +24,7 @@ from parallelize.clusters.payloads import (
     Payload,
     RemoteCall,
 )
+from parallelize.clusters.ray_starts import Watch, call_ended
 from parallelize.errors import MissingExtraError
 from parallelize.runtime.options import check_text
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from parallelize.clusters.call import EngineCall
 
 __all__ = ("RayExecutor",)
+
+#: Ray's functions with the options of a call are kept for this many names.
+MOST_READY = 256
 
 
 class RayExecutor(EngineExecutor):
@@ -100,9 +105,12 @@ class RayExecutor(EngineExecutor):
         else:
             _connect(ray, address)
         self._run = ray.remote(_run)
-        self._node = _node(ray)
-        self._clock: Any = None  # the actor that collects the calls that have started
+        # With the options of a call, as Ray checks them; races are harmless.
+        self._ready: dict[tuple[str, int], Any] = {}
+        self._session = _session(ray)
+        self._is_client = not isinstance(self._session, tuple)
         super().__init__()
+        self._watch = Watch(ray, self._session, self)
 
     if not TYPE_CHECKING:
 
@@ -125,7 +133,7 @@ class RayExecutor(EngineExecutor):
 
     def _loss(self) -> str | None:
         # Ray does not fail its calls when shut down, and a new one does not know them.
-        if self._ray.is_initialized() and _node(self._ray) == self._node:
+        if self._ray.is_initialized() and _session(self._ray) == self._session:
             return None
         return "ray was shut down"
 
@@ -137,42 +145,59 @@ class RayExecutor(EngineExecutor):
         objects: Sequence[Any],
     ) -> Any:
         self._connected()
-        head, value = self._run.options(
-            num_returns=2,
-            name=remote.name,
-            max_retries=call.engine_retries,
-            retry_exceptions=[EncodedError],
-            **self._takes,
-        ).remote(run, remote, *objects)
-
-        attempt = call.attempt
-
-        def came(ended: Any) -> None:  # in a thread that must not wait for Ray
-            self._later(lambda: self._answered(call, _answer(ended, value), attempt))
-
-        head.future().add_done_callback(came)
+        # Ray sends bytes as they are; anything else takes several times as long.
+        sent = pickle.dumps((run, remote), 5)
+        lean = [pickle.dumps(o, 5) if type(o) is Payload else o for o in objects]
+        ready = self._with_options(remote.name, call.engine_retries)
+        head, value = ready.remote(sent, *lean)
+        if self._is_client:  # `future` waits for the server
+            attempt = call.attempt
+            self._later(lambda: self._follow(call, head, value, attempt))
+        else:
+            self._follow(call, head, value, call.attempt)
         return value
 
+    def _with_options(self, name: str, retries: int) -> Any:
+        ready = self._ready.get((name, retries))
+        if ready is None:
+            if len(self._ready) >= MOST_READY:
+                self._ready.clear()
+            ready = self._ready[name, retries] = self._run.options(
+                num_returns=2,
+                name=name,
+                max_retries=retries,
+                retry_exceptions=[EncodedError],
+                **self._takes,
+            )
+        return ready
+
+    def _follow(self, call: EngineCall, head: Any, value: Any, attempt: int) -> None:
+        """Let the call end when its head has arrived."""
+
+        def failed(error: BaseException) -> None:
+            with contextlib.suppress(Exception):
+                value.future()  # otherwise Ray prints that the error was not retrieved
+            cause = getattr(error, "cause", None)
+            known = cause if isinstance(cause, EncodedError) else error
+            self._answered(call, known, attempt)
+
+        def came(ended: Any) -> None:  # in a thread that must not wait for Ray
+            error = ended.exception()
+            if error is not None:
+                self._later(lambda: failed(error))
+                return
+            head = ended.result()
+            answer = Remote(value) if head is None else pickle.loads(head)
+            self._answered(call, answer, attempt)
+
+        try:
+            head.future().add_done_callback(came)
+        except Exception as error:  # noqa: BLE001 - it belongs to the call
+            self._answered(call, error, attempt)
+
     def _start_reporter(self, number: int) -> Callable[[], object]:
-        if self._clock is None:
-            ray = self._connected()
-            self._clock = ray.remote(num_cpus=0, max_restarts=-1)(_Clock).remote()
-            self._listen(self._clock)
-        return _Started(self._clock, number)
-
-    def _listen(self, clock: Any) -> None:
-        """Request the calls that have started; the answer arrives when one has."""
-
-        def heard(answer: Any) -> None:
-            with contextlib.suppress(Exception):  # it was killed
-                for number in answer.result():
-                    self._begun(number)
-                self._listen(clock)
-
-        def came(answer: Any) -> None:  # in a thread that must not wait for Ray
-            self._later(lambda: heard(answer))
-
-        clock.news.remote().future().add_done_callback(came)
+        self._connected()
+        return self._watch.reporter(number)
 
     def _put(self, payload: Payload) -> Any:
         return self._connected().put(payload)
@@ -203,10 +228,9 @@ class RayExecutor(EngineExecutor):
         return _translated(error, name, self._ray)
 
     def _leave(self) -> None:
+        self._watch.close()
         if self._loss() is not None:
             return
-        if self._clock is not None:
-            self._ray.kill(self._clock)
         if self._owns_connection:
             self._ray.shutdown()
 
@@ -218,43 +242,19 @@ class _LostError(Exception):
 # ----------------------------------------------------------------- in the workers
 
 
-def _run(run: Callable[..., Any], remote: RemoteCall, *objects: Any) -> tuple[Any, Any]:
+def _run(sent: bytes, *objects: Any) -> tuple[bytes | None, bytes | LargePayload]:
     """Run a call; a large result is only in the second of the two values."""
-    value = run(remote, *objects)
-    return (None if type(value) is LargePayload else value), value
-
-
-class _Started:
-    """Reports, from a worker, that a function starts."""
-
-    def __init__(self, clock: Any, number: int) -> None:
-        self._clock = clock
-        self._number = number
-
-    def __call__(self) -> None:
-        self._clock.note_started.remote(self._number)
-
-
-class _Clock:
-    """An actor that forwards which calls have started."""
-
-    def __init__(self) -> None:
-        import asyncio
-
-        self._numbers: list[int] = []
-        self._some = asyncio.Event()
-
-    async def note_started(self, number: int) -> None:
-        """Record that a call has started."""
-        self._numbers.append(number)
-        self._some.set()
-
-    async def news(self) -> list[int]:
-        """Wait for calls that have started, and return them."""
-        await self._some.wait()
-        self._some.clear()
-        numbers, self._numbers = self._numbers, []
-        return numbers
+    run, remote = pickle.loads(sent)
+    try:
+        value = run(
+            remote, *[pickle.loads(o) if type(o) is bytes else o for o in objects]
+        )
+    finally:
+        call_ended()
+    if type(value) is LargePayload:
+        return None, value
+    answer = pickle.dumps(value, 5)
+    return answer, answer
 
 
 # -------------------------------------------------------------------- connections
@@ -294,9 +294,18 @@ def _connect(ray: Any, address: str) -> None:
         raise ConnectionError(msg) from error
 
 
-def _node(ray: Any) -> str:
-    """What distinguishes one cluster from another."""
-    return str(ray.get_runtime_context().get_node_id())
+def _session(ray: Any) -> object:
+    """What distinguishes a connection to a cluster from another one.
+
+    This is looked at for each call. A client (``ray://``) would ask the cluster for
+    its identifiers each time, so it is the connection itself there.
+    """
+    from ray.util.client import ray as client
+
+    if client.is_connected():
+        return client.get_context().client_worker
+    context = ray.get_runtime_context()
+    return context.get_node_id(), context.get_job_id()
 
 
 def _amount(amount: object, argument: str) -> float:
@@ -309,19 +318,7 @@ def _amount(amount: object, argument: str) -> float:
     raise TypeError(msg)
 
 
-# ------------------------------------------------------------------------- answers
-
-
-def _answer(ended: Any, value: Any) -> object:
-    """The answer of a call, from the future of its head."""
-    error = ended.exception()
-    if error is not None:
-        value.future()  # otherwise Ray prints that the error was not retrieved
-        cause = getattr(error, "cause", None)
-        return cause if isinstance(cause, EncodedError) else error
-    head = ended.result()
-    return Remote(value) if head is None else head
-
+# -------------------------------------------------------------------------- errors
 
 #: The names of Ray's errors that mean that a worker, a node or a result is lost.
 _DEATHS = frozenset(

@@ -1,9 +1,11 @@
 """`RayExecutor` on a real Ray of this machine."""
 
+import concurrent.futures
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -11,11 +13,13 @@ from behaviours import EngineTests, die_at
 
 import parallelize
 import tasks
+from factories import collect
 from parallelize import (
     ClusterLost,
     RayExecutor,
     TaskKilled,
     WorkerDied,
+    gather,
     parallelized,
     using,
 )
@@ -126,6 +130,108 @@ def wait_gone(pid):
     raise AssertionError("the worker lives")
 
 
+# The actor that reports when calls with a timeout start.
+
+
+def reporting_actors():
+    """The states of the actors that are there, or will be."""
+    from ray._private import state
+
+    states = [
+        each["State"]
+        for each in state.actors().values()
+        if "Starts" in each["ActorClassName"]
+    ]
+    return [state for state in states if state != "DEAD"]
+
+
+def wait_until(is_true):
+    for _ in range(600):
+        if is_true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+def kill_the_actor(executor):
+    ray.kill(executor._watch._actor.handle())
+
+
+def kill_its_process(executor):
+    actor = executor._watch._actor.handle()
+    pid = ray.get(actor.__ray_call__.remote(lambda self: os.getpid()))
+    os.kill(pid, 9)
+
+
+@pytest.mark.parametrize("kill", [kill_the_actor, kill_its_process])
+def test_timeouts_hold_when_the_actor_of_the_reports_dies(make, latch, kill):
+    executor = make()
+    assert parallelized(executor, timeout=100)(tasks.double)(1).result(60) == 2
+    late = parallelized(executor, timeout=2.0)(time.sleep)
+    held = [executor.submit(tasks.hold, latch.folder), executor.submit(time.sleep, 1)]
+    queued = [late(60), late(60)]
+    latch.wait_begun()
+    kill(executor)
+    latch.release()
+    for future in queued:
+        assert isinstance(future.exception(60), parallelize.TaskTimeout)
+    again = late(60)  # a new one
+    assert isinstance(again.exception(60), parallelize.TaskTimeout)
+    gather(*held).result(60)
+
+
+def test_a_report_that_died_with_its_actor_is_made_again(make, monkeypatch):
+    """The program has not had it: it does not listen until the actor is dead."""
+    executor = make()
+    watch = executor._watch
+    monkeypatch.setattr(watch, "_listen", lambda actor: None)
+    future = parallelized(executor, timeout=1.0)(time.sleep)(60)
+    actor = watch._actor.handle()
+
+    def reports(self):
+        return sum(len(each.waiting) for each in self._mailboxes.values())
+
+    wait_until(lambda: ray.get(actor.__ray_call__.remote(reports)) == 1)
+    ray.kill(actor)
+    watch._actor.lose(actor)
+    monkeypatch.undo()
+    watch._listen(watch._actor)
+    assert isinstance(future.exception(60), parallelize.TaskTimeout)
+
+
+def test_retries_with_a_timeout_have_new_clocks(make, latch, tmp_path):
+    """The second attempt waits for a worker, for longer than the timeout."""
+    executor = make(1)
+    flaky = parallelized(executor, timeout=3.0, retries=1)(fail_when_another_waits)
+    future = flaky(tmp_path / "attempts", tmp_path / "waiting")
+    wait_until((tmp_path / "attempts").exists)
+    held = executor.submit(time.sleep, 4)
+    (tmp_path / "waiting").touch()
+    assert future.result(60) == "done"
+    held.result(60)
+
+
+def fail_when_another_waits(attempts, waiting):
+    tasks.append_line(attempts, "begun")
+    if len(attempts.read_text().split()) == 1:
+        wait_until(waiting.exists)
+        time.sleep(0.5)
+        raise tasks.Refusal(1)
+    return "done"
+
+
+def test_a_death_with_a_timeout_is_retried(executor, tmp_path):
+    once = parallelized(executor, timeout=60, retries=1)(die_at_first)
+    assert once(tmp_path / "a").result(60) == "done"
+
+
+def die_at_first(path):
+    tasks.append_line(path, "begun")
+    if path.read_text().count("\n") == 1:
+        os._exit(1)
+    return "done"
+
+
 def test_cancel_on_ray(make, latch):
     executor = make(1)
     held = executor.submit(tasks.hold, latch.folder, 5)
@@ -155,14 +261,10 @@ def test_with_retries_one_row_that_kills_harms_no_other(executor):
 
 
 def test_a_death_is_retried_where_that_was_asked_for(executor, tmp_path):
-    def once(path):
-        tasks.append_line(path, "begun")
-        if path.read_text().count("\n") == 1:
-            os._exit(1)
-        return "done"
-
-    assert parallelized(executor, retries=1)(once)(tmp_path / "a").result() == "done"
-    assert isinstance(executor.submit(once, tmp_path / "b").exception(), WorkerDied)
+    once = parallelized(executor, retries=1)(die_at_first)
+    assert once(tmp_path / "a").result() == "done"
+    future = executor.submit(die_at_first, tmp_path / "b")
+    assert isinstance(future.exception(), WorkerDied)
 
 
 def test_ray_is_left_as_it_is(initialised):
@@ -245,6 +347,37 @@ def test_ray_is_shut_down_under_its_calls(initialised, latch):
         held.result(60)
     executor.shutdown()
     assert not ray.is_initialized()
+
+
+# On a Ray that the executors of other tests do not use.
+
+
+def test_first_calls_of_several_threads_make_one_actor(make):
+    executors = [make(), make()]
+    start = threading.Barrier(6)
+
+    def first(executor):
+        start.wait()
+        return parallelized(executor, timeout=100)(tasks.double)(1).result(60)
+
+    with concurrent.futures.ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(first, executors * 3)) == [2] * 6
+    assert len(reporting_actors()) == 1
+    executors[0].shutdown()
+    assert len(reporting_actors()) == 1
+    timed = parallelized(executors[1], timeout=1.0)(time.sleep)
+    assert isinstance(timed(60).exception(60), parallelize.TaskTimeout)
+    executors[1].shutdown()
+    wait_until(lambda: not reporting_actors())
+
+
+def test_the_actor_leaves_with_an_executor_that_is_collected(initialised):
+    executor = RayExecutor()
+    assert parallelized(executor, timeout=100)(tasks.double)(1).result(60) == 2
+    assert len(reporting_actors()) == 1
+    del executor
+    collect()
+    wait_until(lambda: not reporting_actors())
 
 
 def test_ray_is_never_started_behind_the_users_back():

@@ -1,0 +1,1 @@
+# What parallelize uses of ray.
