@@ -512,3 +512,23 @@ def test_a_reference_is_submitted_if_no_other_attempt_can_follow(manual):
     for each, index in ((last, 2), (behind, 3)):
         manual.end(each._call, index, payloads.pack(8))
         assert each.result(0) == 8
+
+
+class AtOnce(Manual):
+    """One whose calls have ended before they have a reference."""
+
+    def _hand_over(self, call, run, order, objects):
+        ref = super()._hand_over(call, run, order, objects)
+        self.end(call, -1, payloads.pack(4))
+        return ref
+
+
+def test_a_call_that_has_ended_already_is_not_dropped():
+    """Its result may still be in the cluster."""
+    with AtOnce() as executor:
+        timed = parallelized(executor, timeout=1000, retries=1)(tasks.double)
+        assert [timed(2).result(20), executor.submit(tasks.double, 2).result(20)] == [
+            4,
+            4,
+        ]
+        assert executor.dropped == []

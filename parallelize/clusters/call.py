@@ -109,6 +109,7 @@ class EngineCall(Call):
 
     __slots__ = (
         "_deadline",
+        "_is_stopped",
         "_left",
         "_objects",
         "_packed",
@@ -139,6 +140,7 @@ class EngineCall(Call):
         # What must remain in the cluster for this call.
         self._objects: list[RemoteObject] = []
         self._deadline: Deadline | None = None
+        self._is_stopped = False
         #: The number of the current attempt, if the call has a timeout.
         self.attempt: int = 0
         # The retries that are made here, see `engine_retries`, and what to submit then.
@@ -232,7 +234,7 @@ class EngineCall(Call):
         self.handle.ref = self.executor._hand_over(self, self.run, remote, objects)
         if self.future.cancelled():
             self.executor._drop([self.handle.ref])
-        elif self.future.done():  # it was killed before it had this reference
+        elif self._is_stopped:  # before it had this reference
             self._end(self.handle.ref)
 
     def _value_of(self, future: Future[Any]) -> Any:
@@ -252,7 +254,8 @@ class EngineCall(Call):
         failure = ForwardedOutcome(upstream)  # this retrieves it
         if self.future._set_outcome(failure, failed=True):
             name_failure(self.future, self.fn, self.options)
-            self.executor._drop([self.handle.ref])
+            if not self.executor._ends_dependents:
+                self.executor._drop([self.handle.ref])
 
     # While it runs.
 
@@ -309,14 +312,16 @@ class EngineCall(Call):
         return self._stop(TaskKilled(self.name()))
 
     def _stop(self, error: BaseException) -> bool:
-        ref = self.handle.ref
+        # Only what was stopped is ended: one that has ended by itself may have a result
+        # in the cluster, and Ray may crash if it is told to cancel one that fails.
         if not self.future._set_outcome(Failure(error), failed=True):
             return False
-        self._end(ref)
+        self._is_stopped = True
+        self._end(self.handle.ref)
         return True
 
     def _end(self, ref: Any) -> None:
-        if not self.executor._kill(ref):
+        if ref is not None and not self.executor._kill(ref):
             self.executor._drop([ref])
 
     # Retries.

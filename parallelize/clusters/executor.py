@@ -56,6 +56,9 @@ class EngineExecutor(Executor):
     #: Whether the engine, even without retries, restarts a call whose worker died.
     _starts_again: ClassVar[bool] = False
 
+    #: Whether the engine by itself ends the calls that depend on one that failed.
+    _ends_dependents: ClassVar[bool] = False
+
     def __init__(self) -> None:
         payloads.this_is_the_program()
         self._pid = os.getpid()

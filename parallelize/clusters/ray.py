@@ -20,6 +20,7 @@ from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
 from parallelize.clusters.payloads import (
     EncodedError,
+    FinalError,
     LargePayload,
     Payload,
     RemoteCall,
@@ -84,6 +85,9 @@ class RayExecutor(EngineExecutor):
 
     kind: ClassVar[str] = "ray"
     _can_kill: ClassVar[bool] = True
+    # Ray 2.60 may end the program if a call is cancelled while it is being submitted
+    # ("Check failed: it->second.submitted_task_ref_count > 0").
+    _ends_dependents: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -146,7 +150,7 @@ class RayExecutor(EngineExecutor):
     ) -> Any:
         self._connected()
         # Ray sends bytes as they are; anything else takes several times as long.
-        sent = pickle.dumps((run, remote), 5)
+        sent = pickle.dumps((run, remote, call.engine_retries > 0), 5)
         lean = [pickle.dumps(o, 5) if type(o) is Payload else o for o in objects]
         ready = self._with_options(remote.name, call.engine_retries)
         head, value = ready.remote(sent, *lean)
@@ -244,17 +248,33 @@ class _LostError(Exception):
 
 def _run(sent: bytes, *objects: Any) -> tuple[bytes | None, bytes | LargePayload]:
     """Run a call; a large result is only in the second of the two values."""
-    run, remote = pickle.loads(sent)
+    run, remote, retries = pickle.loads(sent)
     try:
-        value = run(
-            remote, *[pickle.loads(o) if type(o) is bytes else o for o in objects]
-        )
+        value = _outcome(run, remote, objects)
+    except EncodedError as error:
+        if retries:
+            raise
+        value = error
     finally:
         call_ended()
     if type(value) is LargePayload:
         return None, value
     answer = pickle.dumps(value, 5)
     return answer, answer
+
+
+def _outcome(run: Callable[..., Any], remote: RemoteCall, objects: Any) -> Any:
+    """The result of a call, or the failure of one that it depends on.
+
+    Failures are values if Ray is not to retry the call, as its own errors cost more.
+    """
+    values = [pickle.loads(o) if type(o) is bytes else o for o in objects]
+    for value in values:
+        if isinstance(value, EncodedError):
+            return FinalError(value)
+        if type(value) is FinalError:
+            return value
+    return run(remote, *values)
 
 
 # -------------------------------------------------------------------- connections
