@@ -21,6 +21,7 @@ from parallelize.calls.open_maps import OpenMaps
 from parallelize.calls.targets import undecorated
 from parallelize.errors import QueueFull, TaskTimeout
 from parallelize.executors import entrance
+from parallelize.futures.future import error_of
 from parallelize.runtime.options import DEFAULTS, CallOptions, check_callable, name_of
 from parallelize.tracing import recording
 
@@ -279,7 +280,8 @@ class Executor(concurrent.futures.Executor, ABC):
     def _warm_by(self, make: Callable[[], None], *, wait: bool) -> None:
         futures = self._warm(make)
         if wait:
-            for future in futures:
+            failed = [each for each in futures if error_of(each) is not None]
+            for future in failed[:1]:  # each has been waited for, and looked at
                 future.result()
 
     def _warm(self, make: Callable[[], None]) -> Sequence[Future[None]]:

@@ -67,7 +67,7 @@ class SerialExecutor(Executor):
         self._finish_maps(cancel=cancel_futures)
         for future in self._in_flight.close():
             if cancel_futures:
-                future.cancel()  # it is running: this only ends its retries
+                future._end_retries()  # as it is running
         if wait and not here.depth:  # within a call it would wait for itself
             self._in_flight.wait_empty()
 

@@ -444,7 +444,8 @@ class Future(Completable[T], Generic[T]):
 
         A call that has not begun is cancelled. One that runs in a process is
         stopped by killing its worker, which is replaced; the future then
-        raises `TaskKilled`. A thread cannot be stopped from outside: the call is asked
+        raises `TaskKilled`, unless the call ends before that, for instance because it
+        sees `stopping`. A thread cannot be stopped from outside: the call is asked
         to stop, as by `cancel`.
 
         Args:

@@ -254,7 +254,10 @@ class Engine(Roster):
         with self._lock:
             held = list(self._held)
         for future in held:
-            future.cancel()
+            if future.running():  # it is not asked to stop, but not retried either
+                future._end_retries()
+            else:
+                future.cancel()
 
     def on_their_way(self) -> int:
         """Return the number of started or woken threads that have no call yet."""
