@@ -493,6 +493,8 @@ def test_nothing_heavy_is_imported_at_the_top():
         allowed = {
             "futures.proxy": {"wrapt"},
             "futures.aio": {"asyncio"},
+            "clusters.dask_link": {"asyncio"},
+            "clusters.dask_refs": {"asyncio"},
             "loops.attempts": {"asyncio"},
             "process.worker.loop": {"asyncio"},
         }.get(name, set())

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from parallelize.calls.call import Call, Rows
@@ -26,9 +27,11 @@ from parallelize.clusters.payloads import (
     LEAST_BUFFER,
     EncodedError,
     FinalError,
+    LargePayload,
     Packed,
     Payload,
     RemoteCall,
+    pack,
 )
 from parallelize.errors import SerializationError, TaskKilled, TaskTimeout
 from parallelize.futures.future import Failure, Future, Outcome, error_of
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
     from parallelize.clusters.executor import EngineExecutor
     from parallelize.clusters.object_cache import RemoteObject
+    from parallelize.process.memory.shared import Shared
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions
 
@@ -77,8 +81,11 @@ class EngineFuture(Future[T]):
         ref = self.ref
         if ref is None or self.done():
             return super().cancel()
-        if self.running() or any(self.executor._running([ref])):
+        runs = True if self.running() else self.executor._running([ref])[0]
+        if runs is not False:
             self._end_retries()
+            if runs is None:
+                self.executor._cancel_soon(self)
             return False
         if not super().cancel():
             return False
@@ -103,6 +110,12 @@ class EngineFuture(Future[T]):
             yield from loop.run_in_executor(None, self._open).__await__()
         return (yield from super().__await__())
 
+    def _cancel_awaited(self) -> None:
+        if self.executor._can_kill:
+            super()._cancel_awaited()
+        else:
+            self.executor._cancel_soon(self)
+
 
 class EngineCall(Call):
     """A call submitted to a cluster engine."""
@@ -116,6 +129,7 @@ class EngineCall(Call):
         "_sent",
         "_since",
         "attempt",
+        "contents",
         "executor",
         "handle",
         "upstream",
@@ -139,6 +153,8 @@ class EngineCall(Call):
         self._packed: Packed | None = None
         # What must remain in the cluster for this call.
         self._objects: list[RemoteObject] = []
+        #: What lets the engine put them again, should it lose them.
+        self.contents: list[object] = []
         self._deadline: Deadline | None = None
         self._is_stopped = False
         #: The number of the current attempt, if the call has a timeout.
@@ -172,7 +188,9 @@ class EngineCall(Call):
         # The engine itself moves the results of its own calls to the worker.
         self.waits_for = [f for f in packed.futures if self._reference(f) is None]
         # Copy the buffers now: the caller may change them afterwards.
-        self._objects = [self.executor._cache.buffer(b) for b in self._buffers(packed)]
+        self._objects, self.contents = [], []
+        for each in self._buffers(packed):
+            self._keep(self.executor._cache.buffer(each), partial(_payload_of, each))
 
     def _sent_options(self) -> CallOptions:
         return self.options
@@ -181,6 +199,12 @@ class EngineCall(Call):
         payload = packed.payload
         whole = [payload.data] if len(payload.data) >= LEAST_BUFFER else []
         return [*whole, *payload.buffers]
+
+    def _keep(self, put: RemoteObject, read: Callable[[], Payload]) -> None:
+        self._objects.append(put)
+        content = self.executor._content_of(put.ref, read, put.nbytes)
+        if content is not None:
+            self.contents.append(content)
 
     def _reference(self, future: Future[Any]) -> Any:
         if not isinstance(future, EngineFuture) or future.executor is not self.executor:
@@ -211,7 +235,8 @@ class EngineCall(Call):
         assert packed is not None
         buffers = len(self._objects)
         cache = self.executor._cache
-        self._objects += [cache.shared(handle) for handle in packed.shares]
+        for handle in packed.shares:
+            self._keep(cache.shared(handle), partial(_payload_of_shared, handle))
         objects = [put.ref for put in self._objects]
         objects += [self._value_of(future) for future in packed.futures]
         data = packed.payload.data
@@ -244,7 +269,7 @@ class EngineCall(Call):
             return ref
         value, put = self.executor._cache.value(future.result())
         if put is not None:
-            self._objects.append(put)
+            self._keep(put, lambda: pack(future.result()))
         return value
 
     def _fail_with(self, upstream: Future[Any]) -> None:
@@ -394,7 +419,7 @@ class EngineCall(Call):
         else:
             self._fail(error)
             self.handle.ref = None
-        self._objects = []
+        self._objects, self.contents = [], []
         self._sent = None
         self.upstream = []  # otherwise a chain would hold the results of all its calls
 
@@ -418,6 +443,14 @@ class EngineCall(Call):
             if error is not None:
                 return error
         return self.executor._translated(answer, self.name())
+
+
+def _payload_of_shared(handle: Shared[Any]) -> Payload:
+    return pack(handle.get())
+
+
+def _payload_of(buffer: Any) -> Payload:
+    return LargePayload(b"", [buffer])
 
 
 class _Arrived(Outcome):
@@ -470,7 +503,7 @@ def _opened(payload: Payload, name: str) -> tuple[Any, BaseException | None]:
 class RowsCall(EngineCall):
     """Rows of calls, submitted to the engine as one call."""
 
-    __slots__ = ("rows",)
+    __slots__ = ("_is_unwanted", "rows")
 
     run: ClassVar[Callable[..., Any]] = staticmethod(payloads.run_rows)
 
@@ -478,6 +511,7 @@ class RowsCall(EngineCall):
         super().__init__(executor, rows.fn, rows.options)
         #: The rows, or those of them that are tried again.
         self.rows: Rows = rows
+        self._is_unwanted = False
         self.future.add_done_callback(self._deliver)
 
     def _sent_options(self) -> CallOptions:
@@ -521,8 +555,15 @@ class RowsCall(EngineCall):
             return None
         return wait_after(self.options, self._failed + 1, outcome.error)
 
+    def cancel(self) -> None:
+        """Cancel the rows, for a map that wants them no more."""
+        self._is_unwanted = True
+        self.executor._cancel_soon(self.handle)
+
     def _deliver(self, done: Future[Any]) -> None:
         if done.cancelled():
+            if not self._is_unwanted:
+                self.rows.fail(CancelledError())
             return
         error = done.exception()
         if error is None:

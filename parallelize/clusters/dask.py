@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from concurrent.futures import CancelledError
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parallelize.clusters.call import Remote
+from parallelize.clusters.dask_errors import translated
+from parallelize.clusters.dask_link import Link
+from parallelize.clusters.dask_refs import (
+    CallRef,
+    Content,
+    Copies,
+    Recipe,
+    Scattered,
+)
 from parallelize.clusters.executor import EngineExecutor
-from parallelize.clusters.payloads import LargePayload, Payload
 from parallelize.errors import MissingExtraError
+from parallelize.futures.future import Future
 from parallelize.runtime import lifecycle
 from parallelize.runtime.options import check_workers
 
@@ -25,16 +31,14 @@ if TYPE_CHECKING:
     import distributed
     from distributed.security import Security
 
-    from parallelize.clusters.call import EngineCall
+    from parallelize.clusters.call import EngineCall, EngineFuture
     from parallelize.clusters.dask_local import Cluster
-    from parallelize.clusters.payloads import RemoteCall
+    from parallelize.clusters.payloads import Payload, RemoteCall
 
 __all__ = ("DaskExecutor",)
 
 #: An optional prefix of addresses, as `use` takes them.
 SCHEME = "dask://"
-
-_numbers = count()  # of calls, to make their keys unique
 
 
 class DaskExecutor(EngineExecutor):
@@ -100,6 +104,9 @@ class DaskExecutor(EngineExecutor):
         self._end = partial(_end, None if theirs else self._client, self._cluster)
         self._finalizer = weakref.finalize(self, _end_elsewhere, self._end)
         self._topic: str | None = None
+        self._link = Link(self._client, partial(_has_ended, self._cluster))
+        self._link.connect()
+        self._copies = Copies()
         super().__init__()
 
     def _connected(self, given: Any, max_workers: int | None) -> distributed.Client:
@@ -128,10 +135,9 @@ class DaskExecutor(EngineExecutor):
 
         @property
         def _max_workers(self) -> int:
-            # Clusters grow and shrink; if this one is lost, the calls report that.
-            with contextlib.suppress(Exception):
-                return max(1, sum(self._client.nthreads().values()))
-            return 1
+            # Clusters grow and shrink. If this one does not answer, the calls say so.
+            count = self._link.ask(self._link.count, self._link.threads)
+            return max(1, count)
 
     # How a call is run.
 
@@ -141,40 +147,22 @@ class DaskExecutor(EngineExecutor):
         run: Callable[..., Any],
         remote: RemoteCall,
         objects: Sequence[Any],
-    ) -> Any:
-        # Dask groups keys by the part before the dash, and its dashboard shows that.
-        name = remote.name.replace("-", "_").replace("<", "").replace(">", "")
-        theirs = self._client.submit(
-            run,
-            remote,
-            *objects,
-            key=f"{name}-{self._client.id}-{next(_numbers)}",
-            retries=call.engine_retries,
-            pure=False,
+    ) -> CallRef:
+        losses = _setting("distributed.scheduler.allowed-failures", 3)
+        keep = call.contents
+        ref = CallRef(
+            self._link,
+            Recipe(
+                run, remote, objects, call.engine_retries, losses, keep, call.untime
+            ),
         )
-        self._client.loop.add_callback(self._follow, call, theirs, call.attempt)
-        return theirs
+        self._link.soon(self._follow, call, ref, call.attempt)
+        return ref
 
-    async def _follow(
-        self, call: EngineCall, theirs: distributed.Future, attempt: int
-    ) -> None:
+    def _follow(self, call: EngineCall, ref: CallRef, attempt: int) -> None:
         """Wait for a call, in the thread of Dask's client."""
-        try:
-            answer = await self._answer(theirs)
-        except BaseException as error:  # noqa: BLE001 - it belongs to the call
-            # Dask keeps the error as long as its future, which this frame refers to.
-            answer = error.with_traceback(None)
-        self._answered(call, answer, attempt)
-
-    async def _answer(self, theirs: distributed.Future) -> object:
-        distributed = _distributed()
-        with self._client.as_current():
-            ended = distributed.wait([theirs])  # in this thread it can be awaited
-        await ended
-        if theirs.status == "finished" and theirs.type is LargePayload:
-            return Remote(theirs)
-        # The client fetches results that are requested together in one message.
-        return await self._client.gather(theirs, asynchronous=True)
+        ended = partial(self._answered, call, attempt=attempt)
+        self._link.begin(ref.life(), ended)
 
     def _start_reporter(self, number: int) -> Callable[[], object]:
         topic = self._topic
@@ -184,39 +172,72 @@ class DaskExecutor(EngineExecutor):
             self._client.subscribe_topic(topic, lambda event: self._begun(event[1]))
         return _Started(topic, number)
 
-    def _put(self, payload: Payload) -> Any:
-        if self._client.scheduler.address.startswith("inproc://"):
-            # The engine would pass it by reference, and the caller may change it.
-            buffers = [bytes(buffer) for buffer in payload.buffers]
-            payload = type(payload)(payload.data, buffers)
-        return self._client.scatter(payload, hash=False)
+    def _put(self, payload: Payload) -> Scattered:
+        return Scattered(self._link, self._copies.copied(payload))
 
-    def _is_there(self, ref: Any) -> bool:
-        return bool(ref.status == "finished")
+    def _content_of(
+        self, ref: Scattered, read: Callable[[], Payload], nbytes: int
+    ) -> Content | None:
+        content = ref.content
+        if content is not None:  # counted already
+            return content if self._copies.have_room() else None
+        if self._copies.have_room(nbytes):
+            content = ref.content = self._copies.copied(read())
+        return content
 
-    def _fetch(self, ref: Any) -> Payload:
-        payload: Payload = ref.result()
+    def _is_there(self, ref: Scattered) -> bool:
+        return not ref.is_lost
+
+    def _fetch(self, ref: CallRef) -> Payload:
+        payload: Payload = self._link.wait(ref.fetch)
         return payload
 
-    def _running(self, refs: Sequence[Any]) -> list[bool]:
-        if not refs:
-            return []
-        running: set[str] = set()
-        # A call that has just ended is unknown to Dask, and is not running.
-        with contextlib.suppress(Exception):
-            stacks = self._client.call_stack(keys=[ref.key for ref in refs])
-            running.update(*stacks.values())
-        return [ref.key in running for ref in refs]
+    def _running(self, refs: Sequence[CallRef]) -> list[bool | None]:
+        keys = [None if ref.cannot_run else ref.key for ref in refs]
+        if not any(keys):
+            return [False] * len(refs)
+        running = self._link.ask(partial(self._executing, keys), None)
+        return [
+            False if key is None else None if running is None else key in running
+            for key in keys
+        ]
 
-    def _drop(self, refs: Sequence[Any]) -> None:
-        if refs and self._client.status == "running":
-            # The client's own thread may cancel, and must not wait for itself.
-            self._client.loop.add_callback(
-                self._client.cancel, list(refs), asynchronous=True
-            )
+    async def _executing(self, keys: Sequence[str | None]) -> set[str]:
+        """Return the keys of the calls that workers run now."""
+        stacks = await self._client.scheduler.call_stack(
+            keys=[key for key in keys if key is not None]
+        )
+        # A call that has just ended is unknown to Dask, and is not running.
+        return {key for each in stacks.values() for key in each}
+
+    def _cancel_soon(self, future: EngineFuture[Any]) -> None:
+        if future.ref is None:
+            future.cancel()
+        else:
+            self._link.soon(self._cancel_unless_running, future)
+
+    async def _cancel_unless_running(self, future: EngineFuture[Any]) -> None:
+        ref = future.ref
+        running: set[str] = set()
+        with contextlib.suppress(Exception):
+            running = await self._executing([ref.key])
+        if ref.key in running:
+            future._claim()
+            future._end_retries()
+        elif Future.cancel(future):
+            ref.drop()
+
+    def _drop(self, refs: Sequence[CallRef]) -> None:
+        for ref in refs:
+            if ref is not None:
+                ref.dropped = True
+                self._link.soon(ref.drop)
 
     def _translated(self, error: BaseException, name: str) -> BaseException | None:
-        return _translated(error, name, self._client)
+        return translated(error, name, self._client)
+
+    def _loss(self) -> str | None:
+        return "the client is closed" if self._client.status == "closed" else None
 
     def _hurry(self) -> None:
         if self._cluster is not None:
@@ -248,6 +269,12 @@ def _distributed() -> Any:
         what = "DaskExecutor"
         raise MissingExtraError(what, "dask") from error
     return distributed
+
+
+def _setting(name: str, otherwise: int) -> int:
+    import dask
+
+    return int(dask.config.get(name, otherwise))
 
 
 def _checked(client: distributed.Client) -> distributed.Client:
@@ -301,36 +328,13 @@ def _end(client: distributed.Client | None, cluster: Cluster | None) -> None:
         cluster.close()
 
 
+def _has_ended(cluster: Cluster | None) -> bool:
+    return cluster is not None and cluster.has_ended()
+
+
 def _end_elsewhere(end: Callable[[], object]) -> None:
     """Leave a cluster when its executor is collected or the program ends."""
     if lifecycle.is_ending():
         end()
     else:
         lifecycle.later(end)
-
-
-def _translated(
-    error: BaseException, name: str, client: distributed.Client
-) -> BaseException | None:
-    """Return an error of Dask as one of this library; None if it was a cancellation."""
-    from parallelize.errors.worker import ClusterLost, WorkerDied
-
-    if type(error).__name__ == "KilledWorker":
-        return _caused(WorkerDied(name), error)
-    reason = getattr(error, "reason", None)
-    if client.status != "running" or reason == "scheduler-connection-lost":
-        return _caused(ClusterLost(name, _why(error, client)), error)
-    if isinstance(error, CancelledError) or type(error).__mro__[1] is CancelledError:
-        return None
-    if isinstance(error, (OSError, RuntimeError)):
-        return _caused(ClusterLost(name, str(error)), error)
-    return error
-
-
-def _why(error: BaseException, client: distributed.Client) -> str:
-    return str(error) or f"the client is {client.status}"
-
-
-def _caused(ours: BaseException, cause: BaseException) -> BaseException:
-    ours.__cause__ = cause
-    return ours

@@ -78,6 +78,10 @@ class Cluster:
         """The process id of the keeper."""
         return self._process.pid
 
+    def has_ended(self) -> bool:
+        """Whether the keeper has ended, and so all of the cluster."""
+        return self._process.poll() is not None
+
     def _send_credentials(self) -> None:
         stdin = self._process.stdin
         assert stdin is not None

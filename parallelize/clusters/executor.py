@@ -21,7 +21,7 @@ from abc import abstractmethod
 from functools import partial
 from itertools import count
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from parallelize.calls.call import SubmittedRows, run_rows
 from parallelize.calls.in_flight import InFlight
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from parallelize.calls.call import Rows
     from parallelize.clusters.payloads import Payload, RemoteCall
     from parallelize.runtime.options import CallOptions
+
+C = TypeVar("C", bound=EngineCall)
 
 _log = logging.getLogger("parallelize")
 
@@ -102,17 +104,33 @@ class EngineExecutor(Executor):
     def _is_there(self, ref: Any) -> bool:
         """Whether the cluster still has the object, as far as is known."""
 
+    def _content_of(
+        self, ref: Any, read: Callable[[], Payload], nbytes: int
+    ) -> object | None:
+        """Return what a call must keep so that its object can be put again.
+
+        Args:
+            ref: The engine's reference to the object.
+            read: Returns the object; called at once or not at all.
+            nbytes: Its size.
+        """
+        return None
+
     @abstractmethod
     def _fetch(self, ref: Any) -> Payload:
         """Return a result that remains in the cluster."""
 
     @abstractmethod
-    def _running(self, refs: Sequence[Any]) -> list[bool]:
-        """Whether each of these calls has started, as far as the engine knows."""
+    def _running(self, refs: Sequence[Any]) -> Sequence[bool | None]:
+        """Whether each of these calls has started; None if that takes long to know."""
 
     @abstractmethod
     def _drop(self, refs: Sequence[Any]) -> None:
         """Do not start any of these calls, and keep none of their results."""
+
+    def _cancel_soon(self, future: EngineFuture[Any]) -> None:
+        """Cancel a call unless it has started, without waiting for the engine."""
+        future.cancel()
 
     def _kill(self, ref: Any) -> bool:
         """Stop a call that may be running; return whether the engine can."""
@@ -141,9 +159,7 @@ class EngineExecutor(Executor):
     ) -> EngineCall:
         return self._made(EngineCall(self, fn, options), args, kwargs)
 
-    def _made(
-        self, call: EngineCall, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> EngineCall:
+    def _made(self, call: C, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C:
         if self._pid != os.getpid():
             msg = f"a {type(self).__name__} does not outlive os.fork(): make a new one"
             raise RuntimeError(msg)
@@ -162,7 +178,7 @@ class EngineExecutor(Executor):
             named = partial(run_rows, rows.fn, rows.rows, rows.options)
             recorder.elsewhere(self.kind, named, call.future, rows.options)
         call.start()
-        return SubmittedRows(call.future.cancel, lambda: (call.future,))
+        return SubmittedRows(call.cancel, lambda: (call.future,))
 
     def _blames_a_row(self, error: BaseException) -> bool:
         from parallelize.errors.worker import ClusterLost, WorkerDied
@@ -243,8 +259,12 @@ class EngineExecutor(Executor):
         waiting = [f for f in futures if not (f.done() or f.running())]
         handed = [f for f in waiting if isinstance(f, EngineFuture) and f.ref]
         running = self._running([f.ref for f in handed])
-        begun = {f for f, runs in zip(handed, running, strict=True) if runs}
-        dropped = [f for f in waiting if f not in begun and Future.cancel(f)]
+        known: dict[Future[Any], bool | None] = dict.fromkeys(waiting, False)
+        known.update(zip(handed, running, strict=True))
+        for future in (f for f in handed if known[f] is None):
+            self._cancel_soon(future)
+        unbegun = [f for f in waiting if known[f] is False]
+        dropped = [f for f in unbegun if Future.cancel(f)]
         self._drop([f.ref for f in handed if f in dropped])
 
     def _abandon(self) -> None:

@@ -77,7 +77,5 @@ async def _end_of(future: Future[Any]) -> None:
     try:
         await noted(until(future.add_done_callback), lambda: (future,))
     except asyncio.CancelledError:
-        call = future._call
-        if not future.cancel() and call is not None:
-            call.abandoned()
+        future._cancel_awaited()
         raise

@@ -582,6 +582,12 @@ class Future(Completable[T], Generic[T]):
 
         return value_of(self).__await__()
 
+    def _cancel_awaited(self) -> None:
+        """Cancel the call, as the task that awaited it was; blocks no event loop."""
+        call = self._call
+        if not self.cancel() and call is not None:
+            call.abandoned()
+
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled() else self._state.lower()
         text = f"<Future at {id(self):#x} state={state}"

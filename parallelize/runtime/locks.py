@@ -62,6 +62,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "segments",
         "answers",
         "cluster objects",
+        "copies",
         "starts",
         "interpreters",
         "records",

@@ -1,0 +1,3 @@
+# What parallelize uses of dask: its settings.
+from dask import config as config
+from dask import utils as utils
