@@ -55,6 +55,21 @@ class DaskExecutor(EngineExecutor):
     until they are read; buffers above a megabyte among the arguments are put there
     once, for all calls that use them, and so is what `share` returns.
 
+    What dies with a worker is put and run again: arguments, shared objects and results
+    that remain in the cluster. For this, the program keeps a copy of the large
+    arguments of calls in flight, up to 512 MB. A call whose data cannot be put again
+    raises `WorkerDied`.
+
+    Calls raise `ClusterLost` if the connection to the scheduler is lost, if it does not
+    answer for as long as ``distributed.comm.timeouts.tcp`` says (30 s by default), or if
+    all workers are gone and none comes for as long as
+    ``distributed.scheduler.no-workers-timeout`` says (if that is not set, 5 minutes).
+    New calls are accepted, and succeed when the cluster is back.
+
+    `Future.cancel` asks the scheduler whether the call has begun. In an event loop, and
+    if there is no answer within 20 ms, it returns False, and a call that has not begun
+    is cancelled when the answer arrives.
+
     A ``timeout`` is measured from the start of the function, and fails the future; the
     function itself runs on, as in a thread: Dask cannot stop it, and so neither
     can `Future.kill`.
