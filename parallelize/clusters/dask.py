@@ -61,8 +61,8 @@ class DaskExecutor(EngineExecutor):
     raises `WorkerDied`.
 
     Calls raise `ClusterLost` if the connection to the scheduler is lost, if it does not
-    answer for as long as ``distributed.comm.timeouts.tcp`` says (30 s by default), or if
-    all workers are gone and none comes for as long as
+    answer for as long as ``distributed.comm.timeouts.tcp`` says (30 s by default), or
+    if all workers are gone and none comes for as long as
     ``distributed.scheduler.no-workers-timeout`` says (if that is not set, 5 minutes).
     New calls are accepted, and succeed when the cluster is back.
 
@@ -242,7 +242,7 @@ class DaskExecutor(EngineExecutor):
         elif Future.cancel(future):
             ref.drop()
 
-    def _drop(self, refs: Sequence[CallRef]) -> None:
+    def _drop(self, refs: Sequence[CallRef | None]) -> None:
         for ref in refs:
             if ref is not None:
                 ref.dropped = True
