@@ -146,35 +146,40 @@ class Link:
             ended(Lost(reason))
 
     async def _beat(self) -> None:
-        now = asyncio.get_running_loop().time
-        heard, had_workers = now(), now()
+        # Seconds in beats, not of the clock: while this process is stopped or busy,
+        # the scheduler cannot be heard.
+        silent = empty = 0.0
+        question: asyncio.Future[int] | None = None
         try:
             while True:
                 await asyncio.sleep(PERIOD)
                 if not self._waiting:
                     return
-                if self._has_ended():
-                    self._lose("it has ended")
-                silence = _seconds("distributed.comm.timeouts.tcp", 30.0)
-                if await self._counted(silence):
-                    heard = now()
+                silent, empty = silent + PERIOD, empty + PERIOD
+                if question is None or question.done():
+                    if question is not None and _has_answer(question):
+                        silent = 0.0
+                    question = asyncio.ensure_future(self.count())
                 if self.threads or not self._had_some:
-                    had_workers = now()
-                if now() - heard >= silence:
-                    self._lose(f"its scheduler has not answered for {silence:g} s")
-                least = _seconds("distributed.scheduler.no-workers-timeout", NO_WORKERS)
-                if now() - had_workers >= least:
-                    self._lose(f"it has had no workers for {least:g} s")
+                    empty = 0.0
+                if self._check(silent, empty):
+                    question.cancel()  # the next one has a connection of its own
         finally:
             self._pulse = None
+            if question is not None:
+                question.cancel()
 
-    async def _counted(self, seconds: float) -> bool:
-        """Ask for the workers; return whether the scheduler answered."""
-        try:
-            await asyncio.wait_for(self.count(), seconds)
-        except Exception:  # noqa: BLE001 - the client may be connecting again
-            return False
-        return True
+    def _check(self, silent: float, empty: float) -> bool:
+        """End all waits if the cluster is lost; return whether it is silent."""
+        if self._has_ended():
+            self._lose("it has ended")
+        limit = _seconds("distributed.comm.timeouts.tcp", 30.0)
+        if silent > limit:
+            self._lose(f"its scheduler has not answered for {limit:g} s")
+        least = _seconds("distributed.scheduler.no-workers-timeout", NO_WORKERS)
+        if empty > least:
+            self._lose(f"it has had no workers for {least:g} s")
+        return silent > limit
 
     async def count(self) -> int:
         """Ask the scheduler for the number of threads of its workers."""
@@ -191,6 +196,10 @@ async def _answer(
         asked.set_result(await what())
     except BaseException as error:  # noqa: BLE001 - it belongs to the thread that asks
         asked.set_exception(error)
+
+
+def _has_answer(question: asyncio.Future[int]) -> bool:
+    return not question.cancelled() and question.exception() is None
 
 
 def _seconds(setting: str, otherwise: float) -> float:
