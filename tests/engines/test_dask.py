@@ -530,19 +530,6 @@ def test_a_map_whose_scheduler_was_killed_ends():
     executor.shutdown()
 
 
-def test_what_the_program_cancels_in_dask_is_cancelled(executor, client, latch):
-    held = executor.submit(tasks.hold, latch.folder)
-    latch.wait_begun()
-    rows = executor.map(time.sleep, [0.5] * 8, chunksize=8)
-    single = executor.submit(tasks.double, held)
-    keys = list(client.futures)
-    client.cancel([distributed.Future(key, client) for key in keys])
-    for ended in (lambda: list(rows), lambda: single.result(60)):
-        with pytest.raises(parallelize.CancelledError):
-            ended()
-    latch.release()
-
-
 def test_wrong_arguments_of_dask(cluster):
     with pytest.raises(TypeError, match="client_or_address must be a client"):
         DaskExecutor(3)
