@@ -5,6 +5,7 @@ import concurrent.futures
 import functools
 import gc
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -843,3 +844,11 @@ def test_a_forked_child_has_a_pool_of_its_own(concurrent_kind, tmp_path):
         ),
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_executor_cannot_be_pickled(executor):
+    """Used or not: a copy would have no workers."""
+    for _ in range(2):
+        with pytest.raises(TypeError, match="an executor cannot be pickled"):
+            pickle.dumps(executor)
+        assert executor.submit(tasks.double, 21).result() == 42

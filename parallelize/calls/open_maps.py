@@ -9,7 +9,7 @@ unfinished maps submit the rest of their input.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +39,15 @@ class OpenMaps:
 
     def __init__(self) -> None:
         self._refs: dict[int, weakref.ref[LiveMap]] = {}
+
+    def __reduce__(self) -> NoReturn:
+        # Executors themselves are pickled in the default way, by which those among a
+        # script's or a module's names are known as plain objects: so this refuses.
+        msg = (
+            "an executor cannot be pickled or copied, as its workers belong to this "
+            "process: create one where it is used"
+        )
+        raise TypeError(msg)
 
     def add(self, live: LiveMap) -> None:
         """Track a map until it is garbage-collected."""

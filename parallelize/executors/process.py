@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import preload
 from parallelize.calls.call import SubmittedRows, admit
+from parallelize.calls.open_maps import OpenMaps
 from parallelize.executors.base import Executor
 from parallelize.process.start import launcher
 from parallelize.process.start.config import PoolSettings
@@ -97,6 +98,7 @@ class ProcessPoolExecutor(Executor):
         if max_memory_per_child is not None:
             check_count(max_memory_per_child, "max_memory_per_child", least=1)
         self._max_workers = check_workers(max_workers) or _default_workers()
+        self._live_maps = OpenMaps()  # at once, as these refuse to be pickled
         self._settings = PoolSettings(
             self._max_workers,
             _method_of(mp_context, () if initializer is None else initargs),
