@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from parallelize.calls import dependencies
 from parallelize.calls.retrying import is_retried, note_attempts, wait_after
@@ -130,7 +130,7 @@ def _nothing_known() -> Sequence[Future[Any]]:
     return ()
 
 
-class SubmittedRows(NamedTuple):
+class SubmittedRows:
     """Rows of calls that have been submitted.
 
     Attributes:
@@ -138,8 +138,18 @@ class SubmittedRows(NamedTuple):
         futures: Returns the known futures that must be done before all rows are.
     """
 
-    cancel: Callable[[], object]
-    futures: Callable[[], Sequence[Future[Any]]] = _nothing_known
+    __slots__ = (
+        "cancel",
+        "futures",
+    )
+
+    def __init__(
+        self,
+        cancel: Callable[[], object],
+        futures: Callable[[], Sequence[Future[Any]]] = _nothing_known,
+    ) -> None:
+        self.cancel: Callable[[], object] = cancel
+        self.futures: Callable[[], Sequence[Future[Any]]] = futures
 
 
 class SingleColumn(Sequence[tuple[Any]]):

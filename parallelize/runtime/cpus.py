@@ -20,7 +20,7 @@ import math
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from parallelize.runtime.options import MOST_WORKERS
 
@@ -118,12 +118,24 @@ def _allowed_by_affinity() -> int:
     return os.cpu_count() or 1
 
 
-class _Mount(NamedTuple):
+class _Mount:
     """A mounted cgroup hierarchy, or the visible part of it."""
 
-    version: int
-    root: str  # the group that the mount point shows
-    point: str
+    __slots__ = (
+        "point",
+        "root",
+        "version",
+    )
+
+    def __init__(
+        self,
+        version: int,
+        root: str,  # the group that the mount point shows
+        point: str,
+    ) -> None:
+        self.version: int = version
+        self.root: str = root
+        self.point: str = point
 
 
 def cgroup_quota(root: str = "/") -> int | None:

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from parallelize.process.start.server import (
     EXITED,
@@ -40,12 +40,24 @@ _GRACE = 2.0
 _SERVER_FD = 3
 
 
-class Event(NamedTuple):
+class Event:
     """Something that happened to the worker ``id``."""
 
-    kind: int  # STARTED, HALTED, EXITED or REFUSED
-    id: int
-    value: int  # its pid, its wait status, or an errno
+    __slots__ = (
+        "id",
+        "kind",
+        "value",
+    )
+
+    def __init__(
+        self,
+        kind: int,  # STARTED, HALTED, EXITED or REFUSED
+        id: int,
+        value: int,  # its pid, its wait status, or an errno
+    ) -> None:
+        self.kind: int = kind
+        self.id: int = id
+        self.value: int = value
 
 
 def possible(method: str) -> str:

@@ -12,7 +12,7 @@ import functools
 import types
 import weakref
 from operator import is_
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from parallelize.serialize.reducers.replica import NAMES, has_default_reduce
 
@@ -83,7 +83,7 @@ _STABLE_KINDS = frozenset(
 )
 
 
-class Looks(NamedTuple):
+class Looks:
     """The parts of a value.
 
     Attributes:
@@ -93,9 +93,21 @@ class Looks(NamedTuple):
         sums: Checksums of arrays and pickles.
     """
 
-    nodes: list[Node]
-    copies: list[tuple[Any, Any]]
-    sums: list[Sum]
+    __slots__ = (
+        "copies",
+        "nodes",
+        "sums",
+    )
+
+    def __init__(
+        self,
+        nodes: list[Node],
+        copies: list[tuple[Any, Any]],
+        sums: list[Sum],
+    ) -> None:
+        self.nodes: list[Node] = nodes
+        self.copies: list[tuple[Any, Any]] = copies
+        self.sums: list[Sum] = sums
 
     def hold(self) -> bool:
         """Whether the value has not changed."""

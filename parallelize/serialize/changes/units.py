@@ -7,13 +7,13 @@ in its base class: then neither can be built first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 
-class Pickled(NamedTuple):
+class Pickled:
     """The pickle of a name, or of several together.
 
     Attributes:
@@ -26,13 +26,33 @@ class Pickled(NamedTuple):
         is_refused: Whether the value belongs to this process only.
     """
 
-    data: bytes
-    wanted: frozenset[str]
-    referred: frozenset[str]
-    held: Mapping[int, object]
-    looks_around: bool
-    modules: int | None = None
-    is_refused: bool = False
+    __slots__ = (
+        "data",
+        "held",
+        "is_refused",
+        "looks_around",
+        "modules",
+        "referred",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        data: bytes,
+        wanted: frozenset[str],
+        referred: frozenset[str],
+        held: Mapping[int, object],
+        looks_around: bool,
+        modules: int | None = None,
+        is_refused: bool = False,
+    ) -> None:
+        self.data: bytes = data
+        self.wanted: frozenset[str] = wanted
+        self.referred: frozenset[str] = referred
+        self.held: Mapping[int, object] = held
+        self.looks_around: bool = looks_around
+        self.modules: int | None = modules
+        self.is_refused: bool = is_refused
 
 
 #: For a name that the script has deleted.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from parallelize.serialize.changes.looks import looks_of, unchanged
 from parallelize.serialize.main import compiled, pickler
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from parallelize.serialize.reducers.replica import Keep
 
 
-class _Known(NamedTuple):
+class _Known:
     """An encoded function, and the conditions under which it is current.
 
     Attributes:
@@ -36,10 +36,24 @@ class _Known(NamedTuple):
         qualname: Its name in `__main__`.
     """
 
-    encoded: bytes
-    alone: Alone
-    looks: Looks | None
-    qualname: str
+    __slots__ = (
+        "alone",
+        "encoded",
+        "looks",
+        "qualname",
+    )
+
+    def __init__(
+        self,
+        encoded: bytes,
+        alone: Alone,
+        looks: Looks | None,
+        qualname: str,
+    ) -> None:
+        self.encoded: bytes = encoded
+        self.alone: Alone = alone
+        self.looks: Looks | None = looks
+        self.qualname: str = qualname
 
 
 _NOTHING = pickler.Alone(b"", ())
@@ -128,7 +142,8 @@ def _encoded(fn: Any) -> _Known:
     if known is None:
         looks = looks_of(fn)  # before pickling: it may change meanwhile
         gaps_before = placeholders.left()
-        known = _by_value(fn)._replace(looks=looks)
+        known = _by_value(fn)
+        known.looks = looks
         if looks is None or not unchanged(looks) or placeholders.left() != gaps_before:
             return known
     _known.put(fn, known, len(known.encoded))

@@ -18,7 +18,7 @@ import sys
 import threading
 import types
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from parallelize.serialize.changes import imported as main_imported
 from parallelize.serialize.changes.looks import contents
@@ -48,7 +48,7 @@ else:
 MOST_HELD = 100_000
 
 
-class Alone(NamedTuple):
+class Alone:
     """A pickle by value, without the names of `__main__` that it needs.
 
     Attributes:
@@ -59,11 +59,27 @@ class Alone(NamedTuple):
         modules: The number of loaded modules, if code in it names submodules.
     """
 
-    body: bytes
-    names: tuple[str, ...]
-    everything: bool = False
-    referred: Sequence[tuple[str, object]] = ()
-    modules: int | None = None
+    __slots__ = (
+        "body",
+        "everything",
+        "modules",
+        "names",
+        "referred",
+    )
+
+    def __init__(
+        self,
+        body: bytes,
+        names: tuple[str, ...],
+        everything: bool = False,
+        referred: Sequence[tuple[str, object]] = (),
+        modules: int | None = None,
+    ) -> None:
+        self.body: bytes = body
+        self.names: tuple[str, ...] = names
+        self.everything: bool = everything
+        self.referred: Sequence[tuple[str, object]] = referred
+        self.modules: int | None = modules
 
     def holds(self, space: Mapping[str, Any]) -> bool:
         """Whether the names and modules have not changed."""

@@ -25,7 +25,7 @@ import threading
 import types
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from parallelize.runtime import locks
 from parallelize.serialize.reducers import replica
@@ -169,7 +169,7 @@ class Picture:
         )
 
 
-class Needs(NamedTuple):
+class Needs:
     """What a task needs of `__main__`.
 
     Attributes:
@@ -178,9 +178,21 @@ class Needs(NamedTuple):
         handles: The handles of shared memory (`memory.shared`) in the picture.
     """
 
-    picture: Picture
-    large: frozenset[str]
-    handles: Sequence[Any] = ()
+    __slots__ = (
+        "handles",
+        "large",
+        "picture",
+    )
+
+    def __init__(
+        self,
+        picture: Picture,
+        large: frozenset[str],
+        handles: Sequence[Any] = (),
+    ) -> None:
+        self.picture: Picture = picture
+        self.large: frozenset[str] = large
+        self.handles: Sequence[Any] = handles
 
 
 _new_lock = locks.reentrant("picture")

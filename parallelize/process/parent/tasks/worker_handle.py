@@ -9,7 +9,7 @@ import os
 import pickle
 import signal
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from parallelize.errors import ParallelizeError
 from parallelize.process.parent.tasks.queue import COROUTINES
@@ -51,7 +51,7 @@ class WorkerStage(enum.Enum):
     GONE = "its process has ended"
 
 
-class KillRequest(NamedTuple):
+class KillRequest:
     """The reason to kill a worker, once it is suspended.
 
     Attributes:
@@ -61,10 +61,24 @@ class KillRequest(NamedTuple):
         again: Called if the worker was resumed instead.
     """
 
-    task: Task
-    due: Callable[[], bool]
-    error: Callable[[], BaseException]
-    again: Callable[[], object]
+    __slots__ = (
+        "again",
+        "due",
+        "error",
+        "task",
+    )
+
+    def __init__(
+        self,
+        task: Task,
+        due: Callable[[], bool],
+        error: Callable[[], BaseException],
+        again: Callable[[], object],
+    ) -> None:
+        self.task: Task = task
+        self.due: Callable[[], bool] = due
+        self.error: Callable[[], BaseException] = error
+        self.again: Callable[[], object] = again
 
 
 class WorkerHandle:
