@@ -31,6 +31,7 @@ from parallelize.serialize.reducers.replica import NAMES, find, meaning_of, regi
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
+        Container,
         Generator,
         Iterable,
         Iterator,
@@ -694,16 +695,23 @@ def _annotations(cls: Any) -> dict[str, Any]:
 @functools.lru_cache(maxsize=512)
 def global_names(code: types.CodeType) -> tuple[str, ...]:
     """Return the global names that code and the code nested in it mention."""
-    from dis import get_instructions
-
-    names = {
-        str(each.argval): None
-        for each in get_instructions(code)
-        if each.opname in _GLOBAL_OPERATIONS
-    }
+    names = _names_after(_GLOBAL_OPERATIONS, code)
     for inner in _inner(code):
         names.update(dict.fromkeys(global_names(inner)))
     return tuple(names)
+
+
+def _names_after(operations: Container[str], code: types.CodeType) -> dict[str, None]:
+    """Return the names that operations of code have, in its order."""
+    if not code.co_names:
+        return {}  # soon: a script's first function need not load `dis`
+    from dis import get_instructions
+
+    return {
+        str(each.argval): None
+        for each in get_instructions(code)
+        if each.opname in operations
+    }
 
 
 _GLOBAL_OPERATIONS = frozenset(
@@ -816,13 +824,7 @@ def _made_modules(code: types.CodeType) -> list[types.ModuleType]:
 
 @functools.lru_cache(maxsize=512)
 def _imported(code: types.CodeType) -> tuple[str, ...]:
-    from dis import get_instructions
-
-    names = {
-        str(each.argval): None
-        for each in get_instructions(code)
-        if each.opname == "IMPORT_NAME"
-    }
+    names = _names_after(("IMPORT_NAME",), code)
     for inner in _inner(code):
         names.update(dict.fromkeys(_imported(inner)))
     return tuple(names)
