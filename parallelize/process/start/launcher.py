@@ -24,6 +24,7 @@ from parallelize.runtime import command, native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
     Inherited = tuple[Callable[..., object], tuple[object, ...]]
 
@@ -267,8 +268,9 @@ def _fork_beside_ctrl_c() -> int:
     handler = native.getsignal(signal.SIGINT)
     if not callable(handler) or threading.current_thread() != threading.main_thread():
         return native.fork()
-    program, came = os.getpid(), []
-    native.signal(signal.SIGINT, lambda *signals: came.append(signals))
+    program = os.getpid()
+    came: list[tuple[int, FrameType | None]] = []
+    native.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
     try:
         return native.fork()
     finally:
