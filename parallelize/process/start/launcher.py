@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from parallelize.process.start.server import (
@@ -266,11 +265,14 @@ def _fork_beside_ctrl_c() -> int:
     At the time, Python calls functions of its modules, and ignores what they raise.
     """
     handler = native.getsignal(signal.SIGINT)
-    if not callable(handler) or threading.current_thread() != threading.main_thread():
+    if not callable(handler):
         return native.fork()
     program = os.getpid()
     came: list[tuple[int, FrameType | None]] = []
-    native.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        native.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    except ValueError:  # not the main thread, which alone runs handlers
+        return native.fork()
     try:
         return native.fork()
     finally:
