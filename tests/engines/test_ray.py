@@ -247,6 +247,13 @@ def test_cancel_on_ray(make, latch):
         behind.result(60)
 
 
+def test_the_error_of_a_row_says_which_one_on_ray(executor):
+    with pytest.raises(tasks.Refusal) as caught:
+        list(executor.map(tasks.refuse_odd, [0, 2, 5], chunksize=3))
+    (note,) = caught.value.__notes__
+    assert note.startswith("row 2 of the map, called with (5")
+
+
 def test_rows_are_not_run_again_unasked_on_ray(executor, tmp_path):
     dying = parallelized(executor)(die_at)
     results = list(dying.map(range(4), [2] * 4, chunksize=4, return_exceptions=True))
