@@ -29,7 +29,7 @@ from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
 from parallelize.clusters.payloads import EncodedError, LargePayload, Payload
 from parallelize.futures.future import Failure
-from parallelize.mapping import iterator, start_map
+from parallelize.mapping import plan, start_map
 from parallelize.registry import kinds
 from parallelize.runtime.options import CallOptions
 
@@ -305,7 +305,7 @@ def test_rows_keep_their_errors_apart(engine):
 
 @pytest.mark.parametrize(("row", "size"), [(0.001, 200), (0.01, 20), (0.15, 1)])
 def test_chunks_are_longer_than_on_this_machine(engine, row, size):
-    sizes = iterator._sizes(engine.kind, 2, None, None)
+    sizes = plan._sizes(engine.kind, 2, None, None)
     assert sizes.next(None) == 1
     for _ in range(10):
         rows = sizes.next(None)

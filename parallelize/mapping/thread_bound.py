@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+from _thread import RLock
 from collections import deque
 from contextlib import suppress
 from contextvars import Token
@@ -35,8 +36,6 @@ _TOO_WIDE = (type, ModuleType)
 
 #: Containers that may be large.
 _CONTAINERS = (list, tuple, set, frozenset, deque)
-
-_RLock = type(threading.RLock())
 
 
 def is_bound(iterator: object) -> bool:
@@ -69,7 +68,7 @@ def _bound_kinds() -> tuple[type, ...]:
 
 
 def _is_of_this_thread(each: Any) -> bool:
-    if type(each) is _RLock:
+    if type(each) is RLock:
         return locks.depth(each) > 0
     return str(type(each).__module__).startswith("django.db.")
 

@@ -74,25 +74,36 @@ class ThreadAttempts:
             The value, or a `Failure`: `DROPPED` if an attempt timed out or the call
             rests, as the next ones are then made by other threads.
         """
-        while True:
-            attempt = self._counting = _Attempt()
-            deadline = self._deadline_of(attempt)
-            outer, here.asked = here.asked, partial(self._is_asked, attempt)
-            try:
-                value = self._run()
-            finally:
-                here.asked = outer
-            if deadline is not None:
-                deadline.cancel()
-            if not self._ends(attempt):
-                return DROPPED
-            if type(value) is not Failure:
-                return value
-            wait = self._wait_after(value.error)
-            if wait is None:
-                return value
-            if self._rests(wait):
-                return DROPPED if self._rest(wait) else value
+        value: Any = None
+        deadline: Deadline | None = None
+        try:
+            while True:
+                attempt = self._counting = _Attempt()
+                deadline = self._deadline_of(attempt)
+                value = self._made(attempt)
+                if deadline is not None:
+                    deadline.cancel()
+                if not self._ends(attempt):
+                    return DROPPED
+                if type(value) is not Failure:
+                    return value
+                wait = self._wait_after(value.error)
+                if wait is None:
+                    return value
+                if self._rests(wait):
+                    return DROPPED if self._rest(wait) else value
+        finally:
+            # An error's traceback leads to this frame, which must not lead back to it.
+            del self, value, deadline
+
+    def _made(self, attempt: _Attempt) -> Any:
+        """Make an attempt, which can learn meanwhile that it was asked to stop."""
+        outer, here.asked = here.asked, partial(self._is_asked, attempt)
+        try:
+            return self._run()
+        finally:
+            here.asked = outer
+            del self, outer
 
     def start_next(self) -> None:
         """Queue the next attempt, for any thread."""

@@ -233,12 +233,13 @@ class ThreadCall(Call):
         if self.waits_for:
             args, kwargs = dependencies.filled(args), dependencies.filled(kwargs)
         fn, options = self.fn, self.options
-        if options.retries:
-            from parallelize.threads.attempts import ThreadAttempts
-
-            return ThreadAttempts(self, args, kwargs).outcome()
-        deadline = self._set_deadline()
+        deadline: Deadline | None = None
         try:
+            if options.retries:
+                from parallelize.threads.attempts import ThreadAttempts
+
+                return ThreadAttempts(self, args, kwargs).outcome()
+            deadline = self._set_deadline()
             return run_retrying(fn, args, kwargs, options)
         finally:
             if deadline is not None:
