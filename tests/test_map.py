@@ -447,7 +447,7 @@ def test_close_cancels_what_has_not_begun(make_concurrent, latch, tmp_path):
         buffersize=2000,
     )
     latch.wait_begun()
-    assert numbers.drawn > 1000
+    wait_until(lambda: numbers.drawn > 1000)
     results.close()
     results.close()
     latch.release()

@@ -17,7 +17,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.limit_cycles import break_limit_cycle
-from parallelize.runtime import timer
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import start_in_time
 from parallelize.runtime.raised import add_note, is_a, name_of_class
@@ -109,6 +108,8 @@ def rest(call: Call, seconds: float, admit: Callable[[Any], object]) -> bool:
     Returns:
         False if it must not be tried again, or no timer can be started.
     """
+    from parallelize.runtime import timer
+
     future, limit = call.future, call.options.limit
     if not future._rest():
         return False
