@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import itertools
 import sqlite3
+import sys
 import threading
 import time
 from contextlib import closing
@@ -218,6 +219,27 @@ def feeders():
     return [each for each in threading.enumerate() if each.name == "parallelize-input"]
 
 
+def test_a_quick_input_is_closed_whenever_the_map_ends(threads_of_map):
+    """Also at the moment at which the feeder leaves it to the reader."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(150):
+            closed = threading.Event()
+            with pytest.raises(tasks.Refusal):
+                next(threads_of_map.map(tasks.refuse, endless(closed)))
+            assert closed.wait(PATIENCE)
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def endless(closed):
+    try:
+        yield from itertools.count()
+    finally:
+        closed.set()
+
+
 def test_an_error_of_the_input_comes_in_its_turn(concurrent):
     items = Answered(5)
 
@@ -267,6 +289,23 @@ def test_a_map_that_is_not_read_runs_all_the_same(make_concurrent, tmp_path):
     gate.set()
     executor.shutdown()
     assert len(list(tmp_path.iterdir())) == 40
+
+
+def test_a_shutdown_waits_for_a_buffer_to_be_filled(make_concurrent, tmp_path):
+    gate = threading.Event()
+
+    def items():
+        for number in range(40):
+            if number == 1:
+                assert gate.wait(PATIENCE)
+            yield tmp_path / str(number)
+
+    executor = make_concurrent()
+    results = executor.map(tasks.touch, items(), buffersize=3)
+    threading.Timer(0.1, gate.set).start()
+    executor.shutdown()
+    assert len(list(tmp_path.iterdir())) == 3
+    results.close()
 
 
 def test_an_executor_that_was_shut_down_takes_no_more(make_concurrent):

@@ -58,7 +58,9 @@ class PerWorker(Generic[T]):
 
     def _fill(self, fn: Callable[[], Any]) -> None:
         self.__wrapped__: Callable[[], Any] = fn
-        self.__name__, self.__qualname__, self.__module__ = names_of(fn)
+        name, qualname, module = names_of(fn)
+        self.__name__: str = name
+        self.__qualname__, self.__module__ = qualname, module
         self.__doc__ = getattr(fn, "__doc__", None)
 
     def __call__(self) -> T:

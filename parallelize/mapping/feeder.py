@@ -75,6 +75,7 @@ class Feeder:
         self._asked_at = math.inf  # when it asked for a row that has not come yet
         # Set when the first window is full, or the input is known to wait.
         self._settled = locks.Latch()
+        self._was_full = locks.Latch()  # set when a window is full, or at the end
         # The two are changed while the window's lock for reading is held.
         self._held: list[Any] = []  # rows that were read and not started
         self._is_timed = False  # whether the timer is going to start them
@@ -105,6 +106,11 @@ class Feeder:
         while not self._settled.wait(NO_TIME):
             if perf_counter() - self._asked_at >= NO_TIME:
                 return
+
+    def fill_window(self) -> None:
+        """Wait until the first window is full, or all was read."""
+        if not self.is_here():
+            self._was_full.wait()
 
     def is_here(self) -> bool:
         """Whether this is the feeder's thread."""
@@ -146,6 +152,7 @@ class Feeder:
             window.source.fail(error)
         finally:
             self._settled.set()
+            self._was_full.set()
         window.fed()
 
     def _is_quick(self) -> bool:
@@ -190,6 +197,7 @@ class Feeder:
         if room is None:
             self._flush()
             self._settled.set()
+            self._was_full.set()
             room = window.room(0, wait=True)
         return room or 0
 
@@ -217,6 +225,7 @@ class Feeder:
         with self._window.reading:
             self._is_timed = False
             self._flush()
+        self._window.close_if_over()
 
     def _flush(self) -> None:
         window = self._window

@@ -18,7 +18,7 @@ class PairedOutcome(Outcome):
     __slots__ = ("_outcome", "item")
 
     def __init__(self, item: object, outcome: Outcome) -> None:
-        self.item = item
+        self.item: Any = item
         self._outcome = outcome
 
     @property

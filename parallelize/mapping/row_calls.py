@@ -188,14 +188,18 @@ class RowCalls:
             begun = self._context.copy().run(start, rows, deliver)
         except Exception as error:  # noqa: BLE001 - raised in the reader in its turn
             self._take_back(chunk)
-            self.refused = error
-            self.source.fail(error)
+            self._refuse(error)
         except BaseException:
             self._take_back(chunk)
             raise
         else:
             self._keep(chunk, begun)
             del begun  # as in `MapConfig.start_alone`
+
+    def _refuse(self, error: Exception) -> None:
+        """Start no more rows; the error is raised in the reader in its turn."""
+        self.refused = error
+        self.source.fail(error)
 
     def _take_back(self, chunk: Chunk) -> None:
         with self._arrived:

@@ -24,6 +24,7 @@ from parallelize.mapping.row_calls import MapState, RowCalls
 from parallelize.runtime import locks
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from parallelize.futures.future import Future
@@ -58,7 +59,7 @@ class Window(RowCalls):
         # so that only one does at a time. It is acquired before _arrived, and the
         # user's code runs under it. Reentrant for finalizers, signal handlers, and an
         # input that reads the map that it feeds.
-        self.reading = _new_reading()
+        self.reading: threading.RLock = _new_reading()
         # Notified when the feeder may go on; its lock is the one of _arrived.
         self._may_feed = locks.Condition(self._arrived._lock)  # type: ignore[attr-defined]
 
@@ -81,8 +82,7 @@ class Window(RowCalls):
             self._let_feed(feeder, asked, all_of_it=all_of_it)
             if all_of_it and self._feeder is None and self.is_wanting():
                 self.fill(all_of_it=True)  # it has retired
-        if self._life is not MapState.RUNNING:
-            self._close_source()
+        self.close_if_over()
 
     def _fill_here(self, asked: int, *, all_of_it: bool) -> None:
         source = self.source
@@ -202,7 +202,13 @@ class Window(RowCalls):
             self.source.pace = Pace.QUICK
             self._feeder = None
         self.announce()  # a reader that waits has to read on
+        self.close_if_over()
         return True
+
+    def close_if_over(self) -> None:
+        """Close the input, if the map was closed while `reading` was held."""
+        if self._life is not MapState.RUNNING:
+            self._close_source()
 
     def is_wanting(self) -> bool:
         """Whether more input is wanted; read without any lock."""
@@ -267,12 +273,16 @@ class Window(RowCalls):
     def finish(self, *, unread_only: bool) -> None:
         """Start everything that is left, as the executor is about to close.
 
-        Does nothing if there is a ``buffersize`` or the input is known to be endless.
+        That is what fits into the window if there is a ``buffersize`` or the input is
+        known to be endless.
         """
-        strict = self._plan.chunks_ahead is None
-        if strict or self.source.endless or (unread_only and self.was_read):
+        feeder = self._feeder
+        if unread_only and self.was_read:
             return
-        self.fill(all_of_it=True)
+        if self._plan.chunks_ahead is not None and not self.source.endless:
+            self.fill(all_of_it=True)
+        elif feeder is not None:
+            feeder.fill_window()
 
     @property
     def is_spent(self) -> bool:

@@ -140,8 +140,7 @@ class CheckpointedWindow(Window):
         else:
             self._call_or_give(rows, keys)
         if error is not None and self.refused is None:
-            self.refused = error
-            self.source.fail(error)
+            self._refuse(error)
 
     def _keys_of(self, rows: Sequence[Row]) -> tuple[list[bytes], Exception | None]:
         """Return the keys of rows; if one has none, of those before, and the error."""
