@@ -197,6 +197,15 @@ def test_many_threads_that_call_at_once_all_get_through():
 
 @pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="no signals here")
 def test_ctrl_c_ends_the_waiting():
+    # A shell may have started this process with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        interrupt_a_call_that_waits()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def interrupt_a_call_that_waits():
     gate = threading.Event()
     f = threaded(max_pending=1)(gate.wait)
     first = f(20)

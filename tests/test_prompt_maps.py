@@ -291,6 +291,22 @@ def test_a_map_that_is_not_read_runs_all_the_same(make_concurrent, tmp_path):
     assert len(list(tmp_path.iterdir())) == 40
 
 
+def test_a_shutdown_reads_on_though_results_are_ready(make_concurrent):
+    """Also where an item has taken longer than others."""
+
+    def items():
+        for number in range(200):
+            if number % 50 == 49:
+                time.sleep(0.003)  # late, but not slow
+            yield number
+
+    executor = make_concurrent()
+    results = executor.map(tasks.double, items())
+    assert next(results) == 0
+    executor.shutdown()
+    assert list(results) == [2 * n for n in range(1, 200)]
+
+
 def test_a_shutdown_waits_for_a_buffer_to_be_filled(make_concurrent, tmp_path):
     gate = threading.Event()
 

@@ -95,7 +95,7 @@ class Window(RowCalls):
             if source.is_to_be_fed() and self._leave_to_feeder():
                 return
             self._start(source.draw(size))
-            if source.waited and self._is_ready():
+            if source.waited and not all_of_it and self._is_ready():
                 return  # reading on might keep the reader from what is ready
 
     def given(self, rows: int) -> None:
