@@ -236,9 +236,13 @@ def leave(kind):
 
 
 @pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, asyncio.CancelledError])
-def test_what_is_no_exception_is_raised(pool, kind):
-    with pytest.raises(kind):
-        list(pool.map(leave, [kind], return_exceptions=True))
+def test_what_is_no_exception_is_yielded_as_well(pool, kind):
+    """It ends the call, not the program."""
+    (error,) = pool.map(leave, [kind], return_exceptions=True)
+    assert type(error) is kind
+    with pytest.raises(BaseExceptionGroup) as caught:
+        list(pool.map(leave, [kind] * 3, return_exceptions=True, max_errors=2))
+    assert [type(each) for each in caught.value.exceptions] == [kind] * 3
 
 
 def test_a_cancelled_call_is_an_exception(pool):

@@ -71,9 +71,9 @@ class ErrorBudget:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._errors: list[Any] = []  # each an Exception, past its own __class__
+        self._errors: list[Any] = []  # what it is, past its own __class__
 
-    def add(self, error: BaseException) -> ExceptionGroup[Exception] | None:
+    def add(self, error: BaseException) -> BaseExceptionGroup[BaseException] | None:
         """Count an error; return all of them if it is one too many."""
         self._errors.append(error)
         if len(self._errors) <= self._most:
@@ -81,4 +81,4 @@ class ErrorBudget:
         errors, self._errors = self._errors, []
         count, most = len(errors), self._most
         msg = f"{count} calls of the map have failed, and max_errors is {most}"
-        return ExceptionGroup(msg, errors)
+        return BaseExceptionGroup(msg, errors)  # an ExceptionGroup, if it can be

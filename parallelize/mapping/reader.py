@@ -36,7 +36,6 @@ from parallelize.mapping.window import Spent, Window
 from parallelize.runtime import lifecycle
 from parallelize.runtime.blocking import HelpingLock
 from parallelize.runtime.clock import monotonic
-from parallelize.runtime.raised import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -300,7 +299,7 @@ class Reader(Generic[T]):
         value, error = outcome.open()
         if error is None:
             return value  # type: ignore[no-any-return]
-        if self._return_exceptions and is_a(error, Exception):
+        if self._return_exceptions:
             try:
                 return self._yielded(outcome, error, row)
             finally:
