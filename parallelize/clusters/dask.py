@@ -233,9 +233,10 @@ class DaskExecutor(EngineExecutor):
 
     async def _cancel_unless_running(self, future: EngineFuture[Any]) -> None:
         ref = future.ref
-        running: set[str] = set()
-        with contextlib.suppress(Exception):
+        try:
             running = await self._executing([ref.key])
+        except Exception:  # noqa: BLE001 - it may be running: it is not cancelled
+            running = {ref.key}
         if ref.key in running:
             future._claim()
             future._end_retries()
