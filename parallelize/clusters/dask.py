@@ -235,12 +235,13 @@ class DaskExecutor(EngineExecutor):
         ref = future.ref
         try:
             running = await self._executing([ref.key])
+            states = await self._client.scheduler.get_task_status(keys=[ref.key])
         except Exception:  # noqa: BLE001 - it may be running: it is not cancelled
-            running = {ref.key}
+            return
         if ref.key in running:
             future._claim()
             future._end_retries()
-        elif Future.cancel(future):
+        elif states.get(ref.key) in _NOT_ENDED and Future.cancel(future):
             ref.drop()
 
     def _drop(self, refs: Sequence[CallRef | None]) -> None:
@@ -265,6 +266,10 @@ class DaskExecutor(EngineExecutor):
                 self._client.unsubscribe_topic(self._topic)
         if self._finalizer.detach() is not None:
             self._end()
+
+
+#: The scheduler's states of a call that has not begun, or is running.
+_NOT_ENDED = ("queued", "no-worker", "waiting", "processing", "released")
 
 
 class _Started:

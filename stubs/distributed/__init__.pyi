@@ -22,6 +22,9 @@ class _Scheduler:
     def call_stack(
         self, *, keys: Iterable[str]
     ) -> Awaitable[dict[str, dict[str, Any]]]: ...
+    def get_task_status(
+        self, *, keys: Iterable[str]
+    ) -> Awaitable[dict[str, str | None]]: ...
 
 class Client:
     id: str
