@@ -17,7 +17,7 @@ __all__ = ("FunctionIdentity", "identity_of")
 
 _DEFAULTS = ("__defaults__", "__kwdefaults__")
 
-_HAS_DOC = 0x4000000  # of a code object, from Python 3.13 on
+_HAS_DOC = 0x4000000  # of a code object, from Python 3.14 on
 
 
 class FunctionIdentity(NamedTuple):
@@ -119,7 +119,7 @@ def _digestible_each(values: list[Any]) -> Iterator[Any]:
 
 def _is_documented(code: types.CodeType) -> bool:
     """Whether the first constant is the docstring."""
-    if sys.version_info >= (3, 13):
+    if sys.version_info >= (3, 14):
         return bool(code.co_flags & _HAS_DOC)
     return (
         not code.co_name.startswith("<")
