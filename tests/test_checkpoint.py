@@ -542,7 +542,7 @@ class Run:
         )
 
     def kill_after(self, number):
-        """Kill the program when it has given so many results, or has ended."""
+        """Kill the program when it has given this many results, or has ended."""
         wait_until(
             lambda: self.count(self.given) >= number or self.process.poll() is not None,
             seconds=60,

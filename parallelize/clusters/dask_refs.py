@@ -317,7 +317,7 @@ class CallRef:
             return error.with_traceback(None)
 
     def _is_lost(self, answer: object) -> bool:
-        """Whether what was submitted is gone, though nobody cancelled it."""
+        """Whether what was submitted is gone without having been cancelled."""
         client, theirs = self._link.client, self._theirs
         if theirs is None or theirs.status != "cancelled" or client.status != "running":
             return False

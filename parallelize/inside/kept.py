@@ -106,7 +106,7 @@ def close_program() -> None:
 
 
 def _forget() -> None:
-    """In a forked child: make everything anew, and clean up nothing of the parent."""
+    """In a forked child: start empty, and clean up nothing of the parent."""
     global _program
     _inherited.extend((_program, here.kept, _loops.copy()))
     _program, here.kept = Kept(), None

@@ -81,7 +81,7 @@ def late_first(path, times):
 
 
 def slow_failures(path, times, seconds):
-    """Fail the first attempts, each after so many seconds."""
+    """Fail the first attempts, each after this many seconds."""
     tasks.append_line(path, "begun")
     attempts = path.read_text().count("\n")
     if attempts <= times:

@@ -318,7 +318,7 @@ def doubled(array):
 
 @pytest.mark.parametrize("how", ["array", "share"])
 def test_what_was_put_is_put_again(fragile, latch, how):
-    """Dask cancels what depends on data that died; nobody has cancelled it."""
+    """Dask cancels what depends on data that died; the user has not."""
     array = np.ones(LARGE)
     if how == "array":
         calls = [fragile.submit(total, array) for _ in range(3)]

@@ -94,7 +94,7 @@ class FoundSize:
         return self._of_calls.next(None)
 
     def found(self, all_of: int | None) -> None:
-        """Record that all of so many rows were found; None: that some were not."""
+        """Record that this many rows were all found; None: that some were not."""
         self._found = 0 if all_of is None else min(2 * all_of, self._most)
 
     def measured(self, count: int, seconds: float) -> None:

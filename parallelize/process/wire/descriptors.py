@@ -48,7 +48,7 @@ def are_many(fd: int) -> bool:
 
 
 def refuse_the_last(more: int) -> None:
-    """Raise an error if this process would have too few left with so many more.
+    """Raise an error if this process would have too few left with this many more.
 
     Raises:
         TooFewDescriptorsError: Fewer than `margin` would be left.
