@@ -188,11 +188,14 @@ def _descriptors() -> dict[object, str]:
 
 
 def _memory() -> dict[object, str]:
-    return {
-        (fd, target): f"{fd} ({target})"
-        for fd, target in _open_files()
-        if target.startswith("/memfd:parallelize")
-    }
+    # From 3.13 on a mapping keeps no descriptor: only the mapping itself tells.
+    found: dict[object, str] = {}
+    with suppress(OSError), open("/proc/self/maps") as file:
+        for line in file:
+            if "/memfd:parallelize" in line:
+                _, _, _, _, inode, name = line.split(maxsplit=5)
+                found[inode] = f"{name.strip()} (inode {inode})"
+    return found
 
 
 def _open_files() -> Iterator[tuple[str, str]]:
