@@ -8,6 +8,7 @@ import pytest
 
 import tasks
 from parallelize import ProcessPoolExecutor, processed
+from parallelize.process.parent import buffers
 from parallelize.process.parent.tasks import segment_ledger
 from support.waiting import wait_until
 
@@ -372,7 +373,7 @@ def test_a_childs_view_stays_as_it_is(one_worker, size):
 
 @pytest.mark.parametrize("size", [50_000, MIB])
 def test_memory_that_is_not_used_for_a_while_is_let_go(monkeypatch, size):
-    monkeypatch.setattr(segment_ledger, "TRIM_AFTER", 0.05)
+    monkeypatch.setattr(buffers, "TRIM_AFTER", 0.05)
     seen = []  # at each trim: the segments, and the worker's in which a result is
     trim = segment_ledger.SegmentLedger.trim_idle_memory
 

@@ -53,8 +53,8 @@ def test_ctrl_c_at_each_step_of_a_reader_leaves_the_map_to_others(pool: str) -> 
 @pytest.mark.parametrize(
     ("method", "pool", "what", "inside"),
     [
-        ("forkserver", "executor(1)", "opened", "Pool._open"),
-        ("fork", "executor(1)", "opened", "Pool._open"),
+        ("forkserver", "executor(1)", "opened", "PoolLife._open"),
+        ("fork", "executor(1)", "opened", "PoolLife._open"),
         ("", "ThreadPoolExecutor(1)", "coroutine", "Loops._start_loop"),
     ],
 )

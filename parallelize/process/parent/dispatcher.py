@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future as AnyFuture
 
     from parallelize.futures.future import Future
-    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.life import PoolLife
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
 
 _log = logging.getLogger("parallelize")
@@ -37,7 +37,7 @@ _log = logging.getLogger("parallelize")
 class Dispatcher:
     """Waits for everything that happens to one pool, and has it processed."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: PoolLife) -> None:
         self._pool = pool
         self._scheduler = pool.scheduler
         self._service = Service("parallelize-dispatcher", self._run, self._refuse_wait)
@@ -132,7 +132,7 @@ class Dispatcher:
 
     def _completes(self, future: Future[Any]) -> bool:
         call = future._call
-        return isinstance(call, CallTask) and call.pool is self._pool
+        return isinstance(call, CallTask) and call.pool.scheduler is self._scheduler
 
     def _has_any(self, futures: Iterable[Future[Any]]) -> bool:
         """Return whether any of these futures belongs to a call of this pool."""
@@ -174,7 +174,7 @@ class Dispatcher:
                 reclaim_due = worker.reclaim_due()
                 if reclaim_due is not None and reclaim_due <= now:
                     worker.reclaim()
-        self._scheduler.run_deferred()
+        self._scheduler.deferred.run()
 
     def _on_wakeup(self, _: int) -> None:
         scheduler = self._scheduler
@@ -182,7 +182,7 @@ class Dispatcher:
             self._is_woken = False
             with contextlib.suppress(BlockingIOError):
                 self._wakeup.recv(64)
-            scheduler.flush_segment_notices()
+            scheduler.buffers.send_notices()
             scheduler.streams.flush_credit()
             self._recovery.watch_servers()
             self._register()

@@ -152,7 +152,7 @@ class Receiver:
             with scheduler.lock:
                 scheduler.assign(worker)
                 self._rebalance(worker)
-        scheduler.run_deferred()
+        scheduler.deferred.run()
 
     def finish(self, worker: WorkerHandle, ends: list[tuple[Task, Frame]]) -> bool:
         """Complete futures; return True if a task of rows has ended."""
@@ -276,7 +276,7 @@ class Receiver:
             return
         with self._scheduler.lock:
             worker.segments.adopt(frame)
-            self._scheduler.flush_segment_notices()
+            self._scheduler.buffers.send_notices()
 
     def _answer_question(self, worker: WorkerHandle, question: int) -> None:
         """Send a worker what multiprocessing needs there, see `kinship`."""
@@ -305,7 +305,7 @@ class Receiver:
             self.receive(worker)  # read what it sent before this answer
             with scheduler.lock:
                 scheduler.take_back(worker, rows_id, rows, ids)
-            scheduler.run_deferred()
+            scheduler.deferred.run()
             split = worker.tasks.get(rows_id)
             if split is not None and not split.left:
                 self._rows_ended(worker, split)

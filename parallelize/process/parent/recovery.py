@@ -22,7 +22,7 @@ from parallelize.runtime import command, raised
 if TYPE_CHECKING:
     import socket
 
-    from parallelize.process.parent.pool import Pool
+    from parallelize.process.parent.life import PoolLife
     from parallelize.process.parent.receiver import Receiver
     from parallelize.process.parent.tasks.call import Task
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
@@ -38,7 +38,7 @@ class Recovery:
     """
 
     def __init__(
-        self, pool: Pool, receiver: Receiver, selector: selectors.BaseSelector
+        self, pool: PoolLife, receiver: Receiver, selector: selectors.BaseSelector
     ) -> None:
         self._pool = pool
         self._scheduler = pool.scheduler
@@ -141,7 +141,7 @@ class Recovery:
                 reason = _reason(worker, status)
                 self._pool.start_failed(reason, initializing=initializing)
             scheduler.assign_idle()
-        scheduler.run_deferred()
+        scheduler.deferred.run()
 
     def _initializes(self, worker: WorkerHandle) -> bool:
         """Return whether a worker that has not served may have run the initializer."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
+from parallelize.process.parent.buffers import Buffers
 from parallelize.process.parent.deadlines import Deadlines
-from parallelize.process.parent.tasks import segment_ledger
+from parallelize.process.parent.deferred import Deferred
 from parallelize.process.parent.tasks.batch import CallBatch
 from parallelize.process.parent.tasks.call import CallTask, Task
 from parallelize.process.parent.tasks.coroutine import Coroutines
@@ -28,11 +28,10 @@ from parallelize.runtime import locks
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Protocol
 
     from parallelize.errors import WorkerStartError
-    from parallelize.process.memory.segments import Placed
     from parallelize.process.parent.tasks.coroutine import Take
     from parallelize.process.start.config import PoolSettings
     from parallelize.process.wire.frames import Part
@@ -72,8 +71,9 @@ class Scheduler:
         streams: What sends workers the credit of their readers.
         deadlines: What is to be done when.
         ledger: The ledger of the large buffers.
+        buffers: What copies them, and keeps workers informed of them.
         waker: The dispatcher, once there is one.
-        deferred: What `run_deferred` will call.
+        deferred: What is called when the lock is free.
         last_id: The last id that was assigned to a task.
         is_closing: Whether the dispatcher is to check for the end when a task ends.
         is_stopping: Whether no task may begin any more, not even as a retry.
@@ -90,14 +90,14 @@ class Scheduler:
         self.queue: TaskQueue = TaskQueue()
         starter = Starter(settings, self.ledger)
         self.workers: Workers = Workers(settings, starter, self.deadlines)
+        self.buffers: Buffers = Buffers(self, self.deadlines)
         self.coroutines: Coroutines = Coroutines(self, self.deadlines.after)
         self.streams: Streams = Streams(self.workers, self._wake_unlocked)
         self.held: set[Task] = set()
-        self.deferred: deque[Callable[[], object]] = deque()
+        self.deferred: Deferred = Deferred()
         self.last_id: int = 0
         self.is_closing: bool = False
         self.is_stopping: bool = False
-        self._is_trim_scheduled = False
         self._has_said_small = False
 
     # Queueing tasks.
@@ -110,7 +110,7 @@ class Scheduler:
             self.held.discard(task)
         self.queue.add(task)
         if self.ledger.collected:  # before sending: it may need the memory
-            self.flush_segment_notices()
+            self.buffers.send_notices()
         workers = self.workers
         if workers.idle or len(workers) < workers.slots:
             self.assign_idle()
@@ -139,7 +139,7 @@ class Scheduler:
             task.id = self.last_id
             self.requeue([task])
             self.assign_idle()
-        self.run_deferred()
+        self.deferred.run()
 
     def retry_later(self, task: Task, seconds: float) -> bool:
         """Let a task rest after a failed attempt; called without the lock.
@@ -168,7 +168,7 @@ class Scheduler:
         from parallelize.errors import TaskKilled
 
         for task in tasks:
-            self.defer(partial(task.abort, TaskKilled(task.name())))
+            self.deferred.append(partial(task.abort, TaskKilled(task.name())))
 
     def split_off(self, task: Task, count: int) -> int:
         """Make the last rows of a task a task of their own, in front of the queue.
@@ -185,7 +185,7 @@ class Scheduler:
             self.requeue([tail])
         else:  # it may run at the same time as the rest, so the limit applies to it
             self.hold(tail)
-            self.defer(partial(tail.options.limit._admit, tail))
+            self.deferred.append(partial(tail.options.limit._admit, tail))
         return tail.size
 
     def take_waiting(self) -> list[Task]:
@@ -197,29 +197,10 @@ class Scheduler:
     def fail_queue(self, reason: str) -> None:
         """Fail all queued tasks, because no worker can be started."""
         for task in self.queue.drain():
-            self.defer(partial(task.abort, start_error(reason, task.name())))
+            self.deferred.append(partial(task.abort, start_error(reason, task.name())))
         if not self.workers:
             self.workers.starter.drop_server()
             self.wake()
-
-    # Completing futures.
-
-    def defer(self, ending: Callable[[], object]) -> None:
-        """Call ``ending`` when the lock is free.
-
-        A future's callbacks are user code: they may wait for another thread that
-        wants the lock.
-        """
-        self.deferred.append(ending)
-
-    def run_deferred(self) -> None:
-        """Run what was deferred while the lock was held; called without it."""
-        while self.deferred:
-            try:
-                ending = self.deferred.popleft()
-            except IndexError:  # another thread has taken it
-                return
-            ending()
 
     # Assigning tasks to workers.
 
@@ -242,7 +223,7 @@ class Scheduler:
             if not self._has_said_small:
                 self._has_said_small = True
                 counts = len(self.workers), self.workers.slots
-                self.defer(partial(_say_small, *counts, error))
+                self.deferred.append(partial(_say_small, *counts, error))
             return
         except Exception as error:  # noqa: BLE001 - any error means: no worker
             if not self.workers:  # otherwise others serve the queue
@@ -280,8 +261,8 @@ class Scheduler:
             raise
         if not worker.tasks:
             self.workers.on_idle(worker)
-            if self.ledger.warm and not self._is_trim_scheduled:
-                self._schedule_trim()
+            if self.ledger.warm:
+                self.buffers.trim_later()
 
     def _dispatch(self, worker: WorkerHandle, taken: list[Task]) -> None:
         """Take tasks from the queue, recording each in ``taken``, and send them."""
@@ -390,35 +371,6 @@ class Scheduler:
             worker.note_activity()
         else:
             self.assign(worker)
-
-    # Large buffers.
-
-    def place(self, buffers: Sequence[memoryview], *, copied: bool) -> Placed | None:
-        """Copy large buffers of a call into a segment; called without the lock."""
-        placed = self.ledger.place(buffers, copied=copied)
-        if self.ledger.has_news:
-            with self.lock:
-                self.flush_segment_notices()
-        return placed
-
-    def flush_segment_notices(self) -> None:
-        """Send workers the notices about segments."""
-        self.ledger.send_notices(self.workers)
-        if self.ledger.warm and not self._is_trim_scheduled:
-            self._schedule_trim()
-
-    def _schedule_trim(self) -> None:
-        """Schedule the release of memory kept for reuse, unless calls follow."""
-        self._is_trim_scheduled = True
-        trim = partial(self._trim, self.last_id)
-        self.deadlines.after(segment_ledger.TRIM_AFTER, trim)
-
-    def _trim(self, last_id: int) -> None:
-        self._is_trim_scheduled = False
-        if self.last_id == last_id:
-            self.ledger.trim_idle_memory(self.workers)
-        else:
-            self._schedule_trim()
 
     # The dispatcher.
 

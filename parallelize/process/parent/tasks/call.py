@@ -34,6 +34,7 @@ from parallelize.serialize.reducers.placeholders import collect_futures
 
 if TYPE_CHECKING:
     import threading
+    from collections import deque
     from collections.abc import Callable, Collection, Sequence
     from typing import Protocol
 
@@ -78,6 +79,24 @@ if TYPE_CHECKING:
         def flush_control_later(self, worker: WorkerHandle) -> None:
             """Send what a worker's control socket did not take, a little later."""
 
+    class TaskBuffers(Protocol):
+        """What copies large buffers; called without the pool's lock."""
+
+        def place(
+            self, buffers: Sequence[memoryview], *, copied: bool
+        ) -> Placed | None:
+            """Copy large buffers to where a worker can read them.
+
+            Args:
+                buffers: Their bytes.
+                copied: Whether the worker is to copy them once more, so that they are
+                    unchanged for another attempt.
+
+            Returns:
+                None if they are to travel in the frame.
+            """
+            ...
+
     class TaskScheduler(Protocol):
         """The pool's scheduler, as tasks see it."""
 
@@ -102,23 +121,18 @@ if TYPE_CHECKING:
             ...
 
         @property
+        def deferred(self) -> deque[Callable[[], object]]:
+            """What is called when the lock is released, as it may run callbacks."""
+            ...
+
+        @property
         def ledger(self) -> SegmentLedger:
             """The ledger of the large buffers."""
             ...
 
-        def place(
-            self, buffers: Sequence[memoryview], *, copied: bool
-        ) -> Placed | None:
-            """Copy large buffers to where a worker can read them.
-
-            Args:
-                buffers: Their bytes.
-                copied: Whether the worker is to copy them once more, so that they are
-                    unchanged for another attempt.
-
-            Returns:
-                None if they are to travel in the frame.
-            """
+        @property
+        def buffers(self) -> TaskBuffers:
+            """What copies large buffers."""
             ...
 
         def retry(self, task: Task) -> None:
@@ -132,9 +146,6 @@ if TYPE_CHECKING:
             """Have workers give back the pending rows of a cancelled task."""
 
         # These are called with the lock held.
-
-        def defer(self, ending: Callable[[], object]) -> None:
-            """Call this when the lock is released: it may run callbacks."""
 
         def assign(self, worker: WorkerHandle) -> None:
             """Give a worker as many tasks as it should have."""
@@ -476,7 +487,9 @@ class CallTask(Task):
 
     def _place(self, buffers: Sequence[memoryview]) -> Placed | None:
         # For a retry what was passed is needed again, unchanged.
-        return self.pool.scheduler.place(buffers, copied=self.options.retries > 0)
+        return self.pool.scheduler.buffers.place(
+            buffers, copied=self.options.retries > 0
+        )
 
     def _refuse(
         self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -556,7 +569,7 @@ class CallTask(Task):
     def give_up(self, error: BaseException) -> None:
         """Fail the call, which never began and never will; under the pool's lock."""
         self.given_up = True
-        self.pool.scheduler.defer(partial(self.abort, error))
+        self.pool.scheduler.deferred.append(partial(self.abort, error))
 
     def place(self) -> WorkerHandle | None:
         """Return the worker that has it."""

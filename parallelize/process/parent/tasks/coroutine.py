@@ -267,7 +267,9 @@ class Coroutines:
             self._send_cancel(worker, id)
         else:
             task.note_attempts(error)
-            self._scheduler.defer(partial(task.abort, error))  # this cancels it, too
+            self._scheduler.deferred.append(
+                partial(task.abort, error)
+            )  # this cancels it, too
         self._watch_response(worker, task, id)
 
     def cancel(self, task: CoroutineTask) -> None:

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
             ...
 
 
-#: Seconds without a call after which memory is not kept for reuse any more.
-TRIM_AFTER = 10.0
-
 #: The kinds that replace those of answers whose buffers cannot be reached.
 _FAILURES = {
     messages.DONE: messages.FAILED,
