@@ -3,7 +3,7 @@
     python -m benchmarks                                  # all of it
     python -m benchmarks --quick                          # about a minute
     python -m benchmarks --rows map,latency --peers parallelize,pool --rounds 3
-    python -m benchmarks --json results.json --write docs/benchmarks.md \
+    python -m benchmarks --json results.json --write docs/measurements.md \
         --plots docs/images
     python -m benchmarks --from results.json --plots docs/images   # nothing is run
 

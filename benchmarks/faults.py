@@ -6,7 +6,7 @@ and what it left behind:
 
     python -m benchmarks.faults                              # the whole table
     python -m benchmarks.faults --only killed --peers loky   # a single cell
-    python -m benchmarks.faults --write docs/guarantees.md --json cells.json
+    python -m benchmarks.faults --write docs/faults.md --json cells.json
 
 The order of this file: the libraries behind one set of names (`Pool`), the tasks
 that they run, the faults each with its judge, and the machinery that runs them.

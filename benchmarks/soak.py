@@ -11,7 +11,7 @@ everything must add up:
 
     python -m benchmarks.soak                        # 100 000 tasks
     python -m benchmarks.soak --tasks 5000 --seconds 20 --workers 2 --seed 7
-    python -m benchmarks.soak --write docs/guarantees.md
+    python -m benchmarks.soak --write docs/faults.md
 
 The exit code is 1 if anything was lost, wrong or repeated. It needs Linux, whose
 /proc tells which processes the workers are.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import configparser
 import re
+import sys
 
 import pytest
 
 from fenced import ROOT, examples_of, printed_by
+
+sys.path.append(str(ROOT))  # for `benchmarks`, which is not in the wheel
 
 README = ROOT / "README.md"
 
@@ -22,10 +25,42 @@ def command_with(word: str) -> str:
     return command
 
 
+def without_times(text: str) -> str:
+    return re.sub(r"\d+\.\d\d s\b", "? s", text)
+
+
 def test_example_prints_what_is_shown(tmp_path):
+    """... but for the times, which are those of more work on a quiet machine."""
     (example,) = examples_of(README)
-    assert example.shown, "the README shows no output"
-    assert printed_by([example], tmp_path) == [example.shown]
+    assert len(list(filter(None, example.code.splitlines()))) <= 15
+    assert example.code.count("1_000_000") == 1
+    shorter = example._replace(code=example.code.replace("1_000_000", "300"))
+    (printed,) = printed_by([shorter], tmp_path)
+    assert without_times(printed) == without_times(example.shown)
+    assert without_times(example.shown).count("? s") == 2
+
+
+def parts():
+    from benchmarks.front.__main__ import PARTS
+
+    return [pytest.param(*part, id=f"{part[0].stem}-{part[1]}") for part in PARTS]
+
+
+@pytest.mark.parametrize(("page", "name", "make"), parts())
+def test_short_tables_say_what_the_long_ones_say(page, name, make):
+    """`python -m benchmarks.front` writes them."""
+    text = page.read_text(encoding="utf-8")
+    assert f"<!-- {name}: begin -->\n{make()}\n<!-- {name}: end -->" in text
+
+
+def test_badges_say_what_the_project_says():
+    from benchmarks.front.badges import TESTED, badges, svg
+
+    for name, (left, right) in badges().items():
+        badge = ROOT / "docs" / "images" / f"badge-{name}.svg"
+        assert badge.read_text(encoding="utf-8") == svg(left, right)
+    tox = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    assert all(f"py{version.replace('.', '')}" in tox for version in TESTED.split(", "))
 
 
 def test_each_of_the_two_commands_is_one_line():
@@ -60,7 +95,7 @@ def test_tox_has_the_environments_and_skips_none():
     assert not settings["tox"].getboolean("skip_missing_interpreters")
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
 def test_links_lead_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):

@@ -1,0 +1,1 @@
+"""What the README and the first pages show, made of runs and of the long tables."""
