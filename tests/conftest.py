@@ -11,6 +11,7 @@ import traceback
 import pytest
 
 from factories import CONCURRENT, KINDS, Factory, Latch
+from support import turns
 from watching import CleanUp, Reporter, Watcher
 
 # A failure that nobody looked at is logged when it is collected, maybe while hypothesis
@@ -29,6 +30,22 @@ def pytest_configure(config):
     config.pluginmanager.register(Reporter(terminal))
     if config.getoption("numprocesses", None):
         config.pluginmanager.register(Watcher())
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--every-method",
+        action="store_true",
+        help="run each test with every start method, not with the one whose turn it is",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # of what was asked for by -k or -m
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("every_method"):
+        return
+    items[:], others = turns.split(items)
+    config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture(params=KINDS)

@@ -11,13 +11,8 @@ import sys
 import threading
 import time
 
-CONCURRENT = [
-    "thread",
-    "process-spawn",
-    "process-forkserver",
-    "process-fork",
-    "process-default",
-]
+#: "process-default" is the start method "forkserver" where there is one.
+CONCURRENT = ["thread", "process-spawn", "process-fork", "process-default"]
 if sys.version_info >= (3, 14):
     CONCURRENT.append("interpreter")
 KINDS = ["serial", *CONCURRENT]

@@ -675,6 +675,7 @@ def test_a_call_to_an_executor_that_was_shut_down_is_refused():
         fn(1)
 
 
+@pytest.mark.every_method
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_every_start_method(method):
     with ProcessPoolExecutor(1, method) as executor:

@@ -20,12 +20,7 @@ from parallelize.process.worker import log_records, reports
 from parallelize.process.worker.reports import ImportHook
 from support.programs import program
 
-PROCESSES = [
-    "process-spawn",
-    "process-forkserver",
-    "process-fork",
-    "process-default",
-]
+PROCESSES = ["process-spawn", "process-fork", "process-default"]
 
 
 @pytest.fixture(params=PROCESSES)

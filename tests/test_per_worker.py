@@ -81,6 +81,7 @@ def test_each_worker_makes_its_own_once_and_cleans_up_in_reverse(make, kind, not
     assert notes() == {(kind, 0): WHOLE_LIFE, (kind, 1): WHOLE_LIFE}
 
 
+@pytest.mark.every_method
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_with_every_start_method(method, notes):
     with ProcessPoolExecutor(1, mp_context=method) as pool:

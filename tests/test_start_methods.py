@@ -55,6 +55,7 @@ def test_multiprocessing_is_not_loaded_to_ask_it():
     assert output_of(program) == ["False"]
 
 
+@pytest.mark.every_method
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_what_the_program_told_multiprocessing_is_taken(method):
     program = f"""

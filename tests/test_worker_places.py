@@ -76,6 +76,7 @@ def test_each_worker_of_a_pool_has_its_number(make, kind):
     assert worker() == OUTSIDE
 
 
+@pytest.mark.every_method
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_with_every_start_method(method):
     with ProcessPoolExecutor(2, mp_context=method) as pool:
