@@ -1,7 +1,9 @@
 """Maps whose input is asynchronous."""
 
 import asyncio
+import contextvars
 import gc
+import threading
 
 import pytest
 
@@ -11,6 +13,7 @@ import parallelize
 import tasks
 from factories import make
 from parallelize import parallelized, thread_map
+from support.waiting import wait_until
 
 
 class Numbers:
@@ -261,3 +264,91 @@ def test_futures_in_asynchronous_input(concurrent):
         return [value async for value in double.map(futures())]
 
     assert asyncio.run(main()) == [4 * n for n in range(5)]
+
+
+# ------------------------------------------- an ordinary input beside asynchronous ones
+
+
+@pytest.fixture
+def threads():
+    with make("thread") as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_an_ordinary_input_beside_it_does_not_hold_up_the_loop(threads, step):
+    """The loop lets the ordinary input go on, whichever of its items it waits for."""
+    gate = threading.Event()
+    closed = threading.Event()
+
+    def waiting():
+        try:
+            for number in range(3):
+                if number == step:
+                    assert gate.wait(20)
+                yield number
+        finally:
+            closed.set()
+
+    async def main():
+        asyncio.get_running_loop().call_later(0.01, gate.set)
+        added = threads.map(tasks.add, waiting(), Numbers(9))
+        return [value async for value in added]
+
+    assert asyncio.run(main()) == [0, 2, 4]
+    assert closed.is_set()
+
+
+def test_such_an_input_is_read_like_zip_does(threads):
+    """It is read in the context of its map, not ahead of it, and its errors come."""
+    read = []
+    level = contextvars.ContextVar("level")
+
+    def some():
+        for number in range(3):
+            read.append(level.get())
+            yield number
+        raise LookupError("no more")
+
+    async def main():
+        level.set(1)
+        added = threads.map(tasks.add, Numbers(2), items := some())
+        assert [value async for value in added] == [0, 2]
+        assert (read, list(items)) == ([1, 1], [])
+        got = []
+        with pytest.raises(LookupError, match="no more"):
+            async for value in threads.map(tasks.add, Numbers(9), some()):
+                got.append(value)
+        return got
+
+    assert asyncio.run(main()) == [0, 2, 4]
+
+
+def test_closing_does_not_wait_for_such_an_input(threads, monkeypatch):
+    monkeypatch.setattr(
+        "parallelize.mapping.asynchronous.stepper.LONGEST_CLOSING", 0.01
+    )
+    gate, closed, waits = (threading.Event() for _ in range(3))
+
+    def waiting():
+        try:
+            yield 1
+            waits.set()
+            assert gate.wait(20)
+        finally:
+            closed.set()
+
+    async def main():
+        async with threads.map(tasks.add, waiting(), Numbers(9)) as added:
+            assert await anext(added) == 1
+            assert await asyncio.to_thread(waits.wait, 20)
+        assert not closed.is_set()
+
+    asyncio.run(main())
+    gate.set()
+    assert closed.wait(20)
+    wait_until(lambda: "parallelize-input" not in map(_name, threading.enumerate()))
+
+
+def _name(thread):
+    return thread.name

@@ -152,9 +152,20 @@ def threads_of_map():
 
 def test_what_is_in_memory_is_read_by_the_reader(threads_of_map):
     before = set(threading.enumerate())
-    for items in ([1, 2], (1, 2), {1: 2}, range(9), b"12", {1: 2}.values()):
-        assert len(list(threads_of_map.map(tasks.double, items))) == len(items)
-        assert InputSource([items], star=False).pace is Pace.INSTANT
+    two = {1: 2, 3: 4}
+    for make in (
+        *(lambda: [1, 2], lambda: (1, 2), lambda: two, lambda: range(2), lambda: b"12"),
+        *(lambda: two.values(), lambda: iter(two), lambda: reversed([1, 2])),
+        *(lambda: enumerate(iter("12")), lambda: zip([1, 2], itertools.repeat(3))),
+    ):
+        assert len(list(threads_of_map.map(tasks.double, make()))) == 2
+        assert InputSource([make()], star=False).pace is Pace.INSTANT
+    for items in (
+        map(str, "12"),
+        enumerate(map(str, "12")),
+        zip("12", (x for x in "12")),
+    ):
+        assert InputSource([items], star=False).pace is Pace.UNKNOWN
     assert not any(
         thread.name == "parallelize-input"
         for thread in set(threading.enumerate()) - before

@@ -76,18 +76,19 @@ MOST_AT_ONCE = 4096
 
 _dict: dict[object, object] = {}
 
-#: Iterables whose items exist already.
+_CONTAINERS: tuple[Iterable[object], ...] = (
+    *([], (), range(0), range(2**64), "", "\u20ac", b"", bytearray()),
+    *(set(), frozenset(), _dict, _dict.keys(), _dict.values(), _dict.items()),
+    *(deque(), array("b")),
+)
+
+#: Iterables whose items exist already: containers, and their iterators.
 _IN_MEMORY: frozenset[type] = frozenset(
     (
-        *(list, tuple, range, str, bytes, bytearray, set, frozenset, dict, array),
-        *(
-            deque,
-            repeat,
-            count,
-            type(_dict.keys()),
-            type(_dict.values()),
-            type(_dict.items()),
-        ),
+        *(repeat, count),
+        *map(type, _CONTAINERS),
+        *(type(iter(each)) for each in _CONTAINERS),
+        *(type(reversed([])), type(reversed(deque[object]()))),
     )
 )
 
@@ -112,7 +113,7 @@ class InputSource:
             msg = "map needs at least one iterable"
             raise TypeError(msg)
         self._iterators = [
-            _iterator(each, position) for position, each in enumerate(iterables)
+            iterator_of(each, position) for position, each in enumerate(iterables)
         ]
         self._columns = 0 if star else len(iterables)
         # The unread part of an input that is a range: its parts are ranges, too.
@@ -304,15 +305,22 @@ def gives_results(iterable: object) -> TypeIs[Results]:
 
 
 def _pace(iterables: Sequence[Iterable[Any]]) -> Pace:
-    kinds = set(map(type, iterables))
     if any(map(gives_results, iterables)):
         return Pace.RESULTS
-    if kinds <= _IN_MEMORY:
-        return Pace.INSTANT
-    return Pace.UNKNOWN
+    return Pace.INSTANT if all(map(_is_in_memory, iterables)) else Pace.UNKNOWN
 
 
-def _iterator(iterable: Iterable[Any], position: int) -> Iterator[Any]:
+def _is_in_memory(iterable: Any) -> bool:
+    """Whether the items exist already, so that reading does not wait."""
+    kind = type(iterable)
+    if kind in (enumerate, zip):  # their pickled form shows what they are made of
+        parts = iterable.__reduce__()[1]
+        return all(map(_is_in_memory, parts[:1] if kind is enumerate else parts))
+    return kind in _IN_MEMORY
+
+
+def iterator_of(iterable: Iterable[Any], position: int) -> Iterator[Any]:
+    """Return the iterator of an input, or raise naming its position."""
     try:
         return iter(iterable)
     except TypeError:

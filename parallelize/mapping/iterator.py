@@ -303,7 +303,7 @@ def open_window(
     """Return the window over the iterables."""
     # The usual case, synchronous input, needs no further module.
     if any(map(is_asynchronous, iterables)):
-        from parallelize.mapping.async_input import AsyncWindow
+        from parallelize.mapping.asynchronous.window import AsyncWindow
 
         return AsyncWindow(iterables, plan, star=star)
     return Window(

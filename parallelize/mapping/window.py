@@ -79,9 +79,13 @@ class Window(RowCalls):
                 self._feeder.settle()
         feeder = self._feeder
         if feeder is not None:
-            self._let_feed(feeder, asked, all_of_it=all_of_it)
-            if all_of_it and self._feeder is None and self.is_wanting():
-                self.fill(all_of_it=True)  # it has retired
+            with self._arrived:
+                self._asked = sys.maxsize if all_of_it else max(asked, self._asked)
+                self._may_feed.notify_all()
+            if all_of_it:
+                feeder.join(None)
+                if self._feeder is None and self.is_wanting():
+                    self.fill(all_of_it=True)  # it has retired
         self.close_if_over()
 
     def _fill_here(self, asked: int, *, all_of_it: bool) -> None:
@@ -167,13 +171,6 @@ class Window(RowCalls):
         except RuntimeError:  # no thread can be started
             self._feeder = None
         return self._feeder is not None
-
-    def _let_feed(self, feeder: Feeder, asked: int, *, all_of_it: bool) -> None:
-        with self._arrived:
-            self._asked = sys.maxsize if all_of_it else max(asked, self._asked)
-            self._may_feed.notify_all()
-        if all_of_it:
-            feeder.join(None)
 
     def room(self, held: int, *, wait: bool) -> int | None:
         """The number of rows that the feeder may read; 0 if no more is wanted.

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from parallelize.calls.call import SingleColumn, SubmittedRows
 from parallelize.errors import CheckpointError
 from parallelize.futures.future import Outcome
-from parallelize.mapping.async_input import AsyncWindow
+from parallelize.mapping.asynchronous.window import AsyncWindow
 from parallelize.mapping.checkpoint.digest import UndigestibleError, digest_of
 from parallelize.mapping.checkpoint.identity import identity_of
 from parallelize.mapping.checkpoint.store import Store

@@ -8,21 +8,27 @@
 ```
 
 The pump starts when the first result is requested. Rows that arrive without a wait of
-the pump are submitted together; none waits for another to arrive.
+the pump are submitted together; none waits for another to arrive. A synchronous input
+beside asynchronous ones may wait, too, so a `stepper` reads it.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls.call import SingleColumn
 from parallelize.futures.aio import running_loop
 from parallelize.futures.peek import no_end
+from parallelize.mapping.asynchronous.stepper import Stepper, stepped
+from parallelize.mapping.feeder import is_possible
 from parallelize.mapping.input import (
     Input,
     InputSource,
+    Pace,
     gives_results,
     is_asynchronous,
+    iterator_of,
     row_of,
 )
 from parallelize.mapping.row_calls import MapState
@@ -31,7 +37,14 @@ from parallelize.runtime.loop_thread import call_soon
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import (
+        AsyncIterable,
+        Awaitable,
+        Callable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
 
     from parallelize.mapping.plan import MapConfig
 
@@ -65,12 +78,8 @@ class _Rows:
             iterator = aiter(steps)
             self._nexts.append(iterator.__anext__)
         else:
-            try:
-                iterator = iter(iterable)
-            except TypeError:
-                msg = f"iterables[{position}] must be an iterable, not {iterable!r}"
-                raise TypeError(msg) from None
-            self._nexts.append(_Steps(iterator).next)
+            iterator = _Steps(iterator_of(iterable, position))
+            self._nexts.append(iterator.next)
         self._iterators.append(iterator)
 
     async def next(self) -> Any:
@@ -102,18 +111,42 @@ class _Rows:
 
 
 class _Steps:
-    """The steps of an iterator, as coroutines."""
+    """The steps of a synchronous iterator, as coroutines."""
 
-    def __init__(self, iterator: Any) -> None:
+    def __init__(self, iterator: Iterator[Any]) -> None:
         self._iterator = iterator
+        self._source = InputSource([iterator], star=False)
+        self._stepper: Stepper | None = None
 
     async def next(self) -> Any:
-        try:
-            for value in self._iterator:
-                return value
-        except StopAsyncIteration as error:
-            raise no_end(error, StopAsyncIteration) from error
-        raise StopAsyncIteration
+        if self._source.pace is Pace.UNKNOWN:  # it is the first step
+            self._leave_to_thread()
+        if self._stepper is None:
+            items, error = stepped(self._iterator)
+        else:
+            items, error = await self._stepper.step()
+        if error is not None:
+            try:
+                raise no_end(error, StopAsyncIteration)
+            finally:
+                del error  # its traceback refers to this frame
+        if not items:
+            raise StopAsyncIteration
+        return items[0]
+
+    def _leave_to_thread(self) -> None:
+        """Let a thread step the iterator, as it may wait; if another thread may."""
+        self._source.pace = Pace.BOUND
+        if not is_possible(self._source):
+            return
+        with suppress(RuntimeError):  # no thread can be started
+            self._stepper = Stepper(self._iterator)
+
+    async def aclose(self) -> None:
+        if self._stepper is None:
+            self._source.close()
+        else:
+            await self._stepper.close()
 
 
 class AsyncWindow(Window):
