@@ -95,7 +95,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R | Exception]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload
     def map(
         self: Callable[[A, B], Future[R]],
@@ -117,7 +117,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R | Exception]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload
     def map(
         self: Callable[[A, B, C], Future[R]],
@@ -141,7 +141,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R | Exception]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload
     def map(
         self: Callable[[A, B, C, D], Future[R]],
@@ -167,7 +167,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R | Exception]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload  # five and more: unchecked, as in builtins.map
     def map(
         self,
@@ -195,7 +195,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R | Exception]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload  # with the items
     def map(
         self: Callable[[A], Future[R]],
@@ -215,7 +215,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         with_input: Literal[True],
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[tuple[A, R | Exception]]: ...
+    ) -> MapIterator[tuple[A, R | BaseException]]: ...
     @overload
     def map(
         self: Callable[[A, B], Future[R]],
@@ -237,7 +237,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         with_input: Literal[True],
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[tuple[tuple[A, B], R | Exception]]: ...
+    ) -> MapIterator[tuple[tuple[A, B], R | BaseException]]: ...
     @overload
     def map(
         self: Callable[[A, B, C], Future[R]],
@@ -261,7 +261,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         with_input: Literal[True],
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[tuple[tuple[A, B, C], R | Exception]]: ...
+    ) -> MapIterator[tuple[tuple[A, B, C], R | BaseException]]: ...
     @overload
     def map(
         self,
@@ -287,7 +287,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         with_input: Literal[True],
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[tuple[tuple[Any, ...], R | Exception]]: ...
+    ) -> MapIterator[tuple[tuple[Any, ...], R | BaseException]]: ...
     def map(
         self,
         *iterables: Iterable[Any] | AsyncIterable[Any],
@@ -387,7 +387,7 @@ class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R | Exception]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload
     def starmap(
         self: Callable[[A, B], Future[R]],
@@ -407,7 +407,7 @@ class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R | Exception]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload
     def starmap(
         self: Callable[[A, B, C], Future[R]],
@@ -427,7 +427,7 @@ class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R | Exception]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload  # any other arity
     def starmap(
         self: Callable[[*Ts], Future[R]],
@@ -447,7 +447,7 @@ class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[R | Exception]: ...
+    ) -> MapIterator[R | BaseException]: ...
     @overload  # with the rows
     def starmap(
         self: Callable[[*Ts], Future[R]],
@@ -467,7 +467,7 @@ class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
         with_input: Literal[True],
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[tuple[tuple[*Ts], R | Exception]]: ...
+    ) -> MapIterator[tuple[tuple[*Ts], R | BaseException]]: ...
     def starmap(
         self,
         rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],

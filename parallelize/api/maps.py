@@ -72,7 +72,7 @@ if TYPE_CHECKING:
             with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | Exception]: ...
+        ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
             self,
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
             with_input: Literal[True],
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T | Exception]]: ...
+        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
         @overload  # a coroutine function
         def __call__(
             self,
@@ -116,7 +116,7 @@ if TYPE_CHECKING:
             with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | Exception]: ...
+        ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
             self,
@@ -127,7 +127,7 @@ if TYPE_CHECKING:
             with_input: Literal[True],
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T | Exception]]: ...
+        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
         @overload
         def __call__(
             self,
@@ -160,7 +160,7 @@ if TYPE_CHECKING:
             with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | Exception]: ...
+        ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
             self,
@@ -171,7 +171,7 @@ if TYPE_CHECKING:
             with_input: Literal[True],
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T | Exception]]: ...
+        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
 
     class ParallelMap(Protocol):
         """What `parallel_map` is for type checkers."""
@@ -211,7 +211,7 @@ if TYPE_CHECKING:
             with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | Exception]: ...
+        ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
             self,
@@ -222,7 +222,7 @@ if TYPE_CHECKING:
             with_input: Literal[True],
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T | Exception]]: ...
+        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
         @overload  # a coroutine function
         def __call__(
             self,
@@ -255,7 +255,7 @@ if TYPE_CHECKING:
             with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | Exception]: ...
+        ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
             self,
@@ -266,7 +266,7 @@ if TYPE_CHECKING:
             with_input: Literal[True],
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T | Exception]]: ...
+        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
         @overload
         def __call__(
             self,
@@ -299,7 +299,7 @@ if TYPE_CHECKING:
             with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[T | Exception]: ...
+        ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
             self,
@@ -310,7 +310,7 @@ if TYPE_CHECKING:
             with_input: Literal[True],
             return_exceptions: bool,
             **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T | Exception]]: ...
+        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
 
 
 __all__ = ("parallel_map", "process_map", "thread_map")

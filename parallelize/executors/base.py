@@ -147,7 +147,7 @@ class Executor(concurrent.futures.Executor, ABC):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[T | Exception]: ...
+    ) -> MapIterator[T | BaseException]: ...
     @overload
     def map(
         self,
@@ -156,7 +156,7 @@ class Executor(concurrent.futures.Executor, ABC):
         with_input: Literal[True],
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[tuple[Any, T | Exception]]: ...
+    ) -> MapIterator[tuple[Any, T | BaseException]]: ...
     @overload
     def map(
         self,
@@ -183,7 +183,7 @@ class Executor(concurrent.futures.Executor, ABC):
         with_input: Literal[False] = False,
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[T | Exception]: ...
+    ) -> MapIterator[T | BaseException]: ...
     @overload
     def map(
         self,
@@ -192,7 +192,7 @@ class Executor(concurrent.futures.Executor, ABC):
         with_input: Literal[True],
         return_exceptions: bool,
         **options: Unpack[MapOptions],
-    ) -> MapIterator[tuple[Any, T | Exception]]: ...
+    ) -> MapIterator[tuple[Any, T | BaseException]]: ...
     def map(
         self,
         fn: Callable[..., Any],

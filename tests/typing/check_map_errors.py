@@ -56,50 +56,54 @@ class Shop:
 
 chosen: bool = bool(one)
 
-assert_type(one.map([1], return_exceptions=True), MapIterator[str | Exception])
+assert_type(one.map([1], return_exceptions=True), MapIterator[str | BaseException])
 assert_type(one.map([1], return_exceptions=False), MapIterator[str])
-assert_type(one.map([1], return_exceptions=chosen), MapIterator[str | Exception])
+assert_type(one.map([1], return_exceptions=chosen), MapIterator[str | BaseException])
 assert_type(
     two.map([1], ["x"], return_exceptions=True, ordered=False, progress=True),
-    MapIterator[float | Exception],
+    MapIterator[float | BaseException],
 )
 assert_type(
     five.map([1], [1], [1], [1], [1], return_exceptions=True),
-    MapIterator[int | Exception],
+    MapIterator[int | BaseException],
 )
-assert_type(later.map([1], return_exceptions=True), MapIterator[bytes | Exception])
+assert_type(later.map([1], return_exceptions=True), MapIterator[bytes | BaseException])
 assert_type(
-    Shop().sell.map([1], return_exceptions=True), MapIterator[float | Exception]
+    Shop().sell.map([1], return_exceptions=True), MapIterator[float | BaseException]
 )
 one.map(["x"], return_exceptions=True)  # type: ignore[list-item]  # pyright: ignore[reportCallIssue, reportArgumentType]
 one.map([1], return_exceptions="x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
-assert_type(one.starmap([(1,)], return_exceptions=True), MapIterator[str | Exception])
+assert_type(
+    one.starmap([(1,)], return_exceptions=True), MapIterator[str | BaseException]
+)
 assert_type(
     two.starmap([(1, "x")], return_exceptions=chosen),
-    MapIterator[float | Exception],
+    MapIterator[float | BaseException],
 )
 assert_type(
     five.starmap([(1, 1, 1, 1, 1)], return_exceptions=True),
-    MapIterator[int | Exception],
+    MapIterator[int | BaseException],
 )
 
 assert_type(
-    thread_map(plain, [1], return_exceptions=True), MapIterator[str | Exception]
+    thread_map(plain, [1], return_exceptions=True), MapIterator[str | BaseException]
 )
-assert_type(process_map(one, [1], return_exceptions=True), MapIterator[str | Exception])
+assert_type(
+    process_map(one, [1], return_exceptions=True), MapIterator[str | BaseException]
+)
 assert_type(thread_map(plain, [1], return_exceptions=False), MapIterator[str])
 
 with SerialExecutor() as executor:
     assert_type(executor.map(plain, [1]), MapIterator[str])
     assert_type(
         executor.map(plain, [1], return_exceptions=True),
-        MapIterator[str | Exception],
+        MapIterator[str | BaseException],
     )
     assert_type(executor.map(one, [1]), MapIterator[str])
     assert_type(
         executor.map(one, [1], return_exceptions=chosen, chunksize=3),
-        MapIterator[str | Exception],
+        MapIterator[str | BaseException],
     )
 with ProcessPoolExecutor() as pool:
     assert_type(pool.map(plain, [1]), MapIterator[str])
@@ -125,21 +129,21 @@ async def close_them() -> None:
 assert_type(one.map([1], with_input=True), MapIterator[tuple[int, str]])
 assert_type(
     one.map([1], with_input=True, return_exceptions=True),
-    MapIterator[tuple[int, str | Exception]],
+    MapIterator[tuple[int, str | BaseException]],
 )
 assert_type(
     two.map([1], ["x"], with_input=True), MapIterator[tuple[tuple[int, str], float]]
 )
 assert_type(
     two.starmap([(1, "x")], with_input=True, return_exceptions=True, max_errors=3),
-    MapIterator[tuple[tuple[int, str], float | Exception]],
+    MapIterator[tuple[tuple[int, str], float | BaseException]],
 )
 assert_type(one.map([1], with_input=False), MapIterator[str])
 for number, text in one.map([1], with_input=True, checkpoint="run.db"):
     assert_type(number, int)
     assert_type(text, str)
 for _, returned in thread_map(plain, [1], with_input=True, return_exceptions=True):
-    assert_type(returned, str | Exception)
+    assert_type(returned, str | BaseException)
 one.map([1], checkpoint=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 one.map([1], max_errors="x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
