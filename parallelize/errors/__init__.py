@@ -23,7 +23,7 @@ importing their base class loads multiprocessing; that module is imported on fir
 
 from __future__ import annotations
 
-import pickle
+import _pickle as pickle
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import _signal as signal
 import sys
 import weakref
 from functools import partial

@@ -6,21 +6,27 @@ block in system calls to wait for each other and for the pool. The pool's ends o
 socket pairs never block, so these are the system's, too.
 
 Each name is the unpatched object of the standard library, whether patching happens
-before or after this module is loaded.
+before or after this module is loaded. Sockets and signals are those of its C modules,
+which nothing patches, and which load without the enumerations of `socket` and `signal`:
+these take more time than all else that the server of workers loads.
 """
 
 from __future__ import annotations
 
+import _signal
+import _socket
+import _struct
 import contextlib
 import importlib
+import os
 import sys
 import threading
 import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Sequence
+    from typing import Any, Self
 
 
 def _original(module: str, name: str) -> Any:  # functions, classes and constants
@@ -37,25 +43,33 @@ def _original(module: str, name: str) -> Any:  # functions, classes and constant
 if TYPE_CHECKING:
     from os import fork
     from select import POLLIN, poll, select
-    from signal import getsignal, signal
-    from socket import socket as Socket  # noqa: N812 - it is a class
     from threading import Lock, RLock
     from time import sleep
 else:
     Lock = _original("_thread", "allocate_lock")
     RLock = _original("_thread", "RLock")
-    Socket = _original("socket", "socket")
     poll = _original("select", "poll")  # None on Windows, like POLLIN
     POLLIN = _original("select", "POLLIN")
     select = _original("select", "select")
     sleep = _original("time", "sleep")
-    getsignal = _original("signal", "getsignal")
-    signal = _original("signal", "signal")
     fork = _original("os", "fork")  # None on Windows
 
-_socketpair = _original("socket", "socketpair")
+getsignal = _signal.getsignal
+signal = _signal.signal
 _get_ident = _original("_thread", "get_ident")
 _start_new_thread = _original("_thread", "start_new_thread")
+
+
+class Socket(_socket.socket):
+    """A socket of the system, which is closed at the end of a ``with``."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Condition(threading.Condition):
@@ -222,12 +236,37 @@ def socket_at(fd: int) -> Socket:
 
 def socket_pair() -> tuple[Socket, Socket]:
     """Return two connected, unpatched blocking sockets."""
-    here, there = _socketpair()
-    if type(here) is not Socket:  # patched
-        return socket_at(here.detach()), socket_at(there.detach())
-    here.setblocking(True)
-    there.setblocking(True)
-    return here, there
+    make = getattr(_socket, "socketpair", None) or _original("socket", "socketpair")
+    here, there = make()  # Windows has the second one only
+    return socket_at(here.detach()), socket_at(there.detach())
+
+
+def send_fds(sock: _socket.socket, data: bytes, fds: Sequence[int]) -> None:
+    """Send data with descriptors, as `socket.send_fds` does."""
+    packed = _struct.pack(f"{len(fds)}i", *fds)
+    sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
+
+
+def recv_fds(sock: _socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
+    """Receive data and descriptors, which are not inheritable, in one read.
+
+    Args:
+        sock: Reads from it.
+        size: The number of bytes at most.
+        most: The number of descriptors at most.
+    """
+    data, ancillary, _, _ = sock.recvmsg(size, _socket.CMSG_LEN(most * _INT))
+    fds: list[int] = []
+    for level, kind, packed in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            fds += _struct.unpack_from(f"{len(packed) // _INT}i", packed)
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return data, fds
+
+
+#: Bytes of a descriptor.
+_INT = _struct.calcsize("i")
 
 
 def leave_greenlets() -> None:
@@ -263,7 +302,9 @@ __all__ = (
     "is_patched",
     "leave_greenlets",
     "poll",
+    "recv_fds",
     "select",
+    "send_fds",
     "signal",
     "sleep",
     "socket_at",

@@ -12,7 +12,7 @@ sent separately, see `main.picture`.
 
 from __future__ import annotations
 
-import pickle
+import _pickle as pickle
 import sys
 import types
 

@@ -12,7 +12,7 @@ import logging
 import sys
 import traceback
 import warnings
-from pickle import loads
+from _pickle import loads
 from typing import TYPE_CHECKING, Any
 
 from parallelize.process.wire import messages

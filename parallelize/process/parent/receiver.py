@@ -18,13 +18,13 @@ from parallelize.process.wire.frames import MOST_PARTS, DoesNotFitError, Protoco
 from parallelize.process.worker import kinship
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
     from parallelize.process.parent.scheduler import Scheduler
     from parallelize.process.parent.tasks.call import Task
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame
+    from parallelize.runtime import native
 
 _log = logging.getLogger("parallelize")
 
@@ -60,7 +60,7 @@ class Receiver:
     def __init__(
         self,
         scheduler: Scheduler,
-        unregister: Callable[[socket.socket], object],
+        unregister: Callable[[native.Socket], object],
         on_hang_up: Callable[[WorkerHandle], object],
     ) -> None:
         """Start without any worker.

@@ -20,13 +20,12 @@ from parallelize.process.wire.journal import TASK
 from parallelize.runtime import command, raised
 
 if TYPE_CHECKING:
-    import socket
-
     from parallelize.process.parent.life import PoolLife
     from parallelize.process.parent.receiver import Receiver
     from parallelize.process.parent.tasks.call import Task
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.start.launcher import Event, Launcher
+    from parallelize.runtime import native
 
 _log = logging.getLogger("parallelize")
 
@@ -173,7 +172,7 @@ class Recovery:
 
 
 def unregister(
-    selector: selectors.BaseSelector, source: socket.socket | Launcher
+    selector: selectors.BaseSelector, source: native.Socket | Launcher
 ) -> None:
     """Remove a socket or a server from a selector, if it is there."""
     with contextlib.suppress(KeyError, ValueError):  # not registered, or closed

@@ -8,9 +8,9 @@ while; if no other worker serves, the waiting calls fail with the reason.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import contextlib
 import os
-import pickle
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any

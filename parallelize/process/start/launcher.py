@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal as signal
+import _socket
 import contextlib
 import os
-import signal
-import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -116,14 +116,14 @@ class Launcher:
     def start(
         self,
         id: int,
-        tasks: socket.socket,
-        control: socket.socket,
+        tasks: native.Socket,
+        control: native.Socket,
         page: int | str,
         more_fds: Sequence[int],
     ) -> None:
         """Start a worker that gets copies of the sockets, page and descriptors."""
         fds = [tasks.fileno(), control.fileno(), int(page), *more_fds]
-        socket.send_fds(self._sock, [MESSAGE.pack(START, id, 0)], fds)
+        native.send_fds(self._sock, MESSAGE.pack(START, id, 0), fds)
 
     def kill(self, id: int, number: int = signal.SIGTERM) -> None:
         """Send a worker a signal; nothing happens if it has ended."""
@@ -161,7 +161,7 @@ class Launcher:
 
     def _left_within(self, seconds: float) -> bool:
         try:
-            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.shutdown(_socket.SHUT_WR)
             self._sock.settimeout(seconds)
             while self._sock.recv(MESSAGE.size * 256):
                 pass  # its remaining reports on workers do not matter any more
@@ -176,7 +176,7 @@ class Launcher:
         self._sock.close()
 
 
-def _above_streams(sock: socket.socket) -> socket.socket:
+def _above_streams(sock: native.Socket) -> native.Socket:
     """Move a socket off the standard streams' numbers, which a script may close."""
     if sock.fileno() > 2 or sys.platform == "win32":
         return sock
@@ -200,7 +200,7 @@ def _preloaded(method: str) -> tuple[str, ...]:
     return tuple(name for name in preset or () if name != "__main__")
 
 
-def _spawn(theirs: socket.socket, method: str) -> int:
+def _spawn(theirs: native.Socket, method: str) -> int:
     arguments = _SERVER_FD, method, _preloaded(method), sys.path
     line = command.python(
         f"from parallelize.process.start.server import main; main{arguments!r}"
@@ -228,7 +228,7 @@ def _spawn(theirs: socket.socket, method: str) -> int:
 
 
 def _fork(
-    ours: socket.socket, theirs: socket.socket, inherited: Inherited | None
+    ours: native.Socket, theirs: native.Socket, inherited: Inherited | None
 ) -> int:
     """Fork this process; the child becomes the server, and its pid is returned.
 
@@ -282,7 +282,7 @@ def _fork_beside_ctrl_c() -> int:
                 handler(*came[0])
 
 
-def _serve(theirs: socket.socket, inherited: Inherited | None) -> NoReturn:
+def _serve(theirs: native.Socket, inherited: Inherited | None) -> NoReturn:
     from parallelize.process.start import server
     from parallelize.process.worker import main as worker
 
@@ -290,7 +290,7 @@ def _serve(theirs: socket.socket, inherited: Inherited | None) -> NoReturn:
     server.main(theirs.detach(), "fork")
 
 
-def _end_child(reading: socket.socket) -> None:
+def _end_child(reading: native.Socket) -> None:
     """Kill the child, if there is one: it sends its pid, otherwise the stream ends."""
     reading.settimeout(
         _GRACE

@@ -22,10 +22,9 @@ once.
 
 from __future__ import annotations
 
+import _signal as signal
 import contextlib
 import os
-import signal
-import socket
 import struct
 import sys
 
@@ -187,7 +186,7 @@ class Server:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: native.Socket,
         launch: Callable[[list[int]], None],
         fork: Callable[[], int],
     ) -> None:
@@ -222,9 +221,7 @@ class Server:
     def _obey(self) -> bool:
         """Carry out one request of the pool; return False if the pool is gone."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._sock, MESSAGE.size, DESCRIPTORS)
-            for fd in fds:
-                os.set_inheritable(fd, False)
+            data, fds = native.recv_fds(self._sock, MESSAGE.size, DESCRIPTORS)
         except OSError:
             return False
         if len(data) < MESSAGE.size:

@@ -44,8 +44,8 @@ class Launcher(launcher.Launcher):
     def start(
         self,
         id: int,
-        tasks: socket.socket,
-        control: socket.socket,
+        tasks: native.Socket,
+        control: native.Socket,
         page: int | str,
         more_fds: Sequence[int],
     ) -> None:
@@ -128,10 +128,8 @@ class Beginning:
             from parallelize.process.worker import main as worker
 
             tasks, control, page = self._shared
-            sockets = [socket.fromshare(each) for each in (tasks, control)]
-            for sock in sockets:
-                sock.setblocking(True)
-            worker.serve(*sockets, Journal(page))
+            fds = [socket.fromshare(each).detach() for each in (tasks, control)]
+            worker.serve(*map(native.socket_at, fds), Journal(page))
         raise SystemExit
 
     def _bootstrap(self, parent_sentinel: int) -> NoReturn:
@@ -139,7 +137,7 @@ class Beginning:
         self.begin()
 
 
-def _shared(sock: socket.socket, pid: int) -> bytes:
+def _shared(sock: native.Socket, pid: int) -> bytes:
     if sys.platform != "win32":
         msg = "sockets are shared like this on Windows alone"
         raise OSError(msg)

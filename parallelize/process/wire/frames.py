@@ -16,9 +16,10 @@ import sys
 from collections import deque
 from itertools import islice
 
+from parallelize.runtime import native
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
     Part = bytes | bytearray | memoryview
@@ -58,7 +59,7 @@ class PoolGoneError(ConnectionError):
     """The pool at the other end of a worker's socket is gone."""
 
 
-def send_all(sock: socket.socket, data: Part) -> None:
+def send_all(sock: native.Socket, data: Part) -> None:
     """Send bytes to the pool; raise PoolGoneError if it is gone."""
     try:
         sock.sendall(data)
@@ -127,7 +128,7 @@ class FrameReader:
         self._large: _LargeFrame | None = None  # the frame that is being received
         self.received: int = 0  # bytes of the stream so far
 
-    def read(self, sock: socket.socket) -> list[Frame] | None:
+    def read(self, sock: native.Socket) -> list[Frame] | None:
         """Read once from the socket; None at the end of the stream.
 
         Raises:
@@ -214,18 +215,14 @@ class FdReader(FrameReader):
         super().__init__()
         self._fds: deque[int] = deque()
 
-    def read(self, sock: socket.socket) -> list[Frame] | None:
+    def read(self, sock: native.Socket) -> list[Frame] | None:
         """Read once from the socket; None at the end of the stream."""
         if sys.platform == "win32":  # cannot pass descriptors
             return super().read(sock)
-        import socket
-
-        data, fds, _, _ = socket.recv_fds(sock, _CONTROL_SIZE, _MOST_FDS)
+        data, fds = native.recv_fds(sock, _CONTROL_SIZE, _MOST_FDS)
         # The descriptors of one read belong to its frames: drop those left from earlier
         # reads, so that after a lost descriptor none is taken for another frame's.
         self.close()
-        for fd in fds:
-            os.set_inheritable(fd, False)
         self._fds.extend(fds)
         return self.feed(data) if data else None
 
@@ -257,7 +254,7 @@ class _LargeFrame:
             raise DoesNotFitError(head[0], head[3], sum(lengths)) from None
         self._filled = 0
 
-    def receive(self, sock: socket.socket) -> int:
+    def receive(self, sock: native.Socket) -> int:
         count = sock.recv_into(self._body[self._filled :])
         self._filled += count
         return count
@@ -294,7 +291,7 @@ class FrameWriter:
         queued: Number of bytes that were added, sent or not.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: native.Socket) -> None:
         self._sock = sock
         self._waiting: deque[tuple[int, Part]] = deque()  # each with its position
         self.queued: int = 0

@@ -42,9 +42,9 @@ missing if the worker dies within the same group.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import mmap
 import os
-import pickle
 import struct
 import sys
 

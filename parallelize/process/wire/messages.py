@@ -74,9 +74,9 @@ wants to be notified at once when the coroutine begins.
 
 from __future__ import annotations
 
+import _pickle as pickle
+import _signal as signal
 import io
-import pickle
-import signal
 import struct
 
 from parallelize.process.wire import surroundings

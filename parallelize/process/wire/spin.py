@@ -17,7 +17,6 @@ from parallelize.runtime.clock import perf_counter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
     from typing import Any, TypeVar
 
@@ -38,7 +37,7 @@ give_way: Callable[[], object] = getattr(os, "sched_yield", lambda: None)
 class Readiness:
     """Checks whether a socket is readable."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: native.Socket) -> None:
         self._sock = sock
         make: Any = native.poll  # None where there is none
         self._poll = None if make is None else make()

@@ -9,8 +9,8 @@ tool nothing of multiprocessing is imported.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import importlib
-import pickle
 import sys
 
 TYPE_CHECKING = False

@@ -18,8 +18,6 @@ from parallelize.runtime import locks, native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
-
     from parallelize.process.wire.frames import Frame
 
 _new_reading = locks.plain("reading", native.Lock)
@@ -33,7 +31,7 @@ class Inbox:
         tasks: The frames that have arrived and were not taken, in order.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: native.Socket) -> None:
         self.tasks: deque[Frame] = deque()
         self._sock = sock
         self._reader = FrameReader()

@@ -17,10 +17,10 @@ them, and ends the process when the parent is gone (only the parent has the othe
 
 from __future__ import annotations
 
+import _pickle as pickle
+import _signal as signal
 import contextlib
 import os
-import pickle
-import signal
 import sys
 import threading
 from functools import partial
@@ -55,7 +55,6 @@ from parallelize.serialize.reducers import origins, placeholders, replica
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
@@ -97,7 +96,7 @@ def main(task_fd: int, control_fd: int, page_fd: int, *more_fds: int) -> NoRetur
         last_words.end(_NAME)
 
 
-def serve(tasks: socket.socket, control: socket.socket, page: Journal) -> NoReturn:
+def serve(tasks: native.Socket, control: native.Socket, page: Journal) -> NoReturn:
     """Run a worker on these sockets until the pool releases it."""
     global _inside
     _inside = True
@@ -125,7 +124,7 @@ class WorkerProcess:
     """One worker process."""
 
     def __init__(
-        self, sock: socket.socket, control: socket.socket, page: Journal
+        self, sock: native.Socket, control: native.Socket, page: Journal
     ) -> None:
         self._sock = sock
         self._control = control

@@ -16,7 +16,7 @@ imported here, but set up once other code in the worker has imported it, see
 
 from __future__ import annotations
 
-import pickle
+import _pickle as pickle
 import sys
 from functools import partial
 

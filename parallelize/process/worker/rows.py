@@ -16,7 +16,7 @@ one of two ways:
 
 from __future__ import annotations
 
-import pickle
+import _pickle as pickle
 from itertools import islice
 
 from parallelize.process.wire import messages

@@ -19,7 +19,6 @@ from parallelize.runtime import locks, native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
 
     from parallelize.process.memory.segments import Placed
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 class Exchange:
     """Large buffers between this worker and its pool."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: native.Socket) -> None:
         self._control = control
         # Held while writing to the control socket. Nothing is locked under it.
         self._sending = locks.reentrant("control", native.RLock)()
@@ -89,11 +88,9 @@ class Exchange:
         segment = placed.segment
         if segment.id in self._sent:
             return
-        import socket
-
         frame = b"".join(pack(messages.ADOPT, segment.id))
         with self._sending:
-            socket.send_fds(self._control, [frame], [segment.fd])
+            native.send_fds(self._control, frame, [segment.fd])
         self._sent.add(segment.id)
 
     def send_released(self) -> None:

@@ -20,7 +20,6 @@ from parallelize.serialize import pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
     from typing import Any
 
@@ -86,7 +85,7 @@ class Sender:
         due: When the outbox has to be sent, in nanoseconds of the monotonic clock.
     """
 
-    def __init__(self, sock: socket.socket, page: Journal, place: Place) -> None:
+    def __init__(self, sock: native.Socket, page: Journal, place: Place) -> None:
         self.due: int = 0
         self._place = place  # puts large buffers of results into segments
         self._sock = sock

@@ -15,7 +15,7 @@ requests them in the way in which it reclaims tasks from a worker that sends not
 
 from __future__ import annotations
 
-import pickle
+import _pickle as pickle
 from itertools import groupby
 
 from parallelize.process.wire import messages

@@ -8,8 +8,8 @@ arrays in place, so it costs a small part of pickling the value for a worker.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import functools
-import pickle
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32

@@ -8,7 +8,7 @@ them go by name, and nothing of `__main__` is sent.
 
 from __future__ import annotations
 
-import pickle
+import _pickle as pickle
 import sys
 from typing import Any
 

@@ -7,12 +7,12 @@ that each process has to create for itself.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import contextlib
 import functools
 import importlib
 import io
 import marshal
-import pickle
 import re
 import sys
 import threading

@@ -8,8 +8,8 @@ its latest version.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import itertools
-import pickle
 import sys
 import weakref
 from operator import is_

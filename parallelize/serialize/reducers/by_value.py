@@ -7,10 +7,10 @@ functions share the globals of one module, as they do in the program.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import functools
 import importlib
 import io
-import pickle
 import sys
 from types import (
     FunctionType,

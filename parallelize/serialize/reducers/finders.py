@@ -11,9 +11,9 @@ its names should have the same meaning as the program's.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import contextlib
 import os
-import pickle
 import sys
 from types import FunctionType, ModuleType
 

@@ -20,8 +20,8 @@ which there are usually none.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import os
-import pickle
 import sys
 import weakref
 from types import FunctionType, ModuleType

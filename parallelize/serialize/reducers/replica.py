@@ -25,8 +25,8 @@ functions of this module by name.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import marshal
-import pickle
 import sys
 import types
 

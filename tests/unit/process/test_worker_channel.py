@@ -9,6 +9,7 @@ import pytest
 from parallelize.process.parent.tasks.worker_channel import WorkerChannel
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import FdReader
+from parallelize.runtime import native
 
 
 class Memory:
@@ -30,7 +31,9 @@ class Worker:
     """The other ends, as the process that is started gets them."""
 
     def start(self, sock, control, page):
-        self.sock, self.control = sock.dup(), control.dup()
+        self.sock, self.control = (
+            native.socket_at(os.dup(each.fileno())) for each in (sock, control)
+        )
         self.control.setblocking(False)
         self.reader = FdReader()
 

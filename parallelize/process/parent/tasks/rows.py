@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import _pickle as pickle
 from array import array
 from functools import partial
 from itertools import chain

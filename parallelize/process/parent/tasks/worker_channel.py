@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _socket
 import contextlib
-import socket
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from parallelize.process.wire.frames import Frame, Part
 
-    Start = Callable[[socket.socket, socket.socket, int | str], object]
+    Start = Callable[[native.Socket, native.Socket, int | str], object]
 
 
 class Lent(Protocol):
@@ -52,8 +52,8 @@ class WorkerChannel:
         Args:
             start: Starts the worker with copies of its ends.
         """
-        self.sock: socket.socket
-        self.control: socket.socket
+        self.sock: native.Socket
+        self.control: native.Socket
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             self.sock, sock = _pair(ours, theirs)
             self.control, control = _pair(ours, theirs)
@@ -87,7 +87,7 @@ class WorkerChannel:
     def end_writing(self) -> None:
         """Have the worker read the end of the stream after the frames sent so far."""
         with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_WR)
+            self.sock.shutdown(_socket.SHUT_WR)
 
     # The control socket.
 
@@ -115,7 +115,7 @@ class WorkerChannel:
         """Send a frame with a descriptor at once; return False if that fails."""
         try:
             self._flush_control()
-            socket.send_fds(self.control, [b"".join(pack(kind, id))], [fd])
+            native.send_fds(self.control, b"".join(pack(kind, id)), [fd])
         except OSError:  # the socket is full, or the worker has died
             return False
         return True
@@ -131,7 +131,7 @@ class WorkerChannel:
             if lent is None:
                 self.control.send(frame)  # short enough to be sent as a whole or not
             else:
-                socket.send_fds(self.control, [frame], [lent._descriptor()])
+                native.send_fds(self.control, frame, [lent._descriptor()])
             self.backlog.popleft()
 
     # Its end.
@@ -144,7 +144,7 @@ class WorkerChannel:
 
     def hang_up(self) -> None:
         """End the control socket: the watcher thread of a live worker then ends it."""
-        self.control.shutdown(socket.SHUT_RDWR)
+        self.control.shutdown(_socket.SHUT_RDWR)
 
     def last_frames(self) -> list[Frame]:
         """After its end: read the frames that are left in its socket and its page."""
@@ -166,7 +166,7 @@ class WorkerChannel:
 
 def _pair(
     ours: contextlib.ExitStack, theirs: contextlib.ExitStack
-) -> tuple[socket.socket, socket.socket]:
+) -> tuple[native.Socket, native.Socket]:
     here, there = native.socket_pair()
     here.setblocking(False)
     return ours.enter_context(here), theirs.enter_context(there)

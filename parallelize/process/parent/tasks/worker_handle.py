@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import _pickle as pickle
+import _signal as signal
 import contextlib
 import enum
 import itertools
 import os
-import pickle
-import signal
 from collections import deque
 from typing import TYPE_CHECKING
 
