@@ -219,9 +219,10 @@ def test_the_timeout_of_the_reader(concurrent, latch):
         yield tasks.hold(folder)
 
     results = parallelized(executor=concurrent)(held).map([latch.folder], timeout=0.1)
+    latch.wait_begun()
     with pytest.raises(TimeoutError):
         next(results)
-    latch.force()
+    latch.release()
 
 
 def test_a_slow_stream_does_not_hold_up_the_others():

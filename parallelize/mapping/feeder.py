@@ -80,6 +80,8 @@ class Feeder:
         self._held: list[Any] = []  # rows that were read and not started
         self._is_timed = False  # whether the timer is going to start them
         self._size = 1  # the number of rows of the next chunk
+        #: Whether it reads no more; changed under the lock of the window's results.
+        self.is_over = False
         self._thread = threading.Thread(
             target=copy_context().run,
             args=(self._run,),
@@ -117,7 +119,7 @@ class Feeder:
         return self._thread.ident == threading.get_ident()
 
     def is_running(self) -> bool:
-        """Whether it may still read the input; then it closes the input itself."""
+        """Whether its thread has not ended."""
         return self._thread.is_alive()
 
     def join(self, seconds: float | None) -> None:
@@ -153,7 +155,7 @@ class Feeder:
         finally:
             self._settled.set()
             self._was_full.set()
-        window.fed()
+        window.fed(self)
 
     def _is_quick(self) -> bool:
         """Read the first window; return whether it was full in no time."""

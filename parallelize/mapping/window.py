@@ -225,13 +225,16 @@ class Window(RowCalls):
         if self.source.state is not Input.OPEN:  # the executor accepts no more
             self.announce()
 
-    def fed(self) -> None:
-        """Called at the end of the feeder."""
+    def fed(self, feeder: Feeder) -> None:
+        """Called at the end of the feeder, which closes the input of a map that is over.
+
+        A map that is closed later closes the input itself, see `_close_source`.
+        """
+        with self._arrived:
+            feeder.is_over = True
         self.announce()
-        if self._life is MapState.RUNNING:
-            return
         try:
-            self.source.close()
+            self.close_if_over()
         except Exception:  # noqa: BLE001 - the reader has gone on
             _log.exception("the input of a map that was closed has failed")
 
@@ -318,7 +321,7 @@ class Window(RowCalls):
     def _close_source(self) -> None:
         # If a thread is reading, it does this when it has read.
         feeder = self._feeder
-        if feeder is None or not feeder.is_running():
+        if feeder is None or feeder.is_over:
             locks.if_free(self.reading, self.source.close)
         else:
             self.source.close_results()
