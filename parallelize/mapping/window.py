@@ -226,7 +226,7 @@ class Window(RowCalls):
             self.announce()
 
     def fed(self, feeder: Feeder) -> None:
-        """Called at the end of the feeder, which closes the input of a map that is over.
+        """Called at the end of the feeder, which closes the input of a map that ended.
 
         A map that is closed later closes the input itself, see `_close_source`.
         """
