@@ -21,6 +21,9 @@ exclude_patterns = ["_build", "examples"]
 
 html_theme = "furo"
 html_title = "parallelize"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+pygments_dark_style = "github-dark"
 
 # In a docstring `name` links to what it names, where that is documented.
 default_role = "py:obj"

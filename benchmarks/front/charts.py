@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from benchmarks.front.tables import OURS, Speed, speeds
+from benchmarks.front.tables import OURS, Speed, shown, speeds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,11 +63,11 @@ def bar(library: str, value: float, top: int, share: float) -> str:
     ours = library == OURS
     weight = ' font-weight="600"' if ours else ""
     length = max(1.0, BARS * max(share, 0))
-    number = f"{value:,.0f}" if value >= 100 else f"{value:g}"
     return (
         f'<text x="{LABELS - 8}" y="{top + 15}" text-anchor="end"{weight}>'
         f"{escape(library)}</text>\n"
         f'<rect x="{LABELS}" y="{top + 3}" width="{length:.1f}" height="16" rx="2"'
         f' fill="{"#2a7fd4" if ours else "#9a9a9a"}"/>\n'
-        f'<text x="{LABELS + length + 6:.1f}" y="{top + 15}"{weight}>{number}</text>\n'
+        f'<text x="{LABELS + length + 6:.1f}" y="{top + 15}"{weight}>'
+        f"{shown(value)}</text>\n"
     )

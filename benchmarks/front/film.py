@@ -16,8 +16,8 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 PROGRAM = Path(__file__).with_name("killed.py")
-COLUMNS = 64
-WIDTH, STEP, LEFT = 620, 24, 22  # pixels
+COLUMNS = 48
+WIDTH, STEP, LEFT = 450, 24, 22  # pixels
 INK = {"plain": "#e6edf3", "faint": "#9198a1", "bad": "#ff8a80", "good": "#7ee787"}
 
 
@@ -31,7 +31,7 @@ class Line(NamedTuple):
 def film() -> str:
     """Run the program; return the picture of the run."""
     shown = run(kill_at=40)
-    before = last(shown.before, "render:")
+    before = last(shown.before, "/100")
     return svg(
         [
             Line("$ python render.py", "faint"),
@@ -39,7 +39,7 @@ def film() -> str:
             Line(
                 f"$ kill -9 {shown.killed}    # from another terminal: a worker", "bad"
             ),
-            Line(last(shown.after, "render:")),
+            Line(last(shown.after, "/100")),
             Line(last(shown.after, "frames"), "good"),
         ],
         f"A progress bar; a worker is killed in the middle of the run; the run goes "

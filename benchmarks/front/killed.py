@@ -13,6 +13,6 @@ def render(frame: int) -> str:
     return f"frame {frame}"
 
 
-frames = list(render.map(range(100), progress="render"))
+frames = list(render.map(range(100), progress=True))
 missing = {f"frame {n}" for n in range(100)} - set(frames)
 print(f"{len(frames)} frames rendered, {len(missing)} missing")

@@ -14,7 +14,7 @@ SPEED = {
     "latency": "one call, from submit to its result",
     "submits": "many small calls, until all have answered",
     "map": "a map of tiny tasks",
-    "cpu-10ms": "a map of tasks of 10 ms: share of the ideal",
+    "cpu-10ms": "a map of tasks of 10 ms, share of the ideal",
     "memory": "memory for a map of 10 million numbers",
     "argument": "an array of 100 MiB as argument",
     "result": "an array of 100 MiB as result",
@@ -125,27 +125,23 @@ def faults() -> dict[str, dict[str, str]]:
 
 def speed_table() -> str:
     """Write the rows of `SPEED`: ours, the standard library's, the best other."""
-    rows = [["", OURS, STANDARD, "the best of the others"], ["---", *["---:"] * 3]]
+    rows = [["", OURS, "standard library", "the best of the others"]]
+    rows.append(["---", *["---:"] * 3])
+    found = speeds()
     for name, words in SPEED.items():
-        row = speeds()[name]
+        row = found[name]
         best, value = row.others
-        standard = row.of(STANDARD)
-        rows.append(
-            [
-                words,
-                f"**{shown(row.of(OURS), row.unit)}**",
-                "" if standard is None else shown(standard, row.unit),
-                f"{shown(value, row.unit)} ({best})",
-            ]
-        )
+        ours, standard = shown(row.of(OURS)), shown(row.of(STANDARD))
+        best = best.replace(STANDARD, "standard library").split(".")[-1]
+        unit = "" if row.unit == "of the ideal" else f", {row.unit}"
+        rows.append([words + unit, f"**{ours}**", standard, f"{shown(value)} ({best})"])
     return table(rows)
 
 
-def shown(value: float | None, unit: str) -> str:
-    """Write a value with its unit."""
-    assert value is not None
-    number = f"{value:,.0f}" if value >= 100 else f"{value:g}"
-    return number if unit == "of the ideal" else f"{number} {unit}"
+def shown(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:g}"
 
 
 def numbers() -> str:
