@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import tasks
-from parallelize import threaded
+from parallelize import parallelized, threaded
 from parallelize.errors import TaskTimeout
 from parallelize.executors.foreign import ForeignExecutor
 from parallelize.futures.future import Future
@@ -290,3 +290,13 @@ def test_limited_calls_travel_to_processes():
     with processes(1) as theirs, ForeignExecutor(theirs) as ours:
         f = threaded(executor=ours, limit=1)(tasks.double)
         assert [each.result(20) for each in map(f, range(3))] == [0, 2, 4]
+
+
+def test_functions_that_their_pickle_cannot_find_get_a_note():
+    with processes(1) as theirs:
+        local = parallelized(theirs)(lambda x: x)
+        errors = [local(1).exception(30), *local.map([1], return_exceptions=True)]
+        refused = parallelized(theirs)(abs)(threading.Lock()).exception(30)
+    for error in errors:
+        assert "which sends them by value" in "".join(error.__notes__)
+    assert "by value" not in "".join(getattr(refused, "__notes__", []))

@@ -87,6 +87,12 @@ class FunctionFacade(Generic[P, W]):
     def _full_name(self) -> str:
         return f"{self.__module__}.{self.__qualname__}"
 
+    def _refuse_lost_class(self, attribute: str) -> None:
+        if self._owner is None and "." in self.__qualname__:
+            from parallelize.api.lost_class import refuse_lost_class
+
+            refuse_lost_class(self, attribute)
+
     def _row_target(self) -> Callable[..., Any]:
         """The function for a map: it takes the items as arguments and no more."""
         if self._target is None:

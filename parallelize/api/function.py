@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, ov
 from parallelize.api.function_calls import FunctionMaps
 from parallelize.api.options import UNCHANGED, changed
 from parallelize.calls.targets import AsyncTarget, is_async, names_of, undecorated
+from parallelize.registry.kinds import inside_worker
 from parallelize.runtime.options import DEFAULTS
+from parallelize.serialize.reducers.placeholders import collecting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +180,7 @@ class ParallelFunction(FunctionMaps[P, R, W], Generic[P, R, W]):
             >>> patient(21).result()
             42
         """
+        self._refuse_lost_class("options")
         return self._variant(
             *changed(
                 self._where,
@@ -213,8 +216,21 @@ class ParallelFunction(FunctionMaps[P, R, W], Generic[P, R, W]):
     def _settings(self) -> tuple[Placement, CallOptions]:
         return self._where, self._options
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Pickle it so that also the pools of other packages can run it."""
+        reduced = super().__reduce__()
+        if collecting():  # for a worker of this library
+            return reduced
+        from parallelize.api.arrived import arriving
+
+        return arriving(self.__module__, reduced)
+
     def _unpickled(self) -> None:
         self._source = self._where.source()
+        if not inside_worker():
+            from parallelize.api.arrived import source_of_arrived
+
+            self._source = source_of_arrived(self._source)
         super()._unpickled()
 
     # Methods: five cases, distinguished by what the first parameter accepts. `self`

@@ -62,7 +62,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         target, options = self._target, self._options
         bound = options.max_pending
         if bound is not None and bound.applies():
-            return bound.start(lambda: self(*args, **kwargs), _itself, self._is_full)
+            return bound.start(lambda: self(*args, **kwargs), _future, self._is_full)
         if target is None:
             target, options = CoroutineTarget(self), self._named_options()
         executor = self._source.executor()
@@ -331,6 +331,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         """
         from parallelize.mapping import start_map
 
+        self._refuse_lost_class("map")
         return start_map(
             self._source.open_executor(),
             self._row_target(),
@@ -361,8 +362,9 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         return self._options._replace(name=self._full_name())
 
 
-def _itself(future: Future[T]) -> Future[T]:
-    return future
+def _future(made: Future[T]) -> Future[T] | None:
+    # In a pool of another package it is the value, see `arrived`.
+    return made if hasattr(made, "add_done_callback") else None
 
 
 class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
@@ -511,6 +513,7 @@ class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
         """
         from parallelize.mapping import start_map
 
+        self._refuse_lost_class("starmap")
         return start_map(
             self._source.open_executor(),
             self._row_target(),

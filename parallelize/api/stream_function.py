@@ -220,6 +220,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
     ) -> MapIterator[Any]:
         from parallelize.mapping.merged import start_merged
 
+        self._refuse_lost_class("map")
         return start_merged(
             self._source.open_executor(), self.__call__, iterables, **options
         )

@@ -12,6 +12,8 @@ futures, maps, retries and limits of this library work on top of them.
 from __future__ import annotations
 
 import contextlib
+import os
+import pickle
 import weakref
 from concurrent.futures import BrokenExecutor
 from functools import partial
@@ -19,7 +21,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from parallelize.calls import dependencies
-from parallelize.calls.call import Call
+from parallelize.calls.call import Call, run_rows
 from parallelize.calls.in_flight import InFlight
 from parallelize.calls.references import plain_function
 from parallelize.calls.retrying import (
@@ -78,6 +80,7 @@ class ForeignExecutor(Executor):
         """
         self._theirs = executor
         self._owned = owned
+        self._pid = os.getpid()
         self._max_workers = _workers_of(executor)
         self._in_flight = (
             _OwnedInFlight(executor, self._maps) if owned else InFlight(self._maps)
@@ -111,6 +114,9 @@ class ForeignExecutor(Executor):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> _ForeignCall:
+        if self._pid != os.getpid():  # the threads of the other executor are not here
+            msg = f"a {type(self._theirs).__name__} does not outlive os.fork()"
+            raise RuntimeError(msg)
         call = _ForeignCall(self._theirs, fn, args, kwargs, options)
         self._in_flight.add(call.future)
         call.future.add_done_callback(self._in_flight.discard)
@@ -266,6 +272,7 @@ class _ForeignCall(Call):
             return True
         self._last = None
         note_attempts(error, self._failed, self._since)
+        _note_name(error, self.fn)
         return False
 
     def _submit(self) -> concurrent.futures.Future[Any]:
@@ -296,6 +303,22 @@ class _ForeignCall(Call):
             self.future._set_outcome(Failure(error), failed=True)
         with contextlib.suppress(Exception):  # some executors do not support it
             theirs.cancel()
+
+
+def _note_name(error: BaseException, fn: Any) -> None:  # any callable
+    """Note what to do if the other executor's pickle could not find the function."""
+    if not ("pickle" in str(error) or "local object" in str(error)):
+        return
+    if isinstance(fn, partial) and fn.func is run_rows:
+        fn = fn.args[0]
+    try:
+        pickle.dumps(plain_function(fn))
+    except Exception:  # noqa: BLE001 - that is why the call failed
+        error.add_note(
+            "this executor pickles functions by their names: define them at the top "
+            "level of a module, or use parallelize.ProcessPoolExecutor, which sends "
+            "them by value"
+        )
 
 
 class _Noting:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import decorated
 import parallelize
 import tasks
 from parallelize import Future, parallel_map, parallelized, processed, using
@@ -29,6 +30,8 @@ def all_three_ways(theirs):
     assert isinstance(
         parallelized(theirs)(tasks.refuse)(1).exception(60), tasks.Refusal
     )
+    assert theirs.submit(decorated.add, 1, 2).result(60) == 3
+    assert theirs.submit(decorated.Shop(10).sell, 2).result(60) == 8
 
 
 def test_loky():

@@ -1,6 +1,7 @@
 """Decorated functions of a module, for `foreign_functions`."""
 
 import functools
+import os
 
 from parallelize import processed
 
@@ -35,9 +36,23 @@ def fails_once(x):
     return x + 3
 
 
-@processed
+@processed(max_pending=1)
 async def later(x):
     return x + 4
+
+
+@processed
+def process_of(_):
+    return os.getpid()
+
+
+@processed
+def fails(x):
+    raise RuntimeError(x)
+
+
+def result_of(fn, x):
+    return fn(x).result(30)
 
 
 class Shop:

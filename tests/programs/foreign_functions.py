@@ -77,7 +77,7 @@ def executors(method):
     return concurrent.futures.ProcessPoolExecutor(2, mp_context=context)
 
 
-def checked(place):
+def checked(place, executor):
     shop = place.Shop(10)
     for fn, wanted in (
         (place.square, 9),
@@ -94,12 +94,34 @@ def checked(place):
         assert fn(3).result(30) == wanted, fn
         if type(fn).__name__ == "method":
             continue  # a bound method of the decorated function, from Python 3.13 on
+        assert executor.submit(fn, 3).result(30) == wanted, fn
+        assert list(executor.map(fn, [3, 3])) == [wanted, wanted], fn
         assert list(fn.map([3, 3])) == [wanted, wanted], fn
         assert list(fn.starmap([(3,)])) == [wanted], fn
 
 
+def checked_in_place(executor):
+    """What is submitted runs in a worker of that pool; its arguments are as ever."""
+    assert executor.submit(module.process_of, 0).result(30) in executor._processes
+    assert executor.submit(module.result_of, module.square, 3).result(30) == 9
+    assert repr(executor.submit(module.fails, 3).exception(30)) == "RuntimeError(3)"
+
+
+def checked_in_pool(method):
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.map(module.square, [2, 3]) == [4, 9]
+        assert pool.apply(module.later, (3,)) == 7
+
+
 if __name__ == "__main__":
     with executors(sys.argv[1]) as executor, using(executor):
-        checked(module)
-        checked(sys.modules["__main__"])
+        checked(module, executor)
+        checked(sys.modules["__main__"], executor)
+        if sys.argv[1] == "fork":  # its workers have a copy of the choice
+            nested = executor.submit(module.result_of, module.square, 3)
+            assert "does not outlive os.fork()" in str(nested.exception(30))
+    with executors(sys.argv[1]) as executor:
+        checked_in_place(executor)
+    if sys.argv[1] != "loky":
+        checked_in_pool(sys.argv[1])
     print("done")

@@ -90,7 +90,10 @@ def restart() -> None:
 def reduce_future(future: Future[Any]) -> tuple[Callable[[int], Any], tuple[int]]:
     """Pickle a future as a placeholder; raise outside of a call's arguments."""
     if _gaps.futures is None:
-        msg = "a Future cannot be pickled, except as an argument of a call"
+        msg = (
+            "a Future cannot be pickled, except as an argument of a call: return its "
+            "result(), or submit the plain function, f.__wrapped__"
+        )
         raise TypeError(msg)
     _gaps.futures.append(future)
     return _fill, (len(_gaps.futures) - 1,)
