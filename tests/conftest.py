@@ -189,12 +189,12 @@ def nothing_is_left(request):
         left = _left(looks, before)
     for thread in left.get("threads", ()):
         _print_stack(thread)
-    assert not left
+    assert not left, "\n".join(map(_stack, left.get("threads", ())))
 
 
-def _print_stack(thread):
+def _stack(thread):
     frame = sys._current_frames().get(thread.ident)
-    print(f"{thread.name}:", *traceback.format_stack(frame), sep="\n")
+    return "\n".join([f"{thread.name}:", *traceback.format_stack(frame)])
 
 
 def _left(looks, before):
