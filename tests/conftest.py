@@ -187,8 +187,6 @@ def nothing_is_left(request):
         gc.collect()
         time.sleep(0.01)  # nothing tells when a process or thread is gone for good
         left = _left(looks, before)
-    for thread in left.get("threads", ()):
-        _print_stack(thread)
     assert not left, "\n".join(map(_stack, left.get("threads", ())))
 
 
