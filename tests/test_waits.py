@@ -416,7 +416,7 @@ def test_it_pauses_the_rate_of_the_function(executor, path):
         assert first.result(10) == 2
     else:
         await_attempts(path, 1)
-        while rate._next - rate._credit < begun and not rate._pauses:
+        while rate._schedule.due < begun and not rate._pauses:
             time.sleep(0.001)
     assert other().result(60) - begun >= 0.3
     assert first.result(60) == 2

@@ -6,16 +6,16 @@
  timer ──▶ all whose time is here start, in the timer's thread; it is set again
 ```
 
-Each start moves the time of the next one by an interval. So the pace holds on average
-even if the timer is late, and one tick of it may start several calls.
+When that is says a `Schedule`. It makes up for a timer that is late, and one tick of it
+may start several calls.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import TYPE_CHECKING
 
+from parallelize.pace.schedule import LARGEST_DELAY, Schedule
 from parallelize.runtime import lifecycle, locks, timer
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import check_count, check_positive
@@ -33,10 +33,6 @@ _new_lock = locks.reentrant("rate")
 #: The timer waits at least this many seconds, and then starts several calls at once.
 TICK = 0.001
 
-#: Starts that come late by up to this many seconds, because the machine is busy, are
-#: made up for: the following ones come earlier. After longer pauses they are not.
-LARGEST_DELAY = 0.02
-
 #: The longest pause, in seconds.
 LONGEST_PAUSE = 365 * 86400.0
 
@@ -50,7 +46,10 @@ class RateLimit:
     worker; waiting calls start in the order in which they were made.
 
     Calls start at even intervals of ``per / count`` seconds. With a ``burst``, that
-    many may start at once after a time without calls.
+    many may start at once after a time without calls. Calls that start late, because
+    the machine is busy, are made up for within a tenth of a second, at up to twice the
+    pace. In no ``per`` seconds more than ``count`` calls start (rounded up; with a
+    larger ``burst``, in ``per / count`` seconds for each of them).
 
     A rate belongs to its process: unpickling creates a new one with the same numbers,
     and in a forked child no call waits for its copy.
@@ -84,16 +83,14 @@ class RateLimit:
         self.per: float = check_positive(per, "per")
         self.burst: int = check_count(burst, "burst", least=1)
         self._is_shared = True
-        self._interval = self.per / self.count
-        self._credit = (self.burst - 1) * self._interval
         self._reset()
 
     def _reset(self) -> None:
-        # Guards which calls leave _waiting, _next and _deadline. The timer's locks are
-        # taken under it. As with the lock of a `Limit`, no thread waits for it: it
+        # Guards which calls leave _waiting, _schedule and _deadline. The timer's locks
+        # are taken under it. As with the lock of a `Limit`, no thread waits for it: it
         # leaves the work to the holder, which checks again after releasing it.
         self._lock = _new_lock()
-        self._next = -math.inf  # the time of the next start, without a burst
+        self._schedule = Schedule(self.count, self.per, self.burst)
         self._deadline: Deadline | None = None  # when the first of those waiting starts
         # These are changed by atomic operations, with or without the lock.
         self._waiting: deque[LimitedCall] = deque()
@@ -154,9 +151,9 @@ class RateLimit:
             return False
         try:
             now = monotonic()
-            if self._waiting or self._coming or self._next - self._credit > now:
+            if self._waiting or self._coming or self._schedule.due > now:
                 return False
-            self._next = max(self._next, now) + self._interval
+            self._schedule.take(now)
             return True
         finally:
             lock.release()
@@ -190,22 +187,22 @@ class RateLimit:
 
     def _let_in(self) -> RuntimeError | None:
         """Move calls to `_starting`; return why those must fail, if they must."""
-        waiting, coming = self._waiting, self._coming
+        waiting, coming, schedule = self._waiting, self._coming, self._schedule
         if coming is not None and coming not in waiting:
             self._take_in(coming)  # Ctrl-C came between
         while self._pauses:
-            self._next = max(self._next, self._pauses[0] + self._credit)
+            schedule.pause(self._pauses[0])
             self._pauses.popleft()
         now = monotonic()
         while waiting and self._deadline is None:
             self._coming = call = waiting[0]
-            wait = self._next - self._credit - now
+            wait = schedule.due - now
             if wait > 0 and not call.future.done():
                 return self._set_timer(wait)
             waiting.popleft()
             self._take_in(call)
             if not call.future.done():
-                self._next = max(self._next, now - self._slack) + self._interval
+                schedule.take(now, slack=self._slack)
         self._slack = 0.0
         return None
 
