@@ -11,7 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import factories
-from parallelize import InterpreterPoolExecutor, ThreadPoolExecutor, parallelized
+from parallelize import (
+    InterpreterPoolExecutor,
+    ThreadPoolExecutor,
+    parallelized,
+)
 from parallelize.errors import TaskTimeout
 from support.waiting import wait_until
 
@@ -128,6 +132,40 @@ def test_errors_as_items(executor):
     items = list(results)
     assert [str(each) for each in items] == ["a0", "a1", "b0", "b", "c0", "c1"]
     assert isinstance(items[3], LookupError)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_items_with_their_argument(executor, ordered):
+    results = parallelized(executor=executor)(failing).map(
+        "abc", ordered=ordered, with_input=True, return_exceptions=True
+    )
+    pairs = sorted((site, str(item)) for site, item in results)
+    assert pairs == [(i[0], i) for i in ("a0", "a1", "b", "b0", "c0", "c1")]
+    function = parallelized(executor=executor)(pages)
+    both = [(("a", 1), "a0"), (("b", 1), "b0")]
+    assert list(function.map("ab", [1, 1], with_input=True)) == both
+    assert list(function.starmap([("a", 1), ("b", 1)], with_input=True)) == both
+    assert list(function.starmap([("a",)], with_input=True))[0] == (("a",), "a0")
+
+
+def leaving(site):
+    yield site
+    raise SystemExit(site)
+
+
+def test_one_error_too_many_ends_the_map(executor):
+    """Also errors that are no Exception: they end their stream, not the program."""
+    results = parallelized(executor=executor)(leaving).map(
+        "abcdefgh", return_exceptions=True, max_errors=2
+    )
+    given_items = []
+    with pytest.raises(BaseExceptionGroup, match="max_errors is 2") as caught:
+        for item in results:
+            given_items.append(str(item))
+    assert given_items == ["a", "a", "b", "b", "c"]
+    assert [error.code for error in caught.value.exceptions] == ["a", "b", "c"]
+    assert all(error.__notes__ for error in caught.value.exceptions)
+    assert list(results) == []
 
 
 @pytest.mark.parametrize("sites", ["b", "c"])
@@ -281,8 +319,17 @@ def test_bad_arguments_are_refused_at_the_call(executor):
         function.map(1)
     with pytest.raises(TypeError, match="at least one"):
         function.map()
-    with pytest.raises(TypeError, match="chunksize"):
-        function.map("ab", chunksize=1)
+    with pytest.raises(ValueError, match="max_errors must be given together"):
+        function.map("ab", max_errors=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'chunks'"):
+        function.map("ab", chunks=1)
+    for name, reason in [
+        ("chunksize", "each row opens a stream"),
+        ("checkpoint", "no result to keep; decorate a function that returns a list"),
+        ("checkpoint_key", "no result to keep"),
+    ]:
+        with pytest.raises(ValueError, match=f"{name} must be None .*: .*{reason}"):
+            function.starmap([("a",)], **{name: "x"})
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="needs interpreters")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         timeout: float | None
         buffersize: int | None
         ordered: bool
+        max_errors: int | None
         progress: bool | str
 
     A = TypeVar("A")
@@ -111,6 +112,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         def map(
             self,
             *iterables: Iterable[Any] | AsyncIterable[Any],
+            with_input: Literal[False] = False,
             return_exceptions: Literal[False] = False,
             **options: Unpack[StreamMapOptions],
         ) -> MapIterator[T]: ...
@@ -118,9 +120,26 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         def map(
             self,
             *iterables: Iterable[Any] | AsyncIterable[Any],
+            with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[StreamMapOptions],
         ) -> MapIterator[T | BaseException]: ...
+        @overload
+        def map(
+            self,
+            *iterables: Iterable[Any] | AsyncIterable[Any],
+            with_input: Literal[True],
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[StreamMapOptions],
+        ) -> MapIterator[tuple[Any, T]]: ...
+        @overload
+        def map(
+            self,
+            *iterables: Iterable[Any] | AsyncIterable[Any],
+            with_input: Literal[True],
+            return_exceptions: bool,
+            **options: Unpack[StreamMapOptions],
+        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
 
     def map(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -129,7 +148,10 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         buffersize: int | None = None,
         ordered: bool = True,
         return_exceptions: bool = False,
+        max_errors: int | None = None,
+        with_input: bool = False,
         progress: bool | str = False,
+        **refused: Any,
     ) -> MapIterator[Any]:
         """Open a stream for each item of the iterables, and yield what all of them do.
 
@@ -145,7 +167,12 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
                 so on; else those of all open streams as they arrive.
             return_exceptions: Yield the error of a stream as its last item, instead of
                 raising it.
+            max_errors: With ``return_exceptions``: one error more ends the map.
+            with_input: Yield pairs of an argument and an item of its stream.
             progress: Show a progress bar of the streams; a string is its description.
+            **refused: The other options of maps. Each row opens a stream, so there are
+                no chunks; and its items are given before it ends, so there is no
+                result that a checkpoint could keep.
 
         Returns:
             An iterator over the items, also for ``async for``.
@@ -166,7 +193,10 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             buffersize=buffersize,
             ordered=ordered,
             return_exceptions=return_exceptions,
+            max_errors=max_errors,
+            with_input=with_input,
             progress=progress,
+            refused=refused,
             star=False,
         )
 
@@ -178,6 +208,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
             /,
             *,
+            with_input: Literal[False] = False,
             return_exceptions: Literal[False] = False,
             **options: Unpack[StreamMapOptions],
         ) -> MapIterator[T]: ...
@@ -187,9 +218,30 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
             /,
             *,
+            with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[StreamMapOptions],
         ) -> MapIterator[T | BaseException]: ...
+        @overload
+        def starmap(
+            self,
+            rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+            /,
+            *,
+            with_input: Literal[True],
+            return_exceptions: Literal[False] = False,
+            **options: Unpack[StreamMapOptions],
+        ) -> MapIterator[tuple[Any, T]]: ...
+        @overload
+        def starmap(
+            self,
+            rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+            /,
+            *,
+            with_input: Literal[True],
+            return_exceptions: bool,
+            **options: Unpack[StreamMapOptions],
+        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
 
     def starmap(
         self,
@@ -200,7 +252,10 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         buffersize: int | None = None,
         ordered: bool = True,
         return_exceptions: bool = False,
+        max_errors: int | None = None,
+        with_input: bool = False,
         progress: bool | str = False,
+        **refused: Any,
     ) -> MapIterator[Any]:
         """Open a stream for each row of arguments; see `map`."""
         return self._merged(
@@ -209,15 +264,20 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
             buffersize=buffersize,
             ordered=ordered,
             return_exceptions=return_exceptions,
+            max_errors=max_errors,
+            with_input=with_input,
             progress=progress,
+            refused=refused,
             star=True,
         )
 
     def _merged(
         self,
         iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+        refused: dict[str, Any],
         **options: Any,  # those of the map, checked by the caller's signature
     ) -> MapIterator[Any]:
+        _refuse(refused)
         from parallelize.mapping.merged import start_merged
 
         self._refuse_lost_class("map")
@@ -324,6 +384,29 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
             self, instance: object, owner: Any = None, /
         ) -> Any: ...
+
+
+_NO_RESULT = (
+    "its items are given before it ends, so there is no result to keep; decorate a "
+    "function that returns a list of them"
+)
+
+#: The options of maps that mean nothing where each row opens a stream, and why.
+_REFUSED = {
+    "chunksize": "each row opens a stream; see buffersize for how many at once",
+    "checkpoint": _NO_RESULT,
+    "checkpoint_key": _NO_RESULT,
+}
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if name not in _REFUSED:
+            msg = f"map got an unexpected keyword argument {name!r}"
+            raise TypeError(msg)
+        if value is not None:
+            msg = f"{name} must be None for a generator function: {_REFUSED[name]}"
+            raise ValueError(msg)
 
 
 def _refuse_retries(options: CallOptions) -> None:

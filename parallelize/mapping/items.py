@@ -59,8 +59,12 @@ class Pairing:
         ]
         return part._replace(outcomes=pairs, kinds=set(map(type, pairs)))
 
+    def item(self, row: tuple[Any, ...]) -> Any:
+        """Return the part of a row that is the item."""
+        return row[self._skipped] if self._is_single else row[self._skipped :]
+
     def _pair(self, row: tuple[Any, ...], outcome: object) -> Any:
-        item = row[self._skipped] if self._is_single else row[self._skipped :]
+        item = self.item(row)
         if issubclass(type(outcome), Outcome):  # isinstance would ask proxies
             return PairedOutcome(item, outcome)  # type: ignore[arg-type]
         return item, outcome

@@ -239,7 +239,7 @@ def start_map(
     check_flags(ordered, return_exceptions, progress, with_input)
     chunksize = check_size(chunksize, "chunksize")
     buffersize = check_size(buffersize, "buffersize")
-    budget = _budget(max_errors, return_exceptions=return_exceptions)
+    budget = budget_of(max_errors, return_exceptions=return_exceptions)
     given = len(iterables)
     fn, iterables, options = _looked_into(fn, iterables, options, star=star)
     if buffersize is None:
@@ -251,7 +251,7 @@ def start_map(
     pairing = None
     if with_input:
         plan = plan._replace(keeps_rows=True)
-        pairing = _pairing(len(iterables) - given, is_single=given == 1 and not star)
+        pairing = pairing_of(len(iterables) - given, is_single=given == 1 and not star)
     if checkpoint is None and checkpoint_key is None:
         window = open_window(iterables, plan, star=star)
     else:
@@ -288,7 +288,8 @@ def _looked_into(
     return found.alone(), iterables, found.options
 
 
-def _pairing(skipped: int, *, is_single: bool) -> Pairing:
+def pairing_of(skipped: int, *, is_single: bool) -> Pairing:
+    """Return what combines results with their items; see `Pairing`."""
     from parallelize.mapping.items import Pairing
 
     return Pairing(skipped=skipped, is_single=is_single)
@@ -339,7 +340,8 @@ def check_size(size: int | None, argument: str) -> int | None:
     return None if size is None else check_count(size, argument, least=1)
 
 
-def _budget(max_errors: int | None, *, return_exceptions: bool) -> ErrorBudget | None:
+def budget_of(max_errors: int | None, *, return_exceptions: bool) -> ErrorBudget | None:
+    """Return what counts errors; None if any number may be yielded."""
     if max_errors is None:
         return None
     if not return_exceptions:

@@ -24,9 +24,11 @@ from parallelize.mapping.chunk_size import FixedSize
 from parallelize.mapping.iterator import (
     MapIterator,
     begin,
+    budget_of,
     check_flags,
     check_size,
     open_window,
+    pairing_of,
     show_bar,
 )
 from parallelize.mapping.notes import add_row
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.backend import MapBackend
     from parallelize.futures.future import Future
+    from parallelize.mapping.items import ErrorBudget, Pairing
     from parallelize.mapping.plan import Deliver, Row
     from parallelize.mapping.progress import Progress
     from parallelize.mapping.window import Window
@@ -136,12 +139,16 @@ class _Merging(Generic[T]):
         ordered: bool,
         timeout: float | None,
         return_exceptions: bool,
+        budget: ErrorBudget | None,
+        pairing: Pairing | None,
         progress: Progress | None,
     ) -> None:
         self._window = window
         self._is_ordered = ordered
         self._deadline = None if timeout is None else monotonic() + timeout
         self._return_exceptions = return_exceptions
+        self._budget = budget
+        self._pairing = pairing
         self._progress = progress
         self._open: deque[_Opened] = deque()  # the one to ask next is the first
         self._waker: Callable[[], object] = bool  # wakes the reader that waits
@@ -251,18 +258,36 @@ class _Merging(Generic[T]):
                 self._open.rotate(-1)
             try:
                 found = opened.stream._poll(*ends)
-            except Exception as error:
+            except BaseException as error:
                 self._end(opened)
-                self._noted = add_row(error, opened.index, opened.args, self._noted)
-                if not self._return_exceptions:
+                if isinstance(error, KeyboardInterrupt):  # it is for the reader
                     raise
-                return (error,)
+                return (self._yielded(opened, error),)
             if found is not None:
-                return found
+                return (self._paired(opened, found[0]),)
             if opened.stream._is_over():
                 self._end(opened)
                 return None
         return (_NOTHING,)
+
+    def _yielded(self, opened: _Opened, error: BaseException) -> Any:
+        """Return the error of a stream as an item, or raise it, or too many of them."""
+        try:
+            self._noted = add_row(error, opened.index, opened.args, self._noted)
+            if not self._return_exceptions:
+                raise error
+            group = None if self._budget is None else self._budget.add(error)
+            if group is not None:
+                raise group
+            return self._paired(opened, error)
+        finally:
+            group = None
+            del self, opened, error  # their tracebacks refer to this frame
+
+    def _paired(self, opened: _Opened, item: Any) -> Any:
+        return (
+            item if self._pairing is None else (self._pairing.item(opened.args), item)
+        )
 
     def _end(self, opened: _Opened) -> None:
         """Make room for the next stream."""
@@ -338,6 +363,8 @@ def start_merged(
     buffersize: int | None,
     ordered: bool,
     return_exceptions: bool,
+    max_errors: int | None,
+    with_input: bool,
     progress: bool | str,
     star: bool,
 ) -> MapIterator[Any]:
@@ -351,11 +378,15 @@ def start_merged(
         buffersize: The number of streams that are open at once; None: of workers.
         ordered: Whether the items of one stream follow those of the one before it.
         return_exceptions: Whether the error of a stream is an item.
+        max_errors: The number of such items, at most; None: any number.
+        with_input: Whether to yield pairs of a stream's argument and its item.
         progress: Whether to show a bar, of the streams that have ended.
         star: Whether there is one iterable, which provides rows of arguments.
     """
     seconds = check_wait(timeout)
-    check_flags(ordered, return_exceptions, progress)
+    check_flags(ordered, return_exceptions, progress, with_input)
+    budget = budget_of(max_errors, return_exceptions=return_exceptions)
+    is_single = len(iterables) == 1 and not star
     number = check_size(buffersize, "buffersize") or max(1, executor._max_workers)
     plan = _Opening(
         executor=executor,
@@ -376,6 +407,8 @@ def start_merged(
         ordered=ordered,
         timeout=seconds,
         return_exceptions=return_exceptions,
+        budget=budget,
+        pairing=pairing_of(0, is_single=is_single) if with_input else None,
         progress=show_bar(progress, window.source.length),
     )
     return _Merged(merging)

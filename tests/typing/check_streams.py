@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from typing import TextIO, TypeVar, assert_type
+from typing import Any, TextIO, TypeVar, assert_type
 
 from parallelize import (
     Future,
@@ -68,6 +68,11 @@ assert_type(count.map([1]), MapIterator[int])
 assert_type(pairs.map("x", ordered=False, buffersize=2), MapIterator[tuple[int, str]])
 assert_type(
     ticks.starmap([(0.5,)], return_exceptions=True), MapIterator[float | BaseException]
+)
+assert_type(count.map([1], with_input=True), MapIterator[tuple[Any, int]])
+assert_type(
+    count.starmap([(1,)], with_input=True, return_exceptions=True, max_errors=2),
+    MapIterator[tuple[Any, int | BaseException]],
 )
 count.map([1], chunksize=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 threaded(count, buffersize="x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
