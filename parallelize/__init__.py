@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from parallelize.api.maps import parallel_map, process_map, thread_map
     from parallelize.api.stream_function import StreamFunction
     from parallelize.api.use import use, using
+    from parallelize.calls.tally import Stats
     from parallelize.clusters.dask import DaskExecutor
     from parallelize.clusters.ray import RayExecutor
     from parallelize.errors import (
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from parallelize.registry.draining import drain_on_signal
     from parallelize.registry.kinds import register_executor
     from parallelize.registry.shared_pools import shutdown
+    from parallelize.registry.shared_stats import stats
     from parallelize.runtime.cpus import cpu_count
     from parallelize.runtime.options import Limit
     from parallelize.streams.stream import Stream
@@ -129,6 +131,7 @@ __all__ = (
     "SerialExecutor",
     "SerializationError",
     "Shared",
+    "Stats",
     "Stream",
     "StreamFunction",
     "TaskGroup",
@@ -157,6 +160,7 @@ __all__ = (
     "retry_after",
     "share",
     "shutdown",
+    "stats",
     "stopping",
     "thread_map",
     "threaded",
@@ -225,6 +229,8 @@ _HOMES = {
     "parallelize.registry.draining": ("drain_on_signal",),
     "parallelize.registry.kinds": ("register_executor",),
     "parallelize.registry.shared_pools": ("shutdown",),
+    "parallelize.registry.shared_stats": ("stats",),
+    "parallelize.calls.tally": ("Stats",),
     "parallelize.process.memory.shared": ("Shared", "share"),
     "parallelize.api.stream_function": ("StreamFunction",),
     "parallelize.streams.stream": ("Stream",),

@@ -14,7 +14,8 @@ import pytest
 import parallelize
 from fenced import ROOT
 
-EXECUTOR = {"kind", "map", "shutdown", "submit", "warm"}
+EXECUTOR = {"kind", "map", "shutdown", "stats", "submit", "warm"}
+NUMBERS = "workers busy queued running done failed retried killed died"
 PRIVATE = {name for name in dir(futures.Future) if name.startswith("_")}
 
 #: The public attributes of each public class, without those of the standard
@@ -41,6 +42,7 @@ ATTRIBUTES = {
     "SerialExecutor": EXECUTOR,
     "SerializationError": set(),
     "Shared": {"get", "nbytes"},
+    "Stats": set(NUMBERS.split()),
     "Stream": {"aclose", "close"},
     "StreamFunction": {"map", "options", "starmap", "warm"},
     "TaskGroup": {"cancel", "start"},

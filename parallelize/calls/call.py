@@ -82,6 +82,9 @@ class Call(ABC):
             return self.kill()
         return True
 
+    def note_failure(self) -> None:  # noqa: B027 - most are counted elsewhere
+        """Count that the call fails; its future's guard is held."""
+
     def ask_to_stop(self) -> None:  # noqa: B027 - most calls look for themselves
         """Tell the worker that runs the call that it was asked to stop."""
 
@@ -265,6 +268,7 @@ def run_retrying(
     options: CallOptions,
     is_wanted: Callable[[], bool] = lambda: True,
     pause: Callable[[float], bool] = sleeps,
+    count: Callable[[], object] = bool,
 ) -> Any:
     """Call ``fn`` in this thread, with its retries, and return the outcome.
 
@@ -275,6 +279,7 @@ def run_retrying(
         options: The number of retries, and the errors after which to retry.
         is_wanted: Called before each retry; no retry if it returns False.
         pause: Waits before a retry, with the seconds; no retry if it returns False.
+        count: Called at each retry.
 
     Returns:
         The value, or a `Failure`.
@@ -294,3 +299,4 @@ def run_retrying(
                 # They may refer to the future, and so to the error and this frame.
                 del is_wanted, pause
                 return Failure(error)
+            count()

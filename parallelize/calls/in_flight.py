@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from parallelize.calls.tally import Tally
+from parallelize.futures.peek import has_failed
 from parallelize.runtime import lifecycle, locks
 
 if TYPE_CHECKING:
     from parallelize.calls.open_maps import OpenMaps
+    from parallelize.calls.tally import Stats
     from parallelize.futures.future import Future
 
 _new_lock = locks.reentrant("in flight")
@@ -31,6 +34,7 @@ class InFlight:
         # reentrant because a signal handler may submit a call or shut down.
         self._changed = locks.Condition(_new_lock())
         self._futures: set[Future[Any]] = set()
+        self.tally: Tally = Tally()
 
     def add(self, future: Future[Any]) -> None:
         """Add a future; raise RuntimeError if closed."""
@@ -45,11 +49,32 @@ class InFlight:
             raise RuntimeError(msg)
 
     def discard(self, future: Future[Any]) -> None:
-        """Remove a future that is done."""
+        """Remove and count a future that is done."""
         with self._changed:
+            if future in self._futures and not future.cancelled():
+                failed = has_failed(future)
+                (self.tally.failed if failed else self.tally.done).step()
             self._futures.discard(future)
             if not self._futures:
                 self._changed.notify_all()
+
+    def stats(self, *, runs_here: bool = False) -> Stats:
+        """Return how many calls there are, and how the others have ended.
+
+        Args:
+            runs_here: Whether this process runs them, and so knows which have begun.
+        """
+        with self._changed:
+            for future in [each for each in self._futures if each.done()]:
+                self.discard(future)  # it is about to be
+            left = len(self._futures)
+            running = sum(each.running() for each in self._futures) * runs_here
+            return self.tally.stats(
+                workers=int(runs_here),
+                busy=min(running, 1),
+                queued=left - running,
+                running=running,
+            )
 
     def snapshot(self) -> list[Future[Any]]:
         """Return the futures that are not done."""

@@ -172,7 +172,9 @@ class EngineExecutor(Executor):
         return call
 
     def _start_rows(self, rows: Rows) -> SubmittedRows:
-        call = self._made(RowsCall(self, rows), (rows.rows,), {})
+        call = RowsCall(self, rows)
+        self._in_flight.tally.count_each(rows, call.future)
+        self._made(call, (rows.rows,), {})
         recorder = recording.active
         if recorder is not None:
             named = partial(run_rows, rows.fn, rows.rows, rows.options)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, Self, Unpack
 
+    from parallelize.calls.in_flight import InFlight
+    from parallelize.calls.tally import Stats
     from parallelize.futures.future import Future
     from parallelize.inside.per_worker import PerWorker
     from parallelize.mapping import MapIterator
@@ -277,6 +279,27 @@ class Executor(concurrent.futures.Executor, ABC):
 
         self._warm_by(maker_of(objects), wait=wait)
 
+    def stats(self) -> Stats:
+        """Return how many workers and calls there are, and how calls have ended.
+
+        It takes no time of calls: the numbers are counted where a lock is held anyway,
+        or by each thread for itself. They are exact: a call whose result can be read is
+        ``done``. Calls that are added or end meanwhile may be in it or not.
+
+        Example:
+            >>> from parallelize import SerialExecutor
+            >>> with SerialExecutor() as executor:
+            ...     executor.submit(abs, -1).result(), executor.stats().done
+            (1, 1)
+        """
+        return self._stats()
+
+    def _stats(self) -> Stats:
+        return self._in_flight.stats()
+
+    #: What counts the calls, where workers do not.
+    _in_flight: InFlight
+
     def _warm_by(self, make: Callable[[], None], *, wait: bool) -> None:
         futures = self._warm(make)
         if wait:
@@ -369,7 +392,9 @@ class Executor(concurrent.futures.Executor, ABC):
         # All are bound to the function: arguments would be searched for futures.
         task = partial(run_rows, rows.fn, rows.rows, rows.options.in_worker())
         options = rows.options._replace(timeout=None, retries=0)
-        return rows.submitted_as(self._submit(task, (), {}, options))
+        future = self._submit(task, (), {}, options)
+        self._in_flight.tally.count_each(rows, future)
+        return rows.submitted_as(future)
 
     def _loop_is_here(self) -> bool:
         """Whether the calling thread runs a loop of this executor."""

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.call import Rows, SubmittedRows
     from parallelize.calls.open_maps import OpenMaps
+    from parallelize.calls.tally import Tally
     from parallelize.runtime.options import CallOptions
 
 __all__ = ("Chained", "ForeignExecutor")
@@ -117,7 +118,9 @@ class ForeignExecutor(Executor):
         if self._pid != os.getpid():  # the threads of the other executor are not here
             msg = f"a {type(self._theirs).__name__} does not outlive os.fork()"
             raise RuntimeError(msg)
-        call = _ForeignCall(self._theirs, fn, args, kwargs, options)
+        call = _ForeignCall(
+            self._in_flight.tally, self._theirs, fn, args, kwargs, options
+        )
         self._in_flight.add(call.future)
         call.future.add_done_callback(self._in_flight.discard)
         return call
@@ -216,16 +219,27 @@ class _ForeignCall(Call):
     So no attempt is submitted after the future has ended.
     """
 
-    __slots__ = ("_failed", "_last", "_since", "args", "chained", "executor", "kwargs")
+    __slots__ = (
+        "_failed",
+        "_last",
+        "_since",
+        "_tally",
+        "args",
+        "chained",
+        "executor",
+        "kwargs",
+    )
 
     def __init__(
         self,
+        tally: Tally,
         executor: concurrent.futures.Executor,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> None:
+        self._tally = tally
         self.executor = executor
         self.fn = fn
         self.args = args
@@ -269,6 +283,7 @@ class _ForeignCall(Call):
             wait = wait_after(options, self._failed, error)
         self._last = error
         if wait is not None and rest(self, wait, admit_again):
+            self._tally.retried.step()
             return True
         self._last = None
         note_attempts(error, self._failed, self._since)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.call import Call, Rows
     from parallelize.calls.open_maps import OpenMaps
+    from parallelize.calls.tally import Stats
     from parallelize.futures.future import Future
     from parallelize.process.wire.frames import Part
     from parallelize.streams.channel import Channel
@@ -133,6 +134,9 @@ class InterpreterPoolExecutor(Executor):
         if wait:
             self._interpreters.join()
 
+    def _stats(self) -> Stats:
+        return self._pool.stats()
+
     # Attributes that programs written for the standard library use.
 
     @property
@@ -211,9 +215,9 @@ class InterpreterPoolExecutor(Executor):
         retrying = rows.options.in_worker()
         again = pickling.dumps(retrying)[0] if retrying.retries else b""
         task = name_of(rows.fn, rows.options), fn, parts, again
-        return rows.submitted_as(
-            self._pool._submit(self._interpreters.rows, task, {}, DEFAULTS)
-        )
+        future = self._pool._submit(self._interpreters.rows, task, {}, DEFAULTS)
+        self._pool._engine.tally.count_each(rows, future)
+        return rows.submitted_as(future)
 
     def _start_one_by_one(self, rows: Rows) -> SubmittedRows:
         futures = [self._start_one(rows, at) for at in range(len(rows.rows))]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
     from parallelize.calls.call import Call, Rows
+    from parallelize.calls.tally import Stats
     from parallelize.futures.future import Future
     from parallelize.process.parent.pool import Pool
     from parallelize.runtime.options import CallOptions
@@ -220,6 +221,12 @@ class ProcessPoolExecutor(Executor):
         self._drop_early()
         with blocking.away():
             self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _stats(self) -> Stats:
+        from parallelize.calls.tally import Stats
+
+        pool = self._made
+        return Stats() if pool is None or pool.forgotten else pool.stats()
 
     # Attributes that programs written for the standard library use.
 

@@ -29,6 +29,7 @@ from parallelize.tracing import recording
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from parallelize.calls.tally import Stats, Tally
     from parallelize.runtime.options import CallOptions, Limit
     from parallelize.streams.channel import Channel
 
@@ -71,6 +72,9 @@ class SerialExecutor(Executor):
         if wait and not here.depth:  # within a call it would wait for itself
             self._in_flight.wait_empty()
 
+    def _stats(self) -> Stats:
+        return self._in_flight.stats(runs_here=True)
+
     @property
     def _closed(self) -> bool:
         return self._in_flight.closed
@@ -103,7 +107,8 @@ class SerialExecutor(Executor):
         """Let the reader run the generator, step by step."""
         self._in_flight.refuse_if_closed()
         if options.rate is not None:
-            _SerialCall(fn, args, kwargs, options).await_rate()
+            tally = self._in_flight.tally
+            _SerialCall(tally, fn, args, kwargs, options).await_rate()
 
     def _prepare(
         self,
@@ -112,7 +117,7 @@ class SerialExecutor(Executor):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> _SerialCall:
-        call = _SerialCall(fn, args, kwargs, options)
+        call = _SerialCall(self._in_flight.tally, fn, args, kwargs, options)
         recorder = recording.active
         if recorder is not None:
             from parallelize.tracing import timed
@@ -129,15 +134,17 @@ def _holds(limit: Limit) -> bool:
 
 
 class _SerialCall(Call):
-    __slots__ = ("args", "context", "has_place", "kwargs", "turn")
+    __slots__ = ("args", "context", "has_place", "kwargs", "tally", "turn")
 
     def __init__(
         self,
+        tally: Tally,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> None:
+        self.tally = tally
         self.fn = fn
         self.args = args
         self.kwargs = kwargs
@@ -246,6 +253,7 @@ class _SerialCall(Call):
                 self.options,
                 self.future._may_repeat,
                 self._rest,
+                self.tally.retried.step,
             )
         finally:
             del self

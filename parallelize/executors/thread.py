@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.calls.call import Call, Rows, SubmittedRows
+    from parallelize.calls.tally import Stats
     from parallelize.futures.future import Future
     from parallelize.loops.pool import Loops
 
@@ -116,6 +117,10 @@ class ThreadPoolExecutor(Executor):
             self._engine.join()
             if loops is not None and not self._engine.is_here():
                 loops.join()
+
+    def _stats(self) -> Stats:
+        loops, stats = self._made_loops(), self._engine.stats()
+        return stats if loops is None else stats + loops.stats()
 
     # Attributes that programs written for the standard library use.
 

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
         def ask_to_stop(self) -> None: ...
 
+        def note_failure(self) -> None: ...
+
         def abandoned(self) -> None: ...
 
 
@@ -290,7 +292,7 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
             if exception is not None:
                 if is_a(exception, BaseException):  # not an exception class
                     self._traceback = traceback_of(exception)
-                self._unretrieved = UnretrievedFailure(exception, self._called())
+                self._note_failure(exception)
             self._settle(FINISHED, "add_exception")
         self._invoke_callbacks()
 
@@ -320,7 +322,7 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
                 return False
             self._sealed = outcome
             if failed:
-                self._unretrieved = UnretrievedFailure(outcome, self._called())
+                self._note_failure(outcome)
             self._settle(FINISHED, "add_exception" if failed else "add_result")
         self._invoke_callbacks()
         return True
@@ -353,6 +355,12 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
     def _waited_for(self) -> Iterable[Future[Any]]:
         """Return the futures that the running call is known to wait for."""
         return [each for futures in self._awaits for each in futures]
+
+    def _note_failure(self, failure: BaseException | Outcome) -> None:
+        """Note that the call fails; the caller holds the guard."""
+        self._unretrieved = UnretrievedFailure(failure, self._called())
+        if self._call is not None:
+            self._call.note_failure()
 
     def _called(self) -> tuple[Callable[..., Any], CallOptions] | None:
         call = self._call

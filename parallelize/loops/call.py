@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Sequence
 
+    from parallelize.calls.tally import Tally
     from parallelize.calls.targets import AsyncTarget
     from parallelize.runtime.options import CallOptions
     from parallelize.tracing.recording import Recorder
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
         def rests(self, call: LoopCall) -> None: ...
 
         def is_here(self) -> bool: ...
+
+        @property
+        def tally(self) -> Tally: ...
 
 
 __all__ = ("LoopCall", "LoopCallStage", "inside")
@@ -182,6 +186,10 @@ class LoopCall(Call):
             return timed_outcome(self, fn, args, kwargs, options.timeout)
         return outcome_of(fn, args, kwargs)
 
+    def note_failure(self) -> None:
+        """Count that the call fails."""
+        self._owner.tally.failed.step()
+
     def may_follow(self, error: BaseException) -> bool:
         """Whether another attempt may follow one that fails with this error."""
         options = self.options
@@ -200,6 +208,8 @@ class LoopCall(Call):
         follows = self.may_follow(error)
         self._failed += 1
         wait = wait_after(self.options, self._failed, error) if follows else None
+        if wait is not None:
+            self._owner.tally.retried.step()
         if wait is not None and not wait and self.options.rate is None:
             self._attempt()
             return True
@@ -238,7 +248,7 @@ class LoopCall(Call):
         if task.cancelled():
             self.future._force_cancel()
         else:
-            _settle(self.future, failure or task.result())
+            self._settle(failure or task.result())
 
     # In the thread of a loop that is blocked by waiting for this call.
 
@@ -265,13 +275,20 @@ class LoopCall(Call):
                 self.options,
                 self.future._may_repeat,
             )
-            _settle(self.future, value)
+            self._settle(value)
         elif self.future._state == RUNNING:
             msg = (
                 "an async call cannot block its loop to wait for another one that has "
                 "begun, and may run on the same loop: use await"
             )
             raise RuntimeError(msg)
+
+    def _settle(self, outcome: Any) -> None:
+        if isinstance(outcome, Failure):
+            self.future._set_outcome(outcome, failed=True)
+        elif not self.future.done():
+            self._owner.tally.done.step()
+            self.future._set_value(outcome)
 
     def _await_turn(self) -> None:
         """Wait until the call may be made, in a thread that will run it in place.
@@ -304,10 +321,3 @@ def _failure_of(task: asyncio.Task[Any]) -> Failure | None:
         return Failure(error)
     value = task.result()
     return value if type(value) is Failure else None
-
-
-def _settle(future: Future[Any], outcome: Any) -> None:
-    if isinstance(outcome, Failure):
-        future._set_outcome(outcome, failed=True)
-    else:
-        future._set_value(outcome)

@@ -24,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.calls.coroutines import COROUTINES_PER_LOOP
+from parallelize.calls.tally import Tally
 from parallelize.futures.future import Failure
 from parallelize.inside.place import free_index
 from parallelize.loops.call import LoopCall, LoopCallStage, inside
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parallelize.calls.open_maps import OpenMaps
+    from parallelize.calls.tally import Stats
     from parallelize.calls.targets import AsyncTarget
     from parallelize.runtime.options import CallOptions
 
@@ -105,6 +107,18 @@ class Loops:
         self._loops: list[_Loop] = []
         self._ending: list[_Loop] = []  # asked to stop, possibly still running
         self._registered = False
+        self.tally: Tally = Tally()
+
+    def stats(self) -> Stats:
+        """Return how many loops and calls there are, and how calls have ended."""
+        with self._lock:
+            running = len(self._seats)
+            return self.tally.stats(
+                workers=len(self._loops),
+                busy=sum(loop.load > 0 for loop in self._loops),
+                queued=len(self._calls) - running,
+                running=running,
+            )
 
     # Submitting calls.
 

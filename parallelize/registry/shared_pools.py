@@ -189,6 +189,14 @@ def shutdown(wait: bool = True, *, cancel_futures: bool = False) -> None:
             pool.shutdown(wait=True, cancel_futures=cancel_futures)
 
 
+def existing() -> list[tuple[str, Executor]]:
+    """Return the global pools and the private pools of functions, with their kinds."""
+    with _lock:
+        private = [own._executor for own in list(_own)]
+        owned = [(each.kind, each) for each in private if each is not None]
+        return [*_pools.items(), *owned]
+
+
 def _is_closed(executor: Executor) -> bool:
     return bool(getattr(executor, "_closed", False))
 

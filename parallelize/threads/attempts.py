@@ -140,6 +140,7 @@ class ThreadAttempts:
         if wait is None or not self._call.future._may_repeat():
             note_attempts(error, self._failed, self._since)
             return None
+        self._call.engine.tally.retried.step()
         return wait
 
     def _rests(self, wait: float) -> bool:

@@ -22,6 +22,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+from parallelize.errors import TaskTimeout
 from parallelize.runtime import blocking, lifecycle, locks
 from parallelize.runtime.clock import monotonic
 from parallelize.threads.roster import Roster
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.calls.open_maps import OpenMaps
+    from parallelize.calls.tally import Stats
     from parallelize.futures.future import Future
 
 
@@ -165,6 +167,7 @@ class Engine(Roster):
             self._let_in()
             while (active := self._active) < self.max_workers:
                 task = ThreadTask(self, make, (), {})
+                task.calls = 0  # it is none of the user's
                 self._set_to_work(task)
                 if self._active == active:  # the system cannot start another thread
                     break
@@ -180,6 +183,26 @@ class Engine(Roster):
         if not self._registered:
             lifecycle.register(self)
             self._registered = True
+
+    def stats(self) -> Stats:
+        """Return how many threads and calls there are, and how calls have ended."""
+        with self._lock:
+            threads = [each for each in self.threads if isinstance(each, ThreadWorker)]
+            idle, live, queued = self._idle.copy(), self._live, self._queue.copy()
+            ending = [each for each in self._ending if isinstance(each, ThreadWorker)]
+            held = [task for task in self._held if isinstance(task, ThreadTask)]
+            done = sum(each.done for each in {*threads, *ending})
+        waiting = {*queued, *(task for task in held if not task.queued)}
+        active = {each: list(each.stack()) for each in threads if each not in idle}
+        begun = [task for stack in active.values() for task in stack]
+        sizes = [task.sizes() for task in {*waiting, *begun}]
+        return self.tally.stats(
+            workers=live,
+            busy=sum(map(_is_busy, active.values())),
+            queued=sum(size[1] for size in sizes),
+            running=sum(size[0] for size in sizes),
+            done=done,
+        )
 
     # Called by workers.
 
@@ -329,6 +352,11 @@ class Engine(Roster):
         for task in orphans:
             task._fail_in_forked_child()
         self._maps.forget()
+
+
+def _is_busy(stack: Sequence[ThreadTask]) -> bool:
+    """Whether a thread runs calls, also one that has timed out."""
+    return any(t.running() or isinstance(t._exception, TaskTimeout) for t in stack)
 
 
 def _await_ends(threads: Sequence[threading.Thread], seconds: float) -> None:

@@ -33,6 +33,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from parallelize.calls.tally import Tally
 from parallelize.inside.place import free_index
 from parallelize.runtime import locks
 from parallelize.runtime.clock import monotonic
@@ -77,6 +78,7 @@ class Roster:
         count: The number that its creator has set.
         threads: The threads that are not known to have ended.
         thread_ends: Called by each thread as its last action.
+        tally: How calls have ended, but those that the threads themselves count.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Roster:
         self.threads: set[threading.Thread] = set()
         self._ending: set[threading.Thread] = set()  # idle for too long
         self._indices: set[int] = set()  # of the threads that have not ended
+        self.tally: Tally = Tally()
 
     # Filling a free place.
 
@@ -192,6 +195,8 @@ class Roster:
         with self._lock:
             self._indices.discard(worker.index)
             self._ending.discard(worker)
+            self.tally.together += worker.done
+            worker.done = 0
 
     def _most_wanted(self) -> ThreadTask | None:
         for wanted in reversed(self._wanted):
@@ -275,12 +280,12 @@ class Roster:
                 worker.since = monotonic()
                 continue
             worker.running = task
-            task.run()
+            task.run(worker)
             del task
 
     def _run_first(self, worker: ThreadWorker, task: ThreadTask) -> None:
         worker.running = task
-        if task.run():
+        if task.run(worker):
             self.note_claimed_entry()
 
     def _prepare(self, worker: ThreadWorker) -> bool:

@@ -19,12 +19,14 @@ from __future__ import annotations
 
 from contextvars import copy_context
 from functools import partial
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.calls.call import Rows, SingleColumn, SubmittedRows
 from parallelize.calls.retrying import is_retried, note_attempts, wait_after
 from parallelize.futures.future import Failure
 from parallelize.runtime import locks, timer
+from parallelize.runtime.blocking import here
 from parallelize.runtime.clock import monotonic, perf_counter
 from parallelize.threads.tasks import ThreadTask, fail
 
@@ -121,6 +123,7 @@ class RowsRun:
         # Running rows raises nothing: the pool was broken, or this is a forked child.
         error = None if done.cancelled() else done.exception()
         if error is not None:
+            self._engine.tally.failed.add(end - first)
             self._rows.fail(error, first, end)
 
     def run(self, task: ThreadRowsTask) -> None:
@@ -131,7 +134,7 @@ class RowsRun:
         if watch is not None:
             watch.begun(task)
         try:
-            self._run_into(outcomes, task)
+            failed = self._run_into(outcomes, task)
         finally:
             if watch is not None:
                 watch.ended(task)
@@ -139,6 +142,8 @@ class RowsRun:
         left = task.count - len(outcomes)
         if left and not self._cancelled:
             self.share(reached, reached + left)
+        if outcomes:
+            self._count(outcomes, failed)
         try:
             if outcomes and self._rows.options.retries:
                 self._deliver_ended(task.first, outcomes, perf_counter() - begun)
@@ -146,6 +151,16 @@ class RowsRun:
                 self._rows.deliver(task.first, outcomes, perf_counter() - begun)
         finally:
             del outcomes  # the tracebacks of errors in it refer to this frame
+
+    def _count(self, outcomes: Sequence[Any], failed: int) -> None:
+        """Count rows that have ended; ``failed`` is what their loop knows of errors."""
+        ended = len(outcomes)
+        if self._rows.options.retries:  # errors are among the outcomes
+            ended -= sum(type(each) is Resting for each in outcomes)
+            failed = sum(type(each) is Failure for each in outcomes)
+        worker: Any = here.worker  # a thread worker, as no others run rows
+        worker.done += ended - failed
+        self._engine.tally.failed.add(failed)
 
     def _deliver_ended(self, first: int, outcomes: list[Any], seconds: float) -> None:
         """Deliver the outcomes between the rows that rest."""
@@ -175,7 +190,9 @@ class RowsRun:
         except RuntimeError as error:  # no thread can be started
             fail(task, error)
 
-    def _run_into(self, outcomes: list[Any], task: ThreadRowsTask) -> None:
+    def _run_into(self, outcomes: list[Any], task: ThreadRowsTask) -> int:
+        """Run rows, and append their outcomes; return how many raised errors."""
+        failed = 0
         here = copy_context()
         fn, loop = self._how(here, task.before)
         task.rest = rest = iter(self._values(task.first, task.first + task.count))
@@ -186,6 +203,8 @@ class RowsRun:
                     own.run(loop, fn, rest, outcomes, task.stop, own)
                 except BaseException as error:  # noqa: BLE001 - it belongs to the row
                     outcomes.append(Failure(error))
+                    failed += 1
+            return failed
         finally:
             task.rest = None
             del outcomes  # the tracebacks of errors in it refer to this frame
@@ -196,7 +215,8 @@ class RowsRun:
         fn, options = self._rows.fn, self._rows.options
         one = isinstance(self._rows.rows, SingleColumn)
         if options.retries:
-            tried = partial(_tried, fn, options, self._goes_on, before)
+            again = self._engine.tally.retried.step
+            tried = partial(_tried, fn, options, (self._goes_on, again), before)
             return tried, _values_apart if one else _tuples_apart
         if len(here):
             return fn, _values_apart if one else _tuples_apart
@@ -252,6 +272,7 @@ class ThreadRowsTask(ThreadTask):
 
     before: Resting | None = None
     rest: Iterator[Any] | None = None
+    calls: int = 0  # the rows are counted by themselves
 
     def __init__(self, engine: RowsPool, run: RowsRun, first: int, end: int) -> None:
         super().__init__(engine, run.run, (self,), {})
@@ -259,6 +280,15 @@ class ThreadRowsTask(ThreadTask):
         self.first: int = first
         self.count: int = end - first
         self.stop: list[None] = []
+
+    def sizes(self) -> tuple[int, int]:
+        """Return how many rows have begun and not been delivered, and wait."""
+        if self.done():
+            return 0, 0
+        if not self.running():
+            return 0, self.count
+        waiting = 0 if self.rest is None else length_hint(self.rest)
+        return self.count - waiting, waiting
 
     def is_asked(self) -> bool:
         """Whether the map was closed."""
@@ -404,11 +434,15 @@ def _tuples_apart(
 def _tried(
     fn: Callable[..., Any],
     options: CallOptions,
-    goes_on: Callable[[], bool],
+    hooks: tuple[Callable[[], bool], Callable[[], object]],
     before: Resting | None,
     *row: Any,
 ) -> Any:
-    """Make attempts of a row; return its outcome, or `Resting`."""
+    """Make attempts of a row; return its outcome, or `Resting`.
+
+    Of the hooks, one says whether another attempt is wanted, one counts it.
+    """
+    goes_on, count = hooks
     failed = 0 if before is None else before.failed
     since = monotonic() if before is None else before.since
     while True:
@@ -421,5 +455,6 @@ def _tried(
             if wait is None:
                 note_attempts(error, failed, since)
                 return Failure(error)
+            count()
             if wait:
                 return Resting(wait, failed, since)

@@ -20,6 +20,7 @@ from parallelize.futures.future import (
     RUNNING,
     Failure,
     Future,
+    Outcome,
 )
 from parallelize.futures.peek import name_failure
 from parallelize.runtime import locks
@@ -32,11 +33,14 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Protocol
 
+    from parallelize.calls.tally import Tally
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import CallOptions, Limit
 
     class PoolThread(Protocol):
         """A thread of a pool, with the calls that it runs and waits for."""
+
+        done: int
 
         def stack(self) -> Iterator[ThreadTask]:
             """The calls that run in it, each nested in the one before."""
@@ -48,6 +52,11 @@ if TYPE_CHECKING:
 
     class TaskPool(Protocol):
         """The pool of a task. Its methods may be called by any thread."""
+
+        @property
+        def tally(self) -> Tally:
+            """Counts the calls that fail or are tried again."""
+            ...
 
         def want(self, tasks: Iterable[ThreadTask]) -> None:
             """Make sure that these run, as a thread waits for them, even if all wait.
@@ -85,9 +94,11 @@ class ThreadTask(Future[Any]):
     Attributes:
         engine: The pool that runs it.
         queued: Whether its arguments and its limit allow it to run.
+        calls: The number of calls as which it is counted.
     """
 
     queued: bool = False
+    calls: int = 1
 
     def __init__(
         self,
@@ -105,7 +116,7 @@ class ThreadTask(Future[Any]):
             fn = timed.call(recorder, "threads", fn, self)
         self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
 
-    def run(self) -> bool:
+    def run(self, worker: PoolThread) -> bool:
         """Run the call unless it is claimed or done; return whether it was run."""
         with self._guard:
             work = self._work
@@ -132,10 +143,11 @@ class ThreadTask(Future[Any]):
             # The error holds this frame, so this frame must not hold the error.
             del self, work, fn, args, kwargs, context, value
             return True
+        worker.done += self.calls
         try:
             self.set_result(value)
-        except InvalidStateError:
-            pass  # it has timed out, or the user has completed it
+        except InvalidStateError:  # it has timed out, or the user has completed it
+            worker.done -= self.calls
         return True
 
     def is_asked(self) -> bool:
@@ -182,6 +194,12 @@ class ThreadTask(Future[Any]):
                 if any(each is self for each in worker.stack()):
                     yield from worker.waited_for()
 
+    def sizes(self) -> tuple[int, int]:
+        """Return how many of its calls have begun and not ended, and have not begun."""
+        if self.done():
+            return 0, 0
+        return (0, self.calls) if self._state == PENDING else (self.calls, 0)
+
     def gives_back(self) -> None:
         """Called before the running call waits: return its parts that have not run."""
 
@@ -195,6 +213,10 @@ class ThreadTask(Future[Any]):
         with self._guard:
             if self._state == PENDING:
                 self._work = (fn, (), {}, context)
+
+    def _note_failure(self, failure: BaseException | Outcome) -> None:
+        self.engine.tally.failed.add(self.calls)
+        super()._note_failure(failure)
 
     def _settle(self, state: str, notice: str) -> None:
         self._work = None  # it will not run

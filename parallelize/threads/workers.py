@@ -43,6 +43,8 @@ class ThreadWorker(threading.Thread):
         orphaned: Whether it is in a forked child, without its pool.
         wake: Held while the worker is active or idle; released to wake it.
         index: Its number in the pool, which no other live thread of the pool has.
+        done: The number of calls that it has run and that returned a result, until
+            `Roster.has_ended` takes it over.
         turn: How often it has been woken; changed under the engine's lock before
             ``wake`` is released.
     """
@@ -64,6 +66,7 @@ class ThreadWorker(threading.Thread):
         self.orphaned: bool = False
         self.wake: threading.Lock = threading.Lock()
         self.wake.acquire()
+        self.done: int = 0
         self.turn: int = 0
         self._turns = 0  # the value of `turn` that it has handled
 
@@ -142,7 +145,7 @@ class ThreadWorker(threading.Thread):
         self.helping.append(task)
         outer, here.outer_depth = here.outer_depth, here.depth
         try:
-            ran = task.run()
+            ran = task.run(self)
         finally:
             here.outer_depth = outer
             self.helping.pop()

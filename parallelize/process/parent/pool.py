@@ -23,6 +23,7 @@ from parallelize.process.parent.tasks.call import CallTask
 from parallelize.process.parent.tasks.coroutine import CoroutineTask
 from parallelize.process.parent.tasks.rows import RowsTask, encode_rows
 from parallelize.process.parent.tasks.stream import StreamTask
+from parallelize.process.parent.tasks.worker_handle import WorkerStage
 from parallelize.runtime import locks
 from parallelize.runtime.options import DEFAULTS
 
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallelize.calls.call import Rows
+    from parallelize.calls.tally import Stats
     from parallelize.futures.future import Future
     from parallelize.process.parent.tasks.call import Task
+    from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
 
@@ -141,6 +144,8 @@ class Pool(PoolLife):
             return [tasks[0].future]
         most = self.settings.max_workers
         tasks += [new(self, make, (), {}, options) for _ in range(most - 1)]
+        for task in tasks:
+            task.is_counted = False
         if self.state is PoolState.FRESH:
             self._prepare()
         locks.held(self.scheduler.lock, self._warm, tasks)
@@ -151,6 +156,20 @@ class Pool(PoolLife):
         if self.state is not PoolState.OPEN:
             self._open()
         self.scheduler.warm(tasks)
+
+    def stats(self) -> Stats:
+        """Return how many workers and calls there are, and how they have ended."""
+        scheduler = self.scheduler
+        with scheduler.lock:
+            workers = scheduler.workers
+            sizes = [_sizes(worker) for worker in workers.values()]
+            waiting = [*scheduler.held, *scheduler.queue]
+            return scheduler.tally.stats(
+                workers=len(workers),
+                busy=sum(running > 0 for running, _ in sizes),
+                queued=sum(map(_left, waiting)) + sum(queued for _, queued in sizes),
+                running=sum(running for running, _ in sizes),
+            )
 
     def kill(self, task: CallTask) -> bool:
         """Stop a call: at once if it runs, otherwise before it begins."""
@@ -168,3 +187,19 @@ class Pool(PoolLife):
                 self.scheduler.deadlines.kill_call(task, error)
         self.scheduler.deferred.run()
         return True
+
+
+def _left(task: Task) -> int:
+    """Return how many calls of a task have not ended, and are to run."""
+    return task.left if task.is_wanted() else 0
+
+
+def _sizes(worker: WorkerHandle) -> tuple[int, int]:
+    """Return how many calls a worker runs, and how many wait in it."""
+    tasks = worker.tasks.values()
+    left = sum(task.left for task in tasks)
+    if worker.coroutines:
+        running = sum(task.has_begun for task in tasks)
+    else:
+        running = min(left, int(worker.stage is not WorkerStage.STARTING))
+    return running, left - running

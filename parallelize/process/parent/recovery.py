@@ -125,6 +125,9 @@ class Recovery:
             ends = receiver.sort(worker, frames)
             last_stage, worker.stage = worker.stage, WorkerStage.GONE
             scheduler.workers.remove(worker)
+            if last_stage is not WorkerStage.LEAVING:
+                tally = scheduler.tally
+                (tally.killed if worker.was_killed else tally.died).step()
         receiver.finish(worker, ends)
         blamed = self._settle_tasks(worker, status)
         # A worker that began no call counts as a failed start, even after READY.

@@ -12,6 +12,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+from parallelize.calls.tally import Tally
 from parallelize.process.parent.buffers import Buffers
 from parallelize.process.parent.deadlines import Deadlines
 from parallelize.process.parent.deferred import Deferred
@@ -66,6 +67,7 @@ class Scheduler:
     Attributes:
         queue: The tasks that wait for a worker.
         workers: The workers.
+        tally: How calls and workers have ended.
         held: Tasks that wait for values or a limit.
         coroutines: What assigns coroutines to workers.
         streams: What sends workers the credit of their readers.
@@ -93,6 +95,7 @@ class Scheduler:
         self.buffers: Buffers = Buffers(self, self.deadlines)
         self.coroutines: Coroutines = Coroutines(self, self.deadlines.after)
         self.streams: Streams = Streams(self.workers, self._wake_unlocked)
+        self.tally: Tally = Tally()
         self.held: set[Task] = set()
         self.deferred: Deferred = Deferred()
         self.last_id: int = 0

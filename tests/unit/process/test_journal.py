@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parallelize.calls.tally import Tally
 from parallelize.futures.future import Outcome
 from parallelize.process.parent.tasks.rows import RowsTask
 from parallelize.process.wire import journal, messages
@@ -188,8 +189,9 @@ class PoolSide(RowsTask):
         self.id, self.size, self.done, self._first = 0, size, 0, 0
         self.options, self.attempts, self.key = DEFAULTS, 0, b""
         queue = SimpleNamespace(learn=lambda *_: None)
-        self.pool = SimpleNamespace(scheduler=SimpleNamespace(queue=queue))
-        self.fn, self.outcomes = None, []
+        scheduler = SimpleNamespace(queue=queue, tally=Tally())
+        self.pool = SimpleNamespace(scheduler=scheduler)
+        self.fn, self.outcomes, self._stop = None, [], []
         self._deliver = self._take
 
     def _take(self, first, outcomes, seconds):

@@ -65,6 +65,10 @@ class CallBatch(RowsTask):
             call.batch = None
             _end(call.future, outcome)
 
+    def _count(self, outcomes: Sequence[Any]) -> None:
+        if not isinstance(outcomes[0], (Failure, PickledFailure)):
+            super()._count(outcomes)  # each future counts that it has failed
+
     def call_at(self, row: int) -> Task:
         row += self._first
         return self._calls[row] if row < len(self._calls) else self

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from typing import Protocol
 
+    from parallelize.calls.tally import Tally
     from parallelize.process.memory.shared import Shared
     from parallelize.process.parent.tasks.queue import TaskQueue
     from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
@@ -118,6 +119,11 @@ if TYPE_CHECKING:
         @property
         def is_stopping(self) -> bool:
             """Whether no attempt of any task may begin any more."""
+            ...
+
+        @property
+        def tally(self) -> Tally:
+            """Counts how calls end."""
             ...
 
         @property
@@ -204,6 +210,7 @@ class Task(Call):
         shares: Handles of shared memory that it needs.
         needs: What it needs of the script's `__main__`.
         has_begun: Whether its worker has reported its start; only coroutines do.
+        is_counted: Whether its calls are the user's.
     """
 
     is_rows: ClassVar[bool] = False
@@ -222,6 +229,7 @@ class Task(Call):
     shares: Sequence[Shared[Any]] = ()
     needs: Needs | None = None
     has_begun: bool = False
+    is_counted: bool = True
 
     def __init__(
         self, pool: TaskOwner, fn: Callable[..., Any], options: CallOptions
@@ -430,6 +438,7 @@ class CallTask(Task):
     ) -> None:
         super().__init__(pool, fn, options)
         self.future: Future[Any] = self._new_future()
+        self.future._call = self
         try:
             self._encode(args, kwargs)
         except BaseException as error:
@@ -531,7 +540,6 @@ class CallTask(Task):
         # interrupted sending it.
         if not future.running() and not future._claim():
             return False
-        future._call = self
         if self.options.retries and not self.since:
             self.since: float = monotonic()
         return True
@@ -564,7 +572,12 @@ class CallTask(Task):
         if self.given_up:
             return False
         self.attempts: int = self.attempts + 1
+        self.pool.scheduler.tally.retried.step()
         return True
+
+    def note_failure(self) -> None:
+        if self.is_counted:
+            self.pool.scheduler.tally.failed.step()
 
     def give_up(self, error: BaseException) -> None:
         """Fail the call, which never began and never will; under the pool's lock."""
@@ -625,6 +638,8 @@ class CallTask(Task):
 
     def finish(self, frame: Frame) -> None:
         if frame.kind == messages.DONE:
+            if self.is_counted:
+                self.pool.scheduler.tally.done.step()
             if frame.extra:  # of a type that is safe to unpickle
                 self.future._set_value(simple_value(frame.parts[0]))
             else:

@@ -156,9 +156,18 @@ class RowsTask(Task):
     def _ended(self, outcomes: Sequence[Any], seconds: float) -> None:
         first = self._first + self.done
         self.done += len(outcomes)
+        self._count(outcomes)
         if seconds:
             self.pool.scheduler.queue.learn(self.key, seconds, len(outcomes))
         self._deliver(first, outcomes, seconds)
+
+    def _count(self, outcomes: Sequence[Any]) -> None:
+        """Count rows that have ended, all in the same way."""
+        first, tally = outcomes[0], self.pool.scheduler.tally
+        if not isinstance(first, (Failure, PickledFailure)):
+            tally.together += len(outcomes)
+        elif not self._stop:  # otherwise it was dropped, as its map was closed
+            tally.failed.add(len(outcomes))
 
     def recover(self, first: int, results: Sequence[Any], seconds: float = 0.0) -> None:
         """Process results of rows, some of which may have been processed before.
@@ -201,6 +210,7 @@ class RowsTask(Task):
 
     def begin_retry(self) -> bool:
         self.attempts: int = self.attempts + 1
+        self.pool.scheduler.tally.retried.step()
         return True
 
     def rest(self, seconds: float) -> bool:
@@ -252,7 +262,8 @@ class RowsTask(Task):
         self.pool.scheduler.reclaim(self)
 
     def abort(self, error: BaseException) -> None:
-        self._ended([Failure(error)] * (self.size - self.done), 0.0)
+        if self.done < self.size:
+            self._ended([Failure(error)] * (self.size - self.done), 0.0)
         self.ended()
 
     def drop(self) -> None:

@@ -1,0 +1,43 @@
+"""The numbers of the shared pools, together or by their kinds."""
+
+from __future__ import annotations
+
+from parallelize.calls.tally import Stats
+from parallelize.registry import shared_pools
+from parallelize.runtime.options import check_text
+
+__all__ = ("stats",)
+
+
+def stats(kind: str | None = None) -> Stats:
+    """Return how many workers and calls the shared pools have, all added.
+
+    These are the pools that decorated functions and maps use, also the private pools of
+    functions, but no executors that you made yourself (see `Executor.stats`). The
+    numbers begin again with fresh pools after `shutdown`.
+
+    Args:
+        kind: Only the pools of this kind, ``"processes"`` for instance; None: all. A
+            kind without a pool has only zeros.
+
+    Raises:
+        TypeError: ``kind`` is neither a string nor None.
+
+    Example:
+        >>> import parallelize
+        >>> parallelize.stats().failed
+        0
+    """
+    if kind is not None:
+        check_text(kind, "kind")
+    known = stats_by_kind()
+    chosen = known.values() if kind is None else [known.get(kind, Stats())]
+    return sum(chosen, Stats())
+
+
+def stats_by_kind() -> dict[str, Stats]:
+    """Return the numbers of the shared pools for each kind of which there is one."""
+    found: dict[str, Stats] = {}
+    for kind, executor in shared_pools.existing():
+        found[kind] = found.get(kind, Stats()) + executor.stats()
+    return found
