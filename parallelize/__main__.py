@@ -21,6 +21,8 @@ used from Python:
     def work(x): ...
 
     results = list(work.map(range(1000)))
+
+`help(parallelize)` lists the names. What the command line can do is listed below.
 """
 
 _VARIABLES = """\
@@ -45,9 +47,9 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor",
         help="show Python, CPUs, limits and engines, and try the pools for 5 seconds",
-        description="Show what the library finds on this machine: for a report of a "
-        "fault, or to see why a pool has so many workers. It ends with 1 if a pool "
-        "does not work.",
+        description="Show what the library finds on this machine: for the report of a "
+        "bug, or to see why a pool has the number of workers that it has. The exit "
+        "code is 1 if a pool does not work.",
     )
     doctor.add_argument(
         "--no-test", action="store_true", help="do not try the pools, only look"

@@ -108,3 +108,9 @@ def test_internal_links_work(site):
             if not target.exists() or (place and place not in ids.get(target, {place})):
                 broken.append((page.name, link))
     assert broken == []
+
+
+def test_llms_txt_lists_every_page(site):
+    text = (site / "docs" / "llms.txt").read_text(encoding="utf-8")
+    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert set(re.findall(r"\((\S+)\.html\)", text)) == pages
