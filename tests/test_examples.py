@@ -8,13 +8,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sqlite3
+import subprocess
 import sys
 import sysconfig
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from fenced import ROOT, examples_of, printed_by, run_script
+from support.waiting import wait_until
 
 EXAMPLES = ROOT / "docs" / "examples"
 PAGES = sorted(page.name for page in (ROOT / "docs").glob("*.md"))
@@ -136,6 +140,34 @@ def test_imports(tmp_path, empty):
     whole = run_example("imports.py", folder=empty).splitlines()
     assert int(whole[0].split()[0]) > 200
     assert len(whole) == 6
+
+
+def test_crawl_goes_on_after_a_kill(tmp_path, empty):
+    folder = tmp_path / "crawled"
+    folder.mkdir()
+    links = folder / "links.db"
+    command = [sys.executable, str(EXAMPLES / "crawl.py"), str(folder)]
+    killed = subprocess.Popen(command, cwd=empty)
+    wait_until(lambda: rows_of(links, "links") > 150 or killed.poll() is not None, 40)
+    killed.kill()
+    killed.wait(10)
+    kept = rows_of(folder / "fetched.db", "results")
+    assert kept > 50
+    printed = run_example("crawl.py", str(folder), folder=empty)
+    pages, fetched = re.search(r"between (\d+) pages, (\d+) of them", printed).groups()
+    assert (int(pages), int(fetched)) == (300, 300 - kept)
+    assert rows_of(links, "links") == len(
+        {(p, p * n % 300) for p in range(300) for n in (2, 3, 5)}
+    )
+
+
+def rows_of(path, table):
+    """Return the number of rows in a table that a program may be writing to."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
+            return connection.execute(f"select count(*) from {table}").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
 
 
 def test_checksums_of_odd_files(tmp_path, empty):
