@@ -72,6 +72,25 @@ def busy(path, seconds=0):
     time.sleep(seconds)
 
 
+def deaf(path):
+    """Look, and run on all the same."""
+    stopping()
+    busy(path, LONGEST)
+
+
+def row(path):
+    if path is not None:
+        until_asked(path)
+    return os.getpid()
+
+
+def second(path):
+    """Return at the second attempt, if the first has ended before."""
+    if os.path.exists(f"{path}.stopped"):
+        return "second"
+    return until_asked(path)
+
+
 def ask(*_):
     return stopping()
 
@@ -197,6 +216,47 @@ def test_a_timeout_stops_a_thread(mark):
     with pytest.raises(TaskTimeout):
         future.result(20)
     stopped(mark)
+
+
+def test_a_call_in_a_process_is_asked_at_its_timeout_and_its_worker_stays(mark):
+    with ProcessPoolExecutor(1) as pool:
+        worker = pool.submit(os.getpid).result(20)
+        for call in (until_asked, checking):
+            begin = time.monotonic()
+            with pytest.raises(TaskTimeout) as caught:
+                parallelized(pool, timeout=0.4)(call)(mark).result(20)
+            assert call.__name__ in str(caught.value.__cause__)  # where it was
+            assert time.monotonic() - begin < LONGEST / 2
+        stopped(mark)
+        assert pool.submit(os.getpid).result(20) == worker
+
+
+def test_a_call_in_a_process_that_is_asked_and_stays_is_killed(mark):
+    with ProcessPoolExecutor(1) as pool:
+        future = parallelized(pool, timeout=0.4)(deaf)(mark)
+        with pytest.raises(TaskTimeout):
+            future.result(20)
+        assert pool.submit(ask).result(20) is False
+
+
+def test_rows_in_a_process_are_asked_at_their_timeout(tmp_path):
+    """Each has its time, those before and behind keep their results."""
+    rows = [None, str(tmp_path / "one"), None, str(tmp_path / "two"), None]
+    with ProcessPoolExecutor(1) as pool:
+        worker = pool.submit(os.getpid).result(20)
+        run = parallelized(pool, timeout=0.4)(row)
+        results = list(run.map(rows, chunksize=5, return_exceptions=True))
+        assert [type(each) for each in results] == [int, TaskTimeout] * 2 + [int]
+        assert {each for each in results if type(each) is int} == {worker}
+    assert {"one.stopped", "two.stopped"} <= set(os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize("way", ["call", "row"])
+def test_a_late_attempt_in_a_process_ends_before_the_next(way, mark):
+    with ProcessPoolExecutor(1) as pool:
+        run = parallelized(pool, timeout=0.4, retries=1, retry_wait=0)(second)
+        result = run(mark).result(20) if way == "call" else next(run.map([mark]))
+    assert result == "second"
 
 
 def test_of_attempts_only_that_which_is_too_late_is_stopped(tmp_path):

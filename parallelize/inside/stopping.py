@@ -1,7 +1,7 @@
 """`stopping()`: whether the call that runs here was asked to stop.
 
 ```
- cancel, kill(grace=), a stopped group, a closed map, the end of the program
+ cancel, kill(grace=), a timeout, a stopped group, a closed map, the program's end
    │
    ├─ thread:     its future, or its rows, know of it
    ├─ loop:       likewise; else the task of asyncio knows
@@ -26,9 +26,11 @@ def stopping() -> bool:
     """Return whether the call in which this runs was asked to stop.
 
     That is so after `Future.cancel`, `Future.kill` with a ``grace``, the ``timeout`` of
-    a call in a thread, when its `TaskGroup` was stopped, its map or stream was closed,
+    the call, when its `TaskGroup` was stopped, its map or stream was closed,
     or an asyncio task that awaited it was cancelled; and in every call once the program
     ends. A long call asks between its steps, and returns or raises when this is true.
+    After its timeout a call in a process is killed if it does not end within a second,
+    and at once if it has never asked; the error is `TaskTimeout` in any case.
 
     It works in threads, worker processes and on event loops. A serial call, and one in
     an interpreter or in a worker of another library, is told nothing: there this is

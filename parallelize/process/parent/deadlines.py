@@ -12,8 +12,10 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from parallelize.process.parent.tasks.call import Late
 from parallelize.process.parent.tasks.queue import COROUTINES
 from parallelize.process.parent.tasks.worker_handle import KillRequest
+from parallelize.process.wire import messages
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
 from parallelize.runtime.agenda import Agenda
 from parallelize.runtime.clock import monotonic
@@ -31,6 +33,10 @@ TICK = 0.001
 
 #: Seconds that a worker has to send its stacks before it is killed.
 STACKS_TIMEOUT = 0.2
+
+#: Seconds that a call that looks at `stopping` has to end by itself after its timeout.
+#: Another one is killed at once.
+STOP_GRACE = 1.0
 
 #: Seconds after which its calls are checked again if it was not killed: another kill
 #: request for the same call may have been withdrawn.
@@ -151,7 +157,27 @@ class Deadlines(Agenda):
 
         request = KillRequest(task, due, error, again)
         kill = partial(self._kill_if_due, worker, request, timeout, stacks)
-        self._request_stacks(worker, stacks, kill)
+        worker.looks = False
+        self._request_stacks(worker, stacks, partial(self._ask, worker, request, kill))
+
+    def _ask(
+        self, worker: WorkerHandle, request: KillRequest, kill: Callable[[], object]
+    ) -> None:
+        """Kill a call that is late; one that looks at `stopping` is asked first."""
+        task = request.task
+        is_there = worker.tasks.get(task.id) is task and request.due()
+        if not worker.looks or task.is_stream or not is_there:
+            kill()
+            return
+        row = worker.channel.page.running() if task.is_rows else 0
+        late = task.late = Late(row, request.error(), request.again)
+        worker.channel.notify(messages.STOP, task.id, row + 1 if task.is_rows else 0)
+
+        def end_grace() -> None:
+            if task.late is late:
+                kill()
+
+        self.after(STOP_GRACE, end_grace)
 
     def _request_stacks(
         self, worker: WorkerHandle, stacks: list[str], then: Callable[[], object]

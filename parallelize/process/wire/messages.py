@@ -34,7 +34,7 @@ While a trace is recorded, BEGAN is sent first in answer to CALL and ROWS; its
 ``extra`` is the time at which the task began: see `moment`.
 
 SHOWN has one part, text: the stacks of the worker's threads. Its ``id`` is that of
-the request.
+the request; ``extra`` is 1 if the task that runs has looked at `stopping`.
 
 CLEANING (from the worker, over the control socket) says that it has been asked to
 leave and runs the clean-ups of what it keeps (``id`` is 1), or has done so (0).

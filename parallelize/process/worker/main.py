@@ -419,7 +419,8 @@ class WorkerProcess:
             text = stacks.of_worker().encode(errors="replace")
         except Exception as error:  # noqa: BLE001 - the pool waits for an answer
             text = f"it cannot tell where it is: {error!r}\n".encode()
-        self._exchange.send(messages.SHOWN, question, [text])
+        looks = int(self._stops.are_looked_at())
+        self._exchange.send(messages.SHOWN, question, [text], looks)
 
     def _watch_for_fork(self) -> None:
         """Make sure that a process forked by a task never writes to the pool."""

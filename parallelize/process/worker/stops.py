@@ -25,6 +25,7 @@ class Stops:
     def __init__(self, page: Journal) -> None:
         self._page = page
         self._all = False
+        self._looked = 0  # the task that was running when `asked` was called
         # By task: the rows that are to stop, from 1 on; 0 for the whole task.
         self._rows: dict[int, set[int]] = {}
 
@@ -37,8 +38,13 @@ class Stops:
             del self._rows[next(iter(self._rows))]
         self._rows.setdefault(frame.id, set()).add(frame.extra)
 
+    def are_looked_at(self) -> bool:
+        """Whether the task that the page names has asked for them."""
+        return self._looked == self._page.words[TASK]
+
     def asked(self, id: int = 0) -> bool:
         """Whether a task is to stop; by default the one that the page names."""
+        self._looked = self._page.words[TASK]
         if self._all or not self._rows:
             return self._all
         rows = self._rows.get(id or self._page.words[TASK])

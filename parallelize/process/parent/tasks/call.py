@@ -195,6 +195,25 @@ if TYPE_CHECKING:
             ...
 
 
+class Late:
+    """A call, or a row, that was asked to stop at its deadline, instead of killed.
+
+    Attributes:
+        row: Its number among the rows of its task; 0 for a call.
+        error: Its error, however it ends now.
+        over: Called when it has ended, under the pool's lock.
+    """
+
+    __slots__ = ("error", "over", "row")
+
+    def __init__(
+        self, row: int, error: BaseException, over: Callable[[], object]
+    ) -> None:
+        self.row: int = row
+        self.error: BaseException = error
+        self.over: Callable[[], object] = over
+
+
 class Task(Call):
     """A call, or rows of calls, as the pool sees it.
 
@@ -211,6 +230,7 @@ class Task(Call):
         needs: What it needs of the script's `__main__`.
         has_begun: Whether its worker has reported its start; only coroutines do.
         is_counted: Whether its calls are the user's.
+        late: Which of its calls was asked to stop, as its time was over.
     """
 
     is_rows: ClassVar[bool] = False
@@ -230,6 +250,7 @@ class Task(Call):
     needs: Needs | None = None
     has_begun: bool = False
     is_counted: bool = True
+    late: Late | None = None
 
     def __init__(
         self, pool: TaskOwner, fn: Callable[..., Any], options: CallOptions
@@ -637,15 +658,19 @@ class CallTask(Task):
                 scheduler.workers.ask_to_stop(worker, batch.id, row + 1)
 
     def finish(self, frame: Frame) -> None:
-        if frame.kind == messages.DONE:
+        if self.late is not None:
+            self._fail_late(self.late)
+        elif frame.kind == messages.DONE:
             if self.is_counted:
                 self.pool.scheduler.tally.done.step()
             if frame.extra:  # of a type that is safe to unpickle
                 self.future._set_value(simple_value(frame.parts[0]))
             else:
                 self.future._set_outcome(PickledValue(frame.parts, self), failed=False)
-            return
-        failure = PickledFailure(frame.parts[0])
+        else:
+            self._fail(PickledFailure(frame.parts[0]))
+
+    def _fail(self, failure: PickledFailure) -> None:
         if self.may_retry_after(failure):
             if self.retries_after(failure.error()):
                 return
@@ -656,6 +681,19 @@ class CallTask(Task):
             self.note_attempts(failure.error())
         self.future._set_outcome(failure, failed=True)
 
+    def _fail_late(self, late: Late) -> None:
+        self.late = None
+        self._fail_or_retry(late.error)
+        with self.pool.scheduler.lock:
+            late.over()
+
+    def _fail_or_retry(self, error: BaseException) -> None:
+        if not self.may_retry(error):
+            self.note_attempts(error)
+            self.abort(error)
+        elif not self.retries_after(error):
+            self.abort(error)
+
     def abort(self, error: BaseException) -> None:
         self.future._set_outcome(Failure(error), failed=True)
         name_failure(self.future, self.fn, self.options)
@@ -665,12 +703,7 @@ class CallTask(Task):
     def on_worker_died(
         self, page: Journal, error_for: Callable[[Task], BaseException]
     ) -> bool:
-        error = error_for(self)
-        if not self.may_retry(error):
-            self.note_attempts(error)
-            self.abort(error)
-        elif not self.retries_after(error):
-            self.abort(error)
+        self._fail_or_retry(error_for(self))
         return True
 
     def drop(self) -> None:

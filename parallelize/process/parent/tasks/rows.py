@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Protocol
 
-    from parallelize.process.parent.tasks.call import CallTask, TaskOwner
+    from parallelize.process.parent.tasks.call import CallTask, Late, TaskOwner
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.process.wire.journal import Journal
 
@@ -154,6 +154,10 @@ class RowsTask(Task):
         self._ended([failure], seconds)
 
     def _ended(self, outcomes: Sequence[Any], seconds: float) -> None:
+        late = self.late
+        if late is not None and 0 <= late.row - self.done < len(outcomes):
+            self._ended_late(late, outcomes, seconds)
+            return
         first = self._first + self.done
         self.done += len(outcomes)
         self._count(outcomes)
@@ -168,6 +172,17 @@ class RowsTask(Task):
             tally.together += len(outcomes)
         elif not self._stop:  # otherwise it was dropped, as its map was closed
             tally.failed.add(len(outcomes))
+
+    def _ended_late(self, late: Late, outcomes: Sequence[Any], seconds: float) -> None:
+        """Replace the outcome of the row that was late; keep those around it."""
+        self.late, before = None, late.row - self.done
+        if before:
+            self._ended(outcomes[:before], seconds)
+        self.fail_running_row(late.row, late.error)
+        if outcomes[before + 1 :]:
+            self._ended(outcomes[before + 1 :], seconds)
+        with self.pool.scheduler.lock:
+            late.over()
 
     def recover(self, first: int, results: Sequence[Any], seconds: float = 0.0) -> None:
         """Process results of rows, some of which may have been processed before.

@@ -93,6 +93,7 @@ class WorkerHandle:
         reason: Why it could not start, if it reported that.
         fault: The traceback of the error that ended it, if it was one of its own.
         was_killed: Whether its pool killed it.
+        looks: Whether the task that it runs looks at `stopping`, as it has said last.
         last_moment: When it is killed, if it was asked to leave.
         answers: What it gave back and the dispatcher has not processed yet.
         main: What it has of the parent's `__main__`.
@@ -119,6 +120,7 @@ class WorkerHandle:
         self.reason: BaseException | None = None
         self.fault: str | None = None
         self.was_killed: bool = False
+        self.looks: bool = False
         self.last_moment: Deadline | None = None
         self.idle_since: float = 0.0
         self.main: Knowledge = Knowledge(copied)
@@ -150,6 +152,8 @@ class WorkerHandle:
         if task.lane == COROUTINES:
             self.coroutines += 1
         task.worker = self
+        if task.late is not None:
+            task.late = None
         if task.shares:
             self.segments.share(task.shares)
         placed = task.placed
@@ -239,6 +243,7 @@ class WorkerHandle:
 
     def shown(self, frame: Frame) -> None:
         """Deliver the answer to a `show`."""
+        self.looks = bool(frame.extra)
         then = self._questions.pop(frame.id, None)
         if then is not None and frame.parts:
             then(bytes(frame.parts[0]).decode(errors="replace"))
