@@ -48,6 +48,12 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=others)
 
 
+def pytest_collection_finish():
+    """Leave the tests themselves out of the many collections of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(params=KINDS)
 def kind(request):
     return request.param

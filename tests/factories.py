@@ -4,6 +4,7 @@ It is a module of its own because a test may not import from `conftest`: there i
 one in `tests/faults` too, and whichever was loaded first answers to that name.
 """
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -40,6 +41,31 @@ def make(kind, max_workers=2, **options):
     if method != "default":
         options["mp_context"] = method
     return ProcessPoolExecutor(max_workers, **options)
+
+
+@contextlib.contextmanager
+def ready(kind):
+    """An executor for all tests of a module: its workers and loops are there before."""
+    from parallelize import parallelized, wait
+    from parallelize.calls.coroutines import COROUTINES_PER_LOOP
+
+    go = threading.Event()
+
+    async def held():
+        while not go.is_set():  # noqa: ASYNC110 - there are two loops
+            await asyncio.sleep(0.001)
+
+    with make(kind) as executor:
+        if kind != "serial":
+            executor.warm()
+        if kind == "thread":  # whose loops are threads of this process
+            call = parallelized(executor)(held)
+            calls = [call() for _ in range(COROUTINES_PER_LOOP + 1)]
+            go.set()
+            wait(calls)
+        else:
+            parallelized(executor)(asyncio.sleep)(0).result(30)
+        yield executor
 
 
 class Factory:

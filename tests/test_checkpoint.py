@@ -17,7 +17,7 @@ import time
 import pytest
 
 import parallelize
-from factories import CLASSES, make
+from factories import CLASSES, make, ready
 from parallelize import (
     CheckpointError,
     MapIterator,
@@ -28,7 +28,7 @@ from parallelize import (
 )
 from parallelize.__main__ import main
 from parallelize.mapping.checkpoint.store import Store
-from support.programs import PACKAGE_FOLDER, PROGRAMS
+from support.programs import PACKAGE_FOLDER, PROGRAMS, run_script
 from support.waiting import wait_until
 
 
@@ -38,9 +38,9 @@ def no_shared_pools():
     parallelize.shutdown()
 
 
-@pytest.fixture(params=CLASSES)
+@pytest.fixture(scope="module", params=CLASSES)
 def pool(request):
-    with make(request.param) as executor:
+    with ready(request.param) as executor:
         yield executor
 
 
@@ -478,18 +478,8 @@ def test_on_a_full_disk_what_was_given_is_in_the_file(file, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_leaves_the_file_to_its_parent(file, log):
-    fn = threaded(functools.partial(square, log=log))
-    with fn.map(range(500), checkpoint=file) as results:
-        assert next(results) == 0
-        child = os.fork()
-        if child == 0:
-            results.close()
-            del results
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        assert list(results) == [row * row for row in range(1, 500)]
+def test_a_forked_child_leaves_the_file_to_its_parent(file):
+    run_script(PROGRAMS / "checkpoints" / "forked.py", file)
     assert len(rows_in(file)) == 500
 
 

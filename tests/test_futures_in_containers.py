@@ -1,14 +1,16 @@
 """Futures in containers of every kind: their values take their places, alike everywhere."""
 
 import collections
+import contextlib
 import dataclasses
+import threading
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor as Foreign
 from typing import NamedTuple
 
 import pytest
 
-from factories import CLASSES, make
+from factories import CLASSES, ready
 from parallelize import (
     ProcessPoolExecutor,
     SerialExecutor,
@@ -130,9 +132,17 @@ def state(value):
     return value
 
 
-@pytest.fixture(params=[*CLASSES, "foreign"])
+@contextlib.contextmanager
+def foreign():
+    with Foreign(2) as executor:
+        barrier = threading.Barrier(2)
+        list(executor.map(lambda _: barrier.wait(), range(2)))
+        yield executor
+
+
+@pytest.fixture(scope="module", params=[*CLASSES, "foreign"])
 def call(request):
-    with Foreign(2) if request.param == "foreign" else make(request.param) as executor:
+    with foreign() if request.param == "foreign" else ready(request.param) as executor:
         yield threaded(executor=executor)(state), executor
 
 

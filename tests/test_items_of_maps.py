@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from factories import CLASSES, make
+from factories import CLASSES, make, ready
 from parallelize import (
     CancelledError,
     parallel_map,
@@ -25,9 +25,9 @@ def no_shared_pools():
     shutdown()
 
 
-@pytest.fixture(params=CLASSES)
+@pytest.fixture(scope="module", params=CLASSES)
 def pool(request):
-    with make(request.param) as executor:
+    with ready(request.param) as executor:
         yield executor
 
 
@@ -117,8 +117,10 @@ async def read_large(pool):
     return [pair async for pair in results]
 
 
-def test_large_results_in_an_event_loop(pool):
-    (item, value), (failed, error) = asyncio.run(read_large(pool))
+@pytest.mark.parametrize("kind", CLASSES)
+def test_large_results_in_an_event_loop(kind):
+    with make(kind) as own:  # else its memory would be left
+        (item, value), (failed, error) = asyncio.run(read_large(own))
     assert (item, len(value), failed) == (3_000_000, 3_000_000, -1)
     assert isinstance(error, ValueError)
 

@@ -8,7 +8,7 @@ from functools import partial, partialmethod
 import pytest
 
 import parallelize
-from factories import CLASSES, make
+from factories import CLASSES, ready
 from parallelize import (
     ThreadPoolExecutor,
     parallel_map,
@@ -19,9 +19,9 @@ from parallelize import (
 )
 
 
-@pytest.fixture(params=CLASSES)
+@pytest.fixture(scope="module", params=CLASSES)
 def pool(request):
-    with make(request.param) as executor:
+    with ready(request.param) as executor:
         yield executor
 
 

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from factories import CLASSES, make
+from factories import CLASSES, ready
 from parallelize import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
@@ -18,9 +18,9 @@ from parallelize.errors import SerializationError, TaskTimeout
 from parallelize.mapping.notes import LONGEST, row_text
 
 
-@pytest.fixture(params=CLASSES)
+@pytest.fixture(scope="module", params=CLASSES)
 def pool(request):
-    with make(request.param) as executor:
+    with ready(request.param) as executor:
         yield executor
 
 
