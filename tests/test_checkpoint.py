@@ -366,7 +366,7 @@ def test_other_code_is_refused_until_it_is_accepted(file, capsys):
 def test_a_file_of_something_else_is_left_alone(file, content):
     with open(file, "wb") as other:
         other.write(content)
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
         thread_map(copy, [1], checkpoint=file)
     with open(file, "rb") as other:
         assert other.read() == content
@@ -503,7 +503,7 @@ def test_the_command_says_why_it_shows_nothing(file, capsys):
     with open(file, "w") as other:
         other.write("text" * 999)
     assert main(["checkpoint", file]) == 1
-    assert "no checkpoint" in capsys.readouterr().out
+    assert "not a checkpoint" in capsys.readouterr().out
 
 
 def test_the_error_is_public():

@@ -36,9 +36,7 @@ def film() -> str:
         [
             Line("$ python render.py", "faint"),
             Line(before),
-            Line(
-                f"$ kill -9 {shown.killed}    # from another terminal: a worker", "bad"
-            ),
+            Line(f"$ kill -9 {shown.killed}    # one of the workers", "bad"),
             Line(last(shown.after, "/100")),
             Line(last(shown.after, "frames"), "good"),
         ],

@@ -662,7 +662,7 @@ def _one_executor(positional: Any, named: AnyExecutor | None) -> AnyExecutor | N
     if positional is None:
         return named
     if named is not None:
-        msg = "executor must be given once: by its place or by its name"
+        msg = "executor must be given once: by position or by keyword"
         raise TypeError(msg)
     executor: AnyExecutor = positional
     return executor

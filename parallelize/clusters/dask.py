@@ -313,7 +313,7 @@ def _target(given: Any) -> Any:
     if isinstance(given, str):
         address = given.removeprefix(SCHEME)
         if address.rpartition("://")[2].strip("/") == "" or address.endswith(":"):
-            msg = f"client_or_address must be as 'tcp://host:8786', not {given!r}"
+            msg = f"client_or_address must look like 'tcp://host:8786', not {given!r}"
             raise ValueError(msg)
         return address
     if isinstance(getattr(given, "scheduler_address", None), str):

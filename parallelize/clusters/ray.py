@@ -292,8 +292,8 @@ def _imported() -> Any:
 def _check_initialised(ray: Any) -> None:
     if not ray.is_initialized():
         msg = (
-            "Ray is not initialised, and that is not done behind your back: call "
-            "ray.init() before, for a cluster on this machine, or name a cluster, as "
+            "Ray is not initialised: call ray.init() first, which starts a cluster on "
+            "this machine, or name a cluster, as "
             "in RayExecutor('ray://host:10001') or RayExecutor('auto')"
         )
         raise RuntimeError(msg)

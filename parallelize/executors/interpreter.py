@@ -248,7 +248,7 @@ def _check_python() -> None:
         here = ".".join(map(str, sys.version_info[:2]))
         msg = (
             f"interpreters for calls need Python {needed} or later, this is {here}: "
-            "take processes instead"
+            "use processes instead"
         )
         raise NotImplementedError(msg)
 
@@ -264,7 +264,7 @@ def _refuse_while_traced() -> None:
     if _tracemalloc.is_tracing():
         msg = (
             "Python 3.14 crashes if interpreters run while tracemalloc traces: stop "
-            "it, or take threads or processes instead"
+            "it, or use threads or processes instead"
         )
         raise RuntimeError(msg)
 

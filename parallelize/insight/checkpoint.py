@@ -31,7 +31,7 @@ def show(path: str, out: TextIO, *, accept_code: bool = False) -> int:
         accept_code: Let the next map use the results, although its code has changed.
 
     Returns:
-        The exit code: 1 if the file is no checkpoint, or cannot be read.
+        The exit code: 1 if the file is not a checkpoint, or cannot be read.
     """
     try:
         lines = _lines(path, accept_code=accept_code)

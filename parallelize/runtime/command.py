@@ -46,7 +46,7 @@ def python(code: str) -> list[str]:
         why = "this program is frozen" if is_frozen() else "sys.executable is not set"
         msg = (
             f"there is no Python to start workers with, as {why}: name one by "
-            "multiprocessing.set_executable(), or take mp_context='fork'"
+            "multiprocessing.set_executable(), or use mp_context='fork'"
         )
         raise RuntimeError(msg)
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -64,7 +64,7 @@ _REASONS = {
     11: "it is damaged; delete it to call all rows again",
     13: "the disk is full",
     14: "it cannot be opened",
-    26: "it is no checkpoint, or is damaged; name another file",
+    26: "it is not a checkpoint, or is damaged; name another file",
 }
 
 
@@ -234,7 +234,7 @@ def _create(path: str) -> None:
     except FileExistsError:
         # It must not be opened but by SQLite: to close a file releases its locks.
         if 0 < os.path.getsize(path) < _SMALLEST:
-            msg = f"{path!r} is no checkpoint; name another file"
+            msg = f"{path!r} is not a checkpoint; name another file"
             raise CheckpointError(msg) from None
         if not os.access(path, os.W_OK):  # SQLite would open it for reading
             msg = f"the checkpoint {path!r} cannot be used: {_REASONS[8]}"
