@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from parallelize.api.maps import parallel_map, process_map, thread_map
     from parallelize.api.stream_function import StreamFunction
     from parallelize.api.use import use, using
-    from parallelize.calls.tally import Stats
+    from parallelize.calls.stats import Stats
     from parallelize.clusters.dask import DaskExecutor
     from parallelize.clusters.ray import RayExecutor
     from parallelize.errors import (
@@ -230,7 +230,7 @@ _HOMES = {
     "parallelize.registry.kinds": ("register_executor",),
     "parallelize.registry.shared_pools": ("shutdown",),
     "parallelize.registry.shared_stats": ("stats",),
-    "parallelize.calls.tally": ("Stats",),
+    "parallelize.calls.stats": ("Stats",),
     "parallelize.process.memory.shared": ("Shared", "share"),
     "parallelize.api.stream_function": ("StreamFunction",),
     "parallelize.streams.stream": ("Stream",),

@@ -18,9 +18,9 @@ import parallelize
 import tasks
 from factories import emptied
 from parallelize import ProcessPoolExecutor, TaskTimeout, ThreadPoolExecutor, processed
+from parallelize.inside import stacks
 from parallelize.insight import dump as dump_module
 from parallelize.process.wire.messages import SHOW_SIGNAL
-from parallelize.runtime import stacks
 from support.programs import program
 
 

@@ -186,6 +186,13 @@ with pool:
     assert run(code).split() == []
 
 
+@pytest.mark.parametrize("kind", ["threaded", "processed"])
+def test_a_call_loads_no_types(kind):
+    """`typing` takes as long as twenty of the modules that a call needs."""
+    code = f"import sys\nfrom parallelize import {kind}\nassert {kind}(abs)(-3).result() == 3\nprint(*{{'typing', 'pickle', 'socket', 'signal'}} & set(sys.modules))"
+    assert run(code).split() == []
+
+
 def test_workers_that_start_later_find_common_modules_loaded():
     code = """
 import time

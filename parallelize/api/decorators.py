@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from parallelize.api.function import ParallelFunction
 from parallelize.api.options import UNCHANGED, changed
@@ -17,7 +16,9 @@ from parallelize.calls.targets import (
 )
 from parallelize.registry.kinds import adapt, inside_interpreter, inside_worker
 from parallelize.runtime.options import DEFAULTS, CallOptions, Limit
+from parallelize.runtime.typed import ParamSpec, TypeVar, overload
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         Iterator,
     )
     from multiprocessing.context import BaseContext
-    from typing import Never, Protocol, TypedDict, Unpack
+    from typing import Any, Never, Protocol, TypedDict, Unpack
 
     from parallelize.api.stream_function import StreamFunction
     from parallelize.pace.rate import RateLimit

@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from parallelize.calls.targets import AsyncTarget, is_async, names_of, uncoroutined
+from parallelize.runtime.typed import Generic, ParamSpec, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
+    from typing import Any, ClassVar, Self
 
 P = ParamSpec("P")
 W = TypeVar("W")  # what the plain function returns

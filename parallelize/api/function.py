@@ -9,19 +9,18 @@ submit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
-
 from parallelize.api.function_calls import FunctionMaps
 from parallelize.api.options import UNCHANGED, changed
 from parallelize.calls.targets import AsyncTarget, is_async, names_of, undecorated
 from parallelize.registry.kinds import inside_worker
 from parallelize.runtime.options import DEFAULTS
-from parallelize.serialize.reducers.placeholders import collecting
+from parallelize.runtime.typed import Generic, ParamSpec, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import BaseContext
-    from typing import Concatenate, Self, TypeVarTuple
+    from typing import Any, ClassVar, Concatenate, Self, TypeVarTuple, overload
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
@@ -79,12 +78,6 @@ class ParallelFunction(FunctionMaps[P, R, W], Generic[P, R, W]):
     if not TYPE_CHECKING:
         # inspect would take the class's annotations for those of its instances.
         del __annotations__  # noqa: F821
-
-        def __class_getitem__(cls, params: Any) -> Any:
-            # W has a default, which TypeVars before Python 3.13 do not support.
-            if isinstance(params, tuple) and len(params) == 2:
-                params = (*params, Any)
-            return super().__class_getitem__(params)
 
     def warm(self, *objects: PerWorker[Any], wait: bool = True) -> None:
         """Start all workers of the function's pool now.
@@ -218,6 +211,8 @@ class ParallelFunction(FunctionMaps[P, R, W], Generic[P, R, W]):
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickle it so that also the pools of other packages can run it."""
+        from parallelize.serialize.reducers.placeholders import collecting
+
         reduced = super().__reduce__()
         if collecting():  # for a worker of this library
             return reduced

@@ -6,14 +6,14 @@ checked when the decorator ran; so a call is one look-up and one submit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
-
 from parallelize.api.facade import CoroutineTarget, FunctionFacade
+from parallelize.runtime.typed import Generic, ParamSpec, TypeVar, overload
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
     from os import PathLike
-    from typing import Concatenate, Literal, TypeVarTuple, Unpack
+    from typing import Any, Concatenate, Literal, TypeVarTuple, Unpack
 
     from typing_extensions import TypeVar as DefaultTypeVar
 

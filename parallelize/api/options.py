@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import types
-from typing import Any
 
 from parallelize.api.use import Placement
 from parallelize.registry.kinds import adapt
@@ -17,6 +16,10 @@ from parallelize.runtime.options import (
     check_timeout,
     check_workers,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ("UNCHANGED", "changed")
 

@@ -20,7 +20,6 @@ import sys
 import weakref
 from contextvars import ContextVar
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from parallelize.registry import shared_pools
 from parallelize.registry.kinds import (
@@ -37,10 +36,13 @@ from parallelize.registry.shared_pools import (
     PrivatePool,
 )
 from parallelize.runtime import locks
+from parallelize.runtime.typed import NamedTuple, ParamSpec, TypeVar, cast
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import FrameType
+    from typing import Any
 
     from parallelize.executors.base import Executor
     from parallelize.registry.kinds import AnyExecutor

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, overload
 
 from parallelize.calls import dependencies
 from parallelize.calls.retrying import is_retried, note_attempts, wait_after
@@ -20,7 +19,9 @@ from parallelize.futures.future import Failure, Future
 from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.futures.peek import name_failure
 from parallelize.runtime.clock import monotonic, perf_counter, sleep
+from parallelize.runtime.typed import Any, overload
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -6,12 +6,13 @@ once, and its done callback makes the coroutine's runner cancel the coroutine.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
-
 from parallelize.futures.future import Failure, Future
+from parallelize.runtime.typed import TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 __all__ = ("COROUTINES_PER_LOOP", "CoroutineFuture", "called", "outcome_of")

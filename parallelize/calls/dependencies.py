@@ -17,13 +17,14 @@ import operator
 from collections import deque
 from copy import copy
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from parallelize.futures.future import Failure, Future, error_of
 from parallelize.runtime import locks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from typing import Any, TypeAlias
 
 _new_lock = locks.reentrant("counting")
 

@@ -11,7 +11,7 @@ from parallelize.runtime import lifecycle, locks
 
 if TYPE_CHECKING:
     from parallelize.calls.open_maps import OpenMaps
-    from parallelize.calls.tally import Stats
+    from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
 
 _new_lock = locks.reentrant("in flight")

@@ -9,10 +9,13 @@ unfinished maps submit the rest of their input.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from parallelize.runtime.typed import Protocol
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import NoReturn
 
 
 class LiveMap(Protocol):

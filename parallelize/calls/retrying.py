@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import start_in_time
 from parallelize.runtime.raised import add_note, is_a, name_of_class
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from parallelize.calls.call import Call
     from parallelize.runtime.options import CallOptions

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.runtime.options import check_callable
+from parallelize.runtime.typed import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from parallelize.runtime.options import CallOptions
 

@@ -24,8 +24,8 @@ importing their base class loads multiprocessing; that module is imported on fir
 from __future__ import annotations
 
 import _pickle as pickle
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from parallelize.errors.worker import ClusterLost, WorkerDied, WorkerStartError
 

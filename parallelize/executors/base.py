@@ -14,7 +14,6 @@ import concurrent.futures
 from abc import ABC, abstractmethod
 from functools import partial
 from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, overload
 
 from parallelize.calls.call import Call, Rows, SubmittedRows, admit, run_rows
 from parallelize.calls.open_maps import OpenMaps
@@ -23,17 +22,19 @@ from parallelize.errors import QueueFull, TaskTimeout
 from parallelize.executors import entrance
 from parallelize.futures.future import error_of
 from parallelize.runtime.options import DEFAULTS, CallOptions, check_callable, name_of
+from parallelize.runtime.typed import ParamSpec, TypeVar, overload
 from parallelize.tracing import recording
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from concurrent.futures import Future as AnyFuture
     from os import PathLike
     from types import TracebackType
-    from typing import Literal, Self, Unpack
+    from typing import Any, ClassVar, Literal, Self, Unpack
 
     from parallelize.calls.in_flight import InFlight
-    from parallelize.calls.tally import Stats
+    from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.inside.per_worker import PerWorker
     from parallelize.mapping import MapIterator

@@ -18,13 +18,14 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from types import MethodType
-from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import Failure, Future, Outcome
 from parallelize.runtime.options import DEFAULTS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from parallelize.executors.base import Executor
     from parallelize.runtime.options import CallOptions

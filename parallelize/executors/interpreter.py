@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.call import Call, Rows
     from parallelize.calls.open_maps import OpenMaps
-    from parallelize.calls.tally import Stats
+    from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.process.wire.frames import Part
     from parallelize.streams.channel import Channel

@@ -6,7 +6,6 @@ import _signal as signal
 import sys
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import preload
 from parallelize.calls.call import SubmittedRows, admit
@@ -24,12 +23,14 @@ from parallelize.runtime.options import (
     check_workers,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.context import BaseContext
+    from typing import Any, ClassVar
 
     from parallelize.calls.call import Call, Rows
-    from parallelize.calls.tally import Stats
+    from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.process.parent.pool import Pool
     from parallelize.runtime.options import CallOptions
@@ -223,7 +224,7 @@ class ProcessPoolExecutor(Executor):
             self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def _stats(self) -> Stats:
-        from parallelize.calls.tally import Stats
+        from parallelize.calls.stats import Stats
 
         pool = self._made
         return Stats() if pool is None or pool.forgotten else pool.stats()

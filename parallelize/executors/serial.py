@@ -29,7 +29,8 @@ from parallelize.tracing import recording
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from parallelize.calls.tally import Stats, Tally
+    from parallelize.calls.stats import Stats
+    from parallelize.calls.tally import Tally
     from parallelize.runtime.options import CallOptions, Limit
     from parallelize.streams.channel import Channel
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls import dependencies, preload
 from parallelize.calls.call import admit
@@ -25,12 +24,14 @@ from parallelize.threads.engine import BROKEN, Engine, EngineState
 from parallelize.threads.rows import RowsRun
 from parallelize.threads.tasks import ThreadCall, ThreadTask
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
+    from typing import Any, ClassVar
 
     from parallelize.calls.call import Call, Rows, SubmittedRows
-    from parallelize.calls.tally import Stats
+    from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.loops.pool import Loops
 

@@ -17,18 +17,19 @@ import logging
 import threading
 import weakref
 from concurrent.futures import CancelledError, InvalidStateError
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from parallelize.futures.unretrieved import UnretrievedFailure
 from parallelize.runtime import locks
 from parallelize.runtime.blocking import call_in_turn, call_pending, here
 from parallelize.runtime.options import check_grace
 from parallelize.runtime.raised import is_a, traceback_of
+from parallelize.runtime.typed import Any, Generic, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
     from types import TracebackType
-    from typing import Protocol
+    from typing import ClassVar, NoReturn, Protocol
 
     from parallelize.runtime.options import CallOptions, Limit
 

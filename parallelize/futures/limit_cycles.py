@@ -23,16 +23,17 @@ import weakref
 from collections import deque
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import Future, unended
 from parallelize.runtime.blocking import call_in_turn, here
 from parallelize.runtime.options import start_in_time
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable
     from concurrent.futures import Future as AnyFuture
     from contextvars import Context
+    from typing import Any
 
     from parallelize.runtime.blocking import Action
     from parallelize.runtime.options import CallOptions

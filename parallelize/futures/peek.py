@@ -5,15 +5,15 @@ These functions accept futures of other libraries, too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from parallelize.futures.future import Future, Outcome, error_of
 from parallelize.runtime.raised import is_a, name_of_class
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
     from parallelize.runtime.options import CallOptions
 

@@ -21,14 +21,14 @@ import os
 import sys
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from parallelize.runtime import lifecycle, raised
 from parallelize.runtime.options import name_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol, TypeAlias
+    from typing import Any, Protocol, TypeAlias
 
     from parallelize.runtime.options import CallOptions
 

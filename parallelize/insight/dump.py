@@ -19,9 +19,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from parallelize.inside import stacks
 from parallelize.process.parent.tasks.worker_handle import WorkerStage
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
-from parallelize.runtime import lifecycle, native, stacks
+from parallelize.runtime import lifecycle, native
 from parallelize.runtime.clock import LONGEST_WAIT, bounded, monotonic
 from parallelize.runtime.locks import Latch
 from parallelize.runtime.options import check_wait

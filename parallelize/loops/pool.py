@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parallelize.calls.open_maps import OpenMaps
-    from parallelize.calls.tally import Stats
+    from parallelize.calls.stats import Stats
     from parallelize.calls.targets import AsyncTarget
     from parallelize.runtime.options import CallOptions
 

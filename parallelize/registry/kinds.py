@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any
 
 from parallelize.runtime import locks
 from parallelize.runtime.options import check_callable, check_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable
-    from typing import Literal, TypeAlias
+    from typing import Any, Literal, TypeAlias
 
     from parallelize.executors.base import Executor
     from parallelize.process.start.early import Prestart

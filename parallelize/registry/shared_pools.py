@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
 
 from parallelize.registry.kinds import make_executor, prestart
 
@@ -17,6 +16,7 @@ from parallelize.registry.kinds import make_executor, prestart
 # child would wait for that import forever.
 from parallelize.runtime import lifecycle, locks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parallelize.calls.tally import Stats
+from parallelize.calls.stats import Stats
 from parallelize.registry import shared_pools
 from parallelize.runtime.options import check_text
 

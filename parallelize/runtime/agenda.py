@@ -10,8 +10,8 @@ import contextlib
 import heapq
 import itertools
 import logging
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

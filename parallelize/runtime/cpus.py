@@ -20,10 +20,10 @@ import math
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
 
 from parallelize.runtime.options import MOST_WORKERS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

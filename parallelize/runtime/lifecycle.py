@@ -28,10 +28,11 @@ import weakref
 from _thread import start_new_thread
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
 
 from parallelize.runtime import locks
+from parallelize.runtime.typed import Protocol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

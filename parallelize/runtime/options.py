@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from parallelize.runtime import lifecycle, locks
 from parallelize.runtime.raised import name_of_class
+from parallelize.runtime.typed import NamedTuple, cast
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import Future as AnyFuture
-    from typing import Protocol, Self, TypeVar
+    from typing import Any, Protocol, Self, SupportsIndex, TypeVar
 
     T = TypeVar("T")
 
@@ -370,7 +371,7 @@ def check_limit(limit: object) -> Limit | None:
     """Return the limit, or one made from the count; or raise naming the argument."""
     if limit is None or isinstance(limit, Limit):
         return limit
-    if isinstance(limit, bool) or not isinstance(limit, SupportsIndex):
+    if isinstance(limit, bool) or not hasattr(limit, "__index__"):
         raise _wrong_type("limit", "a whole number, a Limit or None", limit)
     return Limit._of_one_function(check_count(limit, "limit", least=1))
 
@@ -447,9 +448,9 @@ _STANDARD_WORDS = {
 
 def check_count(count: object, argument: str, least: int) -> int:
     """Return a whole number of at least ``least``, or raise naming the argument."""
-    if isinstance(count, bool) or not isinstance(count, SupportsIndex):
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
         raise TypeError(_count_text(argument, "a whole number", count, 0))
-    number = count.__index__()
+    number = cast("SupportsIndex", count).__index__()  # it has that method
     if number < least:
         raise ValueError(_count_text(argument, f"at least {least}", count, 1))
     return number

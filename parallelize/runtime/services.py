@@ -19,14 +19,15 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from parallelize.runtime import lifecycle, locks, native
 from parallelize.runtime.blocking import NESTED, here
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import Future
+    from typing import Any
 
     from parallelize.runtime.blocking import Action
 

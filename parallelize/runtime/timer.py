@@ -11,13 +11,12 @@ it never polls; where threads cannot be daemons, it ends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from parallelize.runtime import lifecycle, locks
 from parallelize.runtime.agenda import Agenda, Deadline
 from parallelize.runtime.clock import bounded, monotonic
 from parallelize.runtime.services import Service
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

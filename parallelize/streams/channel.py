@@ -17,14 +17,15 @@ from __future__ import annotations
 import enum
 from collections import deque
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import Failure, Outcome, error_of
 from parallelize.runtime import lifecycle, locks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
+    from typing import Any
 
     from parallelize.futures.future import Future
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import enum
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
 
 from parallelize.errors import TaskTimeout
 from parallelize.runtime import blocking, lifecycle, locks
@@ -30,12 +29,14 @@ from parallelize.threads.rows import RowsWatch
 from parallelize.threads.tasks import ThreadTask, fail
 from parallelize.threads.workers import ThreadWorker
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from parallelize.calls.open_maps import OpenMaps
-    from parallelize.calls.tally import Stats
+    from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
 
 

@@ -12,16 +12,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from parallelize.futures.future import unended
 from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.threads.tasks import ThreadTask
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from concurrent.futures import Future as AnyFuture
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from parallelize.futures.future import Future
     from parallelize.threads.tasks import PoolThread, TaskPool

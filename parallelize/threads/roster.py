@@ -31,14 +31,15 @@ import logging
 import math
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
 
 from parallelize.calls.tally import Tally
 from parallelize.inside.place import free_index
 from parallelize.runtime import locks
 from parallelize.runtime.clock import monotonic
+from parallelize.runtime.typed import NamedTuple
 from parallelize.threads.workers import ThreadWorker, worker_class
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Generator, Iterable

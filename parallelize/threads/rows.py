@@ -20,7 +20,6 @@ from __future__ import annotations
 from contextvars import copy_context
 from functools import partial
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.calls.call import Rows, SingleColumn, SubmittedRows
 from parallelize.calls.retrying import is_retried, note_attempts, wait_after
@@ -28,12 +27,14 @@ from parallelize.futures.future import Failure
 from parallelize.runtime import locks, timer
 from parallelize.runtime.blocking import here
 from parallelize.runtime.clock import monotonic, perf_counter
+from parallelize.runtime.typed import NamedTuple
 from parallelize.threads.tasks import ThreadTask, fail
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextvars import Context
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from parallelize.futures.future import Future
     from parallelize.runtime.options import CallOptions

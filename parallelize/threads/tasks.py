@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError, InvalidStateError
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
 
 from parallelize.calls import dependencies
 from parallelize.calls.call import Call, run_retrying
@@ -26,8 +25,10 @@ from parallelize.futures.peek import name_failure
 from parallelize.runtime import locks
 from parallelize.runtime.options import DEFAULTS, name_of
 from parallelize.runtime.raised import is_a
+from parallelize.runtime.typed import Any
 from parallelize.tracing import recording
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextvars import Context

@@ -6,7 +6,6 @@ import functools
 import sys
 import threading
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import unended
 from parallelize.runtime.blocking import here
@@ -15,10 +14,12 @@ from parallelize.runtime.lifecycle import daemons
 from parallelize.threads.managed_wait import ManagedWait
 from parallelize.threads.tasks import ThreadTask
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future as AnyFuture
     from contextlib import AbstractContextManager
+    from typing import Any
 
     from parallelize.futures.future import Future
     from parallelize.runtime.options import Limit

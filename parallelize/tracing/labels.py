@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from parallelize.calls.call import Call, Rows, run_rows
 from parallelize.runtime.options import DEFAULTS, name_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from parallelize.runtime.options import CallOptions
 

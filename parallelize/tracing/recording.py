@@ -12,17 +12,19 @@ import math
 import re
 import threading
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parallelize.futures.peek import has_failed
 from parallelize.runtime import locks
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.runtime.options import DEFAULTS
+from parallelize.runtime.typed import NamedTuple
 from parallelize.tracing.labels import label_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from parallelize.runtime.options import CallOptions
 

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import math
 from functools import partial
-from typing import TYPE_CHECKING
 
 from parallelize.process.parent.tasks.call import Late
 from parallelize.process.parent.tasks.queue import COROUTINES
@@ -20,6 +19,7 @@ from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
 from parallelize.runtime.agenda import Agenda
 from parallelize.runtime.clock import monotonic
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import selectors
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import unended
 from parallelize.process.parent.deadlines import TICK
@@ -23,9 +22,11 @@ from parallelize.runtime import native
 from parallelize.runtime.clock import bounded, monotonic
 from parallelize.runtime.services import Service
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from concurrent.futures import Future as AnyFuture
+    from typing import Any
 
     from parallelize.futures.future import Future
     from parallelize.process.parent.life import PoolLife

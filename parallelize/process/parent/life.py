@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
 from parallelize.process.parent.dispatcher import Dispatcher
 from parallelize.process.parent.scheduler import Scheduler, start_error
 from parallelize.process.parent.workers import LEAVE_GRACE
 from parallelize.runtime import lifecycle, locks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
 

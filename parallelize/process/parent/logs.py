@@ -13,13 +13,14 @@ import sys
 import traceback
 import warnings
 from _pickle import loads
-from typing import TYPE_CHECKING, Any
 
 from parallelize.process.wire import messages
 from parallelize.process.worker.reports import RECORD, encode_filter
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from parallelize.process.wire.frames import Frame, Part
 

@@ -15,8 +15,6 @@ owns the queue and the workers, and sends tasks from any thread that finds both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from parallelize.calls.targets import AsyncTarget
 from parallelize.process.parent.life import PoolLife, PoolState
 from parallelize.process.parent.tasks.call import CallTask
@@ -27,11 +25,13 @@ from parallelize.process.parent.tasks.worker_handle import WorkerStage
 from parallelize.runtime import locks
 from parallelize.runtime.options import DEFAULTS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from parallelize.calls.call import Rows
-    from parallelize.calls.tally import Stats
+    from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.process.parent.tasks.call import Task
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
 
 from parallelize.process.parent import logs
 from parallelize.process.parent.tasks.coroutine import CoroutineTask
@@ -17,6 +16,7 @@ from parallelize.process.wire import messages
 from parallelize.process.wire.frames import MOST_PARTS, DoesNotFitError, ProtocolError
 from parallelize.process.worker import kinship
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

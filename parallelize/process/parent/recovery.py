@@ -12,13 +12,13 @@ import logging
 import os
 import selectors
 from functools import partial
-from typing import TYPE_CHECKING
 
 from parallelize.process.parent.tasks.worker_handle import WorkerStage, exit_code
 from parallelize.process.start.launcher import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.wire.journal import TASK
 from parallelize.runtime import command, raised
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from parallelize.process.parent.life import PoolLife
     from parallelize.process.parent.receiver import Receiver

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
 
 from parallelize.calls.tally import Tally
 from parallelize.process.parent.buffers import Buffers
@@ -27,6 +26,7 @@ from parallelize.process.parent.workers import Starter, Workers
 from parallelize.process.wire.descriptors import TooFewDescriptorsError
 from parallelize.runtime import locks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,6 @@ import contextlib
 import os
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from parallelize.errors import SerializationError
 from parallelize.inside.place import free_index
@@ -42,8 +41,10 @@ from parallelize.serialize.changes import patches as main_patches
 from parallelize.serialize.main.picture import world
 from parallelize.serialize.reducers import origins
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from parallelize.process.memory.shared import Shared
     from parallelize.process.parent.deadlines import Deadlines

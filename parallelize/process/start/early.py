@@ -15,11 +15,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from parallelize.process.start import launcher
 from parallelize.runtime import lifecycle
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 

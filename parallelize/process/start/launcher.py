@@ -7,7 +7,6 @@ import _socket
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
 from parallelize.process.start.server import (
     EXITED,
@@ -21,9 +20,11 @@ from parallelize.process.start.server import (
 )
 from parallelize.runtime import command, native
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
+    from typing import NoReturn
 
     Inherited = tuple[Callable[..., object], tuple[object, ...]]
 

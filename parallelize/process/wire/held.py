@@ -15,16 +15,17 @@ A worker imports this module when the first such future arrives.
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, cast
 
 from parallelize.calls.dependencies import futures_in
 from parallelize.calls.targets import AsyncTarget
 from parallelize.futures.future import Future, error_of
 from parallelize.futures.peek import mark_retrieved
 from parallelize.process.wire.messages import decode_failure, encode_failure
+from parallelize.runtime.typed import Any, cast
 from parallelize.serialize import pickling
 from parallelize.serialize.reducers import placeholders
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

@@ -413,7 +413,7 @@ class WorkerProcess:
 
     def _show(self, question: int) -> None:
         """Send the stacks of this process's threads."""
-        from parallelize.runtime import stacks
+        from parallelize.inside import stacks
 
         try:
             text = stacks.of_worker().encode(errors="replace")

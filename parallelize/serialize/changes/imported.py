@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import sys
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 from parallelize.serialize.reducers import origins, replica
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
+    from typing import Any
 
     Place = tuple[str, str]
     Reduced = tuple[Any, ...]

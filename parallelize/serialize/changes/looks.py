@@ -12,12 +12,13 @@ import functools
 import types
 import weakref
 from operator import is_
-from typing import TYPE_CHECKING, Any
 
 from parallelize.serialize.reducers.replica import NAMES, has_default_reduce
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from parallelize.serialize.changes.sums import Sum
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import sys
 import types
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parallelize.runtime.typed import NamedTuple
 from parallelize.serialize.changes import imported, texts
 from parallelize.serialize.changes import registered as main_registered
 from parallelize.serialize.changes.registered import is_of_script
@@ -20,8 +20,10 @@ from parallelize.serialize.changes.texts import FILL, REGISTER, SET
 from parallelize.serialize.reducers import replica
 from parallelize.serialize.reducers.replica import NAMES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from parallelize.serialize.changes.texts import Target
 

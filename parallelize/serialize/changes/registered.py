@@ -10,14 +10,15 @@ import contextlib
 import os
 import sys
 import types
-from typing import TYPE_CHECKING, Any
 
 from parallelize.serialize.changes import texts
 from parallelize.serialize.reducers import replica
 from parallelize.serialize.reducers.replica import NAMES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
 
     Patch = tuple[str, str, object]
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import _pickle as pickle
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Whether the program's main module was compiled.
 is_program: bool = hasattr(sys.modules.get("__main__"), "__compiled__")

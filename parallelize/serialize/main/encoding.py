@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import types
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 from parallelize.serialize.changes.looks import looks_of, unchanged
 from parallelize.serialize.main import compiled, pickler
@@ -17,8 +16,10 @@ from parallelize.serialize.main.picture import note, world
 from parallelize.serialize.reducers import placeholders, replica
 from parallelize.serialize.reducers.replica import TRACE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
 
     from parallelize.serialize.changes.looks import Looks
     from parallelize.serialize.main.pickler import Alone

@@ -18,7 +18,6 @@ import sys
 import threading
 import types
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 from parallelize.serialize.changes import imported as main_imported
 from parallelize.serialize.changes.looks import contents
@@ -28,6 +27,7 @@ from parallelize.serialize.main import reducers as main_reducers
 from parallelize.serialize.reducers import by_value, origins, placeholders, replica
 from parallelize.serialize.reducers.replica import NAMES, find, meaning_of, registered
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Mapping,
         Sequence,
     )
+    from typing import Any
 
     from parallelize.serialize.reducers.replica import Keep
 

@@ -25,11 +25,11 @@ import threading
 import types
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from parallelize.runtime import locks
 from parallelize.serialize.reducers import replica
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         Sequence,
     )
     from contextlib import AbstractContextManager
-    from typing import Self, TypeGuard
+    from typing import Any, Self, TypeGuard
 
     from parallelize.serialize.changes.looks import Looks
     from parallelize.serialize.changes.units import Pickled

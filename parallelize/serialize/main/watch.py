@@ -13,15 +13,16 @@ import itertools
 import sys
 import weakref
 from operator import is_
-from typing import TYPE_CHECKING, Any
 
 from parallelize.serialize.changes import patches, texts
 from parallelize.serialize.changes.patches import NOWHERE
 from parallelize.serialize.main import pickler
 from parallelize.serialize.reducers import replica
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from parallelize.serialize.changes.patches import Patch, PatchedPlace
     from parallelize.serialize.changes.texts import Target

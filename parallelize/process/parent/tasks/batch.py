@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError
 from itertools import chain
-from typing import TYPE_CHECKING, Any
 
 from parallelize.futures.future import Failure, Outcome
 from parallelize.process.parent.tasks.call import CallTask, PickledFailure, Task
 from parallelize.process.parent.tasks.rows import RowsTask
 from parallelize.runtime.raised import is_a
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from parallelize.futures.future import Future
     from parallelize.serialize.main.picture import Needs

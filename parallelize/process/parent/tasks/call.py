@@ -10,7 +10,6 @@ import sys
 from concurrent.futures import CancelledError
 from functools import partial
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls.call import Call
 from parallelize.calls.retrying import admit_again, note_attempts, rest, wait_after
@@ -32,11 +31,12 @@ from parallelize.serialize.main.picture import noting
 from parallelize.serialize.reducers import reductions
 from parallelize.serialize.reducers.placeholders import collect_futures
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections import deque
     from collections.abc import Callable, Collection, Sequence
-    from typing import Protocol
+    from typing import Any, ClassVar, Protocol
 
     from parallelize.calls.tally import Tally
     from parallelize.process.memory.shared import Shared

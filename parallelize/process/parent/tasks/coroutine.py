@@ -21,7 +21,6 @@ seconds, for a deadline or `Future.kill`.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls.coroutines import COROUTINES_PER_LOOP, CoroutineFuture
 from parallelize.errors import TaskTimeout
@@ -30,10 +29,12 @@ from parallelize.process.parent.tasks.queue import COROUTINES
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import pack
 from parallelize.runtime.options import check_grace
+from parallelize.runtime.typed import Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import ClassVar, Protocol
 
     from parallelize.futures.future import Future
     from parallelize.process.parent.tasks.call import Task, TaskOwner, TaskScheduler

@@ -7,7 +7,6 @@ from array import array
 from functools import partial
 from itertools import chain
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.calls.call import Rows, SingleColumn
 from parallelize.calls.retrying import admit_again
@@ -28,13 +27,15 @@ from parallelize.runtime import timer
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.locks import is_interrupt
 from parallelize.runtime.options import name_of
+from parallelize.runtime.typed import Any
 from parallelize.serialize import PLAIN, pickling
 from parallelize.serialize.main.picture import noting
 from parallelize.serialize.reducers.placeholders import collect_futures
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Protocol
+    from typing import ClassVar, Protocol
 
     from parallelize.process.parent.tasks.call import CallTask, Late, TaskOwner
     from parallelize.process.wire.frames import Frame, Part

@@ -10,16 +10,16 @@ from __future__ import annotations
 import collections
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from parallelize.process.memory.segments import Segments, decode_places
 from parallelize.process.memory.views import RELEASES_AT_ONCE, Received, Release
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import NoDescriptorError, ProtocolError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from parallelize.process.memory.segments import Placed, Segment
     from parallelize.process.memory.shared import Shared

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import deque
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.process.parent.tasks.call import (
     CallTask,
@@ -30,9 +29,10 @@ from parallelize.process.wire import messages
 from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.streams.channel import Life
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Any, ClassVar, Protocol
 
     from parallelize.process.parent.tasks.call import (
         TaskOwner,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _socket
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
 
 from parallelize.process.wire.frames import (
     FdReader,
@@ -16,7 +15,9 @@ from parallelize.process.wire.frames import (
 )
 from parallelize.process.wire.journal import Journal, close_page_file, make_page_file
 from parallelize.runtime import native
+from parallelize.runtime.typed import Protocol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

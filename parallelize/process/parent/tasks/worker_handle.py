@@ -9,7 +9,6 @@ import enum
 import itertools
 import os
 from collections import deque
-from typing import TYPE_CHECKING
 
 from parallelize.errors import ParallelizeError
 from parallelize.process.parent.tasks.queue import COROUTINES
@@ -21,6 +20,7 @@ from parallelize.process.wire.frames import pack
 from parallelize.runtime.clock import monotonic
 from parallelize.serialize.main.picture import Knowledge
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
