@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import pickle
 import random
 import signal
 import sqlite3
@@ -28,6 +27,7 @@ from parallelize import (
 )
 from parallelize.__main__ import main
 from parallelize.mapping.checkpoint.store import Store
+from support.checkpoints import rows_in
 from support.programs import PACKAGE_FOLDER, PROGRAMS, run_script
 from support.waiting import wait_until
 
@@ -82,15 +82,6 @@ async def square_later(row, log):
 def squares(fn, rows, log, file, **options):
     rows = list(rows)
     return fn.map(rows, [log] * len(rows), checkpoint=file, **options)
-
-
-def rows_in(file):
-    """Return the results in a file, which must be whole."""
-    with contextlib.closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
-        return [
-            pickle.loads(v) for (v,) in connection.execute("select value from results")
-        ]
 
 
 # ------------------------------------------------------------------ a second run
