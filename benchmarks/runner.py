@@ -49,7 +49,7 @@ def entrants(row: Row, plan: Plan) -> list[Entrant]:
 
 def all_entrants(row: Row) -> Iterator[Entrant]:
     for name, peer in (THREADS if row.threads else PROCESSES).items():
-        if name in row.without:
+        if name in row.without or not (peer.everywhere or name in row.besides):
             continue
         if name == OURS or not row.tuned_only:
             yield Entrant(name)

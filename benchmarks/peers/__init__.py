@@ -23,12 +23,16 @@ PROCESSES: dict[str, type[Peer]] = {
     "pebble": processes.Pebble,
     "mpire": processes.Mpire,
     "ray": processes.Ray,
+    "buffersize": processes.FuturesBuffered,
+    "streamable": processes.Streamable,
 }
 
 THREADS: dict[str, type[Peer]] = {
     OURS: threads.ParallelizeThreads,
     "futures": threads.FuturesThreads,
     "pool": threads.MultiprocessingThreads,
+    "buffersize": threads.FuturesBufferedThreads,
+    "streamable": threads.StreamableThreads,
 }
 
 

@@ -30,6 +30,7 @@ class Peer:
     imports: ClassVar[str]  # what a program that uses it writes
     script: ClassVar[str]  # the least program that gets one result
     tunings: ClassVar[dict[str, str]] = {}  # of its map: name, and how it is shown
+    everywhere: ClassVar[bool] = True  # else only in rows that name it in `besides`
 
     def __init__(self, workers: int, tuning: str = "", chunk: int = 1_000) -> None:
         self.workers = workers

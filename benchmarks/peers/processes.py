@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks import tasks
@@ -92,6 +93,32 @@ class FuturesFork(Futures):
     title = "concurrent.futures, fork"
     method = "fork"
     script = Futures.script.replace("forkserver", "fork")
+
+
+class FuturesBuffered(Futures):
+    """Its map reads no further ahead than its workers can use; from Python 3.14 on."""
+
+    title = "concurrent.futures, buffersize"
+    everywhere = False
+
+    def map(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        if sys.version_info < (3, 14):
+            msg = "map has a buffersize from Python 3.14 on"
+            raise Skip(msg)
+        return iter(self.executor.map(fn, items, buffersize=self.workers))
+
+
+class Streamable(Futures):
+    """Maps on an executor of the standard library."""
+
+    title = "streamable"
+    package = "streamable"
+    everywhere = False
+
+    def map(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        from streamable import stream
+
+        return iter(stream(items).map(fn, concurrency=self.executor))
 
 
 class Multiprocessing(Inheriting):

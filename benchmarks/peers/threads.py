@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.peers.base import ExecutorPeer
-from benchmarks.peers.processes import Multiprocessing
+from benchmarks.peers.processes import FuturesBuffered, Multiprocessing, Streamable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -42,6 +42,19 @@ class FuturesThreads(ExecutorPeer):
         from concurrent.futures import ThreadPoolExecutor
 
         self.executor = ThreadPoolExecutor(self.workers)
+
+
+class FuturesBufferedThreads(FuturesThreads):
+    title = FuturesBuffered.title
+    everywhere = False
+    map = FuturesBuffered.map
+
+
+class StreamableThreads(FuturesThreads):
+    title = Streamable.title
+    package = Streamable.package
+    everywhere = False
+    map = Streamable.map
 
 
 class MultiprocessingThreads(Multiprocessing):

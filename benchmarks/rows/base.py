@@ -70,6 +70,7 @@ class Row:
         chunk: For tuned maps; 0 if tuning would not help or make no sense.
         tuned_only: Untuned, peers would take too long or too much memory.
         without: Peers that cannot take part.
+        besides: Peers that take part in few rows, and in this one.
         alone: None of them can.
         quick: Who takes part in the quick mode.
     """
@@ -83,6 +84,7 @@ class Row:
     chunk: int = 0
     tuned_only: bool = False
     without: tuple[str, ...] = ()
+    besides: tuple[str, ...] = ()
     alone: bool = False
     quick: tuple[str, ...] = ("parallelize", "futures", "pool")
 

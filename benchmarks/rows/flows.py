@@ -7,6 +7,7 @@ error in it would leave its threads waiting.
 
 from __future__ import annotations
 
+import importlib.util
 import queue
 import statistics
 import threading
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PAUSE = 0.03  # seconds between two items of the input
 BY_HAND = "by hand, of threads and queues"
+STREAMABLE = "streamable"
+BESIDES = ("buffersize", "streamable")
 
 _END = object()
 
@@ -60,7 +63,10 @@ def pipeline(bench: Bench) -> Found:
 
         ours()
         took = seconds(ours)
-    return {VALUE: count / took, BY_HAND: count / seconds(lambda: by_hand(count))}
+    found = {VALUE: count / took, BY_HAND: count / seconds(lambda: by_hand(count))}
+    if importlib.util.find_spec(STREAMABLE) is not None:
+        found[STREAMABLE] = count / seconds(lambda: streamed(count))
+    return found
 
 
 def stage_4(item: Any) -> Any:
@@ -81,6 +87,15 @@ def by_hand(count: int) -> None:
     ended = 0
     while ended < 2:
         ended += queues[3].get() is _END
+
+
+def streamed(count: int) -> None:
+    from streamable import stream
+
+    items = stream(range(count))
+    for stage in (stage_4, stage_8, stage_4):
+        items = items.map(stage, concurrency=2)
+    read(items)
 
 
 def put_all(items: queue.Queue[Any], count: int) -> None:
@@ -108,6 +123,7 @@ ROWS = {
         "ms",
         lag,
         targets=(Target(25),),
+        besides=BESIDES,
     ),
     "pipeline": Row(
         "items of a pipeline of three maps in threads",
@@ -126,5 +142,6 @@ THREAD_ROWS = {
         lag,
         targets=(Target(15),),
         threads=True,
+        besides=BESIDES,
     ),
 }
