@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from parallelize.inside.stopping import check_stop, stopping
     from parallelize.inside.worker import Worker, worker
     from parallelize.insight.dump import dump, dump_on_signal
+    from parallelize.insight.observe import Event, observe
     from parallelize.insight.trace import trace
     from parallelize.mapping import MapIterator
     from parallelize.pace.rate import RateLimit
@@ -112,6 +113,7 @@ __all__ = (
     "CheckpointError",
     "ClusterLost",
     "DaskExecutor",
+    "Event",
     "Executor",
     "Future",
     "InterpreterPoolExecutor",
@@ -151,6 +153,7 @@ __all__ = (
     "dump_on_signal",
     "gather",
     "interpreted",
+    "observe",
     "parallel_map",
     "parallelized",
     "per_worker",
@@ -219,6 +222,7 @@ _HOMES = {
     "parallelize.inside.stopping": ("check_stop", "stopping"),
     "parallelize.inside.worker": ("Worker", "worker"),
     "parallelize.insight.dump": ("dump", "dump_on_signal"),
+    "parallelize.insight.observe": ("Event", "observe"),
     "parallelize.insight.trace": ("trace",),
     "parallelize.api.maps": ("parallel_map", "process_map", "thread_map"),
     "parallelize.futures.wait": ("as_completed", "wait"),

@@ -16,6 +16,7 @@ from fenced import ROOT
 
 EXECUTOR = {"kind", "map", "shutdown", "stats", "submit", "warm"}
 NUMBERS = "workers busy queued running done failed retried killed died"
+EVENT = "kind call name executor calls worker outcome attempt moment"
 PRIVATE = {name for name in dir(futures.Future) if name.startswith("_")}
 
 #: The public attributes of each public class, without those of the standard
@@ -24,6 +25,7 @@ ATTRIBUTES = {
     "CheckpointError": set(),
     "ClusterLost": set(),
     "DaskExecutor": {*EXECUTOR, "client"},
+    "Event": set(EVENT.split()),
     "Executor": EXECUTOR - {"kind"},  # each kind has its own
     "Future": {*dir(futures.Future), "kill", "proxy"} - PRIVATE,
     "InterpreterPoolExecutor": EXECUTOR,
@@ -52,6 +54,7 @@ ATTRIBUTES = {
     "Worker": {"count", "index", "kind"},
     "WorkerDied": set(),
     "WorkerStartError": set(),
+    "observe": set(),
     "trace": {"calls", "records", "span", "summary", "to_html", "to_json"},
 }
 
@@ -90,10 +93,16 @@ def test_a_public_class_shows_what_is_documented(name):
 def documented():
     """The members that docs/api.md lists for each class."""
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    found = re.findall(
-        r"^\.\. autoclass:: (\w+).*\n(?:   :members: (.*))?$", page, re.M
+    classes = re.findall(
+        r"^\.\. autoclass:: (\w+).*\n((?:   .*\n|\n(?=   ))*)", page, re.M
     )
-    return {name: set(filter(None, members.split(", "))) for name, members in found}
+    return {name: set(_members(block)) for name, block in classes}
+
+
+def _members(block):
+    for listed in re.findall(r":members: (.*)$", block, re.M):
+        yield from listed.split(", ")
+    yield from re.findall(r"auto\w+:: (\w+)", block)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from parallelize.insight import switch
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.tracing import recording
 
@@ -69,7 +70,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
         if self._began:
             msg = "this trace was used before: make another with trace()"
             raise RuntimeError(msg)
-        _start(self._sink)
+        switch.on(self._sink)
         self._began = monotonic_ns()
         return self
 
@@ -81,7 +82,7 @@ class trace:  # noqa: N801 - reads as a function in a with statement
     ) -> None:
         """Stop recording, and write the file."""
         self._ended = monotonic_ns()
-        _stop(self._sink)
+        switch.off(self._sink)
         recording.trim_overlaps(self._sink.records)
         recording.find_places(self._sink.records)
         if self._path is not None:
@@ -146,31 +147,3 @@ def _check_path(path: object) -> None:
     if not isinstance(path, (str, os.PathLike)):
         msg = f"path must be a path, not {path!r}"
         raise TypeError(msg)
-
-
-def _start(sink: recording.TraceSink) -> None:
-    from parallelize.process.parent.pool import Pool
-    from parallelize.process.parent.tasks import traced
-
-    with recording.lock:
-        recorder = recording.active or recording.Recorder()
-        recorder.add(sink)
-        recording.active = recorder
-        Pool.call_task, Pool.rows_task = traced.TracedCall, traced.TracedRows
-        Pool.coroutine_task = traced.TracedCoroutine
-        Pool.stream_task = traced.TracedStream
-
-
-def _stop(sink: recording.TraceSink) -> None:
-    from parallelize.process.parent.pool import Pool
-    from parallelize.process.parent.tasks.call import CallTask
-    from parallelize.process.parent.tasks.coroutine import CoroutineTask
-    from parallelize.process.parent.tasks.rows import RowsTask
-    from parallelize.process.parent.tasks.stream import StreamTask
-
-    with recording.lock:
-        recorder = recording.active
-        if recorder is not None and recorder.remove(sink):
-            recording.active = None
-            Pool.call_task, Pool.rows_task = CallTask, RowsTask
-            Pool.coroutine_task, Pool.stream_task = CoroutineTask, StreamTask

@@ -32,6 +32,7 @@ from parallelize.runtime.blocking import here
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import name_of
 from parallelize.threads.tasks import DROPPED, fail
+from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     from parallelize.futures.future import Future
@@ -92,6 +93,10 @@ class ThreadAttempts:
                     return value
                 if self._rests(wait):
                     return DROPPED if self._rest(wait) else value
+                if recording.active is not None:
+                    from parallelize.tracing import timed
+
+                    timed.retried()
         finally:
             # An error's traceback leads to this frame, which must not lead back to it.
             del self, value, deadline

@@ -29,6 +29,7 @@ from parallelize.runtime.blocking import here
 from parallelize.runtime.clock import monotonic, perf_counter
 from parallelize.runtime.typed import NamedTuple
 from parallelize.threads.tasks import ThreadTask, fail
+from parallelize.tracing import recording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -459,3 +460,7 @@ def _tried(
             count()
             if wait:
                 return Resting(wait, failed, since)
+            if recording.active is not None:
+                from parallelize.tracing import timed
+
+                timed.retried()

@@ -100,6 +100,7 @@ class ThreadTask(Future[Any]):
 
     queued: bool = False
     calls: int = 1
+    _timed: Callable[..., Any] | None = None  # what records it, while something does
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class ThreadTask(Future[Any]):
         if recorder is not None:
             from parallelize.tracing import timed
 
-            fn = timed.call(recorder, "threads", fn, self)
+            fn = self._timed = timed.call(recorder, "threads", fn, self)
         self._work: tuple[Any, ...] | None = (fn, args, kwargs, copy_context())
 
     def run(self, worker: PoolThread) -> bool:
@@ -210,7 +211,7 @@ class ThreadTask(Future[Any]):
         if recorder is not None:
             from parallelize.tracing import timed
 
-            fn = timed.call(recorder, "threads", fn, self)
+            fn = timed.again(recorder, self._timed, fn)
         with self._guard:
             if self._state == PENDING:
                 self._work = (fn, (), {}, context)

@@ -1,16 +1,18 @@
-"""What is recorded of each task while a trace is open.
+"""What is recorded of each task while a trace is open, or something observes them.
 
-Executors only check whether `active` is None, which it is unless a
-`parallelize.trace` is open. (They read it once: another thread may close the trace at
-any time.) Moments are nanoseconds of the monotonic clock, which all processes of a
-machine share; 0 stands for what has not happened.
+Executors only check whether `active` is None, which it is unless there is a sink: a
+`parallelize.trace`, or a `parallelize.observe`. (They read it once: another thread may
+remove the last sink at any time.) Moments are nanoseconds of the monotonic clock, which
+all processes of a machine share; 0 stands for what has not happened.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections import defaultdict
 
 from parallelize.futures.peek import has_failed
@@ -24,12 +26,49 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, Literal, Protocol
 
     from parallelize.runtime.options import CallOptions
 
+    EventKind = Literal["submitted", "started", "ended", "retried", "killed", "died"]
+
+    class Sink(Protocol):
+        """What new records are sent to, before anything else happens to them."""
+
+        def take(self, record: TaskRecord) -> None:
+            """Take a new record; the recorder's lock is held."""
+
+    class Within(Protocol):
+        """What surroundings a call has, in this process and, pickled, in workers."""
+
+        def wrap(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+            """Return a function that runs in them."""
+            ...
+
+        def enter(self) -> None:
+            """Enter them for the rest of the running task, which is a coroutine's."""
+
+
 #: A recorder keeps this many tasks, and counts the others.
 MOST_RECORDS = 200_000
+
+
+_numbers = itertools.count(1)
+
+
+class Watcher(ABC):
+    """A sink that is told what becomes of the tasks, too."""
+
+    def take(self, record: TaskRecord) -> None:  # noqa: B027 - `note` is what counts
+        """Do nothing: `note` follows, without the recorder's lock."""
+
+    @abstractmethod
+    def note(self, event: EventKind, record: TaskRecord) -> None:
+        """Note an event.
+
+        "submitted" comes in the thread that submits, under no lock. The others may come
+        in any thread and under any lock, so what is done about them must not wait.
+        """
 
 
 class Lane(NamedTuple):
@@ -87,6 +126,10 @@ class TaskRecord:
         outcome: "done", "failed", "cancelled"; empty while it is open.
         attempt: The number of previous attempts.
         on_loop: Whether its worker runs other tasks at the same time.
+        number: Which task it is; the attempts at one have the same number.
+        watchers: What is told of it.
+        origin: What a watcher knows of its caller.
+        within: The surroundings in which it is to run, if a watcher has set any.
     """
 
     __slots__ = (
@@ -98,7 +141,9 @@ class TaskRecord:
         "kind",
         "lane",
         "name",
+        "number",
         "on_loop",
+        "origin",
         "outcome",
         "pickled",
         "queued",
@@ -107,6 +152,8 @@ class TaskRecord:
         "size",
         "started",
         "submitted",
+        "watchers",
+        "within",
     )
 
     def __init__(self, kind: str, name: str, count: int) -> None:
@@ -127,12 +174,33 @@ class TaskRecord:
         self.outcome: str = ""
         self.attempt: int = 0
         self.on_loop: bool = False
+        self.number: int = next(_numbers)
+        self.watchers: Sequence[Watcher] = ()
+        self.origin: object = None
+        self.within: Within | None = None
 
-    def close(self, outcome: str) -> None:
-        """Record that the future is done, unless this was recorded before."""
+    def note(self, event: EventKind) -> None:
+        """Tell what watches it of an event."""
+        for watcher in self.watchers:
+            watcher.note(event, self)
+
+    def begin(self, moment: int) -> None:
+        """Record when the worker started it."""
+        self.started = moment
+        self.note("started")
+
+    def close(self, outcome: str, *, is_last: bool = True) -> None:
+        """Record that the future is done, unless this was recorded before.
+
+        Args:
+            outcome: The outcome, unless one is known already.
+            is_last: Whether no further attempt follows.
+        """
         if not self.returned:
             self.returned = monotonic_ns()
             self.outcome = self.outcome or outcome
+            if is_last:
+                self.note("ended")
 
     def future_done(self, future: concurrent.futures.Future[Any]) -> None:
         """Call `close`, as a callback of the future. It does not open the result."""
@@ -143,25 +211,32 @@ class TaskRecord:
         record = TaskRecord(self.kind, self.name, self.count)
         record.submitted, record.size = self.submitted, self.size
         record.pickled, record.attempt = self.pickled, self.attempt + 1
-        record.on_loop = self.on_loop
+        record.on_loop, record.number = self.on_loop, self.number
+        record.origin, record.within = self.origin, self.within
+        return record
+
+    def part(self) -> TaskRecord:
+        """Return a record of rows that were split off, a task of their own."""
+        record = self.again()
+        record.attempt, record.number = self.attempt, next(_numbers)
         return record
 
 
 class Recorder:
-    """Distributes records to the open traces."""
+    """Distributes records to all sinks: open traces, and watchers."""
 
     def __init__(self) -> None:
         # Guards `_sinks` and their contents; a leaf lock. A plain list would do if
         # the number of records had no bound.
         self._lock = locks.reentrant("records")()
-        self._sinks: list[TraceSink] = []
+        self._sinks: list[Sink] = []
 
-    def add(self, sink: TraceSink) -> None:
+    def add(self, sink: Sink) -> None:
         """Send new records to this sink, too."""
         with self._lock:
             self._sinks.append(sink)
 
-    def remove(self, sink: TraceSink) -> bool:
+    def remove(self, sink: Sink) -> bool:
         """Send no more records to this sink; True if no other is left."""
         with self._lock:
             self._sinks.remove(sink)
@@ -174,12 +249,25 @@ class Recorder:
         name, count = label_of(fn, options)
         return self.keep(TaskRecord(kind, name, count))
 
-    def keep(self, record: TaskRecord) -> TaskRecord:
-        """Send a record to all open traces."""
+    def keep(self, record: TaskRecord, event: EventKind = "submitted") -> TaskRecord:
+        """Send a record to all sinks."""
         with self._lock:
             for sink in self._sinks:
                 sink.take(record)
+            record.watchers = self._watchers()
+        record.note(event)
         return record
+
+    def note_worker(self, event: EventKind, lane: Lane) -> None:
+        """Tell all watchers that a worker was "killed", or has "died"."""
+        record = TaskRecord(lane.kind, "", 0)
+        record.lane, record.number = lane, 0
+        with self._lock:
+            record.watchers = self._watchers()
+        record.note(event)
+
+    def _watchers(self) -> Sequence[Watcher]:
+        return [sink for sink in self._sinks if isinstance(sink, Watcher)]
 
     def elsewhere(
         self,

@@ -42,9 +42,26 @@ def call(
     options: CallOptions = DEFAULTS,
 ) -> Callable[..., Any]:
     """Return a timed version of a function, or of one that runs rows of a map."""
-    record = recorder.new(kind, fn, options)
-    future.add_done_callback(record.future_done)
-    return _Call(fn, record)
+    timed = _Call(fn, recorder.new(kind, fn, options))
+    future.add_done_callback(timed.future_done)
+    return timed
+
+
+def again(
+    recorder: Recorder, before: object, fn: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Return a timed version of a further attempt at the call that was ``before``."""
+    if not isinstance(before, _Call):  # it was submitted when nothing was recorded
+        return fn
+    before.renew(recorder, fn)
+    return before
+
+
+def retried() -> None:
+    """Note that the call that runs in this thread begins another attempt at once."""
+    if _here.runs is not None:
+        _here.runs.attempt += 1
+        _here.runs.note("retried")
 
 
 def coroutine(
@@ -71,7 +88,11 @@ def generator(
 def _begin(record: TaskRecord) -> None:
     thread = threading.current_thread()
     record.lane = Lane(record.kind, thread.ident or 0, thread.name)
-    record.sent = record.started = monotonic_ns()
+    if record.started:  # it is tried again in the same place
+        record.attempt += 1
+        record.note("retried")
+    record.sent = monotonic_ns()
+    record.begin(record.sent)
 
 
 class _Here(threading.local):
@@ -98,14 +119,26 @@ class _Call:
         # Set for rows that a thread returned while it ran others of the same map.
         self._outer = _here.runs if is_rows(fn) else None
 
+    def future_done(self, future: concurrent.futures.Future[Any]) -> None:
+        """Record the end of the last attempt, as a callback of the future."""
+        self._record.future_done(future)
+
+    def renew(self, recorder: Recorder, fn: Callable[..., Any]) -> None:
+        """Record a further attempt, by another function."""
+        self._record.close("failed", is_last=False)
+        self.traced_fn = fn
+        self._record = recorder.keep(self._record.again(), "retried")
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        record = self._record
-        if is_rows(self.traced_fn):
+        record, fn = self._record, self.traced_fn
+        if is_rows(fn):
             self._count(*args)
+        if record.within is not None:
+            fn = record.within.wrap(fn)
         outer, _here.runs = _here.runs, record
         _begin(record)
         try:
-            value = self.traced_fn(*args, **kwargs)
+            value = fn(*args, **kwargs)
         except BaseException:
             record.outcome = "failed"
             raise
@@ -134,6 +167,8 @@ class _Coroutine:
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         record = self._record
         _begin(record)
+        if record.within is not None:
+            record.within.enter()
         try:
             return await called(self._target.coroutine, args, kwargs)
         except BaseException:

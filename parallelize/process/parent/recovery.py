@@ -17,6 +17,7 @@ from parallelize.process.parent.tasks.worker_handle import WorkerStage, exit_cod
 from parallelize.process.start.launcher import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.wire.journal import TASK
 from parallelize.runtime import command, raised
+from parallelize.tracing import recording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Recovery:
             if last_stage is not WorkerStage.LEAVING:
                 tally = scheduler.tally
                 (tally.killed if worker.was_killed else tally.died).step()
+                _note_end(worker)
         receiver.finish(worker, ends)
         blamed = self._settle_tasks(worker, status)
         # A worker that began no call counts as a failed start, even after READY.
@@ -172,6 +174,14 @@ class Recovery:
         with scheduler.lock:
             scheduler.requeue(rest)
         return blamed
+
+
+def _note_end(worker: WorkerHandle) -> None:
+    """Tell what observes the program that a worker was killed, or has died."""
+    recorder = recording.active
+    if recorder is not None:
+        lane = recording.Lane("processes", worker.pid or 0, f"process {worker.id}")
+        recorder.note_worker("killed" if worker.was_killed else "died", lane)
 
 
 def unregister(

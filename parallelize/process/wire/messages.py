@@ -68,8 +68,9 @@ that belong to the arguments; in ROWS, the number of arguments of each row (0: e
 is pickled on its own); in DONE, 1 if the result is of a type that is safe to unpickle;
 in ASYNC_BEGUN, the time; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is the duration of the run; in CALL and
-ROWS it holds the flags `TIMED` and `TRACED`; in COROUTINE it says whether the pool
-wants to be notified at once when the coroutine begins.
+ROWS it holds the flags `TIMED`, `TRACED` and `CARRIED`; in COROUTINE it says whether
+the pool wants to be notified at once when the coroutine begins. With `CARRIED` the last
+part is a pickle with the surroundings in which the task is to run.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ SHOW_SIGNAL: int | None = getattr(signal, "SIGURG", None)
 
 # What the pool wants to know about a task, as flags in `micros` of its frame: how long
 # each row runs, and when the task began.
-TIMED, TRACED = 1, 2
+TIMED, TRACED, CARRIED = 1, 2, 4
 
 _NUMBER_SIZE = 8  # bytes of each number in RECLAIMED
 

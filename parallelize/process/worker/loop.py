@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallelize.calls.coroutines import called
 from parallelize.process.wire import messages
+from parallelize.process.wire.carried import carried
 from parallelize.process.wire.frames import PoolGoneError
 from parallelize.process.wire.journal import ROW, TASK
 from parallelize.process.worker.sender import pickled_result
@@ -157,6 +158,8 @@ class WorkerLoop:
             return messages.FAILED, [messages.encode_failure(error)], 0
 
     async def _result_of(self, frame: Frame) -> Any:
+        if frame.micros & messages.CARRIED:
+            carried(frame).enter()
         target, args, kwargs = self._unpack(frame)
         fn: AsyncTarget | Any = target  # nothing else is sent as a coroutine
         return await called(fn.coroutine, tuple(args), kwargs)

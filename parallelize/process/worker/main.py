@@ -32,6 +32,7 @@ from parallelize.process.wire import (
     messages,
     surroundings,
 )
+from parallelize.process.wire.carried import carried
 from parallelize.process.wire.frames import (
     DoesNotFitError,
     FdReader,
@@ -282,7 +283,10 @@ class WorkerProcess:
     def _run_call(self, frame: Frame) -> tuple[int, Sequence[Part], int]:
         """Run a call; return the answer: kind, parts, and 1 if the result is simple."""
         try:
+            within = carried(frame) if frame.micros & messages.CARRIED else None
             fn, args, kwargs = self._unpacked(frame)
+            if within is not None:
+                fn = within.wrap(fn)
             result = fn(*args, **kwargs)
             simple = pickling.dumps_if_simple(result)
             if simple is not None:

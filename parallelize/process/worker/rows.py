@@ -20,6 +20,7 @@ import _pickle as pickle
 from itertools import islice
 
 from parallelize.process.wire import messages
+from parallelize.process.wire.carried import carried
 from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.serialize import pickling
@@ -63,6 +64,8 @@ class RowsRunner:
         # Plain types only: this cannot fail.
         self._flat: Sequence[Any] = pickle.loads(frame.parts[1])
         self._arity = frame.extra
+        has_carried = frame.micros & messages.CARRIED
+        self._carried = carried(frame) if has_carried else None
         self._timed = bool(frame.micros & messages.TIMED)
         self._traced = bool(frame.micros & messages.TRACED)
         self._words = words
@@ -78,6 +81,8 @@ class RowsRunner:
             self._sender.send_begun(self.id, monotonic_ns())
         try:
             fn = pickling.decode_function(self._encoded)
+            if self._carried is not None:
+                fn = self._carried.wrap(fn)
         except BaseException as error:  # noqa: BLE001 - it belongs to every row
             self._fail_all(error)
             return

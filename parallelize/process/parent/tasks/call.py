@@ -231,6 +231,7 @@ class Task(Call):
         has_begun: Whether its worker has reported its start; only coroutines do.
         is_counted: Whether its calls are the user's.
         late: Which of its calls was asked to stop, as its time was over.
+        carried: A pickle with the surroundings in which it is to run, if there are any.
     """
 
     is_rows: ClassVar[bool] = False
@@ -251,6 +252,7 @@ class Task(Call):
     has_begun: bool = False
     is_counted: bool = True
     late: Late | None = None
+    carried: Sequence[Part] = ()
 
     def __init__(
         self, pool: TaskOwner, fn: Callable[..., Any], options: CallOptions
@@ -620,15 +622,18 @@ class CallTask(Task):
         timed = self.timed
         if self.options.timeout is not None:
             timed |= messages.TIMED
+        if self.carried:
+            timed |= messages.CARRIED
         if self.simple is not None:
-            parts = [self.key, *pickling.dumps_simple(self.simple)]
+            simple = pickling.dumps_simple(self.simple)
+            parts = [self.key, *simple, *self.carried]
             return pack(self.message, self.id, parts, 1, timed)
         kind, arguments = self.message, self._parts
         if self.placed is not None and inline:
             arguments = [*arguments[:-1], *self.placed.buffers()]
         elif self.placed is not None:
             kind += messages.BIG
-        parts = [self.key, *arguments, *self._values]
+        parts = [self.key, *arguments, *self._values, *self.carried]
         return pack(kind, self.id, parts, len(arguments), timed)
 
     def is_wanted(self) -> bool:

@@ -113,8 +113,10 @@ class RowsTask(Task):
         width = self._arity or 1
         rows = self._rows[self.done * width :] if self.done else self._rows
         self._rebase()
-        parts = [self.key, pickle.dumps(rows, 5)]
+        parts = [self.key, pickle.dumps(rows, 5), *self.carried]
         timed = messages.TIMED if self.options.timeout is not None else 0
+        if self.carried:
+            timed |= messages.CARRIED
         return pack(messages.ROWS, self.id, parts, self._arity, self.timed | timed)
 
     def _rebase(self) -> None:

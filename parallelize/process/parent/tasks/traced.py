@@ -1,4 +1,4 @@
-"""Tasks of processes that record their progress; a pool uses them during a trace.
+"""Tasks of processes that record their progress, as long as there is a sink for that.
 
 ```
  submitted ── pickled ── queued ── sent ═══▶ worker: BEGAN, with the time
@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parallelize.process.parent.tasks.call import CallTask
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
     from parallelize.calls.call import Rows
     from parallelize.futures.future import Future
+    from parallelize.process.parent.tasks.call import Task
     from parallelize.process.parent.tasks.rows import RowsOwner
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.runtime.options import CallOptions
+    from parallelize.tracing.recording import EventKind
 
 
 def _new_record(fn: Callable[..., Any], options: CallOptions) -> TaskRecord:
@@ -38,9 +41,15 @@ def _new_record(fn: Callable[..., Any], options: CallOptions) -> TaskRecord:
     return recorder.new("processes", fn, options)
 
 
-def _kept(record: TaskRecord) -> TaskRecord:
+def _kept(record: TaskRecord, event: EventKind = "retried") -> TaskRecord:
     recorder = recording.active
-    return record if recorder is None else recorder.keep(record)
+    return record if recorder is None else recorder.keep(record, event)
+
+
+def _carry(task: Task, record: TaskRecord) -> None:
+    """Let the worker run a task in the surroundings that a watcher has set."""
+    if record.within is not None:
+        task.carried = [pickle.dumps(record.within)]
 
 
 def _sent(record: TaskRecord, worker: WorkerHandle | None) -> None:
@@ -69,6 +78,7 @@ class _Noted(CallTask):
     def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         record = self.record = _new_record(self.fn, self.options)
         record.on_loop = self.on_loop
+        _carry(self, record)
         self.future.add_done_callback(self._future_done)
         try:
             super()._encode(args, kwargs)
@@ -101,19 +111,21 @@ class _Noted(CallTask):
         return buffers
 
     def began(self, moment: int) -> None:
-        self.record.started = messages.moment_near(moment, monotonic_ns())
+        self.record.lane = _lane(self._on)
+        self.record.begin(messages.moment_near(moment, monotonic_ns()))
 
     def finish(self, frame: Frame) -> None:
         record, ran = self.record, frame.micros * 1000
-        record.started = record.started or monotonic_ns() - ran
-        record.ended = record.started + ran
         record.lane = _lane(self._on)
+        if not record.started:
+            record.begin(monotonic_ns() - ran)
+        record.ended = record.started + ran
         record.answer += _size(frame.parts)
         if frame.kind == messages.FAILED:
             record.outcome = "failed"
         super().finish(frame)
         if not self.future.done():  # it is retried
-            record.close("failed")
+            record.close("failed", is_last=False)
 
     def abort(self, error: BaseException) -> None:
         record = self.record
@@ -161,16 +173,35 @@ class TracedRows(RowsTask):
     timed: int = messages.TRACED
     record: TaskRecord
     _on: WorkerHandle | None = None
+    _is_again: bool = False  # whether the part that is split off is tried again
     _blocks: dict[int, int] | None = None  # first row -> microseconds of its block
 
     def __init__(self, pool: RowsOwner, source: Rows, *rows: Any) -> None:
         super().__init__(pool, source, *rows)
-        record = self.record = _new_record(source.fn, source.options)
-        record.pickled = record.queued = record.submitted  # before, all in one pickle
+        if source.rows:
+            record = self.record = _new_record(source.fn, source.options)
+            record.pickled = record.queued = record.submitted  # before, in one pickle
+            _carry(self, record)
+
+    def _part(self, start: int, stop: int) -> RowsTask:
+        part = super()._part(start, stop)
+        if isinstance(part, TracedRows):  # else recording has just ended
+            part.record = self.record.part()
+            part.record.count = part.size
+            _kept(part.record, "retried" if self._is_again else "submitted")
+        part.carried = self.carried
+        return part
+
+    def _retry_row(self, error: BaseException) -> bool:
+        self._is_again = True
+        try:
+            return super()._retry_row(error)
+        finally:
+            self._is_again = False
 
     def buffers(self, *, inline: bool = False) -> list[Part]:
         if self.record.started:  # their worker died
-            self._end("failed")
+            self._end("failed", is_last=False)
             self.record = _kept(self.record.again())
         self._on, self._blocks = self.worker, {}
         buffers = super().buffers(inline=inline)
@@ -180,7 +211,8 @@ class TracedRows(RowsTask):
         return buffers
 
     def began(self, moment: int) -> None:
-        self.record.started = messages.moment_near(moment, monotonic_ns())
+        self.record.lane = _lane(self._on)
+        self.record.begin(messages.moment_near(moment, monotonic_ns()))
 
     def advance(self, frame: Frame) -> bool:
         record = self.record
@@ -196,7 +228,7 @@ class TracedRows(RowsTask):
             self._end("done")
         return all_ended
 
-    def _end(self, outcome: str) -> None:
+    def _end(self, outcome: str, *, is_last: bool = True) -> None:
         """Record that none of its rows will run any more in the same worker."""
         record, now = self.record, monotonic_ns()
         record.count = self.done or self.size
@@ -204,7 +236,7 @@ class TracedRows(RowsTask):
             ran = sum((self._blocks or {}).values()) * 1000
             record.ended = min(now, record.started + ran) if ran else now
             record.lane = _lane(self._on)
-        record.close(outcome)
+        record.close(outcome, is_last=is_last)
 
     def fail_running_row(self, row: int, error: BaseException) -> bool:
         self.record.outcome = "failed"
