@@ -31,6 +31,7 @@ from parallelize.clusters.object_cache import ObjectCache
 from parallelize.executors.base import Executor
 from parallelize.futures.future import Failure, Future
 from parallelize.runtime import locks, native
+from parallelize.runtime.options import name_of
 from parallelize.runtime.raised import is_a
 from parallelize.runtime.services import Service
 from parallelize.tracing import recording
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from parallelize.calls.call import Rows
     from parallelize.clusters.payloads import Payload, RemoteCall
     from parallelize.runtime.options import CallOptions
+    from parallelize.streams.channel import Channel
 
 C = TypeVar("C", bound=EngineCall)
 
@@ -170,6 +172,21 @@ class EngineExecutor(Executor):
         except Exception as error:  # noqa: BLE001 - a call fails in its future
             call.refuse(error)
         return call
+
+    def _start_stream(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        channel: Channel,
+    ) -> Future[Any] | None:
+        msg = (
+            f"{name_of(fn, options)} is a generator function: its items can travel "
+            f"from threads and processes, not from workers of {self.kind}; use a "
+            "function that returns a list of them"
+        )
+        raise TypeError(msg)
 
     def _start_rows(self, rows: Rows) -> SubmittedRows:
         call = RowsCall(self, rows)

@@ -25,6 +25,7 @@ from parallelize import (
     parallelized,
     processed,
     share,
+    thread_map,
     trace,
     using,
     wait,
@@ -220,6 +221,40 @@ class EngineTests:
         assert results[0] == 1
         assert results[2] == 3
         assert isinstance(results[1], SerializationError)
+
+    def test_maps_continue_from_their_checkpoint(self, executor, tmp_path):
+        file, trace = tmp_path / "run.db", tmp_path / "trace"
+        for rows, called in [(range(6), 6), (range(9), 3)]:
+            results = executor.map(
+                tasks.append_line,
+                [str(trace)] * len(rows),
+                rows,
+                checkpoint=file,
+                chunksize=2,
+                with_input=True,
+            )
+            assert [result for _, result in results] == list(rows)
+            assert len(trace.read_text().split()) == called
+            trace.write_text("")
+
+    def test_a_pipeline_with_threads(self, executor):
+        def stages():
+            inner = executor.map(tasks.double, executor.map(tasks.double, iter("ab")))
+            return thread_map(str.upper, inner)
+
+        async def read():
+            return [each async for each in stages()]
+
+        assert list(stages()) == asyncio.run(read()) == ["AAAA", "BBBB"]
+
+    def test_generator_functions_are_refused_at_the_call(self, executor):
+        @parallelized(executor)
+        def numbers(end):
+            yield from range(end)
+
+        for call in (numbers, lambda end: numbers.map([end])):
+            with pytest.raises(TypeError, match="numbers is a generator function"):
+                call(3)
 
     def test_an_endless_input(self, executor):
         from itertools import count
