@@ -34,15 +34,15 @@ def pytest_configure(config):
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--every-method",
+        "--whole",
         action="store_true",
-        help="run each test with every start method, not with the one whose turn it is",
+        help="run each test with every start method, and the long ones on any Python",
     )
 
 
 @pytest.hookimpl(trylast=True)  # of what was asked for by -k or -m
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("every_method"):
+    if config.getoption("whole"):
         return
     items[:], others = turns.split(items)
     config.hook.pytest_deselected(items=others)

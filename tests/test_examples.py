@@ -43,6 +43,7 @@ def empty(tmp_path):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.timeout(130)
 def test_primes(empty):
     printed = run_example("primes.py", folder=empty, timeout=120)
@@ -91,6 +92,7 @@ def test_model_per_worker(empty):
     assert sum(int(calls) for _, calls in used) == 500
 
 
+@pytest.mark.long
 @pytest.mark.timeout(310)
 def test_wordcount_of_the_whole_standard_library(empty):
     script = EXAMPLES / "wordcount.py"
@@ -137,6 +139,10 @@ def test_imports(tmp_path, empty):
         "    1  json",
         "    1  sys",
     ]
+
+
+@pytest.mark.long
+def test_imports_of_the_whole_standard_library(empty):
     whole = run_example("imports.py", folder=empty).splitlines()
     assert int(whole[0].split()[0]) > 200
     assert len(whole) == 6

@@ -77,8 +77,8 @@ def rows_on_a_loop(executor):
 
 POOLS = {
     "thread": ThreadPoolExecutor,
-    "process": ProcessPoolExecutor,
-    "fork": lambda size: ProcessPoolExecutor(size, mp_context="fork"),
+    "process-default": ProcessPoolExecutor,
+    "process-fork": lambda size: ProcessPoolExecutor(size, mp_context="fork"),
 }
 STEPS = [call, timed, retried, coroutine, retried_coroutine, stream, rows]
 CASES = [(kind, step) for kind in POOLS for step in [*STEPS, rows_on_a_loop]]

@@ -15,8 +15,17 @@ from support.programs import program
 INTERRUPTED = program("shared/steps") + program("interrupts/interrupted")
 
 
-@pytest.mark.parametrize("call", ["submit", "timed", "waited", "cancelled", "killed"])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("call", "workers"),
+    [
+        ("submit", 1),
+        ("submit", 2),
+        ("timed", 1),
+        ("waited", 2),
+        ("cancelled", 1),
+        ("killed", 2),
+    ],
+)
 @pytest.mark.parametrize(
     ("pool", "fresh"),
     [
@@ -25,7 +34,7 @@ INTERRUPTED = program("shared/steps") + program("interrupts/interrupted")
         ("ProcessPoolExecutor", False),
     ],
 )
-def test_ctrl_c_at_each_step(pool: str, fresh: bool, workers: int, call: str) -> None:
+def test_ctrl_c_at_each_step(pool: str, fresh: bool, call: str, workers: int) -> None:
     """A worker of the pool is to be started (it is fresh), or has to be woken."""
     calls = program(
         "interrupts/each_step", POOL=pool, FRESH=fresh, WORKERS=workers, MADE=call

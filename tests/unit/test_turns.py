@@ -13,7 +13,7 @@ def items_of(names, folder="tests", marker=None):
         SimpleNamespace(
             nodeid=f"{folder}/test_x.py::{name}",
             path=pathlib.Path("/", folder, "test_x.py"),
-            get_closest_marker=lambda name: marker,
+            get_closest_marker={marker: marker}.get,
         )
         for name in names
     ]
@@ -24,9 +24,7 @@ def names_of(items):
 
 
 def test_each_python_has_one_of_them_and_three_have_all():
-    pythons = [
-        turns.split(items_of(NAMES), turns.TURNS[minor]) for minor in (11, 14, 15)
-    ]
+    pythons = [turns.split(items_of(NAMES), minor) for minor in (11, 14, 15)]
     assert [len(due) for due, _ in pythons] == [1, 1, 1]
     assert {names_of(due)[0] for due, _ in pythons} == set(NAMES)
     for due, others in pythons:
@@ -35,17 +33,32 @@ def test_each_python_has_one_of_them_and_three_have_all():
 
 def test_other_parameters_have_all_of_their_values():
     names = [f"test_a[{n}-process-{m}-x]" for n in "abc" for m in ("fork", "default")]
-    due, others = turns.split(items_of([*names, "test_b", "test_c[thread]"]), 0)
+    due, others = turns.split(items_of([*names, "test_b", "test_c[thread]"]), 11)
     assert len(due) == 3 + 2
     assert len(others) == 3
     assert {name[7] for name in names_of(due)[:3]} == set("abc")
 
 
 def test_one_that_is_asked_for_alone_runs():
-    for turn in range(3):
-        assert names_of(turns.split(items_of(NAMES[:1]), turn)[0]) == NAMES[:1]
+    for minor in turns.TURNS:
+        assert names_of(turns.split(items_of(NAMES[:1]), minor)[0]) == NAMES[:1]
 
 
 def test_all_run_where_the_mark_or_the_folder_says_so():
-    for items in (items_of(NAMES, marker="marked"), items_of(NAMES, "tests/world")):
-        assert turns.split(items, 0) == (items, [])
+    for items in (
+        items_of(NAMES, marker="every_method"),
+        items_of(NAMES, "tests/world"),
+    ):
+        assert turns.split(items, 11) == (items, [])
+
+
+def test_a_long_one_runs_on_one_python():
+    items = items_of(["test_a"], marker="long")
+    due = [minor for minor in turns.TURNS if turns.split(items, minor)[0]]
+    assert due == [turns.LONG_ON]
+
+
+def test_classes_of_the_standard_library_take_turns_too():
+    names = [f"ProcessPool{m}WaitTest::test_a" for m in ("Fork", "Spawn", "Forkserver")]
+    for minor in (11, 14, 15):
+        assert len(turns.split(items_of(names), minor)[0]) == 1
