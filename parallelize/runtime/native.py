@@ -22,6 +22,7 @@ import os
 import sys
 import threading
 import types
+from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class Socket(_socket.socket):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+#: Makes a socket of a descriptor, whose family, type and protocol it asks for.
+_owning = partial(Socket, -1, -1, -1)
 
 
 class Condition(threading.Condition):
@@ -237,8 +242,12 @@ def socket_at(fd: int) -> Socket:
 def socket_pair() -> tuple[Socket, Socket]:
     """Return two connected, unpatched blocking sockets."""
     make = getattr(_socket, "socketpair", None) or _original("socket", "socketpair")
-    here, there = make()  # Windows has the second one only
-    return socket_at(here.detach()), socket_at(there.detach())
+    # Windows has the second one only. No step of Python lies between the descriptors'
+    # old objects and their new ones: after Ctrl-C there nothing would close them.
+    here, there = map(_owning, map(_socket.socket.detach, make()))
+    for each in (here, there):
+        each.setblocking(True)
+    return here, there
 
 
 def send_fds(sock: _socket.socket, data: bytes, fds: Sequence[int]) -> None:
