@@ -166,6 +166,8 @@ def test_a_loop_for_which_there_is_no_descriptor(step, left, few_descriptors):
 @pytest.mark.parametrize("left", [0, 1, 2, 3])
 def test_an_interpreter_for_which_there_is_no_descriptor(left, few_descriptors):
     with InterpreterPoolExecutor(1) as executor:
+        call(executor)  # all is loaded
+    with InterpreterPoolExecutor(1) as executor:
         few_descriptors(left)
         with pytest.raises((OSError, RuntimeError)):
             call(executor)
