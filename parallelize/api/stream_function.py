@@ -90,7 +90,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         bound = options.max_pending
         if bound is not None and bound.applies():
             return bound.start(
-                lambda: self(*args, **kwargs), lambda s: s._future, self._is_full
+                lambda: self(*args, **kwargs), lambda s: s._reader.future, self._is_full
             )
         target: Any = self._target
         executor = self._source.executor()

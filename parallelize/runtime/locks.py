@@ -130,7 +130,8 @@ class Latch:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until it is set; return False on a timeout."""
-        if not self._closed.acquire(timeout=-1 if timeout is None else timeout):
+        seconds = -1 if timeout is None else max(timeout, 0)  # it may have passed
+        if not self._closed.acquire(timeout=seconds):
             return False
         self.set()
         return True

@@ -55,6 +55,11 @@ else:
     sleep = _original("time", "sleep")
     fork = _original("os", "fork")  # None on Windows
 
+#: Whether a step of C code, such as the chain's, is atomic for other threads. This
+#: cannot become false later: the GIL may be enabled in a running program, but not
+#: disabled.
+STEPS_ARE_WHOLE: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
 getsignal = _signal.getsignal
 signal = _signal.signal
 _get_ident = _original("_thread", "get_ident")

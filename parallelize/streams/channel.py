@@ -3,31 +3,38 @@
 ```
  producer (a thread, or the           reader (any thread, or a loop)
  dispatcher of a process pool)
-        extend(items) ──────▶ items ──────▶ take()
-        end(outcome)  ──────▶  end  ──────▶ after the last item
+        extend(items) ──────▶ blocks ─────▶ take(), then `ready` yields the items
+        end(outcome)  ──────▶  end   ─────▶ after the last item
         room? ◀───────────── unread ◀────── number of items taken
 ```
 
 Items, like the end, may still be encoded as they were sent (an `Outcome`): the reader
 decodes them.
+
+The block that is being read stays the first of all until it is exhausted, and each
+step to the next one can be done again: so Ctrl-C in the middle of one loses no item,
+and counts none twice.
 """
 
 from __future__ import annotations
 
 import enum
+from _operator import length_hint  # the C part, which is loaded already
 from collections import deque
 from itertools import repeat
 
 from parallelize.futures.future import Failure, Outcome, error_of
 from parallelize.runtime import lifecycle, locks
+from parallelize.runtime.native import STEPS_ARE_WHOLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from parallelize.futures.future import Future
+    from parallelize.streams.tail import Tail
 
 _new_lock = locks.reentrant("channel")
 
@@ -58,6 +65,67 @@ class Ending(Outcome):
         return None, error_of(self._future)
 
 
+class Block:
+    """Items that the reader takes together, at least one.
+
+    Attributes:
+        first: The number of items of the stream before it.
+        count: The number of its items.
+        is_sealed: Whether they have to be decoded.
+        ready: Yields its items; None until the reader has begun it.
+    """
+
+    __slots__ = ("_items", "count", "first", "is_sealed", "ready")
+
+    def __init__(self, items: list[Any] | deque[Any], first: int) -> None:
+        self.first: int = first
+        self.count: int = len(items)
+        self.is_sealed: bool = issubclass(type(items[0]), Outcome)
+        self.ready: Iterator[Any] | None = None
+        # Numbers may stay in a list until it is dropped; all else is released as it
+        # is yielded.
+        may_stay = STEPS_ARE_WHOLE and not self.is_sealed and isinstance(items, list)
+        self._items = items if may_stay else deque(items)
+
+    def append(self, item: Any) -> None:
+        """Add an item to a block that has not begun."""
+        self._items.append(item)
+        self.count += 1
+
+    def begin(self) -> Iterator[Any]:
+        """Return what yields the items."""
+        items = self._items
+        if isinstance(items, list):
+            self.ready = iter(items)
+        elif STEPS_ARE_WHOLE:
+            self.ready = map(deque.popleft, repeat(items, len(items)))
+        else:
+            self.ready = _Popped(items)
+        return self.ready
+
+    def has_more(self) -> bool:
+        """Whether there are items that were not yielded."""
+        if isinstance(self._items, list) and self.ready is not None:
+            return length_hint(self.ready) > 0
+        return bool(self._items)
+
+
+class _Popped:
+    """Yields items, each once, where the steps of C code are not atomic."""
+
+    def __init__(self, items: deque[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> _Popped:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._items.popleft()
+        except IndexError:
+            raise StopIteration from None
+
+
 class Channel:
     """The buffer of one stream, and its state.
 
@@ -66,7 +134,10 @@ class Channel:
     Attributes:
         life: The state. May be read by any thread, at any time.
         buffersize: The maximum number of items that the reader has not been given.
-        taken: The number of items that it has been given.
+        taken: The number of items that it has been given: of those of a block only
+            the first counts, until the next block is begun.
+        ready: Yields the items of the block that is being read; any thread may draw
+            from it.
         moved: Called when the reader has taken items, and when no more are wanted:
             without the lock, in any thread, also from a finalizer.
     """
@@ -76,9 +147,9 @@ class Channel:
         self.taken: int = 0
         self.moved: Callable[[], object] = bool
         self.buffersize: int = buffersize
-        self._items: deque[Any] = deque()
+        self.ready: Iterator[Any] = iter(())
+        self._blocks: deque[Block] = deque()  # the first may be the one being read
         self._arrived = 0  # the number of items that have arrived
-        self._lent = 0  # items taken by the reader that do not count as given yet
         self._end: Outcome | None = None
         self._reader_wakers: list[Callable[[], object]] = []
         self._room_wakers: list[Callable[[], object]] = []
@@ -103,16 +174,36 @@ class Channel:
             self.life = Life.FLOWING
             return True
 
-    def extend(self, items: Iterable[Any]) -> None:
-        """Add items from the generator."""
+    def put(self, item: Any) -> None:
+        """Add an item of any kind."""
         with self._news:
             if self.life is not Life.FLOWING:
                 return
-            before = len(self._items)
-            self._items.extend(items)
-            self._arrived += len(self._items) - before
+            last = self._blocks[-1] if self._blocks else None
+            if last is None or last.ready is not None or last.count >= self._most():
+                self._blocks.append(Block(deque((item,)), self._arrived))
+            else:
+                last.append(item)
+            self._arrived += 1
             wakers = self._wake_reader()
         _call_each(wakers)
+
+    def extend(self, items: list[Any]) -> None:
+        """Add numbers, or outcomes; the list belongs to the channel from now on."""
+        with self._news:
+            if self.life is not Life.FLOWING:
+                return
+            most = self._most()
+            for start in range(0, len(items), most):
+                some = items[start : start + most] if len(items) > most else items
+                self._blocks.append(Block(some, self._arrived))
+                self._arrived += len(some)
+            wakers = self._wake_reader()
+        _call_each(wakers)
+
+    def _most(self) -> int:
+        """Return the number of items of a block at most."""
+        return max(1, self.buffersize // 2)
 
     def end(self, outcome: Outcome | None) -> None:
         """End after the buffered items, with the outcome if that is an error."""
@@ -161,27 +252,47 @@ class Channel:
 
     # For the reader.
 
-    def take(self, hand: deque[Any]) -> bool:
-        """Move items to the reader's hand, at most half of the buffer size.
+    def take(self, read: Iterator[Any]) -> bool:
+        """Go on to the next block, as ``read`` yields nothing more.
 
-        The first of them counts as given now, the others when more are taken, so that
-        the generator is never further ahead of the reader than allowed.
+        Only the first of its items counts as given now, the others when the next block
+        is taken, so that the generator is never further ahead of the reader than
+        allowed. Does nothing if another thread has gone on from ``read``.
 
         Returns:
-            Whether there were any.
+            Whether `ready` is another one now.
         """
         with self._news:
-            count = min(len(self._items), max(1, self.buffersize // 2))
-            given = self._lent + (count > 0)
-            self._lent = max(count - 1, 0)
-            self.taken += given
-            # A single step in C: Ctrl-C cannot interrupt it, so no item is lost.
-            hand.extend(map(deque.popleft, repeat(self._items, count)))
-            wakers = self._wake_producer() if given else []
-        if given:
-            _call_each(wakers)
-            self.moved()
-        return count > 0
+            if self.ready is not read:
+                return True
+            if was_taken := self._advance():
+                self.ready = self._blocks[0].begin()
+            wakers = self._wake_producer()
+        _call_each(wakers)
+        self.moved()
+        return was_taken
+
+    def _advance(self) -> bool:
+        blocks = self._blocks
+        if blocks and blocks[0].ready is self.ready:
+            self.taken = blocks[0].first + blocks[0].count
+            blocks.popleft()
+        if not blocks:
+            return False
+        self.taken = blocks[0].first + 1
+        return True
+
+    def let_follow(self, tail: Tail) -> bool:
+        """Queue the rest of the block that is being read behind the tail of a chain.
+
+        Returns:
+            False if it is not: its items have to be decoded, or are too few.
+        """
+        with self._news:
+            block = self._blocks[0] if self._blocks else None
+            if block is None or block.ready is not self.ready:
+                return False
+            return not block.is_sealed and block.count > 1 and tail.follow(self.ready)
 
     def wait(self) -> None:
         """Wait until there is an item to take, or no more will come."""
@@ -189,7 +300,17 @@ class Channel:
             self._news.wait_for(self._has_news)
 
     def _has_news(self) -> bool:
-        return bool(self._items) or self.life not in _OPEN
+        return self.life not in _OPEN or self._has_items()
+
+    def _has_items(self) -> bool:
+        blocks = self._blocks
+        return len(blocks) > 1 or (bool(blocks) and blocks[0].has_more())
+
+    def is_spent(self) -> bool:
+        """Whether all items were taken, and so was the end."""
+        with self._news:
+            is_over = self.life in (Life.OVER, Life.CLOSED)
+            return is_over and self._end is None and not self._has_items()
 
     def when_news(self, waker: Callable[[], object]) -> None:
         """Call ``waker()`` once when `wait` would return."""
@@ -219,11 +340,11 @@ class Channel:
             if self.life is Life.CLOSED:
                 return
             self.life, self._end = Life.CLOSED, None
-            self._items.clear()
-            self._lent = 0
+            self._blocks.clear()
             wakers = self._wake_all()
         _call_each(wakers)
         self.moved()
+        deque(self.ready, maxlen=0)  # drop what it has not yielded
 
     def dropped(self) -> None:
         """Close, as the reader is gone; may be called from garbage collection."""
@@ -249,7 +370,8 @@ class Channel:
             wakers.clear()
         self.moved = bool
         if self.life in _OPEN:
-            self._items.clear()
+            self._blocks.clear()
+            deque(self.ready, maxlen=0)
             msg = "the stream was opened before os.fork(), it belongs to the parent"
             self.life, self._end = Life.OVER, Failure(RuntimeError(msg))
 

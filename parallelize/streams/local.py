@@ -22,7 +22,7 @@ from parallelize.streams.channel import Life
 from parallelize.streams.pump import pump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import NoReturn, Protocol
 
     from parallelize.streams.channel import Channel
@@ -168,9 +168,13 @@ class Producer:
 
     def put(self, item: Any) -> None:
         """Add an item."""
-        self._channel.extend((item,))
+        self._channel.put(item)
         if self._watch is not None:
             self._watch.asked()
+
+    def draw_some(self, source: Generator[Any, Any, Any]) -> bool:
+        """Take none: each item is at once there for the reader."""
+        return False
 
     def __reduce__(self) -> NoReturn:
         msg = (

@@ -46,6 +46,14 @@ class Sink(Protocol):
     def put(self, item: Any) -> None:
         """Add an item, for which there is room."""
 
+    def draw_some(self, source: Generator[Any, Any, Any]) -> bool:
+        """Take items, for which there is room, where that is quicker.
+
+        Returns:
+            Whether any were taken; False says nothing about the generator.
+        """
+        ...
+
 
 def pump(source: Any, sink: Sink) -> None:
     """Run a generator until it ends or its sink wants no more; then close it.
@@ -68,6 +76,8 @@ def pump(source: Any, sink: Sink) -> None:
 def _pump(source: Generator[Any, Any, Any], sink: Sink) -> None:
     with contextlib.closing(source):
         while sink.room() or sink.wait():
+            if sink.draw_some(source):
+                continue
             try:
                 item = next(source)
             except StopIteration:

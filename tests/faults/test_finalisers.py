@@ -212,7 +212,7 @@ def test_a_stream_that_a_finaliser_drops(concurrent_kind, make_concurrent, was_r
     box = [threaded(counted, executor=executor)(10_000)]
     if was_read:
         assert next(box[0]) == 0
-    channel = box[0]._channel
+    channel = box[0]._reader.channel
     with held_elsewhere(channel.lock):
         assert dropped(box)
     assert comes(lambda: channel.life.name == "CLOSED")

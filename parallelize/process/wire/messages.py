@@ -57,11 +57,12 @@ are given back.
 buffers are in a segment: the last part of the arguments or of the result then says
 where.
 
-A stream runs a generator. ``micros`` of STREAM and ``extra`` of CREDIT are the number
-of (additional) items that the pool accepts; CLOSE says that it accepts no more, so the
-generator is closed. ITEMS has one part, a list of numbers, if ``extra`` is 1; otherwise
-each part is a pickled item. Its ``micros`` is 1 if items come so fast that the worker
-may hold some back for a moment. ITEM is one item with its buffers.
+A stream runs a generator. ``micros`` of STREAM, without its lowest bit (`TIMED`), and
+``extra`` of CREDIT are the number of (additional) items that the pool accepts; CLOSE
+says that it accepts no more, so the generator is closed. ITEMS has one part, a list of
+numbers, if ``extra`` is 1; otherwise each part is a pickled item. Its ``micros`` is 1
+if items come so fast that the worker may hold some back for a moment. ITEM is one item
+with its buffers.
 
 ``id`` is the id of the task. ``extra`` is, in CALL and STREAM, the number of buffers
 that belong to the arguments; in ROWS, the number of arguments of each row (0: each row

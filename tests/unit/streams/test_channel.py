@@ -1,6 +1,5 @@
 """What lies between a generator and its reader: against a list, and in every order."""
 
-from collections import deque
 from types import SimpleNamespace
 from unittest import mock
 
@@ -46,7 +45,6 @@ class Buffer(RuleBasedStateMachine):
     @initialize(buffersize=st.integers(1, 6), begins=st.booleans())
     def begin_with(self, buffersize, begins):
         self.channel = Channel(buffersize)
-        self.hand = deque()
         self.put, self.got = 0, []
         self.end_of = None  # what `take_end` is to give, in a tuple
         self.rooms, self.news, self.closes = Wakers(), Wakers(), Wakers()
@@ -71,9 +69,16 @@ class Buffer(RuleBasedStateMachine):
     @rule(count=st.integers(1, 6))
     def extend(self, count):
         while count and self.channel.has_room():
-            self.channel.extend(iter([self.put]))
+            self.channel.put(self.put)
             self.put += 1
             count -= 1
+
+    @rule(count=st.integers(1, 6))
+    def extend_by_a_list(self, count):
+        count = min(count, self.channel.buffersize - self.put + self.channel.taken)
+        if count and self.channel.has_room():
+            self.channel.extend(list(range(self.put, self.put + count)))
+            self.put += count
 
     @precondition(lambda self: self.channel.life is not Life.FLOWING)
     @rule()
@@ -103,18 +108,20 @@ class Buffer(RuleBasedStateMachine):
         assert self.channel.life is Life.CLOSED
         assert not self.channel.has_room()
 
-    @rule()
-    def read(self):
-        if not self.hand:
-            moves = self.moves
-            assert self.channel.take(self.hand) == bool(self.hand)
-            assert self.moves - moves == bool(self.hand)
-            assert len(self.hand) <= max(1, self.channel.buffersize // 2)
-            if self.channel.life is not Life.CLOSED:
-                assert self.channel.taken == len(self.got) + bool(self.hand)
-        if self.hand:
-            self.got.append(self.hand.popleft())
-        elif self.channel.life is not Life.CLOSED:
+    @rule(is_interrupted=st.booleans())
+    def read(self, is_interrupted):
+        channel = self.channel
+        item = next(channel.ready, None)
+        if item is None and channel.take(channel.ready):
+            if is_interrupted:  # as if the step had not come to its end
+                channel.ready = iter(())
+                assert channel.take(channel.ready)
+            if channel.life is not Life.CLOSED:
+                assert channel.taken == len(self.got) + 1
+            item = next(channel.ready)
+        if item is not None:
+            self.got.append(item)
+        elif channel.life is not Life.CLOSED:
             assert self.put == len(self.got)
 
     @rule()
@@ -135,8 +142,7 @@ class Buffer(RuleBasedStateMachine):
 
     @invariant()
     def items_come_once_and_in_order(self):
-        read = [*self.got, *self.hand]
-        assert read == list(range(len(read)))
+        assert self.got == list(range(len(self.got)))
 
     @invariant()
     def the_generator_is_no_further_ahead_than_it_may_be(self):
@@ -165,21 +171,23 @@ TestBuffer = Buffer.TestCase
     st.lists(st.one_of(st.integers(1, 9), st.just("read")), max_size=60),
 )
 def test_the_producer_has_all_the_room_that_there_is(buffersize, script):
-    channel, hand, rooms = Channel(buffersize), deque(), Wakers()
+    channel, rooms = Channel(buffersize), Wakers()
     channel.begin()
     put = got = 0
     for act in script:
         if act == "read":
             # What is in the reader's hand counts when it comes back for more.
-            if not hand and channel.take(hand):
+            item = next(channel.ready, None)
+            if item is None and channel.take(channel.ready):
                 assert channel.taken == got + 1
-            if hand:
-                assert hand.popleft() == got
+                item = next(channel.ready)
+            if item is not None:
+                assert item == got
                 got += 1
         else:
             for _ in range(act):
                 if channel.has_room():
-                    channel.extend([put])
+                    channel.put(put)
                     put += 1
         assert channel.taken <= got
         assert put - got <= buffersize
@@ -204,7 +212,6 @@ class Stage:
         with mock.patch.multiple(module, locks=conditions, _new_lock=run.lock):
             self.channel = Channel(buffersize)
         self.patch = mock.patch.object(module, "lifecycle", later)
-        self.hand = deque()
         self.put, self.got = [], []
         self.ends = []
         self.was_closed = False
@@ -224,20 +231,20 @@ class Stage:
             self.put.append(item)
             ahead = len(self.put) - len(self.got)
             assert ahead <= channel.buffersize + 1  # one is on its way to the reader
-            channel.extend([item])
+            channel.put(item)
         channel.end(outcome)
 
     def next(self):
         """As a stream does; None at its end."""
         while True:
             is_over = self.channel.life not in OPEN
-            taken = self.channel.take(self.hand)
-            if self.hand:
-                self.got.append(self.hand.popleft())
-                return self.got[-1]
-            if not taken and is_over:
-                return None
-            if not taken:
+            ready = self.channel.ready
+            for item in ready:
+                self.got.append(item)
+                return item
+            if not self.channel.take(ready):
+                if is_over:
+                    return None
                 self.channel.wait()
 
     def read(self):
@@ -275,7 +282,7 @@ def test_a_reader_that_closes_lets_the_producer_go():
         assert run.stuck == []
         assert stage.got == [0]
         assert stage.was_closed
-        assert not stage.channel._items
+        assert not stage.channel._blocks
 
     assert explore(scenario, preemptions=3) > 20
 
@@ -367,7 +374,7 @@ def test_a_waker_for_room_is_called_once(what):
         channel.begin()
         channel.extend([1])
         acts = {
-            "take": lambda: channel.take(stage.hand),
+            "take": lambda: channel.take(channel.ready),
             "end": lambda: channel.end(None),
             "close": channel.close,
             "cancel": channel.cancel,
@@ -398,6 +405,5 @@ def test_a_forked_child_finds_no_items_of_the_parent():
     channel.forget()
     assert channel.lock is not before
     assert channel.life is Life.OVER
-    hand = deque()
-    assert not channel.take(hand)
+    assert not channel.take(channel.ready)
     assert isinstance(channel.take_end().error, RuntimeError)

@@ -66,10 +66,15 @@ if TYPE_CHECKING:
 BYTES_AHEAD = 1 << 20
 #: ... but by at least this many items, which is the initial number, ...
 LEAST_AHEAD = 4
-#: ... and at most by this many.
+#: ... and at most by this many, ...
 MOST_AHEAD = 1024
+#: ... or this many times as many as come together, within a millisecond if they come
+#: fast, ...
+TIMES_AHEAD = 8
+#: ... but never by more than this many.
+MOST_AHEAD_EVER = 1 << 15
 
-_MOST_AT_ONCE = (1 << 32) - 1  # what fits into a frame's header
+_MOST_AT_ONCE = (1 << 31) - 1  # what fits into a frame's header, beside a flag
 
 
 class StreamTask(CallTask):
@@ -96,8 +101,9 @@ class StreamTask(CallTask):
     ) -> None:
         self._channel = channel
         self._grows = options.buffersize is None
-        self._ahead = LEAST_AHEAD if self._grows else channel.buffersize
-        self._allowed = min(self._ahead, _MOST_AT_ONCE)
+        if self._grows:
+            channel.buffersize = LEAST_AHEAD
+        self._allowed = min(channel.buffersize, _MOST_AT_ONCE)
         self._arrived = 0
         self._is_noted = False  # whether it is in the pool's deque
         self._is_close_sent = False  # whether the worker was sent CLOSE
@@ -127,7 +133,8 @@ class StreamTask(CallTask):
         elif self.placed is not None:
             kind += messages.BIG
         parts = [self.key, *arguments, *self._values]
-        return pack(kind, self.id, parts, len(arguments), self._allowed)
+        timed = messages.TIMED if self.options.timeout is not None else 0
+        return pack(kind, self.id, parts, len(arguments), self._allowed * 2 + timed)
 
     @property
     def left(self) -> int:
@@ -164,7 +171,8 @@ class StreamTask(CallTask):
     def _measure(self, size: int, count: int) -> None:
         if self._grows and count:
             fitting = BYTES_AHEAD * count // max(size, 1)
-            self._ahead = max(LEAST_AHEAD, min(MOST_AHEAD, fitting))
+            most = min(MOST_AHEAD_EVER, max(MOST_AHEAD, TIMES_AHEAD * count))
+            self._channel.buffersize = max(LEAST_AHEAD, min(most, fitting))
 
     def _deliver(self, items: list[Any], *, more: bool) -> None:
         self._arrived += len(items)
@@ -185,10 +193,10 @@ class StreamTask(CallTask):
     def _is_worth_a_message(self) -> bool:
         if self._channel.life is not Life.FLOWING:
             return True
-        return self._more() >= max(1, self._ahead // 2)
+        return self._more() >= max(1, self._channel.buffersize // 2)
 
     def _more(self) -> int:
-        return self._channel.taken + self._ahead - self._allowed
+        return self._channel.taken + self._channel.buffersize - self._allowed
 
     def send_credit(self, worker: WorkerHandle) -> None:
         """Send the worker its credit, or CLOSE; the caller holds the pool's lock."""
