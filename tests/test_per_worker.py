@@ -19,6 +19,7 @@ import parallelize
 from parallelize import (
     InterpreterPoolExecutor,
     PerWorker,
+    PerWorkerError,
     ProcessPoolExecutor,
     SerialExecutor,
     ThreadPoolExecutor,
@@ -235,17 +236,20 @@ def test_a_forked_child_cleans_up_only_what_it_made(notes):
 def test_an_error_fails_the_call_and_the_next_tries_again(make, kind, notes):
     with make(*([1] if make is not SerialExecutor else [])) as pool:
         error = pool.submit(keepers.use_failing).exception(20)
-        assert type(error) is ConnectionError
-        assert error.args == ("no answer",)
-        assert f"({kind})" in error.__notes__[0]
-        assert "at_the_second_try()" in error.__notes__[0]
+        assert type(error) is PerWorkerError
+        assert type(error.__cause__) is ConnectionError
+        assert error.__cause__.args == ("no answer",)
+        place = f"in worker 0 of 1 ({kind})"
+        assert (error.maker, error.place) == ("at_the_second_try", place)
+        text = f"at_the_second_try() failed {place}: ConnectionError: no answer"
+        assert str(error) == text
         assert pool.submit(keepers.use_failing).result(20) == "made"
     assert notes() == {(kind, 0): ["failed"]}
 
 
 def test_an_error_is_retried_like_any_other(notes):
     again = processed(
-        keepers.use_failing, max_workers=1, retries=1, retry_on=ConnectionError
+        keepers.use_failing, max_workers=1, retries=1, retry_on=PerWorkerError
     )
     assert again().result(20) == "made"
 

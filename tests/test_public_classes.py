@@ -35,6 +35,7 @@ ATTRIBUTES = {
     "ParallelFunction": {"map", "options", "starmap", "warm"},
     "ParallelizeError": set(),
     "PerWorker": set(),
+    "PerWorkerError": set(),
     "ProcessPoolExecutor": {*EXECUTOR, "kill_workers", "terminate_workers"},
     "QueueFull": set(),
     "RateLimit": {"pause"},

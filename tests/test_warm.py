@@ -10,6 +10,7 @@ import keepers
 import parallelize
 from parallelize import (
     InterpreterPoolExecutor,
+    PerWorkerError,
     ProcessPoolExecutor,
     SerialExecutor,
     ThreadPoolExecutor,
@@ -151,7 +152,7 @@ def test_a_coroutine_function_starts_loops(decorate, notes):  # noqa: F811
 
 def test_an_error_of_an_object_is_raised(notes):  # noqa: F811
     for make in (ThreadPoolExecutor, ProcessPoolExecutor):
-        with make(1) as pool, pytest.raises(LookupError, match="no model"):
+        with make(1) as pool, pytest.raises(PerWorkerError, match="no model"):
             pool.warm(failing)
 
 

@@ -77,6 +77,17 @@ class EngineFuture(Future[T]):
     executor: EngineExecutor
     ref: Any = None
 
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        # A timeout of 0 only asks whether the call has ended.
+        if timeout is not None and timeout > 0:
+            until = monotonic() + timeout
+            if not self.done():
+                self._await_end(timeout)
+            sealed = self._sealed
+            if isinstance(sealed, _InCluster):
+                sealed.fetch(max(0.0, until - monotonic()))
+        return super().exception(timeout)
+
     def cancel(self) -> bool:
         ref = self.ref
         if ref is None or self.done():
@@ -471,16 +482,26 @@ class _Arrived(Outcome):
 class _InCluster(Outcome):
     """A result that remains in the cluster; its reader fetches it."""
 
-    __slots__ = ("_call", "_ref")
+    __slots__ = ("_call", "_payload", "_ref")
 
     def __init__(self, call: EngineCall, ref: Any) -> None:
         self._call = call
         self._ref = ref
+        self._payload: Payload | None = None
+
+    def fetch(self, timeout: float) -> None:
+        """Fetch the result, or raise `TimeoutError`; `open` has all other errors."""
+        try:
+            self._payload = self._call.executor._fetch(self._ref, timeout)
+        except TimeoutError:
+            raise TimeoutError from None
+        except Exception:  # noqa: BLE001 - it comes again
+            pass
 
     def open(self) -> tuple[Any, BaseException | None]:
         call = self._call
         try:
-            payload = call.executor._fetch(self._ref)
+            payload = self._payload or call.executor._fetch(self._ref)
         except Exception as error:  # noqa: BLE001 - it belongs to the reader
             call.handle.ref = None
             translated = call.executor._translated(error, call.name())

@@ -203,9 +203,16 @@ class DaskExecutor(EngineExecutor):
     def _is_there(self, ref: Scattered) -> bool:
         return not ref.is_lost
 
-    def _fetch(self, ref: CallRef) -> Payload:
-        payload: Payload = self._link.wait(ref.fetch)
-        return payload
+    def _fetch(self, ref: CallRef, timeout: float | None = None) -> Payload:
+        fetching = ref.fetching
+        if fetching is None:
+            fetching = ref.fetching = self._link.start(ref.fetch)
+        try:
+            payload: Payload = self._link.end_of(fetching, timeout)
+            return payload
+        finally:
+            if fetching.done():
+                ref.fetching = None
 
     def _running(self, refs: Sequence[CallRef]) -> list[bool | None]:
         keys = [None if ref.cannot_run else ref.key for ref in refs]

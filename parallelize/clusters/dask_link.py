@@ -17,9 +17,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from parallelize.clusters.dask_errors import Lost
+from parallelize.runtime.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -109,15 +111,32 @@ class Link:
 
     def wait(self, what: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Wait for an answer; raises its error, or `Lost`."""
+        return self.end_of(self.start(what))
+
+    def start(
+        self, what: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> concurrent.futures.Future[Any]:
+        """Ask for an answer, and return what has it, or the error, when it comes."""
         ended: concurrent.futures.Future[Any] = concurrent.futures.Future()
         self.soon(lambda: self.begin(what(), ended.set_result))
+        return ended
+
+    def end_of(
+        self, ended: concurrent.futures.Future[Any], timeout: float | None = None
+    ) -> Any:
+        """Wait for what was started; raises its error, `Lost`, or `TimeoutError`."""
+        until = math.inf if timeout is None else monotonic() + timeout
         while not ended.done():
             with contextlib.suppress(TimeoutError):
-                ended.result(PERIOD)
+                ended.result(max(0.0, min(PERIOD, until - monotonic())))
+            if ended.done():
+                break
             # A loop that has ended calls nothing.
-            if self.client.status == "closed" and not ended.done():
+            if self.client.status == "closed":
                 msg = "the client is closed"
                 raise Lost(msg)
+            if monotonic() >= until:
+                raise TimeoutError
         answer = ended.result()
         if isinstance(answer, BaseException):
             raise answer

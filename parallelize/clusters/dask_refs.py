@@ -31,6 +31,7 @@ from parallelize.clusters.payloads import LargePayload, Payload
 from parallelize.runtime import locks
 
 if TYPE_CHECKING:
+    import concurrent.futures
     from collections.abc import Callable, Sequence
 
     import distributed
@@ -210,11 +211,13 @@ class CallRef:
 
     Attributes:
         dropped: Whether the call was cancelled or stopped here.
+        fetching: What has the result when it arrives, while a reader's time is over.
     """
 
     def __init__(self, link: Link, recipe: Recipe) -> None:
         """Submit the call if all it needs is there; may be called in any thread."""
         self.dropped: bool = False
+        self.fetching: concurrent.futures.Future[Payload] | None = None
         self._link = link
         self._recipe: Recipe | None = recipe
         self._theirs: distributed.Future | None = None

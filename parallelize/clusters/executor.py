@@ -119,8 +119,8 @@ class EngineExecutor(Executor):
         return None
 
     @abstractmethod
-    def _fetch(self, ref: Any) -> Payload:
-        """Return a result that remains in the cluster."""
+    def _fetch(self, ref: Any, timeout: float | None = None) -> Payload:
+        """Return a result that remains in the cluster; raises `TimeoutError`."""
 
     @abstractmethod
     def _running(self, refs: Sequence[Any]) -> Sequence[bool | None]:

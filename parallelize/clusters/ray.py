@@ -209,8 +209,8 @@ class RayExecutor(EngineExecutor):
     def _is_there(self, ref: Any) -> bool:
         return bool(self._ray.is_initialized())
 
-    def _fetch(self, ref: Any) -> Payload:
-        payload: Payload = self._connected().get(ref)
+    def _fetch(self, ref: Any, timeout: float | None = None) -> Payload:
+        payload: Payload = self._connected().get(ref, timeout=timeout)
         return payload
 
     def _running(self, refs: Sequence[Any]) -> list[bool]:

@@ -9,6 +9,7 @@ ParallelizeError
 ├── TaskKilled                                    Future.kill() stopped it
 ├── QueueFull                                     there are max_pending calls already
 ├── SerializationError  (also PicklingError)      arguments or result cannot be pickled
+├── PerWorkerError                                what a worker keeps was not made
 ├── RemoteError                                   replaces an unpicklable error
 ├── MissingExtraError   (also ImportError)        a dependency is not installed
 └── CheckpointError                               a map cannot use its checkpoint
@@ -34,6 +35,7 @@ __all__ = (
     "ClusterLost",
     "MissingExtraError",
     "ParallelizeError",
+    "PerWorkerError",
     "QueueFull",
     "RemoteError",
     "RemoteTraceback",
@@ -106,6 +108,28 @@ class SerializationError(ParallelizeError, pickle.PicklingError):
 
     The original error is the ``__cause__``.
     """
+
+
+class PerWorkerError(ParallelizeError):
+    """A call needed an object of `per_worker` that could not be made.
+
+    The error of the function that makes it is the ``__cause__``. The next call that
+    needs the object tries again.
+
+    Attributes:
+        maker: The name of that function.
+        place: The worker in which it failed.
+    """
+
+    def __init__(self, maker: str, place: str, cause: BaseException) -> None:
+        super().__init__(maker, place, cause)
+        self.maker = maker
+        self.place = place
+        self.__cause__ = cause  # it is part of the pickle, as the first one is not
+
+    def __str__(self) -> str:
+        *_, cause = self.args
+        return f"{self.maker}() failed {self.place}: {type(cause).__name__}: {cause}"
 
 
 class RemoteError(ParallelizeError):

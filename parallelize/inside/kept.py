@@ -16,9 +16,11 @@ from __future__ import annotations
 import atexit
 import sys
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from parallelize.errors import PerWorkerError
 from parallelize.runtime import locks
 from parallelize.runtime.blocking import HelpingLock, here
 
@@ -35,6 +37,14 @@ AsyncMake: TypeAlias = Callable[
 ]
 
 _new_lock = locks.reentrant("making")
+
+
+class UsageError(RuntimeError):
+    """A function that cannot make its object, whenever it is called."""
+
+
+#: Errors that a call gets as they are, also if they come while an object is made.
+PASSED = (UsageError, PerWorkerError, CancelledError)
 
 
 class Kept:
@@ -113,8 +123,8 @@ def _forget() -> None:
     _loops.clear()
 
 
-def _circle(name: str) -> RuntimeError:
-    return RuntimeError(f"{name} needs itself while it is made")
+def _circle(name: str) -> UsageError:
+    return UsageError(f"{name} needs itself while it is made")
 
 
 def _log_failure(name: str, error: BaseException) -> None:

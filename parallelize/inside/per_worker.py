@@ -16,9 +16,9 @@ from parallelize.calls.targets import (
     names_of,
     undecorated,
 )
+from parallelize.errors import PerWorkerError
 from parallelize.inside import kept
 from parallelize.inside.worker import worker
-from parallelize.runtime import raised
 from parallelize.runtime.options import check_callable
 
 if TYPE_CHECKING:
@@ -67,10 +67,13 @@ class PerWorker(Generic[T]):
         """Return the object of the worker in which this runs.
 
         The first call in a worker makes it, and others wait for that. If that fails,
-        the error is raised, and the next call tries again.
+        the next call tries again.
 
         Returns:
             The object; of an asynchronous function a coroutine, to be awaited.
+
+        Raises:
+            PerWorkerError: The function failed; its error is the cause.
         """
         fn, name = self.__wrapped__, self.__qualname__
         made: Any
@@ -129,9 +132,10 @@ def _make(fn: Callable[[], Any], name: str) -> tuple[Any, Callable[[], object] |
             return next(made), partial(_finish, made, name)
         except StopIteration:
             raise _without_item(name) from None
-    except Exception as error:
-        raised.add_note(error, _origin(name))
+    except kept.PASSED:
         raise
+    except Exception as error:
+        raise PerWorkerError(name, _place(), error) from error
 
 
 def _finish(generator: Generator[Any, Any, Any], name: str) -> None:
@@ -155,9 +159,10 @@ async def _make_async(
             return made, partial(_finish_async, generator, name)
         except StopAsyncIteration:
             raise _without_item(name) from None
-    except Exception as error:
-        raised.add_note(error, _origin(name))
+    except kept.PASSED:
         raise
+    except Exception as error:
+        raise PerWorkerError(name, _place(), error) from error
 
 
 async def _finish_async(generator: AsyncGenerator[Any, Any], name: str) -> None:
@@ -169,16 +174,16 @@ async def _finish_async(generator: AsyncGenerator[Any, Any], name: str) -> None:
     raise _more_items(name)
 
 
-def _origin(name: str) -> str:
+def _place() -> str:
     here = worker()
-    where = "outside of a worker"
-    if here.kind != "none":
-        where = f"in worker {here.index} of {here.count} ({here.kind})"
-    return f"raised by {name}(), which is called once per worker, {where}"
+    if here.kind == "none":
+        return "outside of a worker"
+    return f"in worker {here.index} of {here.count} ({here.kind})"
 
 
 def _without_item(name: str) -> RuntimeError:
-    return RuntimeError(f"{name}() is made per worker: it must yield once, not never")
+    msg = f"{name}() is made per worker: it must yield once, not never"
+    return kept.UsageError(msg)
 
 
 def _more_items(name: str) -> RuntimeError:
@@ -224,8 +229,8 @@ def per_worker(fn: Callable[[], Any], /) -> PerWorker[Any]:
     pool is shut down, and when the program ends; not if it is killed or dies. What was
     made last is cleaned up first. Errors in it are logged.
 
-    An error of the function is raised in the call that needs the object, with a note
-    that says where it comes from. The next call tries again.
+    If the function raises an error, the call that needs the object gets a
+    `PerWorkerError` with it as cause. The next call tries again.
 
     Args:
         fn: A function without required arguments: plain, a generator function that

@@ -277,7 +277,7 @@ def _rebuilt(
 
 def decode_failure(encoded: bytes) -> BaseException:
     """Return the error that `encode_failure` encoded, in its own class if possible."""
-    from parallelize.errors import RemoteError, RemoteTraceback
+    from parallelize.errors import PerWorkerError, RemoteError, RemoteTraceback
 
     try:
         pickled, name, message, text, why, _ = pickle.loads(encoded)
@@ -288,7 +288,8 @@ def decode_failure(encoded: bytes) -> BaseException:
         error = RemoteError(name, message)
     if why:
         raised.add_note(error, why)
-    raised.set_cause(error, RemoteTraceback(text))
+    own = error.args[-1] if type(error) is PerWorkerError else error
+    raised.set_cause(own, RemoteTraceback(text))
     return error
 
 
