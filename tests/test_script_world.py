@@ -128,6 +128,12 @@ def test_names_of_a_doctest(tmp_path):
     assert run(tmp_path, "-m", "doctest", "documented.py") == []
 
 
+def test_a_name_is_defined_again_as_a_decorated_function(tmp_path):
+    """Its annotations were looked for at the name, which the worker had as None."""
+    (tmp_path / "script.py").write_text(program("script_world/redefined"))
+    assert run(tmp_path, "script.py") == ["[1]", "4"]
+
+
 CHILD = program("script_world/child")
 
 

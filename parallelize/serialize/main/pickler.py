@@ -349,6 +349,8 @@ class Forward(_Pickler):
 
     def _any_function(self, fn: types.FunctionType) -> Any:
         name = self._name_of(fn)
+        if name.endswith(".__annotate__"):
+            name = ""  # a part of its function, whose name may have another value there
         by_name = self._by_name(fn, name)
         if by_name is not None:
             return by_name
