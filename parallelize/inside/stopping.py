@@ -33,11 +33,11 @@ def stopping() -> bool:
     and at once if it has never asked; the error is `TaskTimeout` in any case.
 
     It works in threads, worker processes and on event loops. A serial call, and one in
-    an interpreter or in a worker of another library, is told nothing: there this is
+    an interpreter or in a worker of another library, is not notified: there this is
     true at most when that process itself ends.
 
     Returns:
-        Whether to stop. Outside of calls: whether the program ends.
+        Whether to stop. Outside of calls, whether the program ends.
 
     Example:
         >>> from parallelize import stopping, threaded
