@@ -414,6 +414,24 @@ def test_calls_wait_for_a_worker_or_say_that_there_is_none():
                 list(executor.map(tasks.double, range(4)))
 
 
+def test_a_timeout_bounds_the_fetching_of_a_large_result(make):
+    executor = make(1)
+    large = executor.submit(ones, LARGE)
+    wait([large], 60)
+    (pid,) = executor.client.run(os.getpid).values()
+    os.kill(pid, signal.SIGSTOP)
+    going_on = threading.Timer(20, os.kill, (pid, signal.SIGCONT))  # if it is not
+    going_on.start()
+    try:
+        for read in (large.result, large.exception):
+            with pytest.raises(TimeoutError):
+                read(0.2)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        going_on.cancel()
+    assert total(large.result(60)) == LARGE
+
+
 # A scheduler that does not answer.
 
 SILENCE = {"distributed.comm.timeouts.tcp": "11s"}  # Dask allows no less
