@@ -191,11 +191,11 @@ class Ray(Engine):
 
         self.ray = ray
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        self.remote = ray.remote(nothing)
         self.executor = RayExecutor()
 
     def plain(self, count):
-        remote = self.ray.remote(nothing)
-        self.ray.get([remote.remote(n) for n in range(count)])
+        self.ray.get([self.remote.remote(n) for n in range(count)])
 
     def close(self):
         self.executor.shutdown(cancel_futures=True)
@@ -221,6 +221,7 @@ class RayClient(Ray):
         )
         address = f"ray://127.0.0.1:{self._server.stdout.readline().strip()}"
         ray.init(address, log_to_driver=False)
+        self.remote = ray.remote(nothing)
         self.executor = RayExecutor()
 
     def close(self):
