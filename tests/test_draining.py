@@ -94,6 +94,10 @@ def test_a_handler_of_a_server_is_called_and_decides(tmp_path):
         ({"queued": "keep"}, ValueError, "queued must be 'finish' or 'drop'"),
         ({"grace": -1}, ValueError, "grace must be 0 seconds or more"),
         ({"grace": "soon"}, TypeError, "grace must be a number of seconds"),
+        ({"number": "15"}, TypeError, "number must be a whole number, not '15'"),
+        ({"number": 1.5}, TypeError, "number must be a whole number, not 1.5"),
+        ({"number": 0}, ValueError, "number must be at least 1"),
+        ({"number": 10**30}, ValueError, "number must be a signal of this system"),
     ],
 )
 def test_wrong_options_are_refused(options, error, message):

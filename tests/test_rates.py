@@ -377,6 +377,8 @@ def test_a_wrong_rate_is_refused_at_the_decorator(rate, error, text):
         ({"count": 1, "per": None}, TypeError, "per"),
         ({"count": 1, "burst": 0}, ValueError, "burst"),
         ({"count": 1, "burst": 1.5}, TypeError, "burst"),
+        ({"count": 1, "burst": int}, TypeError, "burst must be a whole number"),
+        ({"count": 1, "burst": 10**400}, ValueError, "burst must be"),
     ],
 )
 def test_a_wrong_rate_limit_is_refused(arguments, error, text):

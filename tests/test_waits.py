@@ -542,6 +542,7 @@ def test_a_wrong_retry_wait_is_refused_at_the_decorator(value, error):
         ({"first": 1, "factor": 0.5}, ValueError, "factor must be at least 1"),
         ({"first": 1, "jitter": 2}, ValueError, "jitter must be from 0 to 1"),
         ({"first": 1, "jitter": -1}, ValueError, "jitter"),
+        ({"first": 1, "jitter": False}, TypeError, "jitter must be a number"),
     ],
 )
 def test_a_wrong_backoff_is_refused(arguments, error, text):

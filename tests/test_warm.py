@@ -197,6 +197,12 @@ def test_what_is_not_per_worker_is_refused(wrong):
         pool.warm(wrong)
 
 
+@pytest.mark.parametrize("what", [ThreadPoolExecutor(1), threaded(abs)])
+def test_a_wrong_wait_is_refused(what):
+    with pytest.raises(TypeError, match="wait must be True or False, not 'no'"):
+        what.warm(wait="no")
+
+
 def test_an_object_of_a_loop_is_for_coroutines():
     with ThreadPoolExecutor(1) as pool, pytest.raises(TypeError, match="event loop"):
         pool.warm(keepers.session)

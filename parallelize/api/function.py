@@ -13,7 +13,7 @@ from parallelize.api.function_calls import FunctionMaps
 from parallelize.api.options import UNCHANGED, changed
 from parallelize.calls.targets import AsyncTarget, is_async, names_of, undecorated
 from parallelize.registry.kinds import inside_worker
-from parallelize.runtime.options import DEFAULTS
+from parallelize.runtime.options import DEFAULTS, check_flag
 from parallelize.runtime.typed import Generic, ParamSpec, TypeVar
 
 TYPE_CHECKING = False
@@ -111,7 +111,7 @@ class ParallelFunction(FunctionMaps[P, R, W], Generic[P, R, W]):
         if not on_loop:
             named = (each for each in named if not each._is_async())
         make = maker_of((*named, *objects), on_loop=on_loop)
-        self._source.open_executor()._warm_by(make, wait=wait)
+        self._source.open_executor()._warm_by(make, wait=check_flag(wait, "wait"))
 
     def options(
         self,

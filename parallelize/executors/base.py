@@ -21,7 +21,13 @@ from parallelize.calls.targets import undecorated
 from parallelize.errors import QueueFull, TaskTimeout
 from parallelize.executors import entrance
 from parallelize.futures.future import error_of
-from parallelize.runtime.options import DEFAULTS, CallOptions, check_callable, name_of
+from parallelize.runtime.options import (
+    DEFAULTS,
+    CallOptions,
+    check_callable,
+    check_flag,
+    name_of,
+)
 from parallelize.runtime.typed import ParamSpec, TypeVar, overload
 from parallelize.tracing import recording
 
@@ -266,7 +272,7 @@ class Executor(concurrent.futures.Executor, ABC):
 
         Raises:
             TypeError: An object is not made by `per_worker`, or belongs to an event
-                loop.
+                loop; or ``wait`` is not a bool.
             RuntimeError: The executor was shut down.
             Exception: A worker could not start, or an object could not be made. Without
                 ``wait`` such an error is logged.
@@ -278,7 +284,7 @@ class Executor(concurrent.futures.Executor, ABC):
         """
         from parallelize.inside.warming import maker_of
 
-        self._warm_by(maker_of(objects), wait=wait)
+        self._warm_by(maker_of(objects), wait=check_flag(wait, "wait"))
 
     def stats(self) -> Stats:
         """Return how many workers and calls there are, and how calls have ended.

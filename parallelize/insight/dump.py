@@ -25,7 +25,7 @@ from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
 from parallelize.runtime import lifecycle, native
 from parallelize.runtime.clock import LONGEST_WAIT, bounded, monotonic
 from parallelize.runtime.locks import Latch
-from parallelize.runtime.options import check_wait
+from parallelize.runtime.options import check_signal, check_wait
 from parallelize.tracing.labels import label_of
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def dump_on_signal(number: int | None = None, file: TextIO | None = None) -> Non
     if number is None:
         msg = "number must be given: this system has no SIGUSR1"
         raise ValueError(msg)
+    number = check_signal(number)
 
     def handler(_: int, __: FrameType | None) -> None:
         # The interrupted thread continues at once, whatever locks it holds.

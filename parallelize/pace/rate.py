@@ -82,6 +82,7 @@ class RateLimit:
         self.count: float = check_positive(count, "count")
         self.per: float = check_positive(per, "per")
         self.burst: int = check_count(burst, "burst", least=1)
+        check_positive(self.burst, "burst")  # a float has to hold it
         self._is_shared = True
         self._reset()
 

@@ -107,7 +107,9 @@ def backoff(
     if factor < 1:
         msg = f"factor must be at least 1, not {factor!r}"
         raise ValueError(msg)
-    share = 0.0 if jitter == 0 else check_positive(jitter, "jitter")
+    share = (
+        0.0 if jitter == 0 and jitter is not False else check_positive(jitter, "jitter")
+    )
     if share > 1:
         msg = f"jitter must be from 0 to 1, not {jitter!r}"
         raise ValueError(msg)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from parallelize.runtime import lifecycle, native
 from parallelize.runtime.clock import monotonic
-from parallelize.runtime.options import check_grace
+from parallelize.runtime.options import check_grace, check_signal
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -60,7 +60,7 @@ def drain_on_signal(
             grace, or cancelled.
 
     Raises:
-        TypeError: ``grace`` is not a number.
+        TypeError: ``number`` or ``grace`` is not a number.
         ValueError: ``queued`` or ``grace`` has an invalid value, there is no such
             signal, or this is not the main thread.
 
@@ -71,8 +71,7 @@ def drain_on_signal(
     if queued not in ("finish", "drop"):
         msg = f"queued must be 'finish' or 'drop', not {queued!r}"
         raise ValueError(msg)
-    if number is None:
-        number = signal.SIGTERM
+    number = signal.SIGTERM if number is None else check_signal(number)
     drain = _Drain(number, check_grace(grace), drop=queued == "drop")
     drain.before = signal.signal(number, drain.on_signal)
 

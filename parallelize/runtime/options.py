@@ -371,7 +371,7 @@ def check_limit(limit: object) -> Limit | None:
     """Return the limit, or one made from the count; or raise naming the argument."""
     if limit is None or isinstance(limit, Limit):
         return limit
-    if isinstance(limit, bool) or not hasattr(limit, "__index__"):
+    if isinstance(limit, (bool, type)) or not hasattr(limit, "__index__"):
         raise _wrong_type("limit", "a whole number, a Limit or None", limit)
     return Limit._of_one_function(check_count(limit, "limit", least=1))
 
@@ -448,7 +448,7 @@ _STANDARD_WORDS = {
 
 def check_count(count: object, argument: str, least: int) -> int:
     """Return a whole number of at least ``least``, or raise naming the argument."""
-    if isinstance(count, bool) or not hasattr(count, "__index__"):
+    if isinstance(count, (bool, type)) or not hasattr(count, "__index__"):
         raise TypeError(_count_text(argument, "a whole number", count, 0))
     number = cast("SupportsIndex", count).__index__()  # it has that method
     if number < least:
@@ -501,6 +501,16 @@ def check_retry_on(retry_on: object) -> tuple[type[BaseException], ...]:
     """Return the error classes as a tuple, or raise naming the argument."""
     given: tuple[object, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     return tuple(_error_class(each) for each in given)
+
+
+def check_signal(number: object) -> int:
+    """Return the number of a signal of this system, or raise naming the argument."""
+    import signal
+
+    checked = check_count(number, "number", least=1)
+    if checked not in signal.valid_signals():
+        raise _wrong_value("number", "a signal of this system", number)
+    return checked
 
 
 def check_flag(flag: object, argument: str) -> bool:
