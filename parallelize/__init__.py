@@ -247,9 +247,13 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     for home, names in _HOMES.items():
         if name in names:
+            from functools import partial
             from importlib import import_module
 
-            value: object = getattr(import_module(home), name)
+            from parallelize.runtime import uncollected
+
+            module = uncollected(partial(import_module, home))
+            value: object = getattr(module, name)
             globals()[name] = value  # further look-ups do not get here
             return value
     msg = f"module {__name__!r} has no attribute {name!r}"

@@ -193,6 +193,20 @@ def test_a_call_loads_no_types(kind):
     assert run(code).split() == []
 
 
+@pytest.mark.parametrize("begin", ["enable", "disable"])
+def test_the_first_call_leaves_the_garbage_collector_as_it_was(begin):
+    """It rests while modules are loaded."""
+    code = f"""
+import gc
+gc.{begin}()
+before = gc.isenabled()
+from parallelize import processed
+there = processed(gc.isenabled)().result()
+assert (gc.isenabled(), there) == (before, before)
+"""
+    assert run(code).split() == []
+
+
 def test_workers_that_start_later_find_common_modules_loaded():
     code = """
 import time

@@ -26,7 +26,6 @@ from parallelize.insight import html as page
 from parallelize.insight import report, units
 from parallelize.process.parent.pool import Pool
 from parallelize.process.parent.tasks.call import CallTask
-from parallelize.process.parent.tasks.rows import RowsTask
 from parallelize.process.wire import messages
 from parallelize.tracing import recording
 
@@ -343,7 +342,7 @@ def test_closed_traces_leave_nothing_behind(executor):
     with trace() as t:
         executor.submit(tasks.double, 1).result(30)
     assert recording.active is None
-    assert (Pool.call_task, Pool.rows_task) == (CallTask, RowsTask)
+    assert (Pool.call_task, Pool.rows_task) == (CallTask, None)
     executor.submit(tasks.double, 1).result(30)
     list(executor.map(tasks.double, range(10)))
     assert len(t.records) == 1

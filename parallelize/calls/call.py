@@ -14,9 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from parallelize.calls import dependencies
-from parallelize.calls.retrying import is_retried, note_attempts, wait_after
 from parallelize.futures.future import Failure, Future
-from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.futures.peek import name_failure
 from parallelize.runtime.clock import monotonic, perf_counter, sleep
 from parallelize.runtime.typed import Any, overload
@@ -123,6 +121,8 @@ def _admit_ready(call: Call) -> None:
     elif call.options.limit is not None:
         call.options.limit._admit(call)
         if call.waits_for:  # a call that has a place may wait for it already
+            from parallelize.futures.limit_cycles import break_limit_cycle
+
             break_limit_cycle((call.future,))
     elif call.options.rate is not None:
         call.options.rate._admit(call)
@@ -290,6 +290,8 @@ def run_retrying(
         try:
             return fn(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - it belongs to the call
+            from parallelize.calls.retrying import is_retried, note_attempts, wait_after
+
             failed += 1
             wait = None
             if failed <= options.retries and is_retried(error, options):

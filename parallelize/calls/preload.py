@@ -17,7 +17,12 @@ __all__ = ("load", "load_for")
 #: For calls and maps, by kind of executor. Modules imported by these are not listed.
 _CALLS = {
     "threads": ("executors.thread",),
-    "processes": ("executors.process", "process.parent.pool", "calls.references"),
+    "processes": (
+        "executors.process",
+        "process.parent.pool",
+        "process.parent.tasks.batch",
+        "calls.references",
+    ),
 }
 _ALL_CALLS = ("futures.aio", "runtime.cpus", "mapping.reader", "mapping.order")
 

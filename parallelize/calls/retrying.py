@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from parallelize.futures.limit_cycles import break_limit_cycle
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import start_in_time
 from parallelize.runtime.raised import add_note, is_a, name_of_class
@@ -130,6 +129,8 @@ def admit_again(call: Call) -> None:
         return
     try:
         if call.options.limit is not None:
+            from parallelize.futures.limit_cycles import break_limit_cycle
+
             call.options.limit._admit(call)
             break_limit_cycle((call.future,))  # a call may wait for it that has a place
         else:

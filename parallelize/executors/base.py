@@ -29,7 +29,6 @@ from parallelize.runtime.options import (
     name_of,
 )
 from parallelize.runtime.typed import ParamSpec, TypeVar, overload
-from parallelize.tracing import recording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -342,6 +341,8 @@ class Executor(concurrent.futures.Executor, ABC):
         options: CallOptions,
     ) -> Future[Any]:
         """Start one call; only `submit` calls it directly, others use `_entry`."""
+        from parallelize.tracing import recording
+
         call = self._prepare(fn, args, kwargs, options)
         recorder = recording.active
         if recorder is not None:

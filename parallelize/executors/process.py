@@ -14,7 +14,7 @@ from parallelize.executors.base import Executor
 from parallelize.process.start import launcher
 from parallelize.process.start.config import PoolSettings
 from parallelize.process.start.early import Prestart, prestart
-from parallelize.runtime import blocking, lifecycle
+from parallelize.runtime import blocking, lifecycle, uncollected
 from parallelize.runtime.options import (
     check_callable,
     check_count,
@@ -146,9 +146,7 @@ class ProcessPoolExecutor(Executor):
 
     def _new_pool(self, before: Pool | None) -> Pool:
         """Load the engine, and make a pool unless another thread was faster."""
-        from parallelize.process.parent.pool import Pool
-
-        pool = Pool(self._settings, self._maps)
+        pool = uncollected(_load_pool)(self._settings, self._maps)
         self._made = made = self._successors.setdefault(before, pool)
         if made is pool:
             # When its executor is collected, a pool finishes its calls and ends.
@@ -255,6 +253,12 @@ class ProcessPoolExecutor(Executor):
     def kill_workers(self) -> None:
         """Stop at once: cancel waiting calls, send SIGKILL to every worker."""
         self._pool.kill_workers(launcher.KILL)
+
+
+def _load_pool() -> type[Pool]:
+    from parallelize.process.parent.pool import Pool
+
+    return Pool
 
 
 def _default_workers() -> int:

@@ -29,12 +29,11 @@ def off(sink: Sink) -> None:
     from parallelize.process.parent.pool import Pool
     from parallelize.process.parent.tasks.call import CallTask
     from parallelize.process.parent.tasks.coroutine import CoroutineTask
-    from parallelize.process.parent.tasks.rows import RowsTask
     from parallelize.process.parent.tasks.stream import StreamTask
 
     with recording.lock:
         recorder = recording.active
         if recorder is not None and recorder.remove(sink):
             recording.active = None
-            Pool.call_task, Pool.rows_task = CallTask, RowsTask
+            Pool.call_task, Pool.rows_task = CallTask, None
             Pool.coroutine_task, Pool.stream_task = CoroutineTask, StreamTask

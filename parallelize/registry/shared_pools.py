@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import weakref
 from abc import ABC, abstractmethod
+from functools import partial
 
 from parallelize.registry.kinds import make_executor, prestart
 
 # At module level, not at first use: after a fork while another thread imports it, the
 # child would wait for that import forever.
-from parallelize.runtime import lifecycle, locks
+from parallelize.runtime import lifecycle, locks, uncollected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _make_global(kind: str) -> Executor:
     with _lock:
         pool = _pools.get(kind)
         if pool is None:
-            pool = _pools.setdefault(kind, _make_shared(kind))
+            pool = _pools.setdefault(kind, uncollected(partial(_make_shared, kind)))
         return pool
 
 

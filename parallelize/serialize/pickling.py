@@ -16,6 +16,7 @@ import _pickle as pickle
 import sys
 import types
 
+from parallelize.runtime import uncollected
 from parallelize.serialize import NUMBERS
 from parallelize.serialize.reducers import origins, reductions, replica
 from parallelize.serialize.reducers.origins import NAMES_SOMETHING
@@ -291,12 +292,18 @@ def _none_known(_: Any) -> None:
 _known_in_main: Callable[[Any], tuple[bytes, Needs | None] | None] = _none_known
 
 
+def _load_main_encoding() -> Any:  # a module
+    from parallelize.serialize.main import encoding
+
+    return encoding
+
+
 def _encode_in_main(fn: Any) -> bytes:
     global _known_in_main
-    from parallelize.serialize.main import encoding as main_encoding
-
+    main_encoding = uncollected(_load_main_encoding)
     _known_in_main = main_encoding.known
-    return main_encoding.encode_function(fn)
+    encoded: bytes = main_encoding.encode_function(fn)
+    return encoded
 
 
 def encode_function(fn: Callable[..., Any]) -> bytes:

@@ -219,6 +219,16 @@ class Channel:
         """End with the outcome of the call behind the stream."""
         self.end(Ending(future))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its generator has not begun."""
+        return self.life is Life.WAITING
+
+    @property
+    def is_flowing(self) -> bool:
+        """Whether its generator runs in a worker."""
+        return self.life is Life.FLOWING
+
     def has_room(self) -> bool:
         """Whether the generator may yield one more item now."""
         # Only called by the producer, which alone adds items: room can only increase.

@@ -19,7 +19,6 @@ from parallelize.calls.targets import AsyncTarget
 from parallelize.process.parent.life import PoolLife, PoolState
 from parallelize.process.parent.tasks.call import CallTask
 from parallelize.process.parent.tasks.coroutine import CoroutineTask
-from parallelize.process.parent.tasks.rows import RowsTask, encode_rows
 from parallelize.process.parent.tasks.stream import StreamTask
 from parallelize.process.parent.tasks.worker_handle import WorkerStage
 from parallelize.runtime import locks
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.process.parent.tasks.call import Task
+    from parallelize.process.parent.tasks.rows import RowsTask
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.runtime.options import CallOptions
     from parallelize.streams.channel import Channel
@@ -45,13 +45,13 @@ class Pool(PoolLife):
     Attributes:
         call_task: The class of tasks for calls; `insight.trace` replaces these classes.
         coroutine_task: The class of tasks for async calls.
-        rows_task: The class of tasks for rows of calls.
+        rows_task: The class of tasks for rows of calls; None: `RowsTask`.
         stream_task: The class of tasks for generators.
     """
 
     call_task: type[CallTask] = CallTask
     coroutine_task: type[CoroutineTask] = CoroutineTask
-    rows_task: type[RowsTask] = RowsTask
+    rows_task: type[RowsTask] | None = None
     stream_task: type[StreamTask] = StreamTask
 
     # Taking calls.
@@ -92,6 +92,8 @@ class Pool(PoolLife):
 
     def prepare_rows(self, source: Rows) -> list[Task]:
         """Make tasks of rows; raise RuntimeError after shutdown."""
+        from parallelize.process.parent.tasks.rows import encode_rows
+
         self._refuse_if_closed()
         tasks = encode_rows(self, source)
         if source.options.limit is not None:

@@ -14,7 +14,6 @@ from parallelize.process.parent.tasks.worker_handle import WorkerStage
 from parallelize.process.parent.workers import LEAVE_GRACE
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import MOST_PARTS, DoesNotFitError, ProtocolError
-from parallelize.process.worker import kinship
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -280,6 +279,8 @@ class Receiver:
 
     def _answer_question(self, worker: WorkerHandle, question: int) -> None:
         """Send a worker what multiprocessing needs there, see `kinship`."""
+        from parallelize.process.worker import kinship
+
         parts: list[bytes] = []
         tracker: kinship.Tracker | None = None
         try:  # without the lock: imports and starting the tracker take a while

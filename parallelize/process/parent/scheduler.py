@@ -15,7 +15,6 @@ from parallelize.calls.tally import Tally
 from parallelize.process.parent.buffers import Buffers
 from parallelize.process.parent.deadlines import Deadlines
 from parallelize.process.parent.deferred import Deferred
-from parallelize.process.parent.tasks.batch import CallBatch
 from parallelize.process.parent.tasks.call import CallTask, Task
 from parallelize.process.parent.tasks.coroutine import Coroutines
 from parallelize.process.parent.tasks.queue import COROUTINES, TaskQueue
@@ -336,6 +335,8 @@ class Scheduler:
         if len(calls) < LEAST_BATCHED:
             self.queue.put_back(calls[1:])
             return first
+        from parallelize.process.parent.tasks.batch import CallBatch
+
         batch = CallBatch(calls)
         self.last_id += 1
         batch.id, batch.cost = self.last_id, first.cost * len(calls)

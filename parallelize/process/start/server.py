@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import _signal as signal
 import contextlib
+import gc
 import os
 import struct
 import sys
@@ -84,7 +85,10 @@ def main(
             _load(preload, path)
         launch = _exec_worker if method == "spawn" else _be_worker
         if method == "forkserver":  # so that no worker has to import them
+            gc.disable()  # all this is there to stay
             _load(["parallelize.process.worker.main", "importlib.util"], sys.path)
+            gc.freeze()  # nor do workers look through it, or copy its pages for that
+            gc.enable()
         # A fork of the parent may start threads, too, in finalizers.
         may_have_threads = bool(preload) or method == "fork"
         fork = _fork_unwarned if may_have_threads else native.fork

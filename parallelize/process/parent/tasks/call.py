@@ -12,14 +12,13 @@ from functools import partial
 from types import MethodType
 
 from parallelize.calls.call import Call
-from parallelize.calls.retrying import admit_again, note_attempts, rest, wait_after
 from parallelize.errors import SerializationError, TaskKilled
 from parallelize.futures.future import Failure, Future, Outcome
 from parallelize.futures.peek import mark_retrieved, name_failure
 from parallelize.process.memory.segments import Placed
 from parallelize.process.memory.shared import noting_shared
 from parallelize.process.parent.tasks.queue import CALLS
-from parallelize.process.wire import held, messages
+from parallelize.process.wire import messages
 from parallelize.process.wire.frames import ProtocolError, pack
 from parallelize.process.wire.journal import TASK
 from parallelize.runtime.clock import monotonic
@@ -296,6 +295,8 @@ class Task(Call):
         Returns:
             False if there is none. The error has a note of the attempts then.
         """
+        from parallelize.calls.retrying import wait_after
+
         scheduler, failed = self.pool.scheduler, self.attempts + 1
         wait = 0.0 if _is_death(error) else wait_after(self.options, failed, error)
         if wait is not None and not wait and self.options.rate is None:
@@ -309,10 +310,14 @@ class Task(Call):
     def note_attempts(self, error: BaseException) -> None:
         """Note in the last error how many attempts were made, if several."""
         if self.attempts:
+            from parallelize.calls.retrying import note_attempts
+
             note_attempts(error, self.attempts + 1, self.since)
 
     def rest(self, seconds: float) -> bool:
         """Wait for the next attempt; return False if there must not be one."""
+        from parallelize.calls.retrying import admit_again, rest
+
         return rest(self, seconds, admit_again)
 
     def _has_attempts(self) -> bool:
@@ -500,11 +505,15 @@ class CallTask(Task):
             self.key = pickling.encode_function(fn)
             sent = args
             if futures:  # the key is used for many calls: it cannot have placeholders
+                from parallelize.process.wire import held
+
                 futures.clear()
                 self.key, sent = held.by_argument(fn), (fn, *args)
             self._parts = pickling.dumps_arguments(sent, kwargs, self._place)
         self.needs = noted.needs()
         if futures:
+            from parallelize.process.wire import held
+
             own = args[1:] if type(self.fn) is MethodType else args
             self.waits_for = held.waited_for(futures, own, kwargs)
         if shares:

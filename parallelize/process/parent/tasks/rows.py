@@ -50,8 +50,8 @@ if TYPE_CHECKING:
             ...
 
         @property
-        def rows_task(self) -> type[RowsTask]:
-            """The class of the tasks of other rows, and of parts split off them."""
+        def rows_task(self) -> type[RowsTask] | None:
+            """The class of the tasks of other rows and of their parts; None: this."""
             ...
 
 
@@ -255,7 +255,7 @@ class RowsTask(Task):
 
     def _part(self, start: int, stop: int) -> RowsTask:
         width = self._arity or 1
-        part = self.pool.rows_task(
+        part = (self.pool.rows_task or RowsTask)(
             self.pool,
             Rows(self.fn, (), self.options, self._deliver),
             self.key,
@@ -339,7 +339,7 @@ def _encoded(pool: RowsOwner, source: Rows) -> list[Task]:
         return [_single(pool, source, row, at) for at, row in enumerate(source.rows)]
     flat, kinds, arity = _flattened(source.rows)
     if arity and _all_plain(flat, kinds):
-        return [pool.rows_task(pool, source, key, flat, arity)]
+        return [(pool.rows_task or RowsTask)(pool, source, key, flat, arity)]
     return _pickled_rows(pool, source, key)
 
 
@@ -365,12 +365,12 @@ def _all_plain(values: Sequence[Any], kinds: set[type]) -> bool:
 def _pickled_rows(pool: RowsOwner, source: Rows, key: bytes) -> list[Task]:
     tasks: list[Task] = []
     run: list[bytes] = []  # small rows that follow each other
-    size = 0
+    size, make = 0, pool.rows_task or RowsTask
 
     def end_run(end: int) -> None:
         nonlocal run, size
         if run:
-            tasks.append(pool.rows_task(pool, source, key, run, 0, end - len(run)))
+            tasks.append(make(pool, source, key, run, 0, end - len(run)))
         run, size = [], 0
 
     for index, row in enumerate(source.rows):

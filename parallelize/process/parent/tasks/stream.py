@@ -27,7 +27,6 @@ from parallelize.process.parent.tasks.call import (
 )
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import ProtocolError, pack
-from parallelize.streams.channel import Life
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,9 +119,9 @@ class StreamTask(CallTask):
         self._encode_any(fn, args, kwargs)
 
     def begin(self) -> bool:
-        if self._channel.life is Life.WAITING:
+        if self._channel.is_waiting:
             self._channel.begin()
-        if self._channel.life is not Life.FLOWING:
+        if not self._channel.is_flowing:
             self.future._force_cancel()
         return super().begin()
 
@@ -191,7 +190,7 @@ class StreamTask(CallTask):
         self.pool.scheduler.streams.note_moved(self)
 
     def _is_worth_a_message(self) -> bool:
-        if self._channel.life is not Life.FLOWING:
+        if not self._channel.is_flowing:
             return True
         return self._more() >= max(1, self._channel.buffersize // 2)
 
@@ -200,7 +199,7 @@ class StreamTask(CallTask):
 
     def send_credit(self, worker: WorkerHandle) -> None:
         """Send the worker its credit, or CLOSE; the caller holds the pool's lock."""
-        if self._channel.life is not Life.FLOWING:
+        if not self._channel.is_flowing:
             if not self._is_close_sent:
                 self._is_close_sent = True
                 worker.channel.notify(messages.CLOSE, self.id)
@@ -225,7 +224,7 @@ class StreamTask(CallTask):
         is_stalled = (
             self.worker is not None
             and self._arrived >= self._allowed
-            and self._channel.life is Life.FLOWING
+            and self._channel.is_flowing
         )
         if is_stalled != self._is_stalled:
             self._is_stalled = is_stalled
