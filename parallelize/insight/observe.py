@@ -3,20 +3,15 @@
 ```
  threads that submit, run and end calls ── note ──▶ queue ──▶ one thread ──▶ callback
 ```
-
-What notes an event may hold any lock, so it only puts the event into a queue.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from parallelize.insight import switch
-from parallelize.runtime import lifecycle, native
+from parallelize.insight.delivery import Delivery
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.runtime.options import check_callable
 from parallelize.tracing.recording import Watcher
@@ -29,8 +24,6 @@ if TYPE_CHECKING:
     from parallelize.tracing.recording import EventKind, TaskRecord
 
 __all__ = ("Event", "observe")
-
-_log = logging.getLogger("parallelize")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +91,16 @@ class observe:  # noqa: N801 - reads as a function in a with statement
 
     def __init__(self, callback: Callable[[Event], object]) -> None:
         check_callable(callback, "callback")
-        self._delivery = _Delivery(callback)
+        self._delivery = Delivery(callback)
+        self._watch = _Watch(self._delivery)
 
     def __enter__(self) -> Self:
         """Start observing."""
+        if self._delivery.has_started:
+            msg = "this was used before: make another with observe()"
+            raise RuntimeError(msg)
         self._delivery.start()
-        switch.on(self._delivery)
+        switch.on(self._watch)
         return self
 
     def __exit__(
@@ -113,46 +110,16 @@ class observe:  # noqa: N801 - reads as a function in a with statement
         exc_tb: TracebackType | None,
     ) -> None:
         """Stop observing, when all events until now have been handed over."""
-        switch.off(self._delivery)
+        switch.off(self._watch)
         self._delivery.finish()
 
 
-class _Delivery(Watcher):
-    """The queue of events, and the thread that calls the function with them."""
-
-    def __init__(self, callback: Callable[[Event], object]) -> None:
-        self._callback = callback
-        self._events: SimpleQueue[Event | None] = SimpleQueue()
-        self._thread = threading.Thread(
-            target=self._hand_over,
-            name="parallelize-observer",
-            daemon=lifecycle.daemons,
-        )
-        self._has_failed = False
-
-    def start(self) -> None:
-        if self._thread.ident is not None:
-            msg = "this was used before: make another with observe()"
-            raise RuntimeError(msg)
-        native.start(self._thread)
+class _Watch(Watcher):
+    def __init__(self, delivery: Delivery[Event]) -> None:
+        self._delivery = delivery
 
     def note(self, event: EventKind, record: TaskRecord) -> None:
-        if self._thread.is_alive():  # not so in a forked child
-            self._events.put(_event(event, record))
-
-    def finish(self) -> None:
-        self._events.put(None)
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-
-    def _hand_over(self) -> None:
-        while (event := self._events.get()) is not None:
-            try:
-                self._callback(event)
-            except BaseException:  # noqa: BLE001 - also SystemExit: the others follow
-                if not self._has_failed:
-                    self._has_failed = True
-                    _log.exception("%r, which observes calls, failed", self._callback)
+        self._delivery.put(_event(event, record))
 
 
 def _event(kind: EventKind, record: TaskRecord) -> Event:

@@ -8,6 +8,21 @@ from parallelize.runtime.options import check_text
 
 __all__ = ("stats",)
 
+#: What the numbers are called outside of Python, and what they say.
+GAUGES = {
+    "workers": ("workers", "Workers that are started."),
+    "busy": ("workers_busy", "Workers that run calls."),
+    "queued": ("calls_queued", "Calls that have not begun."),
+    "running": ("calls_running", "Calls that have begun and not ended."),
+}
+COUNTERS = {
+    "done": ("calls_done", "Calls that returned a result."),
+    "failed": ("calls_failed", "Calls that ended by an error."),
+    "retried": ("calls_retried", "Attempts after a first one that failed."),
+    "killed": ("workers_killed", "Workers that were killed."),
+    "died": ("workers_died", "Workers that ended by themselves."),
+}
+
 
 def stats(kind: str | None = None) -> Stats:
     """Return how many workers and calls the shared pools have, all added.

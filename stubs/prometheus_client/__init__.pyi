@@ -1,0 +1,1 @@
+from prometheus_client.registry import REGISTRY as REGISTRY
