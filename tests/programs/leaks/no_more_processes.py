@@ -12,6 +12,7 @@ def attempt(count):
     ok = all(t == i or any(w in str(t) for w in words) for i, t in enumerate(told))
     later = [outcome(f) for f in [ex.submit(abs, -i) for i in range(4)]]
     ex.shutdown()
+    nothing_left(files)  # what is about to end counts, too
     if not ok or later != [0, 1, 2, 3]:
         print(count, told, later)
     return told == [0, 1, 2, 3]
