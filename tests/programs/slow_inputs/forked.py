@@ -6,7 +6,7 @@ results = double.map(waiting(50))
 print(next(results), flush=True)
 if (child := os.fork()) == 0:
     try:
-        next(results)
+        list(results)  # what had come already is given
     except RuntimeError as error:
         print("child:", error, flush=True)
     results.close()
