@@ -209,7 +209,7 @@ def test_a_stream_that_a_finaliser_drops(concurrent_kind, make_concurrent, was_r
     if concurrent_kind == "interpreter":
         pytest.skip("items do not travel from interpreters")
     executor = make_concurrent()
-    box = [threaded(counted, executor=executor)(10_000)]
+    box = [threaded(counted, executor=executor)(10**9)]
     if was_read:
         assert next(box[0]) == 0
     channel = box[0]._reader.channel

@@ -59,6 +59,14 @@ def test_ctrl_c_at_each_step_of_a_reader_leaves_the_map_to_others(pool: str) -> 
     assert done.lines[-1:] == ["True"], done.out
 
 
+@pytest.mark.parametrize("pool", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
+def test_ctrl_c_at_each_step_of_a_reader_leaves_it_its_stream(pool: str) -> None:
+    """It reads on where it was."""
+    streams = program("interrupts/reader_of_a_stream", POOL=pool)
+    done = run(INTERRUPTED + streams, timeout=60)
+    assert done.lines[-1:] == ["True"], done.out
+
+
 @pytest.mark.parametrize(
     ("method", "pool", "what", "inside"),
     [

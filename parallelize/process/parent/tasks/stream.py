@@ -1,12 +1,12 @@
 """The parent's side of a stream: a call whose answer is many items and an end.
 
 ```
- reader ── takes ──▶ Channel ── moved ──▶ pool's deque ──▶ dispatcher ── CREDIT ──▶ worker
+ reader ── takes ──▶ Channel ── moved ──▶ pool's notes ──▶ dispatcher ── CREDIT ──▶ worker
    ▲                    ▲                                  (or CLOSE)                 │
    └────── items ───────┴─────────────── deliver ◀────────── ITEMS ◀──────────────────┘
 ```
 
-The reader's thread only appends to the deque, and the dispatcher never has to stop
+The reader's thread only leaves a note, and the dispatcher never has to stop
 reading: items that have arrived are in the channel, and the worker's credit limits
 their number.
 
@@ -16,7 +16,6 @@ another worker: streams that are read in turn need one worker each.
 
 from __future__ import annotations
 
-from collections import deque
 from types import MethodType
 
 from parallelize.process.parent.tasks.call import (
@@ -104,7 +103,6 @@ class StreamTask(CallTask):
             channel.buffersize = LEAST_AHEAD
         self._allowed = min(channel.buffersize, _MOST_AT_ONCE)
         self._arrived = 0
-        self._is_noted = False  # whether it is in the pool's deque
         self._is_close_sent = False  # whether the worker was sent CLOSE
         self._is_stalled = False  # whether the pool has room for one more worker
         self.may_keep: bool = False
@@ -184,10 +182,8 @@ class StreamTask(CallTask):
 
     def moved(self) -> None:
         """Called in any thread when the reader has taken items or closed the stream."""
-        if self._is_noted or not self._is_worth_a_message():
-            return
-        self._is_noted = True
-        self.pool.scheduler.streams.note_moved(self)
+        if self._is_worth_a_message():
+            self.pool.scheduler.streams.note_moved(self)
 
     def _is_worth_a_message(self) -> bool:
         if not self._channel.is_flowing:
@@ -206,10 +202,6 @@ class StreamTask(CallTask):
         elif (more := min(self._more(), _MOST_AT_ONCE)) > 0:
             self._allowed += more
             worker.channel.notify(messages.CREDIT, self.id, more)
-
-    def looked_at(self) -> None:
-        """Called when the dispatcher processes it: `moved` appends it again later."""
-        self._is_noted = False
 
     # The number of workers.
 
@@ -252,18 +244,19 @@ class Streams:
         """
         self._workers = workers
         self._ring = ring
-        self._moved: deque[StreamTask] = deque()  # any thread may append
+        # Any thread may add to it, and each rings: one that did not, as Ctrl-C came,
+        # rings when it comes back to wait.
+        self._moved: dict[StreamTask, None] = {}
 
     def note_moved(self, task: StreamTask) -> None:
         """Record that the reader of a stream has advanced; callable in any thread."""
-        self._moved.append(task)
+        self._moved[task] = None
         self._ring()
 
     def flush_credit(self) -> None:
         """Send workers the credit of their readers; under the pool's lock."""
         while self._moved:
-            task = self._moved.popleft()
-            task.looked_at()
+            task, _ = self._moved.popitem()
             self.send_credit(task)
 
     def send_credit(self, task: StreamTask) -> None:
