@@ -50,7 +50,7 @@ MARK = "FAULTS_MARK"
 # Seconds after which a call that has not answered never will.
 PATIENCE = 4.0
 
-Get = Callable[[float], Any]  # waits at most so many seconds for what a call returns
+Get = Callable[[float], Any]  # waits at most that many seconds for what a call returns
 Call = tuple[Callable[..., Any], *tuple[Any, ...]]  # a function and its arguments
 
 # -- The libraries ----------------------------------------------------------------

@@ -48,7 +48,7 @@ def shown(cell: Cell) -> str:
 
 
 def report(results: Results) -> str:
-    """Write all there is to tell."""
+    """Write both tables, and why cells are empty."""
     parts = [f"{sentence(results.setting)}.", summary(results), details(results)]
     return "\n\n".join(filter(None, [*parts, notes(results)]))
 
@@ -75,8 +75,8 @@ def summary_row(results: Results, name: str) -> list[str]:
 
 
 def details(results: Results) -> str:
-    """Write the table of everybody's values."""
-    rows = [["what", "unit", "who", "value", "parallelize is better by"]]
+    """Write the table of the values of all libraries."""
+    rows = [["what", "unit", "library", "value", "parallelize is better by"]]
     rows.append(["---", "---", "---", "---:", "---:"])
     for name in results.rows():
         rows += detail_rows(results, name)

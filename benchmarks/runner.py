@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
 
 def entrants(row: Row, plan: Plan) -> list[Entrant]:
-    """Return who takes part in a row."""
+    """Return the libraries that take part in a row."""
     if plan.quick and not plan.peers:
         known = [Entrant.read(text) for text in row.quick]
     else:
@@ -70,7 +70,7 @@ def fill(plan: Plan, todo: Sequence[Cell]) -> Iterator[Cell]:
     """Measure all, round by round; give each cell when it has one value more.
 
     Within a round the cells of a row come one after another, so that what is
-    compared was measured in the same minute; who is first changes with the round.
+    compared was measured in the same minute; the first one changes with the round.
     """
     loops = calibrated()
     for number in range(plan.rounds):

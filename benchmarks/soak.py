@@ -223,7 +223,7 @@ class Soak:
         return functools.partial(self.pool.submit, kind.fn)
 
     def run(self, tasks: int, seconds: float) -> None:
-        """Make so many calls, or as many as the time allows, and see them end."""
+        """Make that many calls, or as many as the time allows, and see them end."""
         end = time.monotonic() + seconds
         while len(self.tally.kinds) < tasks and time.monotonic() < end:
             kind = self._draw()

@@ -118,7 +118,7 @@ def opened(shared: Any) -> Array:
 
 
 def part(call: tuple[Any, int, int]) -> float:
-    """Read one of so many parts of the shared array."""
+    """Read one of that many parts of the shared array."""
     shared, number, parts = call
     array = opened(shared)
     size = len(array) // parts
