@@ -6,12 +6,17 @@ Never how fast they were: that depends on the machine and on what else it does.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
 import sysconfig
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -220,6 +225,34 @@ def test_asyncio_service(empty):
     # (The example is about 50 ms; a loaded machine can be late by more than that.)
     assert int(ticks) > 5
     assert float(pause) < 190
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it ends by a signal")
+def test_service(empty):
+    """At SIGTERM the request that is served is answered, and then the service ends."""
+    command = [sys.executable, str(EXAMPLES / "service.py")]
+    with subprocess.Popen(command, cwd=empty, stdout=subprocess.PIPE, text=True) as it:
+        try:
+            address = f"http://127.0.0.1:{it.stdout.readline().split()[1]}"
+
+            def ask(path):
+                with urllib.request.urlopen(address + path, timeout=40) as response:
+                    return json.load(response)
+
+            assert ask("/primes/100") == {"below": 100, "primes": 25}
+            assert (ask("/stats")["done"], ask("/stats")["workers"]) == (1, 1)
+            with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+                ask("/primes/many")
+            refused.value.close()
+            with ThreadPoolExecutor(1) as pool:
+                last = pool.submit(ask, "/primes/300000")
+                wait_until(lambda: ask("/stats")["running"] == 1)
+                it.send_signal(signal.SIGTERM)
+                assert last.result()["primes"] == 25997
+            assert it.stdout.read() == "done: 2, failed: 0, queued: 0\n"
+        finally:
+            it.kill()
+    assert it.returncode == 0
 
 
 @pytest.mark.parametrize("page", PAGES)
