@@ -43,23 +43,24 @@ class Schedule:
     """
 
     __slots__ = (
-        *("_ahead", "_each", "_interval", "_leeway", "_left"),
-        *("_next", "_recent", "_soonest", "_window", "due"),
+        *("_ahead", "_ahead_at_most", "_each", "_half", "_interval", "_left"),
+        *("_planned", "_recent", "_soonest", "_window", "_window_ends", "due"),
     )
 
     def __init__(self, count: float, per: float, burst: int) -> None:
-        self._interval = per / count
-        self._ahead = (burst - 1) * self._interval
-        self._leeway = max(LEEWAY - self._interval, 0.0)
+        self._interval = interval = per / count
+        self._half = interval / 2
+        self._ahead = (burst - 1) * interval
+        self._ahead_at_most = self._ahead / 2 + max(LEEWAY - interval, 0.0)
         most = max(math.ceil(count), burst)
-        self._window = most * self._interval
+        self._window = most * interval
         # Of each group of so many starts the last one is remembered.
         self._each = -(-most // MOST_KEPT)
         self._left = self._each
         kept = most // self._each
         self._recent = deque([-math.inf] * kept, maxlen=kept)
-        self._next = -math.inf  # without a burst
-        self._soonest = -math.inf
+        # The three of which the latest counts.
+        self._planned = self._soonest = self._window_ends = -math.inf
         self.due: float = -math.inf
 
     def take(self, now: float, *, slack: float = 0.0) -> None:
@@ -70,19 +71,27 @@ class Schedule:
             slack: The seconds by which it may have come late without a delay of the
                 starts behind it.
         """
-        interval, ahead, recent = self._interval, self._ahead, self._recent
-        late = now - slack
-        self._next = due = max(late, self._next) + interval
-        late = now - self._leeway
-        soonest = max(late, self._soonest) + interval / 2
-        self._soonest = soonest
+        # `max` would take half of the time: each call that is paced pays for this.
+        planned, late = self._planned, now - slack - self._ahead
+        if planned < late:  # noqa: PLR1730
+            planned = late
+        self._planned = due = planned + self._interval
+        soonest, late = self._soonest, now - self._ahead_at_most
+        if soonest < late:  # noqa: PLR1730
+            soonest = late
+        self._soonest = soonest = soonest + self._half
         self._left -= 1
         if not self._left:
             self._left = self._each
-            recent.append(now)
-        self.due = max(due - ahead, soonest - ahead / 2, recent[0] + self._window)
+            self._recent.append(now)
+            self._window_ends = self._recent[0] + self._window
+        if due < soonest:  # noqa: PLR1730
+            due = soonest
+        if due < self._window_ends:  # noqa: PLR1730
+            due = self._window_ends
+        self.due = due
 
     def pause(self, until: float) -> None:
         """Allow no start before this time, and no burst at it."""
-        self._next = max(self._next, until + self._ahead)
+        self._planned = max(self._planned, until)
         self.due = max(self.due, until)
