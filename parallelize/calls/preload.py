@@ -38,6 +38,7 @@ _BY_VALUE = (
     "cloudpickle",
     "parallelize.serialize.main.encoding",
     "parallelize.serialize.main.executors",
+    "parallelize.serialize.main.parameters",
     "parallelize.serialize.changes.sums",
     "parallelize.serialize.main.watch",
     "parallelize.serialize.reducers.by_value",

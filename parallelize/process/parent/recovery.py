@@ -17,7 +17,6 @@ from parallelize.process.parent.tasks.worker_handle import WorkerStage, exit_cod
 from parallelize.process.start.launcher import EXITED, HALTED, KILL, REFUSED, STARTED
 from parallelize.process.wire.journal import TASK
 from parallelize.runtime import command, raised
-from parallelize.tracing import recording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,6 +177,8 @@ class Recovery:
 
 def _note_end(worker: WorkerHandle) -> None:
     """Tell what observes the program that a worker was killed, or has died."""
+    from parallelize.tracing import recording
+
     recorder = recording.active
     if recorder is not None:
         lane = recording.Lane("processes", worker.pid or 0, f"process {worker.id}")

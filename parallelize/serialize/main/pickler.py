@@ -22,7 +22,7 @@ from types import MappingProxyType
 from parallelize.serialize.changes import imported as main_imported
 from parallelize.serialize.changes.looks import contents
 from parallelize.serialize.changes.units import Pickled
-from parallelize.serialize.main import compiled, parameters
+from parallelize.serialize.main import compiled
 from parallelize.serialize.main import reducers as main_reducers
 from parallelize.serialize.reducers import by_value, origins, placeholders, replica
 from parallelize.serialize.reducers.replica import NAMES, find, meaning_of, registered
@@ -479,6 +479,8 @@ class Forward(_Pickler):
     def _parameter(self, obj: Any) -> tuple[Any, ...] | None:
         """Reduce a type parameter that a name of the script owns to a lookup."""
         if self.parameters is None:
+            from parallelize.serialize.main import parameters
+
             self.parameters = parameters.places(self.space)
         place = self.parameters.get(id(obj))
         if place is None or self._by_name(obj, place[0]) is None:
