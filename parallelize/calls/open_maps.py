@@ -81,3 +81,23 @@ class OpenMaps:
     def _all(self) -> Iterable[LiveMap]:
         alive = (ref() for ref in self._refs.copy().values())
         return [live for live in alive if live is not None]
+
+
+class WithMaps:
+    """An executor, as the holder of its maps and streams."""
+
+    @property
+    def _maps(self) -> OpenMaps:
+        """The maps and streams that run here; made by the first thread to use it."""
+        maps: OpenMaps = vars(self).setdefault("_live_maps", OpenMaps())
+        return maps
+
+    def _finish_maps(self, *, cancel: bool = False) -> None:
+        """Let the maps submit the rest of their input, or end them.
+
+        Every shutdown starts with this, while calls are still accepted.
+        """
+        if cancel:
+            self._maps.cancel()
+        else:
+            self._maps.finish()

@@ -16,10 +16,10 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType
 
 from parallelize.calls.call import Call, Rows, SubmittedRows, admit, run_rows
-from parallelize.calls.open_maps import OpenMaps
+from parallelize.calls.open_maps import WithMaps
 from parallelize.calls.targets import undecorated
 from parallelize.errors import QueueFull, TaskTimeout
-from parallelize.executors import entrance
+from parallelize.executors.entrance import WithOwnSubmit
 from parallelize.futures.future import error_of
 from parallelize.runtime.options import (
     DEFAULTS,
@@ -54,7 +54,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Executor(concurrent.futures.Executor, ABC):
+class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
     """Runs calls elsewhere and returns their futures.
 
     The abstract base of every executor of parallelize; a real
@@ -357,29 +357,6 @@ class Executor(concurrent.futures.Executor, ABC):
     #: Starts the calls of decorated functions and maps, see `entrance`.
     _entry = _submit
     _own_submit: ClassVar[Callable[..., Future[Any]]] = submit
-    _settled_for: ClassVar[object] = submit  # the `submit` for which `_entry` was set
-    _passes: ClassVar[bool]  # whether `_submit` has been wrapped for that
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        entrance.open_class(cls)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute; a new `submit` gets each call of a map, too."""
-        super().__setattr__(name, value)
-        if name == "submit":
-            entrance.open_object(self)
-
-    def __delattr__(self, name: str) -> None:
-        """Delete an attribute."""
-        super().__delattr__(name)
-        if name == "submit":
-            entrance.reopen_object(self)
-
-    def _is_watched(self) -> bool:
-        """Whether a user-defined `submit` must get each call of a map."""
-        entrance.look_again(type(self))
-        return getattr(self._entry, "__func__", None) is entrance.by_submit
 
     @abstractmethod
     def _prepare(
@@ -416,11 +393,7 @@ class Executor(concurrent.futures.Executor, ABC):
         options: CallOptions,
         channel: Channel,
     ) -> Future[Any] | None:
-        """Run a generator function and put its items into the channel.
-
-        Returns:
-            The future of the run; None if the reader has to run the generator.
-        """
+        """Run a generator function into the channel; None if its reader has to."""
         from parallelize.streams.local import Producer
 
         producer = Producer(fn, channel, _watch(fn, options))
@@ -429,22 +402,6 @@ class Executor(concurrent.futures.Executor, ABC):
     def _runs_here(self) -> bool:
         """Whether the calling thread is a worker of this executor."""
         return False
-
-    @property
-    def _maps(self) -> OpenMaps:
-        """The maps and streams that run here; made by the first thread to use it."""
-        maps: OpenMaps = vars(self).setdefault("_live_maps", OpenMaps())
-        return maps
-
-    def _finish_maps(self, *, cancel: bool = False) -> None:
-        """Let the maps submit the rest of their input, or end them.
-
-        Every shutdown starts with this, while calls are still accepted.
-        """
-        if cancel:
-            self._maps.cancel()
-        else:
-            self._maps.finish()
 
 
 def _watch(fn: Callable[..., Any], options: CallOptions) -> ItemDeadline | None:

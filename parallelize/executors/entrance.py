@@ -21,22 +21,20 @@ from types import MethodType
 
 from parallelize.futures.future import Failure, Future, Outcome
 from parallelize.runtime.options import DEFAULTS
+from parallelize.runtime.typed import cast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, ClassVar
 
     from parallelize.executors.base import Executor
     from parallelize.runtime.options import CallOptions
 
 __all__ = (
+    "WithOwnSubmit",
     "adopted",
     "by_submit",
-    "look_again",
-    "open_class",
-    "open_object",
-    "reopen_object",
 )
 
 
@@ -48,6 +46,35 @@ class _Passed(threading.local):
 
 
 _passed = _Passed()
+
+
+class WithOwnSubmit:
+    """An executor whose class, or which itself, may be given another `submit`."""
+
+    _settled_for: ClassVar[object]  # the `submit` for which `_entry` was set
+    _passes: ClassVar[bool]  # whether `_submit` has been wrapped for that
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        open_class(cast("type[Executor]", cls))  # there is no other subclass
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute; a new `submit` gets each call of a map, too."""
+        super().__setattr__(name, value)
+        if name == "submit":
+            open_object(self)
+
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute."""
+        super().__delattr__(name)
+        if name == "submit":
+            reopen_object(self)
+
+    def _is_watched(self) -> bool:
+        """Whether a user-defined `submit` must get each call of a map."""
+        executor = cast("Executor", self)  # as above
+        look_again(type(executor))
+        return getattr(executor._entry, "__func__", None) is by_submit
 
 
 def by_submit(
@@ -108,13 +135,13 @@ def _pass_by_the_side(kind: type[Executor]) -> None:
     kind._passes = True
 
 
-def open_object(executor: Executor) -> None:
+def open_object(executor: WithOwnSubmit) -> None:
     """Decide how calls start, for an executor whose `submit` was set."""
     vars(executor)["_entry"] = MethodType(by_submit, executor)
     vars(executor)["_submit"] = MethodType(_submit_of_class, executor)
 
 
-def reopen_object(executor: Executor) -> None:
+def reopen_object(executor: WithOwnSubmit) -> None:
     """Let calls start as for the class of the executor."""
     vars(executor).pop("_entry", None)
     vars(executor).pop("_submit", None)
