@@ -13,6 +13,7 @@ import parallelize
 import tasks
 from factories import make
 from parallelize import parallelized, thread_map
+from parallelize.mapping.asynchronous.stepper import AHEAD
 from support.waiting import wait_until
 
 
@@ -299,29 +300,31 @@ def test_an_ordinary_input_beside_it_does_not_hold_up_the_loop(threads, step):
     assert closed.is_set()
 
 
-def test_such_an_input_is_read_like_zip_does(threads):
-    """It is read in the context of its map, not ahead of it, and its errors come."""
-    read = []
+def test_such_an_input_is_read_in_the_context_of_its_map(threads):
+    """It is read a bounded number of items ahead, and its errors come in their turn."""
     level = contextvars.ContextVar("level")
+    read = []
 
-    def some():
-        for number in range(3):
+    def some(end):
+        for number in range(end):
             read.append(level.get())
             yield number
         raise LookupError("no more")
 
     async def main():
         level.set(1)
-        added = threads.map(tasks.add, Numbers(2), items := some())
-        assert [value async for value in added] == [0, 2]
-        assert (read, list(items)) == ([1, 1], [])
         got = []
         with pytest.raises(LookupError, match="no more"):
-            async for value in threads.map(tasks.add, Numbers(9), some()):
+            async for value in threads.map(tasks.add, Numbers(99), some(50)):
                 got.append(value)
+        assert read == [1] * 50
+        read.clear()
+        added = threads.map(tasks.add, Numbers(2), some(1000))
+        assert [value async for value in added] == [0, 2]
+        assert len(read) <= 2 + AHEAD
         return got
 
-    assert asyncio.run(main()) == [0, 2, 4]
+    assert asyncio.run(main()) == [2 * n for n in range(50)]
 
 
 def test_closing_does_not_wait_for_such_an_input(threads, monkeypatch):
