@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -11,6 +12,7 @@ import pytest
 import parallelize
 from parallelize import (
     Future,
+    InterpreterPoolExecutor,
     ProcessPoolExecutor,
     TaskGroup,
     TaskKilled,
@@ -18,6 +20,7 @@ from parallelize import (
     ThreadPoolExecutor,
     check_stop,
     gather,
+    interpreted,
     parallelized,
     processed,
     stopping,
@@ -28,9 +31,13 @@ from support.waiting import wait_until
 
 LONGEST = 20  # seconds after which a call that was not asked gives up
 
+needs_interpreters = pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="there are interpreters from Python 3.14 on"
+)
 POOLS = [
     pytest.param(ThreadPoolExecutor, id="threads"),
     pytest.param(ProcessPoolExecutor, id="processes"),
+    pytest.param(InterpreterPoolExecutor, id="interpreters", marks=needs_interpreters),
 ]
 DECORATORS = [
     pytest.param(threaded, id="threads"),
@@ -211,8 +218,12 @@ def test_a_wrong_grace_is_refused(grace):
         gather(Future()).kill(grace=None)
 
 
-def test_a_timeout_stops_a_thread(mark):
-    future = threaded(until_asked, timeout=0.1)(mark)
+@pytest.mark.parametrize(
+    "decorate",
+    [threaded, pytest.param(interpreted, marks=needs_interpreters)],
+)
+def test_a_timeout_stops_a_thread(decorate, mark):
+    future = decorate(until_asked, timeout=0.1)(mark)
     with pytest.raises(TaskTimeout):
         future.result(20)
     stopped(mark)

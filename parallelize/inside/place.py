@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: Index, number of workers and kind, as in `worker.Worker`.
 program: tuple[int, int, str] = (0, 1, "none")
 
-#: In a worker process: whether the call that runs was asked to stop.
+#: In a process or an interpreter: whether the call that runs was asked to stop.
 asked: Callable[[], bool] | None = None
 
 

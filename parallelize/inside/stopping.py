@@ -5,6 +5,7 @@
    │
    ├─ thread:     its future, or its rows, know of it
    ├─ loop:       likewise; else the task of asyncio knows
+   ├─ interpreter: it asks the thread that waits for its answer
    └─ process:    STOP over the control socket ──▶ the worker's watcher notes it
 ```
 
@@ -32,9 +33,10 @@ def stopping() -> bool:
     After its timeout a call in a process is killed if it does not end within a second,
     and at once if it has never asked; the error is `TaskTimeout` in any case.
 
-    It works in threads, worker processes and on event loops. A serial call, and one in
-    an interpreter or in a worker of another library, is not notified: there this is
-    true at most when that process itself ends.
+    It works in threads, worker processes, interpreters and on event loops; in an
+    interpreter, for the thread of the call, which asks at most every millisecond. A
+    serial call, and one in a worker of another library (as of Dask and Ray), is not
+    notified: there this is true at most when that process itself ends.
 
     Returns:
         Whether to stop. Outside of calls, whether the program ends.

@@ -3,7 +3,7 @@
 ```
  worker thread (of a thread pool)          interpreter's thread
  ask ── request ══════ pipe ═════════▶  interpreter: serve()
-     ◀═════════════════ pipe ══ answer ─┘
+     ◀═════════════════ pipe ══ answer ─┘  or the question whether to stop
 ```
 
 Entering an interpreter takes many times as long as a message, so each is entered
@@ -21,7 +21,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from parallelize.interpreters.inner import END
+from parallelize.inside.stopping import stopping
+from parallelize.interpreters.inner import END, QUESTION
 from parallelize.interpreters.wire import receive, send
 from parallelize.runtime import native
 from parallelize.runtime.clock import monotonic
@@ -83,9 +84,7 @@ class InterpreterHandle:
             RuntimeError: It cannot be started.
         """
         try:
-            if native.is_patched():
-                select.select([self._answers], [], [])
-            receive(self._answers)
+            self._receive()
         except EOFError:
             self.host.join()
             msg = f"an interpreter could not be started: {self.host.why}"
@@ -100,9 +99,7 @@ class InterpreterHandle:
         self.host.busy = True
         try:
             send(self._requests, request)
-            if native.is_patched():  # let other greenlets run
-                select.select([self._answers], [], [])
-            return receive(self._answers)
+            return self._answer()
         except (EOFError, OSError) as error:
             why = self.host.why
             text = repr(error) if why is None else text_of(why)
@@ -110,6 +107,16 @@ class InterpreterHandle:
             raise RuntimeError(msg) from why
         finally:
             self.host.busy = False
+
+    def _answer(self) -> Any:
+        while (answer := self._receive()) is QUESTION:
+            send(self._requests, stopping())
+        return answer
+
+    def _receive(self) -> Any:
+        if native.is_patched():  # let other greenlets run
+            select.select([self._answers], [], [])
+        return receive(self._answers)
 
     def close(self) -> None:
         """Make the interpreter end."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
 from parallelize.inside import place
 from parallelize.interpreters.wire import receive, send
 from parallelize.process.wire import messages
 from parallelize.runtime import raised
-from parallelize.runtime.clock import perf_counter
+from parallelize.runtime.clock import monotonic, perf_counter
 from parallelize.serialize import PLAIN, pickling
 from parallelize.serialize.reducers import origins, reductions, replica
 from parallelize.serialize.reducers.placeholders import substitute_results
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 #: The kinds of requests.
 CALL, ROWS, END = range(3)
+
+#: What is sent instead of an answer to ask whether the request was asked to stop.
+QUESTION = None
+
+#: Seconds between two questions, each of which takes the other side's time, too.
+ASK_EVERY = 0.001
 
 _inside = False
 
@@ -62,7 +69,36 @@ def serve(requests: int, answers: int, index: int, count: int) -> None:
             kept.close_program()
 
 
+class _Stops:
+    """Asks the outer side whether the request that is served was asked to stop.
+
+    The thread that serves does so: it alone may use the pipes.
+    """
+
+    def __init__(self, requests: int, answers: int) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._thread = get_ident()
+        self._asked = False
+        self._next = 0.0  # when to ask again
+
+    def begin(self) -> None:
+        """Note that another request is served from here on."""
+        self._asked = False
+        place.asked = self.asked
+
+    def asked(self) -> bool:
+        """Whether that is so; True remains."""
+        if self._asked or get_ident() != self._thread or monotonic() < self._next:
+            return self._asked
+        send(self._answers, QUESTION)
+        self._asked = receive(self._requests)
+        self._next = monotonic() + ASK_EVERY
+        return self._asked
+
+
 def _serve(requests: int, answers: int) -> None:
+    stops = _Stops(requests, answers)
     while True:
         try:
             kind, *request = receive(requests)
@@ -70,7 +106,10 @@ def _serve(requests: int, answers: int) -> None:
             return
         if kind == END:
             return
-        send(answers, _call(*request) if kind == CALL else _rows(*request))
+        stops.begin()
+        answer = _call(*request) if kind == CALL else _rows(*request)
+        place.asked = None
+        send(answers, answer)
 
 
 def _call(fn: bytes, arguments: Sequence[Part], values: Sequence[Part]) -> Answer:
