@@ -46,6 +46,18 @@ def test_each_worker_takes_two_descriptors(method):
     assert few("each_worker_takes_two", method) == ["2.0"]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="interpreters are new there")
+def test_interpreters_leave_descriptors_to_the_program_and_say_so_once():
+    *right, last = few("interpreters_leave_some_to_the_program")
+    assert right == ["True", "True"]
+    assert re.fullmatch(
+        r"1 20 an interpreter pool goes on with 1\d of 40 workers: this process has "
+        r"\d+ of at most 100 descriptors open, and the last 25 are left to the program "
+        r"\(ulimit -n\)",
+        last,
+    )
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_pool_leaves_descriptors_to_the_program_and_says_so_once(method):
     lines = few("a_pool_leaves_some_to_the_program", method, "100", "60")

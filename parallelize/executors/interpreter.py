@@ -25,9 +25,13 @@ from parallelize.errors import SerializationError
 from parallelize.executors.base import Executor
 from parallelize.executors.thread import ThreadPoolExecutor
 from parallelize.futures.future import Failure
-from parallelize.interpreters.handle import InterpreterHandle, InterpreterThread
+from parallelize.interpreters.handle import (
+    DESCRIPTORS_EACH,
+    InterpreterHandle,
+    InterpreterThread,
+)
 from parallelize.interpreters.inner import CALL, ROWS
-from parallelize.process.wire import held, messages
+from parallelize.process.wire import descriptors, held, messages
 from parallelize.runtime import lifecycle, locks
 from parallelize.runtime.blocking import here
 from parallelize.runtime.options import (
@@ -120,6 +124,7 @@ class InterpreterPoolExecutor(Executor):
         )
         self._pool._engine.broken_class = _broken_interpreter_pool
         self._pool._engine.thread_ends = self._interpreters.leave
+        self._pool._engine.may_grow = self._interpreters.may_grow
         self._interpreters.pool = weakref.ref(self._pool)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -372,6 +377,7 @@ class _Interpreters:
         self._registered = False
         self._threads: set[InterpreterThread] = set()
         self._abandoned = False  # the program is ending: make no more interpreters
+        self._is_small = False  # as the log says once
         self._lock = _new_lock()  # guards these two; a leaf lock
 
     def register(self) -> None:
@@ -382,6 +388,23 @@ class _Interpreters:
         if not self._registered:
             lifecycle.register(self)
             self._registered = True
+
+    def may_grow(self) -> bool:
+        """Whether the program keeps its last descriptors if a thread more starts."""
+        pool = self.pool()
+        assert pool is not None  # it asks
+        live = pool._engine._live
+        # The other threads have not opened their pipes yet.
+        starting = live - sum(thread.is_alive() for thread in tuple(self._threads))
+        try:
+            descriptors.refuse_the_last(DESCRIPTORS_EACH * (1 + max(0, starting)))
+        except descriptors.TooFewDescriptorsError as error:
+            if not self._is_small:
+                self._is_small = True
+                most = pool._engine.max_workers
+                descriptors.say_small("an interpreter pool", live, most, error)
+            return False
+        return True
 
     def begin(self) -> None:
         """Make the interpreter of this worker thread, and initialise it.

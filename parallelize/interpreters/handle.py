@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 #: Seconds between checks whether a thread has ended that greenlets cannot wait for.
 _TURN = 0.002
 
+#: The number of descriptors of an interpreter: two pipes.
+DESCRIPTORS_EACH = 4
+
 #: Runs in the new interpreter, which shares no state with this one.
 _SCRIPT = """
 import sys

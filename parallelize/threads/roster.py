@@ -61,6 +61,10 @@ def _nothing() -> None:
     pass
 
 
+def _yes() -> bool:
+    return True
+
+
 class _Waking(NamedTuple):
     """A worker that is being woken, and the state after that."""
 
@@ -92,6 +96,7 @@ class Roster:
         self._names = itertools.count()
         self._short_of_threads = False
         self.thread_ends: Callable[[], object] = _nothing
+        self.may_grow: Callable[[], bool] = _yes  # asked if other threads are active
         self._reset()
 
     def _reset(self) -> None:
@@ -145,6 +150,8 @@ class Roster:
             worker = self._idle[-1]
             self._waking = _Waking(worker, first, active + 1, worker.turn + 1)
             self._wake()
+            return
+        if active and not self.may_grow():
             return
         try:
             self._active = active + 1

@@ -7,7 +7,6 @@ workers send, and calls `Scheduler.assign` for each that has time again.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from functools import partial
 
@@ -22,7 +21,7 @@ from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
 from parallelize.process.parent.tasks.stream import Streams
 from parallelize.process.parent.tasks.worker_handle import WorkerHandle, WorkerStage
 from parallelize.process.parent.workers import Starter, Workers
-from parallelize.process.wire.descriptors import TooFewDescriptorsError
+from parallelize.process.wire.descriptors import TooFewDescriptorsError, say_small
 from parallelize.runtime import locks
 
 TYPE_CHECKING = False
@@ -225,7 +224,9 @@ class Scheduler:
             if not self._has_said_small:
                 self._has_said_small = True
                 counts = len(self.workers), self.workers.slots
-                self.deferred.append(partial(_say_small, *counts, error))
+                self.deferred.append(
+                    partial(say_small, "a process pool", *counts, error)
+                )
             return
         except Exception as error:  # noqa: BLE001 - any error means: no worker
             if not self.workers:  # otherwise others serve the queue
@@ -409,13 +410,6 @@ class Scheduler:
         self.workers.starter.forget()
         self.ledger.segments.forget()
         return tasks
-
-
-def _say_small(count: int, most: int, why: TooFewDescriptorsError) -> None:
-    """Log that a pool has fewer workers than it may have."""
-    text = "a process pool goes on with %d of %d workers: %s (ulimit -n)"
-    with contextlib.suppress(Exception):  # of a log handler
-        _log.warning(text, count, most, why.strerror)
 
 
 def start_error(reason: str, task: str = "the call") -> WorkerStartError:

@@ -1,11 +1,13 @@
 """How many descriptors this process may still open.
 
-Each worker takes two from the program: its task socket and its control socket. A pool
-leaves some to the program, which needs them for its files and connections.
+Each worker process takes two from the program, its task socket and its control socket,
+and each interpreter four, as it has two pipes. A pool leaves some to the program, which
+needs them for its files and connections.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -59,6 +61,15 @@ def refuse_the_last(more: int) -> None:
     used = _used()
     if used + more > most - margin(most):
         raise TooFewDescriptorsError(used, most)
+
+
+def say_small(pool: str, count: int, most: int, why: TooFewDescriptorsError) -> None:
+    """Log that a pool has fewer workers than it may have."""
+    import logging
+
+    text = "%s goes on with %d of %d workers: %s (ulimit -n)"
+    with contextlib.suppress(Exception):  # of a log handler
+        logging.getLogger("parallelize").warning(text, pool, count, most, why.strerror)
 
 
 def _used() -> int:
