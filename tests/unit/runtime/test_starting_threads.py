@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
 
 import pytest
@@ -32,10 +31,6 @@ def test_ctrl_c_leaves_a_thread_started_or_not() -> None:
     assert not {thread for thread, _ in seen} & {*threading.enumerate()}
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 15),
-    reason="at a step of it an error of a trace function passes by all handlers",
-)
 def test_ctrl_c_while_the_timer_starts_leaves_one_or_none() -> None:
     """The next deadline is met, by one thread."""
     for step in itertools.count():
