@@ -84,6 +84,7 @@ def test_rows_of_a_map_and_coroutines_are_observed(kind):
         assert kinds(events) == ["submitted", "started", "ended"]
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("wait", [0, 0.001])
 def test_each_further_attempt_is_an_event_and_the_call_ends_once(kind, wait):

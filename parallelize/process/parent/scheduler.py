@@ -352,11 +352,7 @@ class Scheduler:
             self.held.difference_update(resting)
             if resting and self.is_closing:
                 self.wake()
-            for worker in self.workers.values():
-                for each in list(worker.tasks.values()):
-                    if task.shares_rows_with(each):
-                        self.workers.ask_to_stop(worker, each.id)
-                        worker.reclaim()
+            self.workers.reclaim(task)
 
     def take_back(
         self, worker: WorkerHandle, rows_id: int, rows: int, ids: Sequence[int]

@@ -253,6 +253,14 @@ class Workers(dict[int, WorkerHandle]):
             if worker.stage is not WorkerStage.GONE:
                 self.ask_to_stop(worker, 0)
 
+    def reclaim(self, rows: Task) -> None:
+        """Reclaim all tasks that were split off the same rows, and stop what runs."""
+        for worker in self.values():
+            for each in list(worker.tasks.values()):
+                if rows.shares_rows_with(each):
+                    self.ask_to_stop(worker, each.id)
+                    worker.reclaim()
+
     def reclaim_from_busiest(self) -> None:
         """Reclaim tasks from the worker with the highest load, if any can give some."""
         busy = [worker for worker in self.values() if worker.reclaim_due() is not None]
