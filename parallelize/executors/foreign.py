@@ -38,6 +38,7 @@ from parallelize.futures.limit_cycles import noting_waits
 from parallelize.runtime import timer
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import name_of
+from parallelize.runtime.raised import add_note, text_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -322,18 +323,20 @@ class _ForeignCall(Call):
 
 def _note_name(error: BaseException, fn: Any) -> None:  # any callable
     """Note what to do if the other executor's pickle could not find the function."""
-    if not ("pickle" in str(error) or "local object" in str(error)):
+    text = text_of(error)
+    if not ("pickle" in text or "local object" in text):
         return
     if isinstance(fn, partial) and fn.func is run_rows:
         fn = fn.args[0]
     try:
         pickle.dumps(plain_function(fn))
     except Exception:  # noqa: BLE001 - that is why the call failed
-        error.add_note(
+        note = (
             "this executor pickles functions by their names: define them at the top "
             "level of a module, or use parallelize.ProcessPoolExecutor, which sends "
             "them by value"
         )
+        add_note(error, note)
 
 
 class _Noting:
