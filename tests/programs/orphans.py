@@ -1,7 +1,9 @@
 """Signals to workers whose server was killed, which may have ended as well."""
 
+import _signal
+
 sent = []
-send, kill = signal.pidfd_send_signal, os.kill
+send, kill = _signal.pidfd_send_signal, os.kill
 
 
 def note(opened, number, *more):
@@ -36,7 +38,7 @@ with executor(2) as ex:
     server = pool.scheduler.workers.starter.launcher._pid
     os.kill(server, signal.SIGKILL)
     print(until(lambda: not any(worker.supervised for worker in workers)))
-    signal.pidfd_send_signal, os.kill = note, note_kill
+    _signal.pidfd_send_signal, os.kill = note, note_kill
 
     # One that is alive is killed, as a call of it may have to be.
     pid = outcome(ex.submit(os.getpid))
@@ -59,9 +61,9 @@ with executor(2) as ex:
         kill(victim.pid, signal.SIGKILL)
         until(lambda: not os.path.exists(f"/proc/{victim.pid}"))
         if not supervised:
-            signal.pidfd_send_signal, os.kill = missed, missed
+            _signal.pidfd_send_signal, os.kill = missed, missed
             victim.pid = os.getppid()  # another process has the number now
             victim.kill()
     print(sent)
-    signal.pidfd_send_signal, os.kill = send, kill
+    _signal.pidfd_send_signal, os.kill = send, kill
 print("end")
