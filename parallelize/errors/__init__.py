@@ -54,8 +54,9 @@ class ParallelizeError(Exception):
 class TaskTimeout(ParallelizeError, TimeoutError):
     """A call ran longer than the ``timeout`` it was given.
 
-    In a process the worker was killed at the deadline. In a thread the call cannot be
-    stopped: it runs on, and its result is dropped.
+    In a process the worker was killed at the deadline. If the call had looked at
+    `stopping`, it was asked first, and killed if it ran for one more second. In a
+    thread the call cannot be stopped: it runs on, and its result is dropped.
     """
 
     def __init__(self, task: str, timeout: float) -> None:

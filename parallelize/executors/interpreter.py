@@ -77,7 +77,8 @@ class InterpreterPoolExecutor(Executor):
     runs in parallel, as in processes, but within this process. As with processes,
     functions are sent by name or by value, arguments and results are copied.
     Modules that cannot be loaded in a subinterpreter (numpy, for example) raise
-    ImportError in a call that needs them. A running call cannot be stopped.
+    ImportError in a call that needs them. A running call cannot be stopped, but it can
+    look at `stopping`.
 
     Names and parameters are those of `concurrent.futures.InterpreterPoolExecutor`.
 
