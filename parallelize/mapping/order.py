@@ -26,6 +26,7 @@ class Chunk:
         start: The index of the first row in the input.
         rows: Their arguments, until all outcomes have arrived.
         failed: The arguments of failed rows, by their index in the chunk.
+        seconds: For how long the rows ran whose outcomes have arrived.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Chunk:
         "given",
         "missing",
         "rows",
+        "seconds",
         "start",
     )
 
@@ -45,6 +47,7 @@ class Chunk:
         self.rows: Sequence[tuple[Any, ...]] = rows
         self.failed: dict[int, tuple[Any, ...]] = {}
         self.begun: SubmittedRows | None = None
+        self.seconds: float = 0.0
         self.given: int = 0  # the number of rows yielded to the reader
 
 

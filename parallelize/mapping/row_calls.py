@@ -233,11 +233,19 @@ class RowCalls:
             if self._life in (MapState.CLOSED, MapState.FORKED):
                 return
             if seconds > 0:
-                self._plan.sizes.measured(count, seconds)
+                self._measured(chunk, count, seconds)
             self._order.arrived(part)
             wakers = self._tell()
         for waker in wakers:
             waker()
+
+    def _measured(self, chunk: Chunk, count: int, seconds: float) -> None:
+        sizes = self._plan.sizes
+        sizes.measured(count, seconds)
+        chunk.seconds += seconds
+        # Only what a whole chunk took lets chunks grow, also if it came row by row.
+        if not chunk.missing and count < chunk.count:
+            sizes.measured(chunk.count, chunk.seconds)
 
     def _tell(self) -> list[Callable[[], object]]:
         if not self._is_news():

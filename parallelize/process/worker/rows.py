@@ -160,18 +160,18 @@ class RowsRunner:
         a deadline, before each row.
         """
         words, sender, id = self._words, self._sender, self.id
-        check, stride = 0, 1
+        check, stride, begun = 0, 1, self._begun
         for row, args in enumerate(rows, self._row):
             if row >= check:
                 stride = self._look_at_clock(stride)
-                check = row + stride
+                check, begun = row + stride, self._begun
             words[ROW] = row
             try:
                 result = fn(*args)
             except BaseException as error:  # noqa: BLE001 - it belongs to the row
-                sender.row_failed(id, row, error, self._begun)
+                begun = sender.row_failed(id, row, error, begun)
             else:
-                sender.row_done(id, row, result, self._begun)
+                begun = sender.row_done(id, row, result, begun)
 
     def _look_at_clock(self, stride: int) -> int:
         """Record that a row begins now; return after how many rows to do so again."""

@@ -179,35 +179,42 @@ class Sender:
             self._words[FIRST] = row
         return slot
 
-    def row_done(self, id: int, row: int, result: object, begun: int) -> None:
-        """Add the result of one row."""
+    def row_done(self, id: int, row: int, result: object, begun: int) -> int:
+        """Add the result of one row; return when the next one begins, if it is known.
+
+        Args:
+            id: The task.
+            row: The number of the row.
+            result: Its result.
+            begun: When it began, as far as known.
+        """
         if self._forked:
             os._exit(0)
         slot = self._next_slot(id, row, begun)
         if self._page.note(slot, result):
             self._words[COUNT] = slot + 1
-        else:
-            self._row_done_slowly(id, row, result, begun)
+            return begun
+        return self._row_done_slowly(id, row, result, begun)
 
-    def _row_done_slowly(self, id: int, row: int, result: object, begun: int) -> None:
+    def _row_done_slowly(self, id: int, row: int, result: object, begun: int) -> int:
         try:
             parts = pickled_result(result, self._place)
         except BaseException as error:  # noqa: BLE001 - it belongs to the row
-            self.row_failed(id, row, error, begun)
-            return
-        self._send_row(messages.ROW_DONE, id, row, parts, begun)
+            return self.row_failed(id, row, error, begun)
+        return self._send_row(messages.ROW_DONE, id, row, parts, begun)
 
-    def row_failed(self, id: int, row: int, error: BaseException, begun: int) -> None:
-        """Add the error of one row."""
+    def row_failed(self, id: int, row: int, error: BaseException, begun: int) -> int:
+        """Add the error of one row; return when the next one begins."""
         parts = [messages.encode_failure(error)]
-        self._send_row(messages.ROW_FAILED, id, row, parts, begun)
+        return self._send_row(messages.ROW_FAILED, id, row, parts, begun)
 
     def _send_row(
         self, kind: int, id: int, row: int, parts: Sequence[Part], begun: int
-    ) -> None:
+    ) -> int:
         self.close_block()
-        micros = messages.micros(monotonic_ns() - begun)
-        self.send(kind, id, parts, row, micros)
+        now = monotonic_ns()
+        self.send(kind, id, parts, row, messages.micros(now - begun))
+        return now
 
     def close_block(self) -> None:
         """Move the results in the journal into a frame; only for the main thread."""

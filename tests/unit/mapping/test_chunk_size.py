@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parallelize.calls.call import SubmittedRows
 from parallelize.mapping.chunk_size import FixedSize, MeasuredSize, RemoteChunkSize
+from parallelize.mapping.input import InputSource
+from parallelize.mapping.plan import plan_map
+from parallelize.mapping.window import Window
+from parallelize.runtime.options import DEFAULTS
 from support.properties import steady
 
 SECONDS = st.one_of(st.just(0.0), st.floats(1e-8, 3))
@@ -106,3 +111,34 @@ def test_a_small_chunk_makes_none_larger(kind, row_seconds):
             return
         sizes.measured(before - 1, (before - 1) * seconds)
         assert sizes.next(None) <= before
+
+
+class RowByRow:
+    """An executor that delivers each row of a chunk by itself, after a microsecond."""
+
+    kind = "processes"
+    _max_workers = 1
+
+    def __init__(self):
+        self.sizes = []
+
+    def _is_watched(self):
+        return False
+
+    def _start_rows(self, rows):
+        self.sizes.append(len(rows.rows))
+        for row in range(len(rows.rows)):
+            rows.deliver(row, ["result"], 1e-6)
+        return SubmittedRows(bool)
+
+
+def test_chunks_grow_though_their_rows_come_one_by_one():
+    executor = RowByRow()
+    plan = plan_map(executor, str, DEFAULTS, None, None, ordered=True)
+    window = Window(InputSource([range(2000)], star=False), plan)
+    while not window.is_over():
+        window.fill(asked=1)
+        while (part := window.take()) is not None:
+            window.given(len(part.outcomes))
+    assert sum(executor.sizes) == 2000
+    assert max(executor.sizes) > 200
