@@ -294,6 +294,23 @@ def test_everything_of_concurrent_futures_is_here():
         assert getattr(parallelize, same) is getattr(concurrent.futures, same)
 
 
+@pytest.mark.parametrize(
+    ("extra", "package"),
+    [("opentelemetry", "opentelemetry"), ("prometheus", "prometheus_client")],
+)
+def test_a_module_without_its_package_says_what_to_install(extra, package):
+    code = f"""
+import sys
+sys.modules[{package!r}] = None
+try:
+    import parallelize.{extra}
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+    text = f"parallelize.{extra} needs more: pip install 'parallelize[{extra}]'"
+    assert run(code) == f"MissingExtraError {text}\n"
+
+
 # ----------------------------------------------------------------------- direction
 
 # The rooms, from top to bottom: a file imports from rooms in lines below, or from

@@ -4,17 +4,8 @@ import os
 import urllib.request
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from prometheus_client import CollectorRegistry, start_http_server
 
 import parallelize
-import parallelize.opentelemetry as telemetry
-import parallelize.prometheus
 from parallelize import (
     ProcessPoolExecutor,
     SerialExecutor,
@@ -23,6 +14,22 @@ from parallelize import (
     threaded,
     using,
 )
+
+try:
+    from opentelemetry import trace
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import (
+        InMemorySpanExporter,
+    )
+    from prometheus_client import CollectorRegistry, start_http_server
+
+    import parallelize.opentelemetry as telemetry
+    import parallelize.prometheus
+except ImportError as missing:
+    pytest.skip(str(missing), allow_module_level=True)
 
 KINDS = {
     "threads": lambda: ThreadPoolExecutor(1),
