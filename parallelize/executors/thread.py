@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from contextvars import copy_context
 
 from parallelize.calls import dependencies, preload
 from parallelize.calls.call import admit
 from parallelize.calls.dependencies import HOLD_NO_FUTURES
 from parallelize.calls.targets import AsyncTarget
 from parallelize.executors.base import Executor
-from parallelize.runtime import lifecycle
+from parallelize.runtime import lifecycle, locks
 from parallelize.runtime.options import (
     DEFAULTS,
     CallOptions,
@@ -23,6 +24,7 @@ from parallelize.runtime.options import (
 from parallelize.threads.engine import BROKEN, Engine, EngineState
 from parallelize.threads.rows import RowsRun
 from parallelize.threads.tasks import ThreadCall, ThreadTask
+from parallelize.tracing import recording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ("ThreadPoolExecutor",)
 
 _numbers = itertools.count()
+
+_new_object = object.__new__
+_new_guard = locks.reentrant("future")  # as in `threads.tasks`
 
 
 class ThreadPoolExecutor(Executor):
@@ -153,8 +158,15 @@ class ThreadPoolExecutor(Executor):
             (not kwargs and HOLD_NO_FUTURES.issuperset(map(type, args)))
             or not dependencies.futures_in(args, kwargs)
         ):
-            task = ThreadTask(self._engine, fn, args, kwargs)
-            self._engine.enqueue(task)
+            engine = self._engine
+            if recording.active is not None:
+                task = ThreadTask(engine, fn, args, kwargs)
+            else:  # without a call of the class and its `__init__`
+                task = _new_object(ThreadTask)
+                task._guard = _new_guard()
+                task.engine = engine
+                task._work = (fn, args, kwargs, copy_context())
+            engine.enqueue(task)
             return task
         call = self._prepare(fn, args, kwargs, options)
         try:

@@ -17,6 +17,7 @@ error or Ctrl-C; at a normal exit `parallelize.runtime.lifecycle` waits for them
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import sys
@@ -24,6 +25,7 @@ import sys
 from parallelize.errors import TaskTimeout
 from parallelize.runtime import blocking, lifecycle, locks
 from parallelize.runtime.clock import monotonic
+from parallelize.runtime.native import STEPS_ARE_WHOLE
 from parallelize.threads.roster import Roster
 from parallelize.threads.rows import RowsWatch
 from parallelize.threads.tasks import ThreadTask, fail
@@ -96,17 +98,35 @@ class Engine(Roster):
     # Submitting calls.
 
     def enqueue(self, task: ThreadTask) -> None:
-        """Queue a new call; raise RuntimeError if the pool accepts none."""
-        # `locks.held`, inlined, as most calls take this path.
-        locked = locks.depth(self._lock)
+        """Queue a new call; raise RuntimeError if the pool accepts none.
+
+        Most calls only wait for their turn, so no lock is taken for them: the call is
+        queued first, and then it is looked whether a thread is missing. A thread that
+        finds the queue empty does it the other way round, see `_become_idle`, so one
+        of both sees the other.
+        """
+        if not STEPS_ARE_WHOLE:  # there, what one thread writes another may see later
+            locks.held(self._lock, self._let_in_and_append, task)
+            return
+        task.queued = True
+        self._queue.append(task)
+        if self._active < self.max_workers or self.state is not EngineState.OPEN:
+            locks.held(self._lock, self._relieve, task)
+
+    def _let_in_and_append(self, task: ThreadTask) -> None:
+        self._let_in()
+        self._append(task)
+
+    def _relieve(self, task: ThreadTask) -> None:
+        """Find a thread for a call in the queue, or take it out again and raise."""
         try:
-            with self._lock:
-                if self.state is not EngineState.OPEN or not self._registered:
-                    self._let_in()
-                self._append(task)
-        except BaseException:
-            locks.release_to(self._lock, locked)
-            raise
+            self._let_in()
+        except BaseException:  # the pool is closed, or Ctrl-C
+            with contextlib.suppress(ValueError):
+                self._queue.remove(task)
+                raise
+            return  # a thread has taken it before the pool was closed
+        self._activate_for(task)
 
     def hold(self, task: ThreadTask) -> None:
         """Register a new call that has to wait before it may be queued."""
@@ -142,15 +162,20 @@ class Engine(Roster):
     def _append(self, task: ThreadTask) -> None:
         task.queued = True
         self._queue.append(task)
-        if self._active < self.max_workers:
-            try:
-                self._activate_one()
-            except RuntimeError:  # no thread would ever run it
-                self._queue.pop()
-                raise
-            except BaseException:  # Ctrl-C
-                self._wake()
-                raise
+        self._activate_for(task)
+
+    def _activate_for(self, task: ThreadTask) -> None:
+        if self._active >= self.max_workers:
+            return
+        try:
+            self._activate_one()
+        except RuntimeError:  # no thread would ever run it
+            with contextlib.suppress(ValueError):
+                self._queue.remove(task)
+            raise
+        except BaseException:  # Ctrl-C
+            self._wake()
+            raise
 
     def enqueue_first(self, tasks: Sequence[ThreadTask]) -> None:
         """Queue parts of a running call, before calls that were submitted later."""

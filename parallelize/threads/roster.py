@@ -355,6 +355,10 @@ class Roster:
                 return False
             self._active -= 1
             self._idle.append(worker)
+            if self._queue:  # a call was queued meanwhile, without the lock
+                self._idle.remove(worker)
+                self._active += 1
+                return True
         return self._stay_idle(worker)
 
     def _stay_idle(self, worker: ThreadWorker) -> bool:

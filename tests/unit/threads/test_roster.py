@@ -5,6 +5,7 @@ are the starts of threads: each interleaving of submitters, workers and timeouts
 """
 
 import contextlib
+from collections import deque
 from types import SimpleNamespace
 from unittest import mock
 
@@ -21,6 +22,23 @@ from parallelize.threads.workers import ThreadWorker
 from support.interleaving import explore
 
 NO_MAPS = SimpleNamespace(finish=None, cancel=None, forget=None)
+
+
+class Queue(deque):
+    """A queue that submitters fill without the lock: at any step of a worker's look."""
+
+    def __init__(self, run):
+        self._run = run
+
+    def append(self, task):
+        super().append(task)
+        self._run.step()
+
+    def __bool__(self):
+        is_filled = len(self) > 0
+        if here.worker is not None:
+            self._run.step()
+        return is_filled
 
 
 class Pool:
@@ -55,6 +73,7 @@ class Pool:
         ):
             self._patches.enter_context(patch)
         self.engine = Engine(max_workers, "pool", (None, ()), idle_timeout, NO_MAPS)
+        self.engine._queue = Queue(run)
         self.engine._registered = True  # the end of the program is no concern of it
 
     def __enter__(self):
