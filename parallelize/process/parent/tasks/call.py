@@ -275,19 +275,19 @@ class Task(Call):
         If it has attempts left, it is retried after the death of its worker, whatever
         `retry_on` is, and never after `Future.kill`.
         """
-        return self._has_attempts() and self._is_reason(error)
+        return _has_attempts(self) and _is_reason(error, self.options)
 
     def may_retry_after(self, failure: PickledFailure) -> bool:
         """Return whether to retry it after an error that a worker has sent.
 
         An error that stands for one that cannot be pickled counts as that one, too.
         """
-        if not self.options.retries or not self._has_attempts():
+        if not self.options.retries or not _has_attempts(self):
             return False
         kind = failure.kind()
         if kind is not None and issubclass(kind, self.options.retry_on):
             return True
-        return self._is_reason(failure.error())
+        return _is_reason(failure.error(), self.options)
 
     def retries_after(self, error: BaseException) -> bool:
         """Make another attempt after an error that allows it, now or later.
@@ -319,16 +319,6 @@ class Task(Call):
         from parallelize.calls.retrying import admit_again, rest
 
         return rest(self, seconds, admit_again)
-
-    def _has_attempts(self) -> bool:
-        if self.attempts >= self.options.retries or self.pool.scheduler.is_stopping:
-            return False
-        return self.is_wanted()
-
-    def _is_reason(self, error: BaseException) -> bool:
-        if is_a(error, TaskKilled):
-            return False
-        return _is_death(error) or is_a(error, self.options.retry_on)
 
     def is_wanted(self) -> bool:
         """Return whether another attempt of it is still wanted."""
@@ -840,6 +830,18 @@ class PickledFailure(Outcome):
 
     def open(self) -> tuple[None, BaseException]:
         return None, self.error()
+
+
+def _has_attempts(task: Task) -> bool:
+    if task.attempts >= task.options.retries or task.pool.scheduler.is_stopping:
+        return False
+    return task.is_wanted()
+
+
+def _is_reason(error: BaseException, options: CallOptions) -> bool:
+    if is_a(error, TaskKilled):
+        return False
+    return _is_death(error) or is_a(error, options.retry_on)
 
 
 def _is_death(error: BaseException) -> bool:
