@@ -110,8 +110,19 @@ class Engine(Roster):
             return
         task.queued = True
         self._queue.append(task)
-        if self._active < self.max_workers or self.state is not EngineState.OPEN:
-            locks.held(self._lock, self._relieve, task)
+        if self._active >= self.max_workers and self.state is EngineState.OPEN:
+            return
+        # `locks.held`, inlined, as most single calls take this path.
+        locked = locks.depth(self._lock)
+        try:
+            with self._lock:
+                if self.state is EngineState.OPEN and self._registered:
+                    self._activate_for(task)
+                else:
+                    self._relieve(task)
+        except BaseException:
+            locks.release_to(self._lock, locked)
+            raise
 
     def _let_in_and_append(self, task: ThreadTask) -> None:
         self._let_in()
