@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from parallelize.clusters.call import Remote
 from parallelize.clusters.executor import EngineExecutor
@@ -25,6 +26,7 @@ from parallelize.clusters.payloads import (
     Payload,
     RemoteCall,
 )
+from parallelize.clusters.ray_heads import Heads
 from parallelize.clusters.ray_starts import Watch, call_ended
 from parallelize.errors import MissingExtraError
 from parallelize.runtime.options import check_text
@@ -115,6 +117,7 @@ class RayExecutor(EngineExecutor):
         self._is_client = not isinstance(self._session, tuple)
         super().__init__()
         self._watch = Watch(ray, self._session, self)
+        self._heads = Heads(ray, self._later)
 
     if not TYPE_CHECKING:
 
@@ -155,8 +158,9 @@ class RayExecutor(EngineExecutor):
         ready = self._with_options(remote.name, call.engine_retries)
         head, value = ready.remote(sent, *lean)
         if self._is_client:  # `future` waits for the server
-            attempt = call.attempt
-            self._later(lambda: self._follow(call, head, value, attempt))
+            self._heads.add(
+                head, partial(self._follow, call, head, value, call.attempt)
+            )
         else:
             self._follow(call, head, value, call.attempt)
         return value
@@ -175,8 +179,15 @@ class RayExecutor(EngineExecutor):
             )
         return ready
 
-    def _follow(self, call: EngineCall, head: Any, value: Any, attempt: int) -> None:
-        """Let the call end when its head has arrived."""
+    def _follow(
+        self,
+        call: EngineCall,
+        head: Any,
+        value: Any,
+        attempt: int,
+        arrived: bytes | Literal[False] | None = False,
+    ) -> None:
+        """Let the call end when its head has arrived, or with a head that has."""
 
         def failed(error: BaseException) -> None:
             with contextlib.suppress(Exception):
@@ -190,11 +201,16 @@ class RayExecutor(EngineExecutor):
             if error is not None:
                 self._later(lambda: failed(error))
                 return
-            head = ended.result()
+            succeeded(ended.result())
+
+        def succeeded(head: bytes | None) -> None:
             answer = Remote(value) if head is None else pickle.loads(head)
             self._answered(call, answer, attempt)
 
         try:
+            if arrived is not False:
+                succeeded(arrived)
+                return
             head.future().add_done_callback(came)
         except Exception as error:  # noqa: BLE001 - it belongs to the call
             self._answered(call, error, attempt)

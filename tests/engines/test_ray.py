@@ -343,6 +343,15 @@ def test_an_unchanged_program_on_a_cluster(ray_address, run_script):
     ], done.stderr
 
 
+def test_many_calls_at_once_through_a_client(ray_address, run_script):
+    text = program("ray/many_at_once")
+    done = run_script(text, env={"PARALLELIZE_EXECUTOR": ray_address})
+    total = 4 * (2 << 20) + sum(n for n in range(120) if n % 10 != 3 and n % 30 != 7)
+    assert done.stdout.splitlines() == [f"12 {total}", f"{2 << 20} 8", "True"], (
+        done.stderr
+    )
+
+
 def test_ray_is_shut_down_under_its_calls(initialised, latch):
     executor = RayExecutor()
     held = executor.submit(tasks.hold, latch.folder)
@@ -390,7 +399,7 @@ def test_the_actor_leaves_with_an_executor_that_is_collected(initialised):
 def test_ray_is_never_started_behind_the_users_back():
     if ray.is_initialized():
         ray.shutdown()
-    with pytest.raises(RuntimeError, match=r"call ray\.init\(\) before"):
+    with pytest.raises(RuntimeError, match=r"call ray\.init\(\) first"):
         RayExecutor()
     with using("ray"):
         with pytest.raises(RuntimeError, match=r"ray\.init"):
