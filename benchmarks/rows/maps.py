@@ -33,12 +33,20 @@ def read(results: Iterable[object]) -> None:
 
 
 def tiny_tasks(bench: Bench) -> Found:
+    return tasks_a_second(bench, tasks.tiny)
+
+
+def tiny_texts(bench: Bench) -> Found:
+    return tasks_a_second(bench, str)
+
+
+def tasks_a_second(bench: Bench, fn: Callable[[int], object]) -> Found:
     # A peer that hands over one at a time is so slow that a tenth tells its rate.
     slow = not (bench.ours or bench.tuned)
     count = bench.pick(200_000, 50_000) // (10 if slow else 1)
     with bench.peer as peer:
-        read(peer.map(tasks.tiny, range(1_000)))  # every worker has the function now
-        took = seconds(lambda: read(peer.map(tasks.tiny, range(count))))
+        read(peer.map(fn, range(1_000)))  # every worker has the function now
+        took = seconds(lambda: read(peer.map(fn, range(count))))
     return {VALUE: count / took}
 
 
@@ -128,6 +136,7 @@ TINY = functools.partial(
 
 ROWS = {
     "map": TINY("map of tiny tasks, read one by one", targets=(Target(1, EVERY_PEER),)),
+    "map-texts": TINY("map of tiny tasks with texts as results", measure=tiny_texts),
     "cpu-1ms": Row(
         "map of CPU-bound tasks of 1 ms",
         "of the ideal",

@@ -13,6 +13,7 @@ sent separately, see `main.picture`.
 from __future__ import annotations
 
 import _pickle as pickle
+import io
 import sys
 import types
 
@@ -24,7 +25,7 @@ from parallelize.serialize.reducers.origins import NAMES_SOMETHING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
     from parallelize.serialize.main.picture import Needs
     from parallelize.serialize.reducers.replica import Keep
@@ -114,6 +115,46 @@ def dumps_if_simple(value: object) -> bytes | None:
     if kind in _SIMPLE and (kind is not str or len(value) < LEAST_BUFFER):  # type: ignore[arg-type]
         return pickle.dumps(value, 5)
     return None
+
+
+class BuiltinPickler(pickle.Pickler):
+    """Pickles values of builtin types only, each on its own, with few steps of Python.
+
+    They refer to nothing that another process might not have, and they are immutable or
+    of no other value's: neither pickling nor unpickling them runs user code.
+    """
+
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        super().__init__(self._file, 5)
+
+    def reducer_override(self, value: object) -> NoReturn:
+        """Refuse what pickle has no opcode for."""
+        raise _NotBuiltinError
+
+    def pickled(self, value: object) -> bytes | None:
+        """Pickle a value; None if some part of it is of another type."""
+        self.clear_memo()
+        self._file.seek(0)
+        self._file.truncate()
+        try:
+            self.dump(value)
+        except Exception:  # noqa: BLE001 - RecursionError and others: tried otherwise
+            return None
+        return self._file.getvalue()
+
+
+class BuiltinUnpickler(pickle.Unpickler):
+    """Unpickles such values, and refuses anything else."""
+
+    def find_class(self, module: str, name: str, /) -> NoReturn:
+        """Refuse what is found by a name."""
+        msg = f"{module}.{name}"
+        raise _NotBuiltinError(msg)
+
+
+class _NotBuiltinError(Exception):
+    """A value is of a class of its own, or is a function or a class."""
 
 
 def loads_simple(data: Part) -> Any:

@@ -17,7 +17,10 @@ before it is lost.
  128    outbox    the next bytes of the stream to the pool
  …      kinds     the journal: results of the rows that are in no frame yet,
  …      values    one byte for the type and eight for the value
+ …      texts     pickles of results that are no numbers, one after the other
 ```
+
+The value of such a result says where its pickle begins and ends in ``texts``.
 
 The order of writes makes each step visible only when it is complete: first the
 data, then the counter. When the outbox has been sent, ``end`` becomes 0 before
@@ -43,12 +46,14 @@ missing if the worker dies within the same group.
 from __future__ import annotations
 
 import _pickle as pickle
+import io
 import mmap
 import os
 import struct
 import sys
 
 from parallelize.process.wire.memfd import UNTRACKED, mapped, nameless_memory
+from parallelize.serialize import PLAIN, pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,10 +69,19 @@ OUTBOX_SIZE = 96 << 10
 JOURNAL_SIZE = 8192
 _KINDS_AT = _OUTBOX_AT + OUTBOX_SIZE
 _VALUES_AT = _KINDS_AT + JOURNAL_SIZE
-SIZE = _VALUES_AT + 8 * JOURNAL_SIZE
+_TEXTS_AT = _VALUES_AT + 8 * JOURNAL_SIZE
+TEXTS_SIZE = 56 << 10  # a block of them usually fits into the outbox
+_SHIFT = 20  # bits of a place in the texts that are its end; its start is above
+_END = (1 << _SHIFT) - 1
+SIZE = _TEXTS_AT + TEXTS_SIZE
+
+#: Longer pickles are sent alone, and so are containers of more items: measuring them
+#: would cost too much.
+MOST_TEXT = 1 << 12
+MOST_ITEMS = 1 << 8
 
 # How the journal holds a value of each type: its code, and how it is read back.
-_NONE, _BOOL, _INT, _FLOAT = range(1, 5)
+_NONE, _BOOL, _INT, _FLOAT, _TEXT = range(1, 6)
 _READ: dict[int, Callable[[bytes], Any]] = {
     _NONE: lambda _: None,
     _BOOL: lambda raw: raw[0] != 0,
@@ -80,6 +94,15 @@ _READ: dict[int, Callable[[bytes], Any]] = {
 _RAW = {_INT: b"q", _FLOAT: b"d"}
 #: Those codes: one of them is followed by eight bytes for each value.
 RAW = frozenset(_RAW.values())
+#: What stands before results that were all pickled, see `texts_of`.
+TEXTS = b"t"
+
+#: The types of results that groups hold as eight bytes.
+EIGHT_BYTES = frozenset((int, float, bool))
+
+_CONTAINERS: frozenset[type] = frozenset((tuple, list, dict, set, frozenset))
+#: The types of results that are usually pickled into the journal.
+_TEXTUAL: frozenset[type] = _CONTAINERS | {str, bytes, type(None)}
 
 
 class Journal:
@@ -91,7 +114,8 @@ class Journal:
         self.words: memoryview[int] = self._view[:_OUTBOX_AT].cast("Q")
         self._outbox = self._view[_OUTBOX_AT:_KINDS_AT]
         self._kinds = self._view[_KINDS_AT:_VALUES_AT]
-        self._values = self._view[_VALUES_AT:SIZE]
+        self._values = self._view[_VALUES_AT:_TEXTS_AT]
+        self._texts = self._view[_TEXTS_AT:SIZE]
         self._ints = self._values.cast("q")
         self._floats = self._values.cast("d")
 
@@ -104,6 +128,7 @@ class Journal:
             self._ints,
             self._floats,
             self._values,
+            self._texts,
             self._view,
         ):
             view.release()
@@ -119,7 +144,11 @@ class Journal:
             int: (_INT, self._ints),
             float: (_FLOAT, self._floats),
             bool: (_BOOL, self._ints),
+            **dict.fromkeys(_TEXTUAL, (_TEXT, self._ints)),
         }
+        self._pickler = pickling.BuiltinPickler()
+        self._texts_end = 0  # only the main thread of the worker uses these
+        self._takes_containers = True
 
     def detach(self) -> None:
         """In a forked copy of the worker: make the journal read-only.
@@ -128,6 +157,16 @@ class Journal:
         """
         self._ints.release()
         self._floats.release()
+        self._texts.release()
+
+    def begin_rows(self) -> None:
+        """Expect nothing of the results of the rows that follow."""
+        self._takes_containers = True
+
+    def clear(self) -> None:
+        """Forget the results, which are in a frame now."""
+        self.words[COUNT] = 0
+        self._texts_end = 0
 
     def open_group(self, kind: type, slot: int, size: int) -> memoryview[Any] | None:
         """Prepare slots for a group of rows whose results are of one type.
@@ -170,15 +209,55 @@ class Journal:
             try:
                 self._ints[slot] = value  # type: ignore[call-overload]
             except (ValueError, OverflowError):  # more than 64 bits
-                return False
+                return self._note_text(slot, value)
         elif kind is float:
             self._kinds[slot] = _FLOAT
             self._floats[slot] = value  # type: ignore[call-overload]
         elif value is None:
             self._kinds[slot] = _NONE
         else:
-            return False
+            return self._note_text(slot, value)
         return True
+
+    def _note_text(self, slot: int, value: object) -> bool:
+        place = self.put(value)
+        if place:
+            self._kinds[slot] = _TEXT
+            self._ints[slot] = place
+        return place > 0
+
+    def put(self, value: object) -> int:
+        """Pickle a result into the texts; return where it is, for its slot.
+
+        Returns:
+            0 if there is no room for it, or its type is not one of these.
+        """
+        kind = type(value)
+        if kind in PLAIN:
+            if (kind is str or kind is bytes) and len(value) > MOST_TEXT:  # type: ignore[arg-type]
+                return 0
+            pickled = pickle.dumps(value, 5)
+        else:
+            pickled = self._container(value)
+        start = self._texts_end
+        end = start + len(pickled)
+        if not pickled or end > TEXTS_SIZE:
+            return 0
+        self._texts[start:end] = pickled
+        self._texts_end = end
+        return start << _SHIFT | end
+
+    def _container(self, value: Any) -> bytes:
+        """Pickle a container of builtin types; return nothing for other values."""
+        if type(value) not in _CONTAINERS or not self._takes_containers:
+            return b""
+        if len(value) <= MOST_ITEMS:
+            pickled = self._pickler.pickled(value)
+            if pickled and len(pickled) <= MOST_TEXT:
+                return pickled
+        # Those of the next rows will be alike, and each would be pickled twice.
+        self._takes_containers = False
+        return b""
 
     def packed(self, count: int) -> bytes:
         """Encode the first results of the journal: raw after a code, or pickled."""
@@ -186,6 +265,10 @@ class Journal:
         letter = _RAW.get(kinds[0])
         if letter is not None and kinds.count(kinds[:1]) == count:
             return b"".join((letter, self._values[: 8 * count]))
+        if kinds[0] == _TEXT and kinds.count(kinds[:1]) == count:
+            texts = self._texts[: self._ints[count - 1] & _END]
+            number = count.to_bytes(8, sys.byteorder)
+            return b"".join((TEXTS, number, self._values[: 8 * count], texts))
         return pickle.dumps(self._results(count), 5)
 
     def append(self, data: Part) -> bool:
@@ -249,11 +332,27 @@ class Journal:
         values = bytes(self._values[: 8 * count])
         results: list[Any] = []
         for slot, kind in enumerate(bytes(self._kinds[:count])):
-            read = _READ.get(kind)
+            read = self._read_text if kind == _TEXT else _READ.get(kind)
             if read is None:  # the task has overwritten the page
                 break
-            results.append(read(values[8 * slot : 8 * slot + 8]))
+            try:
+                results.append(read(values[8 * slot : 8 * slot + 8]))
+            except Exception:  # noqa: BLE001 - likewise
+                break
         return results
+
+    def _read_text(self, raw: bytes) -> Any:
+        place = int.from_bytes(raw, sys.byteorder)
+        text = self._texts[place >> _SHIFT : place & _END]
+        return pickling.BuiltinUnpickler(io.BytesIO(text)).load()
+
+
+def texts_of(packed: memoryview) -> list[Any]:
+    """Return the results that `Journal.packed` has encoded after `TEXTS`."""
+    count = int.from_bytes(packed[:8], sys.byteorder)
+    places = packed[8 : 8 + 8 * count].cast("Q").tolist()
+    texts, loads = bytes(packed[8 + 8 * count :]), pickle.loads
+    return [loads(texts[place >> _SHIFT : place & _END]) for place in places]
 
 
 def make_page_file() -> int | str:

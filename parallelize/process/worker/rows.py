@@ -7,9 +7,11 @@ The outcome of each row is in the shared page before the next row begins. Rows r
 one of two ways:
 
 * in groups of rows that take about `CLOCK_EVERY` together, where a row costs little
-  more than the call itself, see `journal`. This needs results of a single type that
-  the journal holds as eight bytes; the type of the latest result is expected. A result
-  of another type ends the group, and so does an error.
+  more than the call itself, see `journal`. This needs results of a type that the
+  journal holds: numbers as eight bytes, which must be of a single type; or texts and
+  small containers of builtin types, each pickled as its row ends. The type of the
+  latest result is expected. A result that does not fit ends the group, and so does an
+  error.
 * one by one, if the start of each row has to be recorded because rows have a deadline,
   and if results are of other types, or often change their type.
 """
@@ -17,11 +19,12 @@ one of two ways:
 from __future__ import annotations
 
 import _pickle as pickle
+from functools import partial
 from itertools import islice
 
 from parallelize.process.wire import messages
 from parallelize.process.wire.carried import carried
-from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK
+from parallelize.process.wire.journal import BEGUN, EIGHT_BYTES, NO_ROW, ROW, TASK
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.serialize import pickling
 
@@ -71,6 +74,7 @@ class RowsRunner:
         self._words = words
         self._sender = sender
         self._rows: Iterator[Any] = iter(())
+        self._put = sender.begin_rows()  # keeps results that are no numbers
         self._row = 0  # the number of the next row
         self._begun = 0  # the last reading of the clock
 
@@ -121,6 +125,7 @@ class RowsRunner:
     def _run_in_groups(self, fn: Callable[..., Any], run_group: Group) -> None:
         """Run rows in groups until there are no more, or single rows are better."""
         sender, words, id = self._sender, self._words, self.id
+        call, put = fn if self._arity <= 1 else partial(_star, fn), self._put
         kind: type = int
         stride, short = 1, 0
         while short < MOST_SHORT:
@@ -132,7 +137,10 @@ class RowsRunner:
                 return
             values, slot, size = group
             rows = islice(self._rows, size)
-            end, result, error = run_group(fn, rows, kind, values, slot)
+            if kind in EIGHT_BYTES:
+                end, result, error = run_group(fn, rows, kind, values, slot)
+            else:
+                end, result, error = _run_pickled(call, rows, put, values, slot)
             if error is not None or result is not _NOTHING:
                 # This row has run, and its outcome is nowhere yet. While the group is
                 # open its slots tell that, from then on the word does.
@@ -193,10 +201,10 @@ class RowsRunner:
             self._sender.send(messages.ROW_FAILED, self.id, failure, row)
 
 
-# The code that runs for every row of a group, in two versions, because unpacking
-# arguments would cost more than everything else. They return the slot that they reached
-# and what ended the group there, unless it is complete: a result that does not fit into
-# this group, or an error.
+# The code that runs for every row of a group, in two versions for numbers, because
+# unpacking arguments would cost more than everything else. They return the slot that
+# they reached and what ended the group there, unless it is complete: a result that does
+# not fit into this group, or an error.
 
 
 def _run_values(
@@ -241,6 +249,33 @@ def _run_tuples(
             return slot, result, None
         slot += 1
     return slot, _NOTHING, None
+
+
+def _run_pickled(
+    call: Callable[[Any], Any],
+    rows: Iterator[Any],
+    put: Callable[[object], int],
+    values: memoryview[Any],
+    slot: int,
+) -> tuple[int, Any, BaseException | None]:
+    for row in rows:
+        try:
+            result = call(row)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            return slot, _NOTHING, error
+        try:
+            place = put(result)
+            if not place:
+                return slot, result, None
+            values[slot] = place
+        except ValueError:  # in a process that the row has forked
+            return slot, result, None
+        slot += 1
+    return slot, _NOTHING, None
+
+
+def _star(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    return fn(*args)
 
 
 def _unpickling(fn: Callable[..., Any]) -> Callable[[bytes], Any]:

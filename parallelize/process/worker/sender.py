@@ -20,7 +20,7 @@ from parallelize.serialize import pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from parallelize.process.wire.frames import Part
@@ -150,6 +150,11 @@ class Sender:
 
     # Rows; only the main thread runs them.
 
+    def begin_rows(self) -> Callable[[object], int]:
+        """Prepare for the rows of a task; return what keeps a result, `Journal.put`."""
+        self._page.begin_rows()
+        return self._page.put
+
     def open_group(
         self, kind: type, id: int, row: int, size: int, begun: int
     ) -> tuple[memoryview[Any], int, int] | None:
@@ -222,7 +227,7 @@ class Sender:
         if count:
             with self._lock:
                 self._send_block(count)
-                self._words[COUNT] = 0
+                self._page.clear()
 
     def _send_block(self, count: int) -> None:
         block = self._block
