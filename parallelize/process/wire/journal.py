@@ -17,7 +17,8 @@ before it is lost.
  128    outbox    the next bytes of the stream to the pool
  …      kinds     the journal: results of the rows that are in no frame yet,
  …      values    one byte for the type and eight for the value
- …      texts     pickles of results that are no numbers, one after the other
+ …      texts     pickles of results that are no numbers, one after the other; or
+                 parcels, which their reader opens, as `pickling` makes them
 ```
 
 The value of such a result says where its pickle begins and ends in ``texts``.
@@ -81,7 +82,7 @@ MOST_TEXT = 1 << 12
 MOST_ITEMS = 1 << 8
 
 # How the journal holds a value of each type: its code, and how it is read back.
-_NONE, _BOOL, _INT, _FLOAT, _TEXT = range(1, 6)
+_NONE, _BOOL, _INT, _FLOAT, _TEXT, _PARCEL = range(1, 7)
 _READ: dict[int, Callable[[bytes], Any]] = {
     _NONE: lambda _: None,
     _BOOL: lambda raw: raw[0] != 0,
@@ -94,8 +95,9 @@ _READ: dict[int, Callable[[bytes], Any]] = {
 _RAW = {_INT: b"q", _FLOAT: b"d"}
 #: Those codes: one of them is followed by eight bytes for each value.
 RAW = frozenset(_RAW.values())
-#: What stands before results that were all pickled, see `texts_of`.
-TEXTS = b"t"
+#: What stands before results that are all pickles, or parcels; see `texts_of`.
+TEXTS, PARCELS = b"t", b"p"
+_LETTERS = {_TEXT: TEXTS, _PARCEL: PARCELS}
 
 #: The types of results that groups hold as eight bytes.
 EIGHT_BYTES = frozenset((int, float, bool))
@@ -103,6 +105,10 @@ EIGHT_BYTES = frozenset((int, float, bool))
 _CONTAINERS: frozenset[type] = frozenset((tuple, list, dict, set, frozenset))
 #: The types of results that are usually pickled into the journal.
 _TEXTUAL: frozenset[type] = _CONTAINERS | {str, bytes, type(None)}
+
+
+class Parcel(bytes):
+    """A result that its reader opens, from the page of a dead worker."""
 
 
 class Journal:
@@ -247,6 +253,18 @@ class Journal:
         self._texts_end = end
         return start << _SHIFT | end
 
+    def note_parcel(self, slot: int, parcel: Part) -> bool:
+        """Store a row's result as a parcel, in a journal of parcels; see `note`."""
+        start = self._texts_end
+        end = start + len(parcel)
+        if end > TEXTS_SIZE:
+            return False
+        self._texts[start:end] = parcel
+        self._texts_end = end
+        self._kinds[slot] = _PARCEL
+        self._ints[slot] = start << _SHIFT | end
+        return True
+
     def _container(self, value: Any) -> bytes:
         """Pickle a container of builtin types; return nothing for other values."""
         if type(value) not in _CONTAINERS or not self._takes_containers:
@@ -265,10 +283,11 @@ class Journal:
         letter = _RAW.get(kinds[0])
         if letter is not None and kinds.count(kinds[:1]) == count:
             return b"".join((letter, self._values[: 8 * count]))
-        if kinds[0] == _TEXT and kinds.count(kinds[:1]) == count:
+        letter = _LETTERS.get(kinds[0])
+        if letter is not None and kinds.count(kinds[:1]) == count:
             texts = self._texts[: self._ints[count - 1] & _END]
             number = count.to_bytes(8, sys.byteorder)
-            return b"".join((TEXTS, number, self._values[: 8 * count], texts))
+            return b"".join((letter, number, self._values[: 8 * count], texts))
         return pickle.dumps(self._results(count), 5)
 
     def append(self, data: Part) -> bool:
@@ -331,8 +350,9 @@ class Journal:
     def _results(self, count: int) -> list[Any]:
         values = bytes(self._values[: 8 * count])
         results: list[Any] = []
+        reads = {**_READ, _TEXT: self._read_text, _PARCEL: self._read_parcel}
         for slot, kind in enumerate(bytes(self._kinds[:count])):
-            read = self._read_text if kind == _TEXT else _READ.get(kind)
+            read = reads.get(kind)
             if read is None:  # the task has overwritten the page
                 break
             try:
@@ -342,17 +362,19 @@ class Journal:
         return results
 
     def _read_text(self, raw: bytes) -> Any:
+        return pickling.BuiltinUnpickler(io.BytesIO(self._read_parcel(raw))).load()
+
+    def _read_parcel(self, raw: bytes) -> Parcel:
         place = int.from_bytes(raw, sys.byteorder)
-        text = self._texts[place >> _SHIFT : place & _END]
-        return pickling.BuiltinUnpickler(io.BytesIO(text)).load()
+        return Parcel(self._texts[place >> _SHIFT : place & _END])
 
 
-def texts_of(packed: memoryview) -> list[Any]:
-    """Return the results that `Journal.packed` has encoded after `TEXTS`."""
+def texts_of(packed: memoryview) -> list[bytes]:
+    """Return the pickles that `Journal.packed` has put behind a letter."""
     count = int.from_bytes(packed[:8], sys.byteorder)
     places = packed[8 : 8 + 8 * count].cast("Q").tolist()
-    texts, loads = bytes(packed[8 + 8 * count :]), pickle.loads
-    return [loads(texts[place >> _SHIFT : place & _END]) for place in places]
+    texts = bytes(packed[8 + 8 * count :])
+    return [texts[place >> _SHIFT : place & _END] for place in places]
 
 
 def make_page_file() -> int | str:

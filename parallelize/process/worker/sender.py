@@ -12,11 +12,19 @@ from collections import deque
 from parallelize.process.memory.segments import Placed
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import PoolGoneError, pack, send_all
-from parallelize.process.wire.journal import BASE, COUNT, FIRST, JOURNAL_SIZE, Journal
+from parallelize.process.wire.journal import (
+    BASE,
+    COUNT,
+    FIRST,
+    JOURNAL_SIZE,
+    MOST_TEXT,
+    Journal,
+)
 from parallelize.runtime import locks, native, raised
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.runtime.locks import depth
 from parallelize.serialize import pickling
+from parallelize.serialize.reducers.reductions import EARLY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,12 +78,13 @@ _ADVICE = {
 class _Block:
     """The task of rows whose results the journal holds."""
 
-    __slots__ = ("begun", "first", "id")
+    __slots__ = ("begun", "first", "id", "is_of_parcels")
 
     def __init__(self, id: int, first: int, begun: int) -> None:
         self.id: int = id
         self.first: int = first  # the row of the first result
         self.begun: int = begun  # when that row began
+        self.is_of_parcels: bool = False  # all of its results, or none of them
 
 
 class Sender:
@@ -164,6 +173,8 @@ class Sender:
             The view in which results are stored, the slot of the first row, and the
             number of rows for which there is room.
         """
+        if self._block.is_of_parcels:
+            self.close_block()
         slot = self._next_slot(id, row, begun)
         size = min(size, JOURNAL_SIZE - slot)
         values = self._page.open_group(kind, slot, size)
@@ -197,6 +208,9 @@ class Sender:
             os._exit(0)
         slot = self._next_slot(id, row, begun)
         if self._page.note(slot, result):
+            if self._block.is_of_parcels:
+                self.close_block()
+                return self.row_done(id, row, result, begun)
             self._words[COUNT] = slot + 1
             return begun
         return self._row_done_slowly(id, row, result, begun)
@@ -206,7 +220,24 @@ class Sender:
             parts = pickled_result(result, self._place)
         except BaseException as error:  # noqa: BLE001 - it belongs to the row
             return self.row_failed(id, row, error, begun)
+        if len(parts) == 1 and self._keep_parcel(id, row, parts[0], begun):
+            return begun
         return self._send_row(messages.ROW_DONE, id, row, parts, begun)
+
+    def _keep_parcel(self, id: int, row: int, parcel: Part, begun: int) -> bool:
+        """Keep a result in the journal, if it is short and its reader may open it."""
+        if len(parcel) > MOST_TEXT or parcel[0] == EARLY:
+            return False
+        for _ in range(2):
+            if not self._block.is_of_parcels:
+                self.close_block()
+            slot = self._next_slot(id, row, begun)
+            if self._page.note_parcel(slot, parcel):
+                self._block.is_of_parcels = True
+                self._words[COUNT] = slot + 1
+                return True
+            self.close_block()  # there is no more room
+        return False
 
     def row_failed(self, id: int, row: int, error: BaseException, begun: int) -> int:
         """Add the error of one row; return when the next one begins."""
@@ -228,6 +259,7 @@ class Sender:
             with self._lock:
                 self._send_block(count)
                 self._page.clear()
+            self._block.is_of_parcels = False
 
     def _send_block(self, count: int) -> None:
         block = self._block

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: alive.
 MARK = b"D"
 
+#: The first byte of such a parcel.
+EARLY = MARK[0]
+
 #: The reducers of `ForkingPickler`, once they are loaded.
 registered: dict[type, Reducer] = {}
 

@@ -728,9 +728,6 @@ def simple_value(pickled: Part) -> Any:
 
 _NOT_AGAIN = "a call that is tried again would need its descriptor again"
 
-#: The first byte of pickles with descriptors: these are valid while the worker lives.
-_EARLY = reductions.MARK[0]
-
 
 class PickledValue(Outcome):
     """A result or an item, still pickled; its reader unpickles it."""
@@ -746,7 +743,7 @@ class PickledValue(Outcome):
         self._what = what
         self._task = task.fn, task.options
         self._shares = task.shares  # handles that the result may contain
-        if parts[0][0] == _EARLY:
+        if parts[0][0] == reductions.EARLY:  # valid while the worker lives
             self._early = self.open()
             self._parts = ()
 

@@ -22,7 +22,7 @@ from parallelize.process.parent.tasks.call import (
 from parallelize.process.parent.tasks.queue import ROWS
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import ProtocolError, pack
-from parallelize.process.wire.journal import RAW, TEXTS, texts_of
+from parallelize.process.wire.journal import PARCELS, RAW, TEXTS, Parcel, texts_of
 from parallelize.runtime import timer
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.locks import is_interrupt
@@ -193,6 +193,8 @@ class RowsTask(Task):
         Rows in a worker's journal can arrive twice: in a frame and from the page.
         """
         fresh = results[self.done - first :] if self.done > first else results
+        if fresh and type(fresh[0]) is Parcel:  # then all of them are
+            fresh = [PickledValue((each,), self) for each in fresh]
         if fresh and first <= self.done:
             self._ended(fresh, seconds)
 
@@ -297,7 +299,9 @@ def _results(frame: Frame) -> Sequence[Any]:
     letter = bytes(packed[:1])
     try:
         if letter == TEXTS:
-            return texts_of(packed[1:])
+            return list(map(pickle.loads, texts_of(packed[1:])))
+        if letter == PARCELS:
+            return list(map(Parcel, texts_of(packed[1:])))
         results = _raw(letter, packed[1:]) if letter in RAW else pickle.loads(packed)
     except Exception as error:
         msg = "a block that is no pickle"
