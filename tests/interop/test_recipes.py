@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import pytest
+
 import parallelize
 from fenced import ROOT, run_script
 
@@ -12,6 +14,7 @@ RECIPES = ROOT / "tests" / "programs" / "recipes"
 
 
 def test_images_are_resized(tmp_path):
+    pytest.importorskip("PIL")
     from PIL import Image
 
     source, target = tmp_path / "source", tmp_path / "target"
@@ -45,6 +48,7 @@ def answered(app, path):
 
 
 def test_a_route_of_fastapi_awaits_a_call(monkeypatch):
+    pytest.importorskip("fastapi")
     monkeypatch.syspath_prepend(str(RECIPES))
     import api
 
