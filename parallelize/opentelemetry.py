@@ -31,9 +31,9 @@ from parallelize.tracing.recording import Watcher
 try:
     from opentelemetry import context, metrics, propagate, trace
     from opentelemetry.trace import Status, StatusCode
-except ImportError as error:
+except ImportError as _error:
     what = "parallelize.opentelemetry"
-    raise MissingExtraError(what, "opentelemetry") from error
+    raise MissingExtraError(what, "opentelemetry") from _error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -27,9 +27,9 @@ try:
     from prometheus_client import REGISTRY
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
     from prometheus_client.registry import Collector
-except ImportError as error:
+except ImportError as _error:
     what = "parallelize.prometheus"
-    raise MissingExtraError(what, "prometheus") from error
+    raise MissingExtraError(what, "prometheus") from _error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

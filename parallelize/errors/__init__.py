@@ -124,9 +124,11 @@ class PerWorkerError(ParallelizeError):
 
     def __init__(self, maker: str, place: str, cause: BaseException) -> None:
         super().__init__(maker, place, cause)
-        self.maker = maker
-        self.place = place
-        self.__cause__ = cause  # it is part of the pickle, as the first one is not
+        self.maker: str = maker
+        self.place: str = place
+        self.__cause__: BaseException | None = (
+            cause  # it is part of the pickle, as the first one is not
+        )
 
     def __str__(self) -> str:
         *_, cause = self.args

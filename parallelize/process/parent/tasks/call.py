@@ -686,7 +686,7 @@ class CallTask(Task):
         self.future._set_outcome(failure, failed=True)
 
     def _fail_late(self, late: Late) -> None:
-        self.late = None
+        self.late: Late | None = None
         self._fail_or_retry(late.error)
         with self.pool.scheduler.lock:
             late.over()

@@ -178,7 +178,8 @@ class RowsTask(Task):
 
     def _ended_late(self, late: Late, outcomes: Sequence[Any], seconds: float) -> None:
         """Replace the outcome of the row that was late; keep those around it."""
-        self.late, before = None, late.row - self.done
+        self.late: Late | None = None
+        before = late.row - self.done
         if before:
             self._ended(outcomes[:before], seconds)
         self.fail_running_row(late.row, late.error)
