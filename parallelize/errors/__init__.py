@@ -126,9 +126,8 @@ class PerWorkerError(ParallelizeError):
         super().__init__(maker, place, cause)
         self.maker: str = maker
         self.place: str = place
-        self.__cause__: BaseException | None = (
-            cause  # it is part of the pickle, as the first one is not
-        )
+        # It is part of the pickle, which `__cause__` is not.
+        self.__cause__: BaseException | None = cause
 
     def __str__(self) -> str:
         *_, cause = self.args

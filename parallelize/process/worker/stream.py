@@ -153,7 +153,6 @@ class StreamSender:
         self._credit = credit
         self._is_held = False  # whether the generator waits for its reader
         credit.forget_all_but(frame.id)
-        credit.when_closed(frame.id, self._stop_step)
         # Guards the batch and its sending, between the main thread and the watcher.
         # The sender's lock is taken under it.
         self._lock = _new_lock()
@@ -166,6 +165,7 @@ class StreamSender:
         self._last = 0  # when the last item was added
         self._is_fast = False  # whether that was soon after the one before it
         self._due = 0  # when the batch has to be sent
+        credit.when_closed(frame.id, self._stop_step)  # it may be closed already
 
     def forked(self) -> None:
         """In a process that the generator has forked: replace the lock."""

@@ -44,10 +44,12 @@ class Line:
 class Side:
     """A stream's sender whose clock only a test moves, in microseconds."""
 
-    def __init__(self, credit=10_000, *, timed=False):
+    def __init__(self, credit=10_000, *, timed=False, closed=False):
         self.now = 0
         self.line = Line()
         self.credit = Credit()
+        if closed:
+            self.close()
         words = memoryview(bytearray(512)).cast("Q")
         frame = SimpleNamespace(id=ID, micros=credit * 2 + timed * messages.TIMED)
         self.sink = StreamSender(frame, words, self.line, None, self.credit)
@@ -202,3 +204,11 @@ def test_timed_items_are_drawn_one_by_one():
     side.pump(numbers())
     assert len(begun) > 400
     assert side.line.items == list(range(500))
+
+
+def test_a_stream_may_be_closed_before_it_begins():
+    side = Side(closed=True)
+    assert side.sink.is_closed
+    assert not side.sink.room()
+    side.pump(n for n in range(10))
+    assert side.line.items == []
