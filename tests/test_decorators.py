@@ -837,6 +837,13 @@ def test_mocks_know_the_signature():
     assert Shop.sell.__call__(Shop(10), 1).result() == 9
 
 
+def test_mocks_know_the_signature_of_what_was_unpickled_here():
+    """By its name it is the same object, which an unpickler must not change."""
+    for function in (LIKE, Shop.sell):
+        pickle.loads(pickle.dumps(function))
+    test_mocks_know_the_signature()
+
+
 METHODS = {
     "method": lambda: Shop(10).sell,
     "static method": lambda: Shop.outer_static,

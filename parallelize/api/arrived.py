@@ -13,6 +13,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from parallelize.api.facade import CallAttribute
 from parallelize.calls.references import Place, found_by_name
 from parallelize.executors.in_place import InPlaceExecutor
 from parallelize.registry.kinds import inside_worker
@@ -56,9 +57,13 @@ def arrived(make: Callable[..., Any], *args: Any) -> Any:  # a decorated functio
     function = make(*args)
     source = vars(function).get("_source")
     if source is not None and not inside_worker():  # None: its state is read later
-        function._source = source_of_arrived(source)
-        # Some pools call `f.__call__`, which is that of a copy.
-        vars(function)["__call__"] = partial(function)
+        function._source = renewed = source_of_arrived(source)
+        # Some pools call `f.__call__`, which is that of a copy; it shows a signature.
+        shown = vars(function).get("__call__")
+        if isinstance(shown, CallAttribute):
+            shown.function._source = renewed
+        else:
+            vars(function)["__call__"] = partial(function)
     return function
 
 

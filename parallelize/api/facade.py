@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 W = TypeVar("W")  # what the plain function returns
 
-__all__ = ("CoroutineTarget", "FunctionFacade")
+__all__ = ("CallAttribute", "CoroutineTarget", "FunctionFacade")
 
 
 class FunctionFacade(Generic[P, W]):
@@ -140,7 +140,7 @@ class FunctionFacade(Generic[P, W]):
         # the class is generic. (Calls look in the class only, so this costs nothing.)
         copy = self._copy()  # a reference to self would be a cycle
         copy.__dict__.pop("__call__", None)
-        self.__dict__["__call__"] = _CallAttribute(copy, bound)
+        self.__dict__["__call__"] = CallAttribute(copy, bound)
 
     # An object like the function: equality, copies, pickles.
 
@@ -340,26 +340,26 @@ class CoroutineTarget(AsyncTarget):
         return self._fn.__wrapped__(*args, **kwargs)
 
 
-class _CallAttribute:
+class CallAttribute:
     """The value of ``f.__call__``: it calls, and has the function's signature."""
 
-    __slots__ = ("_bound", "_function")
+    __slots__ = ("_bound", "function")
 
     def __init__(self, function: FunctionFacade[..., Any], bound: bool) -> None:
-        self._function: Any = function  # a copy: f itself would be a cycle
+        self.function: Any = function  # a copy: f itself would be a cycle
         self._bound = bound
 
     def _parallel_function(self) -> Any:  # a subclass of FunctionFacade
-        return self._function
+        return self.function
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._function(*args, **kwargs)
+        return self.function(*args, **kwargs)
 
     @property
     def __signature__(self) -> Any:
         import inspect
 
-        signature = inspect.signature(self._function)
+        signature = inspect.signature(self.function)
         if not self._bound:
             return signature
         return signature.replace(parameters=list(signature.parameters.values())[1:])

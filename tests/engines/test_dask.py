@@ -552,7 +552,7 @@ def test_wrong_arguments_of_dask(cluster):
     with pytest.raises(TypeError, match="client_or_address must be a client"):
         DaskExecutor(3)
     for address in ("", "tcp://", "host:", "dask://"):
-        with pytest.raises(ValueError, match="client_or_address must be as"):
+        with pytest.raises(ValueError, match="client_or_address must look like"):
             DaskExecutor(address)
     with pytest.raises(ValueError, match="max_workers must not be given"):
         DaskExecutor(cluster, max_workers=3)

@@ -250,6 +250,12 @@ def test_sigkill_of_the_server(method: str, counted) -> None:
     assert done.lines == ["True", "WorkerDied: 1", "True"]
 
 
+def test_server_dies_after_its_worker(method: str) -> None:
+    """It has not reported the worker's end, and nothing else will."""
+    done = run(program("worker_death/server_dies_after_its_worker"), method)
+    assert done.lines == ["WorkerDied 2"]
+
+
 def test_no_signal_to_the_id_of_a_dead_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -103,12 +103,15 @@ class Recovery:
             if worker.orphan():
                 worker.reason = _without_server(self._pool.settings.method)
                 self._on_exit(worker, None)
+            elif worker.has_hung_up:  # its server would have reported the exit
+                self._on_exit(worker, None)
 
     # Workers.
 
     def on_hang_up(self, worker: WorkerHandle) -> None:
         """Handle the end of a worker's socket: it has ended, or is unusable."""
         unregister(self._selector, worker.channel.sock)
+        worker.has_hung_up = True
         if not worker.supervised:
             self._on_exit(worker, None)
         elif worker.stage is not WorkerStage.LEAVING:

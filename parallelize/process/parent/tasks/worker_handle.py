@@ -93,6 +93,7 @@ class WorkerHandle:
         reason: Why it could not start, if it reported that.
         fault: The traceback of the error that ended it, if it was one of its own.
         was_killed: Whether its pool killed it.
+        has_hung_up: Whether the end of its socket was seen.
         looks: Whether the task that it runs looks at `stopping`, as it has said last.
         last_moment: When it is killed, if it was asked to leave.
         answers: What it gave back and the dispatcher has not processed yet.
@@ -121,6 +122,7 @@ class WorkerHandle:
         self.fault: str | None = None
         self.was_killed: bool = False
         self.looks: bool = False
+        self.has_hung_up: bool = False
         self.last_moment: Deadline | None = None
         self.idle_since: float = 0.0
         self.main: Knowledge = Knowledge(copied)
