@@ -353,6 +353,7 @@ class CallAttribute:
         return self.function
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
         return self.function(*args, **kwargs)
 
     @property
