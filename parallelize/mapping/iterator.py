@@ -11,8 +11,9 @@ from parallelize.calls.dependencies import futures_in
 from parallelize.calls.targets import undecorated
 from parallelize.mapping.input import InputSource, is_asynchronous
 from parallelize.mapping.plan import plan_map
-from parallelize.mapping.reader import STEPS_ARE_WHOLE, Reader
+from parallelize.mapping.reader import Reader
 from parallelize.mapping.window import Window
+from parallelize.runtime.native import STEPS_ARE_WHOLE
 from parallelize.runtime.options import check_callable, check_count, check_wait
 
 if TYPE_CHECKING:

@@ -13,16 +13,15 @@ running Python code for each. This is how it gets from one block to the next:
 A block ends by itself. The tail is called for one item at a time, and does not end
 until a block is queued behind it; the thread that queues the block ends the tail once.
 Everything between items is C code of the chain, so threads may share the iterator
-(where such a step is not atomic they take turns, see `STEPS_ARE_WHOLE`): while one
-waits here for a block, others wait behind it; and a thread that calls the tail late,
-when another has ended it but the chain has not advanced yet, is given an item
+(where such a step is not atomic they take turns, see `native.STEPS_ARE_WHOLE`): while
+one waits here for a block, others wait behind it; and a thread that calls the tail
+late, when another has ended it but the chain has not advanced yet, is given an item
 directly. Two threads must never end it for the same block: the chain would skip the
 block.
 """
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections import deque
 from functools import partial
@@ -36,6 +35,7 @@ from parallelize.mapping.window import Spent, Window
 from parallelize.runtime import lifecycle
 from parallelize.runtime.blocking import HelpingLock
 from parallelize.runtime.clock import monotonic
+from parallelize.runtime.native import STEPS_ARE_WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,11 +53,6 @@ T = TypeVar("T")
 
 #: Values of these types refer to nothing: it does not matter when they are released.
 _PLAIN = frozenset((int, float, bool, type(None)))
-
-#: Whether a step of C code, such as the chain's, is atomic for other threads. This
-#: cannot become false later: the GIL may be enabled in a running program, but not
-#: disabled.
-STEPS_ARE_WHOLE: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 _NOTHING: Any = object()
 _END: Any = object()

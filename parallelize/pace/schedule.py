@@ -54,7 +54,7 @@ class Schedule:
         self._ahead_at_most = self._ahead / 2 + max(LEEWAY - interval, 0.0)
         most = max(math.ceil(count), burst)
         self._window = most * interval
-        # Of each group of so many starts the last one is remembered.
+        # Of each group of this many starts, the last one is remembered.
         self._each = -(-most // MOST_KEPT)
         self._left = self._each
         kept = most // self._each

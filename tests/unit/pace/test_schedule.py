@@ -16,7 +16,7 @@ COUNTS = st.one_of(st.integers(1, 120), st.sampled_from([0.4, 2.5, 600, 2000]))
 
 
 def starts(schedule, number, delays):
-    """The times of so many starts of waiting calls; the timer is late by the delays."""
+    """The times at which waiting calls start; the timer is late by the delays."""
     now, delays, slack = 100.0, itertools.cycle(delays), 0.0
     for _ in range(number):
         if schedule.due > now:
