@@ -138,8 +138,6 @@ class Dask(Engine):
         from parallelize import DaskExecutor
 
         dask.config.set({"distributed.comm.timeouts.tcp": "11s"})
-        # Each death costs seconds, and on a busy machine keepers of workers give up.
-        dask.config.set({"distributed.scheduler.allowed-failures": 1})
         self.cluster = distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,

@@ -374,9 +374,15 @@ class EngineCall(Call):
         if any(future.done() and has_failed(future) for future in self.upstream):
             return False
         if not isinstance(answer, EncodedError):
-            # The death of a worker is always retried, and at once.
-            return self.executor._blames_a_row(error) and self._repeats(error, 0.0)
+            return self._outlives(error) and self._repeats(error, 0.0)
         return self._repeats(error)
+
+    def _outlives(self, error: BaseException) -> bool:
+        """Whether a call is repeated after this death of a worker, which is at once."""
+        if not self.executor._blames_a_row(error):
+            return False
+        deaths = (self._failed + 1) * (1 + self.executor._restarts(error))
+        return deaths <= self.options.retries
 
     def _repeats(self, error: BaseException, wait: float | None = None) -> bool:
         """Make another attempt unless the call has ended or must not be repeated."""

@@ -260,6 +260,9 @@ class DaskExecutor(EngineExecutor):
     def _translated(self, error: BaseException, name: str) -> BaseException | None:
         return translated(error, name, self._client)
 
+    def _restarts(self, error: BaseException) -> int:
+        return getattr(error.__cause__, "allowed_failures", 0)
+
     def _loss(self) -> str | None:
         return "the client is closed" if self._client.status == "closed" else None
 

@@ -181,6 +181,8 @@ class Link:
                     question = asyncio.ensure_future(self.count())
                 if self.threads or not self._had_some:
                     empty = 0.0
+                else:
+                    _revive(self.client.cluster)
                 if self._check(silent, empty):
                     question.cancel()  # the next one has a connection of its own
         finally:
@@ -215,6 +217,20 @@ async def _answer(
         asked.set_result(await what())
     except BaseException as error:  # noqa: BLE001 - it belongs to the thread that asks
         asked.set_exception(error)
+
+
+def _revive(cluster: object) -> None:
+    """Start the workers of a `LocalCluster` again that Dask has given up.
+
+    It gives up one that dies often: when ``distributed.deploy.lost-worker-timeout``, 15
+    s, has passed since a death, and it happens to be restarting from another one.
+    """
+    import distributed
+
+    if isinstance(cluster, distributed.LocalCluster):
+        wanted = len(cluster.worker_spec)
+        if wanted > len(cluster.workers):
+            cluster.scale(wanted)
 
 
 def _has_answer(question: asyncio.Future[int]) -> bool:

@@ -184,10 +184,15 @@ def main(report: int, workers: int, folder: str, path: list[str]) -> None:
 def _keep(report: int, workers: int, folder: str) -> None:
     import logging
 
+    import dask
+
     from parallelize.clusters.dask import _distributed
 
     distributed = _distributed()
     credentials = json.loads(sys.stdin.buffer.readline())
+    # Dask gives up a worker for good that happens to be restarting when this time has
+    # passed since an earlier death.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "100 days"})
     # Futures report errors; the rest of the log is about workers that end.
     with distributed.LocalCluster(
         n_workers=workers,

@@ -204,6 +204,10 @@ class EngineExecutor(Executor):
 
         return is_a(error, WorkerDied) and not is_a(error, ClusterLost)
 
+    def _restarts(self, error: BaseException) -> int:
+        """Return how often the engine restarted the call that ended with this death."""
+        return 0
+
     def _answered(self, call: EngineCall, answer: object, attempt: int) -> None:
         """Let a call end; may be called from any thread of the engine.
 

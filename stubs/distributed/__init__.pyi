@@ -1,5 +1,5 @@
 # What parallelize uses of dask.distributed, which has annotations for little of it.
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -32,6 +32,7 @@ class Client:
     loop: _Loop
     scheduler: _Scheduler
     futures: dict[str, Any]
+    cluster: object
     @property
     def asynchronous(self) -> bool: ...
     def __init__(
@@ -69,6 +70,9 @@ class Worker:
 
 class LocalCluster(AbstractContextManager[LocalCluster]):
     scheduler_address: str
+    worker_spec: Mapping[int, Any]
+    workers: Mapping[int, Any]
+    def scale(self, n: int) -> object: ...
     def __init__(
         self,
         *,

@@ -39,7 +39,7 @@ distributed = pytest.importorskip("distributed")
 
 @pytest.fixture(scope="module")
 def cluster():
-    # Each death costs seconds, and on a busy machine keepers of workers give up at last.
+    # Each death costs seconds.
     once = {"distributed.scheduler.allowed-failures": 1}
     with (
         dask.config.set(once),
@@ -126,6 +126,34 @@ def test_one_row_that_kills_harms_no_other_on_dask(executor):
     )
     assert isinstance(results[5], WorkerDied)
     assert results[:5] + results[6:] == [0, 1, 2, 3, 4, 6, 7]
+
+
+@pytest.mark.parametrize("whose", ["own", "local"])
+def test_workers_that_die_often_are_not_given_up(whose, monkeypatch):
+    """Dask gives up those that are restarting a while after an earlier death."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "50ms")
+    at_once = {
+        "distributed.deploy.lost-worker-timeout": "50ms",
+        "distributed.scheduler.allowed-failures": 1,
+    }
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(at_once))
+        made = None
+        if whose == "local":
+            made = distributed.LocalCluster(
+                n_workers=1,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+            stack.enter_context(made)
+        workers = None if made else 1
+        executor = stack.enter_context(DaskExecutor(made, max_workers=workers))
+        calls = parallelized(executor, retries=1)(die_at)
+        rows = calls.map([0, 5, 2], [5] * 3, chunksize=3, return_exceptions=True)
+        assert [type(row) for row in rows] == [int, WorkerDied, int]
+        assert executor.submit(tasks.double, 2).result(60) == 4
 
 
 def test_a_client_and_its_cluster_are_left_alone(client):
