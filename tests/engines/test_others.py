@@ -12,7 +12,7 @@ import decorated
 import parallelize
 import tasks
 from parallelize import Future, parallel_map, parallelized, processed, using
-from support.programs import program
+from support.programs import PROGRAMS
 
 
 def all_three_ways(theirs):
@@ -61,19 +61,35 @@ def test_executorlib(monkeypatch):
         all_three_ways(theirs)
 
 
-def test_mpi4py(tmp_path):
+def run_elsewhere(*command):
+    """Run a program in which our modules, and those of tests, are found everywhere."""
+    paths = [str(PROGRAMS), *filter(None, sys.path)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert done.stdout == "done\n", done.stderr
+
+
+FUNCTIONS = str(PROGRAMS / "foreign_functions.py")
+
+
+def test_executorlib_finds_what_is_decorated():
+    pytest.importorskip("executorlib")
+    run_elsewhere(sys.executable, FUNCTIONS, "executorlib")
+
+
+@pytest.mark.parametrize(
+    "line", [(str(PROGRAMS / "others" / "mpi4py_calls.py"),), (FUNCTIONS, "mpi4py")]
+)
+def test_mpi4py(line):
     pytest.importorskip("mpi4py")
     beside = Path(sys.executable).with_name("mpiexec")
     mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
     if mpiexec is None:
         pytest.skip("there is no mpiexec")
-    script = tmp_path / "script.py"
-    script.write_text(program("others/mpi4py_calls", SYS_PATH=repr(sys.path)))
-    done = subprocess.run(
-        [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", str(script)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.stdout == "all three\n", done.stderr
+    run_elsewhere(mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", *line)

@@ -3,10 +3,11 @@
 import concurrent.futures
 import functools
 import multiprocessing
+import os
 import sys
 
 import decorated_for_others as module
-from parallelize import processed, using
+from parallelize import parallelized, process_map, processed, using
 
 
 def noted(fn):
@@ -73,6 +74,14 @@ def executors(method):
         import loky
 
         return loky.ProcessPoolExecutor(2)
+    if method == "executorlib":
+        import executorlib
+
+        return executorlib.SingleNodeExecutor(max_workers=2, block_allocation=True)
+    if method == "mpi4py":
+        from mpi4py.futures import MPIPoolExecutor
+
+        return MPIPoolExecutor()
     context = multiprocessing.get_context(method)
     return concurrent.futures.ProcessPoolExecutor(2, mp_context=context)
 
@@ -98,13 +107,25 @@ def checked(place, executor):
         assert list(executor.map(fn, [3, 3])) == [wanted, wanted], fn
         assert list(fn.map([3, 3])) == [wanted, wanted], fn
         assert list(fn.starmap([(3,)])) == [wanted], fn
+        assert list(process_map(fn, [3])) == [wanted], fn
 
 
 def checked_in_place(executor):
     """What is submitted runs in a worker of that pool; its arguments are as ever."""
-    assert executor.submit(module.process_of, 0).result(30) in executor._processes
+    pid = executor.submit(module.process_of, 0).result(30)
+    assert pid in set(getattr(executor, "_processes", [pid])) - {os.getpid()}
     assert executor.submit(module.result_of, module.square, 3).result(30) == 9
     assert repr(executor.submit(module.fails, 3).exception(30)) == "RuntimeError(3)"
+
+
+def checked_without_a_name(executor, by_value):
+    """A function that no name finds is sent by value, or refused with what to do."""
+    future = parallelized(executor)(lambda x: x + 1)(3)
+    if by_value:
+        assert future.result(30) == 4
+        return
+    (note,) = future.exception(30).__notes__
+    assert "define them at the top level of a module" in note
 
 
 def checked_in_pool(method):
@@ -122,6 +143,8 @@ if __name__ == "__main__":
             assert "does not outlive os.fork()" in str(nested.exception(30))
     with executors(sys.argv[1]) as executor:
         checked_in_place(executor)
-    if sys.argv[1] != "loky":
+        by_value = sys.argv[1] in ("loky", "executorlib")
+        checked_without_a_name(executor, by_value)
+    if sys.argv[1] in multiprocessing.get_all_start_methods():
         checked_in_pool(sys.argv[1])
     print("done")
