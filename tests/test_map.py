@@ -595,7 +595,7 @@ def test_a_reader_that_comes_late_gets_its_item_by_hand():
             pass
 
     reader = Reader(Window(), timeout=None, return_exceptions=False, progress=None)
-    steps = reader.blocks()
+    steps = reader.tail.blocks()
     tail = next(steps)
     with pytest.raises(StopIteration):
         next(tail)

@@ -1,29 +1,13 @@
 """Provides a map's iterator with items, block by block.
 
-The iterator is an `itertools.chain`, which yields the items of a block without
-running Python code for each. This is how it gets from one block to the next:
-
-```
-                  blocks(): a queue that the chain draws from
-                ┌──────┬───────┬──────┐
- chain ◀─ now ──│ tail │ block │ tail │ ...        block    items that have arrived
-                └──────┴───────┴──────┘            tail     calls this Reader
-```
-
-A block ends by itself. The tail is called for one item at a time, and does not end
-until a block is queued behind it; the thread that queues the block ends the tail once.
-Everything between items is C code of the chain, so threads may share the iterator
-(where such a step is not atomic they take turns, see `native.STEPS_ARE_WHOLE`): while
-one waits here for a block, others wait behind it; and a thread that calls the tail
-late, when another has ended it but the chain has not advanced yet, is given an item
-directly. Two threads must never end it for the same block: the chain would skip the
-block.
+The iterator is an `itertools.chain`; how it gets from one block of items to the next
+without a step of Python says `streams.tail`. While one thread waits here for a block,
+others wait behind it.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -36,6 +20,7 @@ from parallelize.runtime import lifecycle
 from parallelize.runtime.blocking import HelpingLock
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.native import STEPS_ARE_WHOLE
+from parallelize.streams.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +40,6 @@ T = TypeVar("T")
 _PLAIN = frozenset((int, float, bool, type(None)))
 
 _NOTHING: Any = object()
-_END: Any = object()
 
 
 class Reader(Generic[T]):
@@ -65,6 +49,7 @@ class Reader(Generic[T]):
         ready: Yields the available items that need no decoding. Any thread may draw
             from it and empty it: each is one step of C code, or done under the
             lock.
+        tail: What the iterator draws from.
         turn: Held while a block is fetched; where steps of the chain are not atomic,
             during each of them.
     """
@@ -97,17 +82,12 @@ class Reader(Generic[T]):
         # The window's locks are acquired under it, and the input is read. Reentrant
         # for signal handlers, and for an input that reads the map that it feeds.
         self.turn: HelpingLock = HelpingLock()
-        self._tail: Iterator[T] = map(self._ask, repeat(None))
-        self._behind: deque[Any] = deque((self._tail,))
+        self.tail: Tail = Tail(self._ask)
         if progress is not None:
             progress.counts(self._not_counted)
 
-    def blocks(self) -> Iterator[Iterator[T]]:
-        """The iterables that are chained."""
-        return iter(self._behind.popleft, _END)
-
     def _ask(self, _: None) -> T:
-        """The tail: return an item, or raise StopIteration to let a block follow."""
+        """Return an item, or raise StopIteration to let a block follow."""
         return self._opened(*self.turn.held(self._next), StopIteration)
 
     def _next(self) -> tuple[Any, _Row]:
@@ -137,7 +117,7 @@ class Reader(Generic[T]):
                         break
                 elif self._is_over(StopIteration):
                     self._let_go()
-                    self._behind.append(_END)
+                    self.tail.end()
                     break
                 else:
                     self._wait()
@@ -153,10 +133,9 @@ class Reader(Generic[T]):
 
     def _let_it_follow(self) -> bool:
         """Queue the available block behind the tail, where that is worth it."""
-        if self._behind or self._sealed or self._taken == 1:
-            return False  # the chain is about to advance, or items are given directly
-        self._behind.extend((self.ready, self._tail))
-        return True
+        if self._sealed or self._taken == 1:
+            return False  # items are given directly
+        return self.tail.follow(self.ready)
 
     def _wait(self) -> None:
         if self._window.is_on_loop_here():
@@ -383,8 +362,7 @@ class Reader(Generic[T]):
 
     def dropped(self) -> None:
         """Called when the iterator is garbage collected, in any thread."""
-        del self._tail  # it refers to this Reader
-        self._behind.clear()
+        self.tail.drop()
         if self._progress is not None:
             self._drop_progress(self._progress)
         if not self._window.is_spent:
