@@ -69,8 +69,14 @@ if TYPE_CHECKING:
         name: str | None
         buffersize: int | None
 
-    class DecoratorFactory(Protocol):
-        """What `threaded` and the like are for type checkers."""
+    # What may stand in place of a function.
+    E_contra = TypeVar("E_contra", bound=AnyExecutor | None, contravariant=True)
+
+    class DecoratorFactory(Protocol[E_contra]):
+        """What the decorators are for type checkers.
+
+        That is `DecoratorFactory[None]`; but `parallelized` takes an executor, too.
+        """
 
         __name__: str
         __qualname__: str
@@ -120,61 +126,8 @@ if TYPE_CHECKING:
             self, fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
         ) -> ParallelFunction[P, R, R]: ...
         @overload
-        def __call__(self, **options: Unpack[FunctionOptions]) -> Decorator: ...
-
-    class ParallelizedFactory(Protocol):
-        """What `parallelized` is for type checkers: it takes an executor, too."""
-
-        __name__: str
-        __qualname__: str
-
-        @overload  # only functions that return Any (or never) match: keep Any
-        def __call__(  # type: ignore[overload-overlap]
-            self, fn: Callable[P, Never], /, **options: Unpack[FunctionOptions]
-        ) -> ParallelFunction[P, Any, Any]: ...
-        @overload
-        def __call__(  # pyright: ignore[reportOverlappingOverload]
-            self,
-            fn: Callable[P, Coroutine[Any, Any, R]],
-            /,
-            **options: Unpack[FunctionOptions],
-        ) -> ParallelFunction[P, R, Coroutine[Any, Any, R]]: ...
-        @overload
         def __call__(
-            self,
-            fn: Callable[P, Generator[T, Any, Any]],
-            /,
-            **options: Unpack[FunctionOptions],
-        ) -> StreamFunction[P, T, Generator[T, Any, Any]]: ...
-        @overload
-        def __call__(
-            self,
-            fn: Callable[P, AsyncGenerator[T, Any]],
-            /,
-            **options: Unpack[FunctionOptions],
-        ) -> StreamFunction[P, T, AsyncGenerator[T, Any]]: ...
-        @overload  # a file or cursor is an iterator, too, but is not a generator
-        def __call__(
-            self, fn: Callable[P, K], /, **options: Unpack[FunctionOptions]
-        ) -> ParallelFunction[P, K, K]: ...
-        @overload  # most generator functions are annotated like this
-        def __call__(
-            self, fn: Callable[P, Iterator[T]], /, **options: Unpack[FunctionOptions]
-        ) -> StreamFunction[P, T, Iterator[T]]: ...
-        @overload
-        def __call__(
-            self,
-            fn: Callable[P, AsyncIterator[T]],
-            /,
-            **options: Unpack[FunctionOptions],
-        ) -> StreamFunction[P, T, AsyncIterator[T]]: ...
-        @overload
-        def __call__(
-            self, fn: Callable[P, R], /, **options: Unpack[FunctionOptions]
-        ) -> ParallelFunction[P, R, R]: ...
-        @overload
-        def __call__(
-            self, given: AnyExecutor = ..., /, **options: Unpack[FunctionOptions]
+            self, given: E_contra = ..., /, **options: Unpack[FunctionOptions]
         ) -> Decorator: ...
 
 
@@ -250,13 +203,13 @@ class Decorator:
         return stream  # type: ignore[no-any-return]
 
 
-def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory]:
+def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory[None]]:
     """Make a decorator of the name and the docstring of a function.
 
     Each has the same parameters and, for type checkers, the same overloads.
     """
 
-    def named(documented: Callable[..., Any]) -> DecoratorFactory:
+    def named(documented: Callable[..., Any]) -> DecoratorFactory[None]:
         def decorate(
             fn: Callable[..., Any] | None = None,
             /,
@@ -516,7 +469,7 @@ def interpreted(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """
 
 
-def _overloaded(fn: Callable[..., Any]) -> ParallelizedFactory:
+def _overloaded(fn: Callable[..., Any]) -> DecoratorFactory[AnyExecutor]:
     """Return the function; the protocol declares its overloads."""
     typed: Any = fn
     return typed  # type: ignore[no-any-return]

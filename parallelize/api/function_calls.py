@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
     from os import PathLike
-    from typing import Any, Concatenate, Literal, TypeVarTuple, Unpack
+    from typing import Any, Concatenate, TypeVarTuple, Unpack
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from parallelize.errors import QueueFull
     from parallelize.futures.future import Future
     from parallelize.mapping import MapIterator
-    from parallelize.mapping.iterator import MapOptions
+    from parallelize.mapping.iterator import (
+        Pairs,
+        PairsOrErrors,
+        Results,
+        ResultsOrErrors,
+    )
     from parallelize.registry.shared_pools import ExecutorSource
     from parallelize.runtime.options import CallOptions
 
@@ -81,20 +86,14 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         self: Callable[[A], Future[R]],
         a: Iterable[A] | AsyncIterable[A],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def map(
         self: Callable[[A], Future[R]],
         a: Iterable[A] | AsyncIterable[A],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload
     def map(
@@ -102,10 +101,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         a: Iterable[A],
         b: Iterable[B],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def map(
@@ -113,10 +109,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         a: Iterable[A],
         b: Iterable[B],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload
     def map(
@@ -125,10 +118,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         b: Iterable[B],
         c: Iterable[C],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def map(
@@ -137,10 +127,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         b: Iterable[B],
         c: Iterable[C],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload
     def map(
@@ -150,10 +137,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         c: Iterable[C],
         d: Iterable[D],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def map(
@@ -163,10 +147,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         c: Iterable[C],
         d: Iterable[D],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload  # five and more: unchecked, as in builtins.map
     def map(
@@ -178,9 +159,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         e: Iterable[Any] | AsyncIterable[Any],
         /,
         *more: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def map(
@@ -192,29 +171,21 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         e: Iterable[Any] | AsyncIterable[Any],
         /,
         *more: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload  # with the items
     def map(
         self: Callable[[A], Future[R]],
         a: Iterable[A] | AsyncIterable[A],
         /,
-        *,
-        with_input: Literal[True],
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Pairs],
     ) -> MapIterator[tuple[A, R]]: ...
     @overload
     def map(
         self: Callable[[A], Future[R]],
         a: Iterable[A] | AsyncIterable[A],
         /,
-        *,
-        with_input: Literal[True],
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[A, R | BaseException]]: ...
     @overload
     def map(
@@ -222,10 +193,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         a: Iterable[A],
         b: Iterable[B],
         /,
-        *,
-        with_input: Literal[True],
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Pairs],
     ) -> MapIterator[tuple[tuple[A, B], R]]: ...
     @overload
     def map(
@@ -233,10 +201,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         a: Iterable[A],
         b: Iterable[B],
         /,
-        *,
-        with_input: Literal[True],
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[tuple[A, B], R | BaseException]]: ...
     @overload
     def map(
@@ -245,10 +210,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         b: Iterable[B],
         c: Iterable[C],
         /,
-        *,
-        with_input: Literal[True],
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Pairs],
     ) -> MapIterator[tuple[tuple[A, B, C], R]]: ...
     @overload
     def map(
@@ -257,10 +219,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         b: Iterable[B],
         c: Iterable[C],
         /,
-        *,
-        with_input: Literal[True],
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[tuple[A, B, C], R | BaseException]]: ...
     @overload
     def map(
@@ -271,9 +230,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         d: Iterable[Any] | AsyncIterable[Any],
         /,
         *more: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[True],
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Pairs],
     ) -> MapIterator[tuple[tuple[Any, ...], R]]: ...
     @overload
     def map(
@@ -284,9 +241,7 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
         d: Iterable[Any] | AsyncIterable[Any],
         /,
         *more: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[True],
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[tuple[Any, ...], R | BaseException]]: ...
     def map(
         self,
@@ -375,100 +330,70 @@ class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
         self: Callable[[A], Future[R]],
         rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A], Future[R]],
         rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload
     def starmap(
         self: Callable[[A, B], Future[R]],
         rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A, B], Future[R]],
         rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload
     def starmap(
         self: Callable[[A, B, C], Future[R]],
         rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A, B, C], Future[R]],
         rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload  # any other arity
     def starmap(
         self: Callable[[*Ts], Future[R]],
         rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[*Ts], Future[R]],
         rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
         /,
-        *,
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload  # with the rows
     def starmap(
         self: Callable[[*Ts], Future[R]],
         rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
         /,
-        *,
-        with_input: Literal[True],
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Pairs],
     ) -> MapIterator[tuple[tuple[*Ts], R]]: ...
     @overload
     def starmap(
         self: Callable[[*Ts], Future[R]],
         rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
         /,
-        *,
-        with_input: Literal[True],
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[tuple[*Ts], R | BaseException]]: ...
     def starmap(
         self,

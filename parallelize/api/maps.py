@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
     from concurrent.futures import Future as AnyFuture
     from os import PathLike
-    from typing import Literal, Protocol, TypeAlias, TypeVar, Unpack, overload
+    from typing import Protocol, TypeAlias, TypeVar, Unpack, overload
 
     from parallelize.executors.base import Executor
     from parallelize.mapping import MapIterator
-    from parallelize.mapping.iterator import MapOptions
+    from parallelize.mapping.iterator import (
+        MapOptions,
+        Pairs,
+        PairsOrErrors,
+        Results,
+        ResultsOrErrors,
+    )
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.registry.shared_pools import ExecutorSource
 
@@ -40,93 +46,41 @@ if TYPE_CHECKING:
         __name__: str
         __qualname__: str
 
-        @overload  # a decorated function
+        @overload  # a decorated function, or a coroutine function
         def __call__(
             self,
-            fn: Callable[..., AnyFuture[T]],
+            fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
             *iterables: Input,
             max_workers: int | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
+            **options: Unpack[Results],
         ) -> MapIterator[T]: ...
         @overload
         def __call__(
             self,
-            fn: Callable[..., AnyFuture[T]],
+            fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
             *iterables: Input,
             max_workers: int | None = None,
-            with_input: Literal[True],
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
+            **options: Unpack[Pairs],
         ) -> MapIterator[tuple[Any, T]]: ...
         @overload
         def __call__(
             self,
-            fn: Callable[..., AnyFuture[T]],
+            fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
             *iterables: Input,
             max_workers: int | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
+            **options: Unpack[ResultsOrErrors],
         ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
             self,
-            fn: Callable[..., AnyFuture[T]],
+            fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
             *iterables: Input,
             max_workers: int | None = None,
-            with_input: Literal[True],
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
-        @overload  # a coroutine function
-        def __call__(
-            self,
-            fn: Callable[..., Coroutine[Any, Any, T]],
-            /,
-            *iterables: Input,
-            max_workers: int | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
-        ) -> MapIterator[T]: ...
-        @overload
-        def __call__(
-            self,
-            fn: Callable[..., Coroutine[Any, Any, T]],
-            /,
-            *iterables: Input,
-            max_workers: int | None = None,
-            with_input: Literal[True],
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T]]: ...
-        @overload
-        def __call__(
-            self,
-            fn: Callable[..., Coroutine[Any, Any, T]],
-            /,
-            *iterables: Input,
-            max_workers: int | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
-        ) -> MapIterator[T | BaseException]: ...
-        @overload
-        def __call__(
-            self,
-            fn: Callable[..., Coroutine[Any, Any, T]],
-            /,
-            *iterables: Input,
-            max_workers: int | None = None,
-            with_input: Literal[True],
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
+            **options: Unpack[PairsOrErrors],
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
         @overload
         def __call__(
@@ -135,9 +89,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
+            **options: Unpack[Results],
         ) -> MapIterator[T]: ...
         @overload
         def __call__(
@@ -146,9 +98,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
-            with_input: Literal[True],
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
+            **options: Unpack[Pairs],
         ) -> MapIterator[tuple[Any, T]]: ...
         @overload
         def __call__(
@@ -157,9 +107,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
+            **options: Unpack[ResultsOrErrors],
         ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
@@ -168,9 +116,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             max_workers: int | None = None,
-            with_input: Literal[True],
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
+            **options: Unpack[PairsOrErrors],
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
 
     class ParallelMap(Protocol):
@@ -179,93 +125,41 @@ if TYPE_CHECKING:
         __name__: str
         __qualname__: str
 
-        @overload  # a decorated function
+        @overload  # a decorated function, or a coroutine function
         def __call__(
             self,
-            fn: Callable[..., AnyFuture[T]],
+            fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
+            **options: Unpack[Results],
         ) -> MapIterator[T]: ...
         @overload
         def __call__(
             self,
-            fn: Callable[..., AnyFuture[T]],
+            fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
-            with_input: Literal[True],
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
+            **options: Unpack[Pairs],
         ) -> MapIterator[tuple[Any, T]]: ...
         @overload
         def __call__(
             self,
-            fn: Callable[..., AnyFuture[T]],
+            fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
+            **options: Unpack[ResultsOrErrors],
         ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
             self,
-            fn: Callable[..., AnyFuture[T]],
+            fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
-            with_input: Literal[True],
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T | BaseException]]: ...
-        @overload  # a coroutine function
-        def __call__(
-            self,
-            fn: Callable[..., Coroutine[Any, Any, T]],
-            /,
-            *iterables: Input,
-            executor: AnyExecutor | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
-        ) -> MapIterator[T]: ...
-        @overload
-        def __call__(
-            self,
-            fn: Callable[..., Coroutine[Any, Any, T]],
-            /,
-            *iterables: Input,
-            executor: AnyExecutor | None = None,
-            with_input: Literal[True],
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
-        ) -> MapIterator[tuple[Any, T]]: ...
-        @overload
-        def __call__(
-            self,
-            fn: Callable[..., Coroutine[Any, Any, T]],
-            /,
-            *iterables: Input,
-            executor: AnyExecutor | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
-        ) -> MapIterator[T | BaseException]: ...
-        @overload
-        def __call__(
-            self,
-            fn: Callable[..., Coroutine[Any, Any, T]],
-            /,
-            *iterables: Input,
-            executor: AnyExecutor | None = None,
-            with_input: Literal[True],
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
+            **options: Unpack[PairsOrErrors],
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
         @overload
         def __call__(
@@ -274,9 +168,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
+            **options: Unpack[Results],
         ) -> MapIterator[T]: ...
         @overload
         def __call__(
@@ -285,9 +177,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
-            with_input: Literal[True],
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[MapOptions],
+            **options: Unpack[Pairs],
         ) -> MapIterator[tuple[Any, T]]: ...
         @overload
         def __call__(
@@ -296,9 +186,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
-            with_input: Literal[False] = False,
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
+            **options: Unpack[ResultsOrErrors],
         ) -> MapIterator[T | BaseException]: ...
         @overload
         def __call__(
@@ -307,9 +195,7 @@ if TYPE_CHECKING:
             /,
             *iterables: Input,
             executor: AnyExecutor | None = None,
-            with_input: Literal[True],
-            return_exceptions: bool,
-            **options: Unpack[MapOptions],
+            **options: Unpack[PairsOrErrors],
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
 
 

@@ -36,14 +36,19 @@ if TYPE_CHECKING:
     from concurrent.futures import Future as AnyFuture
     from os import PathLike
     from types import TracebackType
-    from typing import Any, ClassVar, Literal, Self, Unpack
+    from typing import Any, ClassVar, Self, Unpack
 
     from parallelize.calls.in_flight import InFlight
     from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.inside.per_worker import PerWorker
     from parallelize.mapping import MapIterator
-    from parallelize.mapping.iterator import MapOptions
+    from parallelize.mapping.iterator import (
+        Pairs,
+        PairsOrErrors,
+        Results,
+        ResultsOrErrors,
+    )
     from parallelize.runtime.options import Bound
     from parallelize.streams.channel import Channel
     from parallelize.streams.local import ItemDeadline
@@ -134,72 +139,56 @@ class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
         self,
         fn: Callable[..., AnyFuture[T]],
         *iterables: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[T]: ...
     @overload
     def map(
         self,
         fn: Callable[..., AnyFuture[T]],
         *iterables: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[True],
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Pairs],
     ) -> MapIterator[tuple[Any, T]]: ...
     @overload
     def map(
         self,
         fn: Callable[..., AnyFuture[T]],
         *iterables: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[T | BaseException]: ...
     @overload
     def map(
         self,
         fn: Callable[..., AnyFuture[T]],
         *iterables: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[True],
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[Any, T | BaseException]]: ...
     @overload
     def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[False] = False,
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Results],
     ) -> MapIterator[T]: ...
     @overload
     def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[True],
-        return_exceptions: Literal[False] = False,
-        **options: Unpack[MapOptions],
+        **options: Unpack[Pairs],
     ) -> MapIterator[tuple[Any, T]]: ...
     @overload
     def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[False] = False,
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[T | BaseException]: ...
     @overload
     def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any] | AsyncIterable[Any],
-        with_input: Literal[True],
-        return_exceptions: bool,
-        **options: Unpack[MapOptions],
+        **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[Any, T | BaseException]]: ...
     def map(
         self,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from os import PathLike
     from types import TracebackType
-    from typing import NoReturn, Self, TypedDict
+    from typing import Literal, NoReturn, NotRequired, Self, TypedDict
 
     from parallelize.calls.backend import MapBackend
     from parallelize.futures.future import Future
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     class MapOptions(TypedDict, total=False):
         """The options of a map, for type checkers; see `ParallelFunction.map`.
 
-        Without ``return_exceptions``, on which the type of the results depends.
+        Without those on which the type of the items depends: these are added below.
         """
 
         timeout: float | None
@@ -43,6 +43,30 @@ if TYPE_CHECKING:
         max_errors: int | None
         checkpoint: str | PathLike[str] | None
         checkpoint_key: Callable[..., object] | None
+
+    class Results(MapOptions):
+        """The options of a map that yields results."""
+
+        with_input: NotRequired[Literal[False]]
+        return_exceptions: NotRequired[Literal[False]]
+
+    class ResultsOrErrors(MapOptions):
+        """... of one that yields results and errors."""
+
+        with_input: NotRequired[Literal[False]]
+        return_exceptions: bool
+
+    class Pairs(MapOptions):
+        """... of one that yields pairs of an item and its result."""
+
+        with_input: Literal[True]
+        return_exceptions: NotRequired[Literal[False]]
+
+    class PairsOrErrors(MapOptions):
+        """... of one that yields pairs of an item and its result or error."""
+
+        with_input: Literal[True]
+        return_exceptions: bool
 
 
 T = TypeVar("T")
@@ -170,7 +194,7 @@ class _Chained(chain[T], MapIterator[T]):
             pairing=pairing,
             progress=progress,
         )
-        self = cast("Self", super().from_iterable(reader.blocks()))
+        self = cast("Self", super().from_iterable(reader.tail.blocks()))
         self._reader = reader
         return self
 
