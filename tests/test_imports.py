@@ -330,7 +330,8 @@ LAYERS = [
     ["process.memory"],
     ["process.wire"],
     ["threads", "loops"],
-    ["mapping", "streams"],
+    ["mapping"],
+    ["streams"],
     ["tracing"],
     ["inside"],
     ["calls"],
@@ -345,6 +346,8 @@ LAYERS = [
 ]
 
 MOST_FILES = 16
+MOST_LINES = 350  # of a class
+MOST_METHODS = 30
 LARGEST_CIRCLE = 3
 
 #: What a worker and the server of workers know, from the first to the last thing that
@@ -403,7 +406,7 @@ def imports_by_place(path):
             found.update((place, f"{node.module}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.Import):
             found.update((place, alias.name) for alias in node.names)
-        inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        inside = is_function(node)
         for child in ast.iter_child_nodes(node):
             visit(child, USE if inside and place == TOP else place)
 
@@ -489,6 +492,22 @@ def test_circles_of_files_are_small_and_in_one_room():
     for knot in circles(TOP, USE, TYPES):
         assert len(knot) <= LARGEST_CIRCLE, sorted(knot)
         assert len({layer(name) for name in knot}) == 1, sorted(knot)
+
+
+def test_no_class_is_too_large():
+    large = []
+    for name, path in modules():
+        tree = ast.walk(ast.parse(path.read_text()))
+        for made in (node for node in tree if isinstance(node, ast.ClassDef)):
+            lines = made.end_lineno - made.lineno + 1
+            methods = {each.name for each in made.body if is_function(each)}
+            if lines > MOST_LINES or len(methods) > MOST_METHODS:
+                large.append((name, made.name, lines, len(methods)))
+    assert not large
+
+
+def is_function(node):
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
 
 
 def test_no_folder_has_too_many_files():

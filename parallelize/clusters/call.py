@@ -39,7 +39,7 @@ from parallelize.futures.peek import ForwardedOutcome, has_failed, name_failure
 from parallelize.runtime import timer
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.options import check_grace, name_of
-from parallelize.runtime.raised import summary_of
+from parallelize.runtime.raised import is_a, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -379,7 +379,7 @@ class EngineCall(Call):
 
     def _outlives(self, error: BaseException) -> bool:
         """Whether a call is repeated after this death of a worker, which is at once."""
-        if not self.executor._blames_a_row(error):
+        if not _blames_a_row(error):
             return False
         deaths = (self._failed + 1) * (1 + self.executor._restarts(error))
         return deaths <= self.options.retries
@@ -611,7 +611,7 @@ class RowsCall(EngineCall):
 
     def _may_split(self, error: BaseException) -> bool:
         """Whether to run each row alone, after one of them killed its worker."""
-        if len(self.rows.rows) == 1 or not self.executor._blames_a_row(error):
+        if len(self.rows.rows) == 1 or not _blames_a_row(error):
             return False
         return self.executor._starts_again or self.options.retries > 0
 
@@ -643,3 +643,9 @@ def _some_of(rows: Rows, indices: Sequence[int]) -> Rows:
             rows.deliver(indices[at], [outcome], seconds / len(outcomes))
 
     return Rows(rows.fn, [rows.rows[at] for at in indices], rows.options, deliver)
+
+
+def _blames_a_row(error: BaseException) -> bool:
+    from parallelize.errors.worker import ClusterLost, WorkerDied
+
+    return is_a(error, WorkerDied) and not is_a(error, ClusterLost)

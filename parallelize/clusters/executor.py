@@ -32,7 +32,6 @@ from parallelize.executors.base import Executor
 from parallelize.futures.future import Failure, Future
 from parallelize.runtime import locks, native
 from parallelize.runtime.options import name_of
-from parallelize.runtime.raised import is_a
 from parallelize.runtime.services import Service
 from parallelize.tracing import recording
 
@@ -199,11 +198,6 @@ class EngineExecutor(Executor):
         call.start()
         return SubmittedRows(call.cancel, lambda: (call.future,))
 
-    def _blames_a_row(self, error: BaseException) -> bool:
-        from parallelize.errors.worker import ClusterLost, WorkerDied
-
-        return is_a(error, WorkerDied) and not is_a(error, ClusterLost)
-
     def _restarts(self, error: BaseException) -> int:
         """Return how often the engine restarted the call that ended with this death."""
         return 0
@@ -315,10 +309,6 @@ class EngineExecutor(Executor):
             self._cache.clear()
             self._answers.stop()
             self._leave()
-
-    @property
-    def _closed(self) -> bool:
-        return self._in_flight.closed
 
 
 def _settle(call: EngineCall, answer: object, attempt: int) -> None:

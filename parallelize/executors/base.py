@@ -295,6 +295,10 @@ class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
     #: What counts the calls, where workers do not.
     _in_flight: InFlight
 
+    @property
+    def _closed(self) -> bool:
+        return self._in_flight.closed
+
     def _warm_by(self, make: Callable[[], None], *, wait: bool) -> None:
         futures = self._warm(make)
         if wait:

@@ -105,10 +105,6 @@ class ForeignExecutor(Executor):
         if self._owned:
             self._theirs.shutdown(wait=wait)
 
-    @property
-    def _closed(self) -> bool:
-        return self._in_flight.closed
-
     def _prepare(
         self,
         fn: Callable[..., Any],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parallelize.futures.future import Future
-    from parallelize.loops.call import LoopCall
+    from parallelize.loops.call import LoopCall, LoopCallStage
     from parallelize.runtime.options import CallOptions
 
 __all__ = ("InPlaceExecutor",)
@@ -84,11 +84,8 @@ class _Owner:
         """Start the call on the loop, which has room for any number."""
         self.post(call.begin)
 
-    def left(self, call: LoopCall) -> None:
+    def leaves(self, call: LoopCall, stage: LoopCallStage) -> None:
         """Do nothing, as no place was taken."""
-
-    def rests(self, call: LoopCall) -> None:
-        """Do nothing, likewise."""
 
     def is_here(self) -> bool:
         """Whether the loop runs in this thread."""

@@ -76,10 +76,6 @@ class SerialExecutor(Executor):
     def _stats(self) -> Stats:
         return self._in_flight.stats(runs_here=True)
 
-    @property
-    def _closed(self) -> bool:
-        return self._in_flight.closed
-
     def _submit(
         self,
         fn: Callable[..., Any],

@@ -46,9 +46,7 @@ if TYPE_CHECKING:
 
         def seat(self, call: LoopCall) -> None: ...
 
-        def left(self, call: LoopCall) -> None: ...
-
-        def rests(self, call: LoopCall) -> None: ...
+        def leaves(self, call: LoopCall, stage: LoopCallStage) -> None: ...
 
         def is_here(self) -> bool: ...
 
@@ -147,7 +145,7 @@ class LoopCall(Call):
     def begin(self) -> None:
         """Make the task, unless the call has been cancelled."""
         if not self.future._claim():
-            self._owner.left(self)
+            self._owner.leaves(self, LoopCallStage.ENDED)
             return
         self._set_deadline()
         self._since = self._since or monotonic()
@@ -216,7 +214,7 @@ class LoopCall(Call):
         if wait is not None:
             # First, as it may be admitted again at any moment from then on.
             self._is_admitted = False
-            self._owner.rests(self)
+            self._owner.leaves(self, LoopCallStage.HELD)
             if rest(self, wait, admit_again):
                 return True
             self.stage = LoopCallStage.ENDED
@@ -244,7 +242,7 @@ class LoopCall(Call):
         if failure is not None and self._goes_on_after(failure.error):
             return
         # First, so that the owner knows of this when the future ends.
-        self._owner.left(self)
+        self._owner.leaves(self, LoopCallStage.ENDED)
         if task.cancelled():
             self.future._force_cancel()
         else:

@@ -259,26 +259,19 @@ class Loops:
             call.stage = LoopCallStage.ENDED
             self._forget_call(call)
 
-    def left(self, call: LoopCall) -> None:
-        """Record that a call's coroutine has ended; runs in the loop's thread."""
-        with self._lock:
-            loop = self._seats.pop(call, None)
-            call.stage = LoopCallStage.ENDED
-            if loop is not None:
-                loop.load -= 1
-                self._fill(loop)
-            self._forget_call(call)
-        if loop is not None and not loop.load:
-            self._watch_idleness(loop)
+    def leaves(self, call: LoopCall, stage: LoopCallStage) -> None:
+        """Take the place of a call whose coroutine has ended; in the loop's thread.
 
-    def rests(self, call: LoopCall) -> None:
-        """Take the place of a call that has failed, until its next attempt."""
+        It is HELD until its next attempt, or ENDED.
+        """
         with self._lock:
             loop = self._seats.pop(call, None)
-            call.stage = LoopCallStage.HELD
+            call.stage = stage
             if loop is not None:
                 loop.load -= 1
                 self._fill(loop)
+            if stage is LoopCallStage.ENDED:
+                self._forget_call(call)
         if loop is not None and not loop.load:
             self._watch_idleness(loop)
 

@@ -185,7 +185,7 @@ class Channel:
             else:
                 last.append(item)
             self._arrived += 1
-            wakers = self._wake_reader()
+            wakers = _wake(self._news, self._reader_wakers)
         _call_each(wakers)
 
     def extend(self, items: list[Any]) -> None:
@@ -198,7 +198,7 @@ class Channel:
                 some = items[start : start + most] if len(items) > most else items
                 self._blocks.append(Block(some, self._arrived))
                 self._arrived += len(some)
-            wakers = self._wake_reader()
+            wakers = _wake(self._news, self._reader_wakers)
         _call_each(wakers)
 
     def _most(self) -> int:
@@ -214,10 +214,6 @@ class Channel:
             wakers = self._wake_all()
         _call_each(wakers)
         self.moved()
-
-    def end_with(self, future: Future[Any]) -> None:
-        """End with the outcome of the call behind the stream."""
-        self.end(Ending(future))
 
     @property
     def is_waiting(self) -> bool:
@@ -277,7 +273,7 @@ class Channel:
                 return True
             if was_taken := self._advance():
                 self.ready = self._blocks[0].begin()
-            wakers = self._wake_producer()
+            wakers = _wake(self._room, self._room_wakers)
         _call_each(wakers)
         self.moved()
         return was_taken
@@ -387,20 +383,21 @@ class Channel:
 
     # Waking up; called with the lock held, and the result is called without it.
 
-    def _wake_reader(self) -> list[Callable[[], object]]:
-        self._news.notify_all()
-        wakers, self._reader_wakers = self._reader_wakers, []
-        return wakers
-
-    def _wake_producer(self) -> list[Callable[[], object]]:
-        self._room.notify_all()
-        wakers, self._room_wakers = self._room_wakers, []
-        return wakers
-
     def _wake_all(self) -> list[Callable[[], object]]:
-        wakers = [*self._wake_reader(), *self._wake_producer(), *self._close_wakers]
-        self._close_wakers.clear()
-        return wakers
+        return [
+            *_wake(self._news, self._reader_wakers),
+            *_wake(self._room, self._room_wakers),
+            *_wake(self._room, self._close_wakers),
+        ]
+
+
+def _wake(
+    condition: locks.Condition, wakers: list[Callable[[], object]]
+) -> list[Callable[[], object]]:
+    condition.notify_all()
+    woken = wakers.copy()
+    del wakers[: len(woken)]  # a signal handler may have added one
+    return woken
 
 
 def _call_each(wakers: Iterable[Callable[[], object]]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from parallelize.runtime.native import STEPS_ARE_WHOLE
 from parallelize.runtime.options import name_of
-from parallelize.streams.channel import Channel
+from parallelize.streams.channel import Channel, Ending
 from parallelize.streams.inline import Inline
 from parallelize.streams.reader import Call, Reader
 from parallelize.tracing import recording
@@ -250,5 +250,5 @@ def open_stream(
         reader.future = future
         if options.rate is not None:
             reader.call = None  # a reader that ran it might start it too early
-        future.add_done_callback(channel.end_with)
+        future.add_done_callback(lambda ended: channel.end(Ending(ended)))
     return stream

@@ -243,9 +243,6 @@ class Engine(Roster):
 
     # Called by workers.
 
-    def _prepare(self, worker: ThreadWorker) -> bool:
-        return self.initialize(worker)
-
     def initialize(self, worker: ThreadWorker | None = None) -> bool:
         """Run the initializer in this thread; return False if it broke the pool."""
         initializer, initargs = self._initializer
@@ -341,15 +338,14 @@ class Engine(Roster):
             with self._nothing_held:
                 self._nothing_held.wait_for(lambda: not self._held)
             joined: set[threading.Thread] = set()
-            while left := self._not_in(joined):
+            while True:
+                with self._lock:  # the last calls may have needed further threads
+                    left = (self.threads | self._ending) - joined
+                if not left:
+                    return
                 for thread in left:
                     thread.join()
                 joined |= left
-
-    def _not_in(self, joined: set[threading.Thread]) -> set[threading.Thread]:
-        # Meanwhile, the last calls of other threads may have needed further threads.
-        with self._lock:
-            return (self.threads | self._ending) - joined
 
     def stop_taking(self, *, drop: bool) -> None:
         """Before the end of the program: accept no new calls; ``drop`` the queue."""

@@ -269,7 +269,7 @@ class Roster:
         """Run calls until there is nothing left to do for this thread."""
         with self._lock:
             is_known = worker in self.threads
-        if not is_known or not self._prepare(worker):
+        if not is_known or not self.initialize(worker):
             return
         # deque.popleft is documented as atomic; the lock is only needed to find the
         # queue empty and become idle in one step.
@@ -296,7 +296,7 @@ class Roster:
         if task.run(worker):
             self.note_claimed_entry()
 
-    def _prepare(self, worker: ThreadWorker) -> bool:
+    def initialize(self, worker: ThreadWorker | None = None) -> bool:
         """Run what precedes the first call; return False if that failed."""
         raise NotImplementedError
 

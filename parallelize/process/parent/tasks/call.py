@@ -434,12 +434,6 @@ class CallTask(Task):
 
     message: ClassVar[int] = messages.CALL
 
-    # As in the base class; the types of what is public must be plain where it is set.
-    key: bytes
-    waits_for: Sequence[Future[Any]]
-    placed: Placed | None
-    shares: Sequence[Shared[Any]]
-
     timed: int = 0
     given_up: bool = False
     simple: tuple[Any, ...] | None = None
@@ -462,7 +456,8 @@ class CallTask(Task):
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            self._refuse(error, args, kwargs)
+            refused = refusal(fn, self.name(), args, kwargs, error)
+            _fail_unsent(self, refused)
 
     def _new_future(self) -> Future[Any]:
         return Future()
@@ -476,13 +471,7 @@ class CallTask(Task):
         if known is not None and pickling.are_simple(args, kwargs):
             self.key, self.needs = known
             self.simple = args
-        else:
-            self._encode_any(fn, args, kwargs)
-
-    def _encode_any(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        if self.options.retries:
+        elif self.options.retries:
             with reductions.refusing(_NOT_AGAIN):
                 self._encode_all(fn, args, kwargs)
         else:
@@ -522,21 +511,6 @@ class CallTask(Task):
             buffers, copied=self.options.retries > 0
         )
 
-    def _refuse(
-        self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self.future.set_exception(refusal(self.fn, self.name(), args, kwargs, error))
-        name_failure(self.future, self.fn, self.options)
-
-    def _refuse_values(self, error: BaseException, values: Sequence[Any]) -> None:
-        from parallelize.serialize import diagnose
-
-        text = f"the arguments of {self.name()} cannot be pickled: {summary_of(error)}"
-        with noting_shared():
-            found = diagnose.in_values(values).text()
-        self.future.set_exception(_caused(f"{text}: {found}", error))
-        name_failure(self.future, self.fn, self.options)
-
     def start(self) -> None:
         """Put the task into the pool's queue, with the values it waited for."""
         if self.future.done():
@@ -549,7 +523,7 @@ class CallTask(Task):
                     self._values = pickling.dumps(values)
                 self.shares = [*self.shares, *shares]
             except BaseException as error:  # noqa: BLE001 - it belongs to the call
-                self._refuse_values(error, values)
+                _fail_unsent(self, _refusal_of_values(self.name(), values, error))
                 return
             self.waits_for = ()
         self.pool.enqueue(self)
@@ -785,6 +759,23 @@ def refusal(
     text = f"the {what} of {name}" if what == "arguments" else f"the {what} {name}"
     way = f"{summary_of(error)}: {found.text()}"
     return _caused(f"{text} cannot be pickled: {way}", error)
+
+
+def _refusal_of_values(
+    name: str, values: Sequence[Any], error: BaseException
+) -> SerializationError:
+    """Return the error of a call that waited for values that cannot be pickled."""
+    from parallelize.serialize import diagnose
+
+    with noting_shared():
+        found = diagnose.in_values(values).text()
+    text = f"the arguments of {name} cannot be pickled: {summary_of(error)}: {found}"
+    return _caused(text, error)
+
+
+def _fail_unsent(task: CallTask, error: SerializationError) -> None:
+    task.future.set_exception(error)
+    name_failure(task.future, task.fn, task.options)
 
 
 def _caused(text: str, cause: BaseException) -> SerializationError:

@@ -114,7 +114,7 @@ class StreamTask(CallTask):
         fn: Any = self.fn
         if type(fn) is MethodType:
             fn, args = fn.__func__, (fn.__self__, *args)
-        self._encode_any(fn, args, kwargs)
+        self._encode_all(fn, args, kwargs)
 
     def begin(self) -> bool:
         if self._channel.is_waiting:
