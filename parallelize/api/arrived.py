@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from parallelize.executors.base import Executor
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
 __all__ = ("arrived", "arriving", "source_of_arrived")
 
@@ -105,10 +105,6 @@ class _Valued(InPlaceExecutor):
     """Returns the value of a call in place of its future."""
 
     def _submit(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Any:
         return super()._submit(fn, args, kwargs, options).result()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import (
+        Input,
         Pairs,
         PairsOrErrors,
         Results,
@@ -83,15 +84,12 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
 
     @overload
     def map(
-        self: Callable[[A], Future[R]],
-        a: Iterable[A] | AsyncIterable[A],
-        /,
-        **options: Unpack[Results],
+        self: Callable[[A], Future[R]], a: Input[A], /, **options: Unpack[Results]
     ) -> MapIterator[R]: ...
     @overload
     def map(
         self: Callable[[A], Future[R]],
-        a: Iterable[A] | AsyncIterable[A],
+        a: Input[A],
         /,
         **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
@@ -152,40 +150,34 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
     @overload  # five and more: unchecked, as in builtins.map
     def map(
         self,
-        a: Iterable[Any] | AsyncIterable[Any],
-        b: Iterable[Any] | AsyncIterable[Any],
-        c: Iterable[Any] | AsyncIterable[Any],
-        d: Iterable[Any] | AsyncIterable[Any],
-        e: Iterable[Any] | AsyncIterable[Any],
+        a: Input[Any],
+        b: Input[Any],
+        c: Input[Any],
+        d: Input[Any],
+        e: Input[Any],
         /,
-        *more: Iterable[Any] | AsyncIterable[Any],
+        *more: Input[Any],
         **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def map(
         self: Callable[Concatenate[Any, Any, Any, Any, Any, Q], Future[R]],
-        a: Iterable[Any] | AsyncIterable[Any],
-        b: Iterable[Any] | AsyncIterable[Any],
-        c: Iterable[Any] | AsyncIterable[Any],
-        d: Iterable[Any] | AsyncIterable[Any],
-        e: Iterable[Any] | AsyncIterable[Any],
+        a: Input[Any],
+        b: Input[Any],
+        c: Input[Any],
+        d: Input[Any],
+        e: Input[Any],
         /,
-        *more: Iterable[Any] | AsyncIterable[Any],
+        *more: Input[Any],
         **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload  # with the items
     def map(
-        self: Callable[[A], Future[R]],
-        a: Iterable[A] | AsyncIterable[A],
-        /,
-        **options: Unpack[Pairs],
+        self: Callable[[A], Future[R]], a: Input[A], /, **options: Unpack[Pairs]
     ) -> MapIterator[tuple[A, R]]: ...
     @overload
     def map(
-        self: Callable[[A], Future[R]],
-        a: Iterable[A] | AsyncIterable[A],
-        /,
-        **options: Unpack[PairsOrErrors],
+        self: Callable[[A], Future[R]], a: Input[A], /, **options: Unpack[PairsOrErrors]
     ) -> MapIterator[tuple[A, R | BaseException]]: ...
     @overload
     def map(
@@ -224,23 +216,23 @@ class FunctionCalls(FunctionFacade[P, W], Generic[P, R, W]):
     @overload
     def map(
         self,
-        a: Iterable[Any] | AsyncIterable[Any],
-        b: Iterable[Any] | AsyncIterable[Any],
-        c: Iterable[Any] | AsyncIterable[Any],
-        d: Iterable[Any] | AsyncIterable[Any],
+        a: Input[Any],
+        b: Input[Any],
+        c: Input[Any],
+        d: Input[Any],
         /,
-        *more: Iterable[Any] | AsyncIterable[Any],
+        *more: Input[Any],
         **options: Unpack[Pairs],
     ) -> MapIterator[tuple[tuple[Any, ...], R]]: ...
     @overload
     def map(
         self,
-        a: Iterable[Any] | AsyncIterable[Any],
-        b: Iterable[Any] | AsyncIterable[Any],
-        c: Iterable[Any] | AsyncIterable[Any],
-        d: Iterable[Any] | AsyncIterable[Any],
+        a: Input[Any],
+        b: Input[Any],
+        c: Input[Any],
+        d: Input[Any],
         /,
-        *more: Iterable[Any] | AsyncIterable[Any],
+        *more: Input[Any],
         **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[tuple[Any, ...], R | BaseException]]: ...
     def map(
@@ -328,70 +320,70 @@ class FunctionMaps(FunctionCalls[P, R, W], Generic[P, R, W]):
     @overload
     def starmap(
         self: Callable[[A], Future[R]],
-        rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
+        rows: Input[tuple[A]],
         /,
         **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A], Future[R]],
-        rows: Iterable[tuple[A]] | AsyncIterable[tuple[A]],
+        rows: Input[tuple[A]],
         /,
         **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload
     def starmap(
         self: Callable[[A, B], Future[R]],
-        rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
+        rows: Input[tuple[A, B]],
         /,
         **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A, B], Future[R]],
-        rows: Iterable[tuple[A, B]] | AsyncIterable[tuple[A, B]],
+        rows: Input[tuple[A, B]],
         /,
         **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload
     def starmap(
         self: Callable[[A, B, C], Future[R]],
-        rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
+        rows: Input[tuple[A, B, C]],
         /,
         **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[A, B, C], Future[R]],
-        rows: Iterable[tuple[A, B, C]] | AsyncIterable[tuple[A, B, C]],
+        rows: Input[tuple[A, B, C]],
         /,
         **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload  # any other arity
     def starmap(
         self: Callable[[*Ts], Future[R]],
-        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
+        rows: Input[tuple[*Ts]],
         /,
         **options: Unpack[Results],
     ) -> MapIterator[R]: ...
     @overload
     def starmap(
         self: Callable[[*Ts], Future[R]],
-        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
+        rows: Input[tuple[*Ts]],
         /,
         **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[R | BaseException]: ...
     @overload  # with the rows
     def starmap(
         self: Callable[[*Ts], Future[R]],
-        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
+        rows: Input[tuple[*Ts]],
         /,
         **options: Unpack[Pairs],
     ) -> MapIterator[tuple[tuple[*Ts], R]]: ...
     @overload
     def starmap(
         self: Callable[[*Ts], Future[R]],
-        rows: Iterable[tuple[*Ts]] | AsyncIterable[tuple[*Ts]],
+        rows: Input[tuple[*Ts]],
         /,
         **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[tuple[*Ts], R | BaseException]]: ...

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
     from concurrent.futures import Future as AnyFuture
     from os import PathLike
-    from typing import Protocol, TypeAlias, TypeVar, Unpack, overload
+    from typing import Protocol, TypeVar, Unpack, overload
 
     from parallelize.executors.base import Executor
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import (
+        Input,
         MapOptions,
         Pairs,
         PairsOrErrors,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from parallelize.registry.shared_pools import ExecutorSource
 
     T = TypeVar("T")
-
-    Input: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 
     # The items are not type-checked against the parameters of the function: that would
     # take forty-five overloads. The `map` of a decorated function does check them.
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             max_workers: int | None = None,
             **options: Unpack[Results],
         ) -> MapIterator[T]: ...
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             max_workers: int | None = None,
             **options: Unpack[Pairs],
         ) -> MapIterator[tuple[Any, T]]: ...
@@ -69,7 +68,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             max_workers: int | None = None,
             **options: Unpack[ResultsOrErrors],
         ) -> MapIterator[T | BaseException]: ...
@@ -78,7 +77,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             max_workers: int | None = None,
             **options: Unpack[PairsOrErrors],
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
@@ -87,7 +86,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., T],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             max_workers: int | None = None,
             **options: Unpack[Results],
         ) -> MapIterator[T]: ...
@@ -96,7 +95,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., T],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             max_workers: int | None = None,
             **options: Unpack[Pairs],
         ) -> MapIterator[tuple[Any, T]]: ...
@@ -105,7 +104,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., T],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             max_workers: int | None = None,
             **options: Unpack[ResultsOrErrors],
         ) -> MapIterator[T | BaseException]: ...
@@ -114,7 +113,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., T],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             max_workers: int | None = None,
             **options: Unpack[PairsOrErrors],
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
@@ -130,7 +129,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             executor: AnyExecutor | None = None,
             **options: Unpack[Results],
         ) -> MapIterator[T]: ...
@@ -139,7 +138,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             executor: AnyExecutor | None = None,
             **options: Unpack[Pairs],
         ) -> MapIterator[tuple[Any, T]]: ...
@@ -148,7 +147,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             executor: AnyExecutor | None = None,
             **options: Unpack[ResultsOrErrors],
         ) -> MapIterator[T | BaseException]: ...
@@ -157,7 +156,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., AnyFuture[T] | Coroutine[Any, Any, T]],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             executor: AnyExecutor | None = None,
             **options: Unpack[PairsOrErrors],
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
@@ -166,7 +165,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., T],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             executor: AnyExecutor | None = None,
             **options: Unpack[Results],
         ) -> MapIterator[T]: ...
@@ -175,7 +174,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., T],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             executor: AnyExecutor | None = None,
             **options: Unpack[Pairs],
         ) -> MapIterator[tuple[Any, T]]: ...
@@ -184,7 +183,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., T],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             executor: AnyExecutor | None = None,
             **options: Unpack[ResultsOrErrors],
         ) -> MapIterator[T | BaseException]: ...
@@ -193,7 +192,7 @@ if TYPE_CHECKING:
             self,
             fn: Callable[..., T],
             /,
-            *iterables: Input,
+            *iterables: Input[Any],
             executor: AnyExecutor | None = None,
             **options: Unpack[PairsOrErrors],
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
@@ -384,7 +383,7 @@ def _chosen(fn: Callable[..., Any], executor: object) -> Placement | None:
 def _map(
     where: Placement | None,
     fn: Callable[..., Any],
-    iterables: tuple[Iterable[Any] | AsyncIterable[Any], ...],
+    iterables: tuple[Input[Any], ...],
     **options: Any,  # those of a map, checked by the caller's signature
 ) -> MapIterator[Any]:
     if where is None and isinstance(fn, ParallelFunction):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from parallelize.api.use import Placement
     from parallelize.mapping import MapIterator
+    from parallelize.mapping.iterator import Input
     from parallelize.pace.rate import RateLimit
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.runtime.options import CallOptions, Limit
@@ -111,7 +112,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         @overload  # type: ignore[override]
         def map(
             self,
-            *iterables: Iterable[Any] | AsyncIterable[Any],
+            *iterables: Input[Any],
             with_input: Literal[False] = False,
             return_exceptions: Literal[False] = False,
             **options: Unpack[StreamMapOptions],
@@ -119,7 +120,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         @overload
         def map(
             self,
-            *iterables: Iterable[Any] | AsyncIterable[Any],
+            *iterables: Input[Any],
             with_input: Literal[False] = False,
             return_exceptions: bool,
             **options: Unpack[StreamMapOptions],
@@ -127,7 +128,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         @overload
         def map(
             self,
-            *iterables: Iterable[Any] | AsyncIterable[Any],
+            *iterables: Input[Any],
             with_input: Literal[True],
             return_exceptions: Literal[False] = False,
             **options: Unpack[StreamMapOptions],
@@ -135,7 +136,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         @overload
         def map(
             self,
-            *iterables: Iterable[Any] | AsyncIterable[Any],
+            *iterables: Input[Any],
             with_input: Literal[True],
             return_exceptions: bool,
             **options: Unpack[StreamMapOptions],
@@ -205,7 +206,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         @overload  # type: ignore[override]
         def starmap(
             self,
-            rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+            rows: Input[tuple[Any, ...]],
             /,
             *,
             with_input: Literal[False] = False,
@@ -215,7 +216,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         @overload
         def starmap(
             self,
-            rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+            rows: Input[tuple[Any, ...]],
             /,
             *,
             with_input: Literal[False] = False,
@@ -225,7 +226,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         @overload
         def starmap(
             self,
-            rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+            rows: Input[tuple[Any, ...]],
             /,
             *,
             with_input: Literal[True],
@@ -235,7 +236,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
         @overload
         def starmap(
             self,
-            rows: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+            rows: Input[tuple[Any, ...]],
             /,
             *,
             with_input: Literal[True],
@@ -273,7 +274,7 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
 
     def _merged(
         self,
-        iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+        iterables: Sequence[Input[Any]],
         refused: dict[str, Any],
         **options: Any,  # those of the map, checked by the caller's signature
     ) -> MapIterator[Any]:

@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
 __all__ = (
     "Call",
@@ -264,8 +264,8 @@ def sleeps(seconds: float) -> bool:
 
 def run_retrying(
     fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: Args,
+    kwargs: Kwargs,
     options: CallOptions,
     is_wanted: Callable[[], bool] = lambda: True,
     pause: Callable[[float], bool] = sleeps,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from parallelize.runtime.options import Args, Kwargs
+
 
 __all__ = ("COROUTINES_PER_LOOP", "CoroutineFuture", "called", "outcome_of")
 
@@ -39,9 +41,7 @@ class CoroutineFuture(Future[T]):
         return self._force_cancel() or self.cancelled()
 
 
-async def called(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+async def called(fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
     """Call ``fn``, and await the coroutine that it returns, if it is one."""
     from collections.abc import Coroutine
 
@@ -49,9 +49,7 @@ async def called(
     return await result if isinstance(result, Coroutine) else result
 
 
-async def outcome_of(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+async def outcome_of(fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
     """Call ``fn`` and await its coroutine.
 
     Returns:

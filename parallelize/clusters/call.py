@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from parallelize.clusters.object_cache import RemoteObject
     from parallelize.process.memory.shared import Shared
     from parallelize.runtime.agenda import Deadline
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
 T = TypeVar("T")
 
@@ -191,7 +191,7 @@ class EngineCall(Call):
         """The function's name in errors."""
         return name_of(self.fn, self.options)
 
-    def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def pack(self, args: Args, kwargs: Kwargs) -> None:
         """Pickle the arguments; raises `SerializationError`."""
         packed = payloads.pack_call(self.fn, args, kwargs, self._sent_options())
         self._packed = packed

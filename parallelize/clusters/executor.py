@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.call import Rows
     from parallelize.clusters.payloads import Payload, RemoteCall
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
     from parallelize.streams.channel import Channel
 
 C = TypeVar("C", bound=EngineCall)
@@ -152,15 +152,11 @@ class EngineExecutor(Executor):
     # How a call is run.
 
     def _prepare(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> EngineCall:
         return self._made(EngineCall(self, fn, options), args, kwargs)
 
-    def _made(self, call: C, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C:
+    def _made(self, call: C, args: Args, kwargs: Kwargs) -> C:
         if self._pid != os.getpid():
             msg = f"a {type(self).__name__} does not outlive os.fork(): make a new one"
             raise RuntimeError(msg)
@@ -175,8 +171,8 @@ class EngineExecutor(Executor):
     def _start_stream(
         self,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
         channel: Channel,
     ) -> Future[Any] | None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from parallelize.futures.future import Future
     from parallelize.process.memory.shared import Shared
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
 #: Buffers of at least this many bytes are put into the cluster, apart from the call.
 LEAST_BUFFER = 1 << 20
@@ -203,8 +203,8 @@ class Packed(NamedTuple):
 
 def pack_call(
     fn: Any,  # of a method, attributes beyond those of a callable are used
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: Args,
+    kwargs: Kwargs,
     options: CallOptions,
 ) -> Packed:
     """Pickle a call; raises `SerializationError`."""

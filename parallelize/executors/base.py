@@ -44,12 +44,13 @@ if TYPE_CHECKING:
     from parallelize.inside.per_worker import PerWorker
     from parallelize.mapping import MapIterator
     from parallelize.mapping.iterator import (
+        Input,
         Pairs,
         PairsOrErrors,
         Results,
         ResultsOrErrors,
     )
-    from parallelize.runtime.options import Bound
+    from parallelize.runtime.options import Args, Bound, Kwargs
     from parallelize.streams.channel import Channel
     from parallelize.streams.local import ItemDeadline
 
@@ -107,7 +108,7 @@ class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
         return self._submit_other(fn, args, kwargs)
 
     def _submit_other(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs
     ) -> Future[Any]:
         check_callable(fn, "fn")
         found = undecorated(fn)
@@ -125,8 +126,8 @@ class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
         bound: Bound,
         name: str,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
     ) -> Future[Any]:
         return bound.start(
             lambda: self._submit_other(fn, args, kwargs),
@@ -138,56 +139,50 @@ class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
     def map(
         self,
         fn: Callable[..., AnyFuture[T]],
-        *iterables: Iterable[Any] | AsyncIterable[Any],
+        *iterables: Input[Any],
         **options: Unpack[Results],
     ) -> MapIterator[T]: ...
     @overload
     def map(
         self,
         fn: Callable[..., AnyFuture[T]],
-        *iterables: Iterable[Any] | AsyncIterable[Any],
+        *iterables: Input[Any],
         **options: Unpack[Pairs],
     ) -> MapIterator[tuple[Any, T]]: ...
     @overload
     def map(
         self,
         fn: Callable[..., AnyFuture[T]],
-        *iterables: Iterable[Any] | AsyncIterable[Any],
+        *iterables: Input[Any],
         **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[T | BaseException]: ...
     @overload
     def map(
         self,
         fn: Callable[..., AnyFuture[T]],
-        *iterables: Iterable[Any] | AsyncIterable[Any],
+        *iterables: Input[Any],
         **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[Any, T | BaseException]]: ...
     @overload
     def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any] | AsyncIterable[Any],
-        **options: Unpack[Results],
+        self, fn: Callable[..., T], *iterables: Input[Any], **options: Unpack[Results]
     ) -> MapIterator[T]: ...
     @overload
     def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any] | AsyncIterable[Any],
-        **options: Unpack[Pairs],
+        self, fn: Callable[..., T], *iterables: Input[Any], **options: Unpack[Pairs]
     ) -> MapIterator[tuple[Any, T]]: ...
     @overload
     def map(
         self,
         fn: Callable[..., T],
-        *iterables: Iterable[Any] | AsyncIterable[Any],
+        *iterables: Input[Any],
         **options: Unpack[ResultsOrErrors],
     ) -> MapIterator[T | BaseException]: ...
     @overload
     def map(
         self,
         fn: Callable[..., T],
-        *iterables: Iterable[Any] | AsyncIterable[Any],
+        *iterables: Input[Any],
         **options: Unpack[PairsOrErrors],
     ) -> MapIterator[tuple[Any, T | BaseException]]: ...
     def map(
@@ -327,11 +322,7 @@ class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
         self.shutdown(wait=False, cancel_futures=True)
 
     def _submit(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Future[Any]:
         """Start one call; only `submit` calls it directly, others use `_entry`."""
         from parallelize.tracing import recording
@@ -353,11 +344,7 @@ class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
 
     @abstractmethod
     def _prepare(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Call:
         """Fix the arguments of a call; raise RuntimeError after shutdown."""
 
@@ -381,8 +368,8 @@ class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
     def _start_stream(
         self,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
         channel: Channel,
     ) -> Future[Any] | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar
 
     from parallelize.executors.base import Executor
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
 __all__ = (
     "WithOwnSubmit",
@@ -80,8 +80,8 @@ class WithOwnSubmit:
 def by_submit(
     executor: Executor,
     fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: Args,
+    kwargs: Kwargs,
     options: CallOptions,
 ) -> Future[Any]:
     """Start a call by the user's `submit`; a value of `_entry`."""
@@ -124,8 +124,8 @@ def _pass_by_the_side(kind: type[Executor]) -> None:
     def _submit(
         self: Executor,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
     ) -> Future[Any]:
         return inner(self, fn, args, kwargs, _options_for(self, options))
@@ -150,8 +150,8 @@ def reopen_object(executor: WithOwnSubmit) -> None:
 def _submit_of_class(
     executor: Executor,
     fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: Args,
+    kwargs: Kwargs,
     options: CallOptions,
 ) -> Future[Any]:
     options = _options_for(executor, options)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from parallelize.calls.call import Rows, SubmittedRows
     from parallelize.calls.open_maps import OpenMaps
     from parallelize.calls.tally import Tally
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
 __all__ = ("Chained", "ForeignExecutor")
 
@@ -106,11 +106,7 @@ class ForeignExecutor(Executor):
             self._theirs.shutdown(wait=wait)
 
     def _prepare(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> _ForeignCall:
         if self._pid != os.getpid():  # the threads of the other executor are not here
             msg = f"a {type(self._theirs).__name__} does not outlive os.fork()"
@@ -232,8 +228,8 @@ class _ForeignCall(Call):
         tally: Tally,
         executor: concurrent.futures.Executor,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
     ) -> None:
         self._tally = tally

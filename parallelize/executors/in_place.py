@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from parallelize.futures.future import Future
     from parallelize.loops.call import LoopCall, LoopCallStage
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
 __all__ = ("InPlaceExecutor",)
 
@@ -30,11 +30,7 @@ class InPlaceExecutor(SerialExecutor):
     """
 
     def _submit(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Future[Any]:
         loop = _running_loop()
         if loop is None or not isinstance(fn, AsyncTarget):

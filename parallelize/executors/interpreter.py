@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.process.wire.frames import Part
+    from parallelize.runtime.options import Args, Kwargs
     from parallelize.streams.channel import Channel
 
 _new_lock = locks.reentrant("interpreters")
@@ -169,11 +170,7 @@ class InterpreterPoolExecutor(Executor):
         self._interpreters.abandon()
 
     def _prepare(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Call:
         self._interpreters.register()
         name = name_of(fn, options)
@@ -197,8 +194,8 @@ class InterpreterPoolExecutor(Executor):
     def _start_stream(
         self,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
         channel: Channel,
     ) -> Future[Any] | None:
@@ -292,7 +289,7 @@ def _default_workers() -> int:
 
 
 def _encoded_call(
-    fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    fn: Any, args: Args, kwargs: Kwargs
 ) -> tuple[tuple[bytes, Sequence[bytes]], tuple[Future[Any], ...]]:
     own = args
     if type(fn) is MethodType:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.process.parent.pool import Pool
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
     from parallelize.streams.channel import Channel
 
 #: Seconds after which an idle worker ends.
@@ -155,20 +155,12 @@ class ProcessPoolExecutor(Executor):
         return made
 
     def _prepare(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Call:
         return self._live_pool().prepare(fn, args, kwargs, options)
 
     def _submit(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Future[Any]:
         # As in the base class, without the steps that few calls need.
         pool = self._live_pool()
@@ -189,8 +181,8 @@ class ProcessPoolExecutor(Executor):
     def _start_stream(
         self,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
         channel: Channel,
     ) -> Future[Any]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.stats import Stats
     from parallelize.calls.tally import Tally
-    from parallelize.runtime.options import CallOptions, Limit
+    from parallelize.runtime.options import Args, CallOptions, Kwargs, Limit
     from parallelize.streams.channel import Channel
 
 __all__ = ("SerialExecutor",)
@@ -77,11 +77,7 @@ class SerialExecutor(Executor):
         return self._in_flight.stats(runs_here=True)
 
     def _submit(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Future[Any]:
         call = self._prepare(fn, args, kwargs, options)
         try:
@@ -96,8 +92,8 @@ class SerialExecutor(Executor):
     def _start_stream(
         self,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
         channel: Channel,
     ) -> None:
@@ -108,11 +104,7 @@ class SerialExecutor(Executor):
             _SerialCall(tally, fn, args, kwargs, options).await_rate()
 
     def _prepare(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> _SerialCall:
         call = _SerialCall(self._in_flight.tally, fn, args, kwargs, options)
         recorder = recording.active
@@ -137,8 +129,8 @@ class _SerialCall(Call):
         self,
         tally: Tally,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
     ) -> None:
         self.tally = tally
@@ -241,7 +233,7 @@ class _SerialCall(Call):
         finally:
             del self
 
-    def _retried(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _retried(self, args: Args, kwargs: Kwargs) -> Any:
         try:
             return run_retrying(
                 self.fn,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from parallelize.calls.stats import Stats
     from parallelize.futures.future import Future
     from parallelize.loops.pool import Loops
+    from parallelize.runtime.options import Args, Kwargs
 
 __all__ = ("ThreadPoolExecutor",)
 
@@ -147,11 +148,7 @@ class ThreadPoolExecutor(Executor):
         return self._engine.state is not EngineState.OPEN
 
     def _submit(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Future[Any]:
         # The path of a plain call, by far the most frequent, is as short as possible.
         if options is DEFAULTS and (
@@ -177,11 +174,7 @@ class ThreadPoolExecutor(Executor):
         return call.future
 
     def _prepare(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Call:
         if isinstance(fn, AsyncTarget):
             return self._loops().prepare(fn, args, kwargs, options)

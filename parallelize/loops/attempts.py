@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from parallelize.futures.future import Future
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
     class TimedCall(Protocol):
         """A call of which each attempt has its time."""
@@ -54,11 +54,7 @@ UNRESPONSIVE_AFTER = 1.0
 
 
 async def timed_outcome(
-    call: TimedCall,
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    seconds: float,
+    call: TimedCall, fn: Callable[..., Any], args: Args, kwargs: Kwargs, seconds: float
 ) -> Any:
     """Make one attempt of a call; return its value, or a `Failure`.
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.tally import Tally
     from parallelize.calls.targets import AsyncTarget
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
     from parallelize.tracing.recording import Recorder
 
     class LoopOwner(Protocol):
@@ -100,8 +100,8 @@ class LoopCall(Call):
         self,
         owner: LoopOwner,
         fn: AsyncTarget,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
     ) -> None:
         self._owner = owner
@@ -173,9 +173,7 @@ class LoopCall(Call):
         finally:
             del self  # an error refers to this frame
 
-    def _outcome(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Coroutine[Any, Any, Any]:
+    def _outcome(self, args: Args, kwargs: Kwargs) -> Coroutine[Any, Any, Any]:
         # Not a coroutine itself, as an error would refer to its frame.
         fn, options = self._fn.coroutine, self.options
         if options.timeout is not None and options.retries:

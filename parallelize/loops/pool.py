@@ -21,7 +21,7 @@ import enum
 import itertools
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from parallelize.calls.coroutines import COROUTINES_PER_LOOP
 from parallelize.calls.tally import Tally
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from parallelize.calls.open_maps import OpenMaps
     from parallelize.calls.stats import Stats
     from parallelize.calls.targets import AsyncTarget
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
 _new_lock = locks.reentrant("loops")
 
@@ -123,11 +123,7 @@ class Loops:
     # Submitting calls.
 
     def prepare(
-        self,
-        fn: AsyncTarget,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: AsyncTarget, args: Args, kwargs: Kwargs, options: CallOptions
     ) -> LoopCall:
         """Make a call; raise RuntimeError if the pool accepts none."""
         call = LoopCall(self, fn, args, kwargs, options)

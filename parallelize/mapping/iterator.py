@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from os import PathLike
     from types import TracebackType
-    from typing import Literal, NoReturn, NotRequired, Self, TypedDict
+    from typing import Literal, NoReturn, NotRequired, Self, TypeAlias, TypedDict
 
     from parallelize.calls.backend import MapBackend
     from parallelize.futures.future import Future
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from parallelize.mapping.plan import MapConfig
     from parallelize.mapping.progress import Progress
     from parallelize.runtime.options import CallOptions
+
+    S = TypeVar("S")
+
+    # What maps take their arguments from.
+    Input: TypeAlias = Iterable[S] | AsyncIterable[S]
 
     class MapOptions(TypedDict, total=False):
         """The options of a map, for type checkers; see `ParallelFunction.map`.
@@ -222,7 +227,7 @@ class _Chained(chain[T], MapIterator[T]):
 def start_map(
     executor: MapBackend,
     fn: Callable[..., T],
-    iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+    iterables: Sequence[Input[Any]],
     *,
     options: CallOptions,
     timeout: float | None = None,
@@ -298,11 +303,11 @@ def start_map(
 
 def _looked_into(
     fn: Callable[..., T],
-    iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+    iterables: Sequence[Input[Any]],
     options: CallOptions,
     *,
     star: bool,
-) -> tuple[Callable[..., T], Sequence[Iterable[Any] | AsyncIterable[Any]], CallOptions]:
+) -> tuple[Callable[..., T], Sequence[Input[Any]], CallOptions]:
     """Replace an object made from a decorated function, such as a partial of one."""
     found = undecorated(fn)
     if found is None:
@@ -321,7 +326,7 @@ def pairing_of(skipped: int, *, is_single: bool) -> Pairing:
 
 
 def open_window(
-    iterables: Sequence[Iterable[Any] | AsyncIterable[Any]],
+    iterables: Sequence[Input[Any]],
     plan: MapConfig,
     *,
     star: bool,

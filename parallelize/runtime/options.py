@@ -14,9 +14,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import Future as AnyFuture
-    from typing import Any, Protocol, Self, SupportsIndex, TypeVar
+    from typing import Any, Protocol, Self, SupportsIndex, TypeAlias, TypeVar
 
     T = TypeVar("T")
+
+    # The arguments of a call.
+    Args: TypeAlias = tuple[Any, ...]
+    Kwargs: TypeAlias = dict[str, Any]
 
     class Limited(Protocol):
         """The future of a call that waits for a place in a limit, or has one."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
+    from parallelize.runtime.options import Args, Kwargs
     from parallelize.serialize.main.picture import Needs
     from parallelize.serialize.reducers.replica import Keep
 
@@ -94,7 +95,7 @@ def _encode(value: object, keep_inside: Keep) -> bytes:
     return main_encoding.encode(value, keep_inside)
 
 
-def are_simple(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def are_simple(args: Args, kwargs: Kwargs) -> bool:
     """Whether all arguments are of types whose pickling cannot fail."""
     if kwargs or not _SIMPLE.issuperset(kinds := set(map(type, args))):
         return False
@@ -162,9 +163,7 @@ def loads_simple(data: Part) -> Any:
     return pickle.loads(data)
 
 
-def dumps_arguments(
-    args: tuple[Any, ...], kwargs: dict[str, Any], place: Place
-) -> list[Part]:
+def dumps_arguments(args: Args, kwargs: Kwargs, place: Place) -> list[Part]:
     """Pickle the arguments of a call into parts, like `dumps`."""
     if any(map(_is_long, args)):
         args = tuple(_Bytes(each) if _is_long(each) else each for each in args)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
+    from parallelize.runtime.options import Args, Kwargs
+
 _new_lock = locks.reentrant("generator")
 
 
@@ -33,11 +35,7 @@ class Inline:
     """
 
     def __init__(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        context: Context,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, context: Context
     ) -> None:
         self._call = fn, args, kwargs
         self._context = context

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.open_maps import OpenMaps
     from parallelize.futures.future import Future
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
     from parallelize.streams.reader import ReadBackend
 
     class StreamBackend(ReadBackend, Protocol):
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
         def _start_stream(
             self,
             fn: Callable[..., Any],
-            args: tuple[Any, ...],
-            kwargs: dict[str, Any],
+            args: Args,
+            kwargs: Kwargs,
             options: CallOptions,
             channel: Channel,
         ) -> Future[Any] | None:
@@ -221,8 +221,8 @@ def _noted(call: Call, executor: StreamBackend, options: CallOptions) -> Call:
 def open_stream(
     executor: StreamBackend,
     fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: Args,
+    kwargs: Kwargs,
     options: CallOptions,
 ) -> Stream[Any]:
     """Run a generator on an executor.

@@ -37,6 +37,7 @@ from parallelize.tracing import recording
 if TYPE_CHECKING:
     from parallelize.futures.future import Future
     from parallelize.runtime.agenda import Deadline
+    from parallelize.runtime.options import Args, Kwargs
     from parallelize.threads.tasks import ThreadCall
 
 __all__ = ("ThreadAttempts",)
@@ -47,9 +48,7 @@ _new_lock = locks.plain("attempts")
 class ThreadAttempts:
     """The attempts of one call; at any time only one of them counts."""
 
-    def __init__(
-        self, call: ThreadCall, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def __init__(self, call: ThreadCall, args: Args, kwargs: Kwargs) -> None:
         """Prepare the attempts; none is made yet.
 
         Args:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from parallelize.calls.tally import Tally
     from parallelize.runtime.agenda import Deadline
-    from parallelize.runtime.options import CallOptions, Limit
+    from parallelize.runtime.options import Args, CallOptions, Kwargs, Limit
 
     class PoolThread(Protocol):
         """A thread of a pool, with the calls that it runs and waits for."""
@@ -104,11 +104,7 @@ class ThreadTask(Future[Any]):
     _timed: Callable[..., Any] | None = None  # what records it, while something does
 
     def __init__(
-        self,
-        engine: TaskPool,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        self, engine: TaskPool, fn: Callable[..., Any], args: Args, kwargs: Kwargs
     ) -> None:
         self._guard = _new_lock()  # all that is needed of Future.__init__
         self.engine: TaskPool = engine
@@ -243,8 +239,8 @@ class ThreadCall(Call):
         self,
         engine: CallPool,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
     ) -> None:
         self.engine: CallPool = engine

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from parallelize.process.parent.tasks.call import Task
     from parallelize.process.parent.tasks.rows import RowsTask
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
     from parallelize.streams.channel import Channel
 
 
@@ -57,11 +57,7 @@ class Pool(PoolLife):
     # Taking calls.
 
     def prepare(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> CallTask:
         """Make a task of a call; raise RuntimeError after shutdown."""
         if self.state is not PoolState.OPEN:
@@ -78,8 +74,8 @@ class Pool(PoolLife):
     def prepare_stream(
         self,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
         channel: Channel,
     ) -> StreamTask:

@@ -29,14 +29,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from parallelize.runtime.options import Args, Kwargs
     from parallelize.serialize.reducers.placeholders import Found
 
 __all__ = ("Arrived", "by_argument", "call", "call_coroutine", "waited_for")
 
 
-def waited_for(
-    found: Found, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Sequence[Future[Any]]:
+def waited_for(found: Found, args: Args, kwargs: Kwargs) -> Sequence[Future[Any]]:
     """Return the futures that a call waits for and that fill its placeholders.
 
     Args:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from parallelize.runtime.options import Args, Kwargs
+
     Reduced = tuple[Any, ...]
 
 
@@ -23,9 +25,7 @@ def fresh(obj: Any) -> Reduced | None:
     return None
 
 
-def make(
-    kind: Any, base: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
-) -> Any:
+def make(kind: Any, base: Any, args: Args, kwargs: Kwargs | None = None) -> Any:
     """Create an executor of a class, but initialise only its known base."""
     made = kind.__new__(kind)
     base.__init__(made, *args, **kwargs or {})

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from parallelize.process.start.config import PoolSettings
     from parallelize.process.wire.frames import Frame, Part
     from parallelize.process.wire.journal import Journal
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
     from parallelize.serialize.main.picture import Needs
 
     class TaskWorkers(Protocol):
@@ -444,8 +444,8 @@ class CallTask(Task):
         self,
         pool: TaskOwner,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
     ) -> None:
         super().__init__(pool, fn, options)
@@ -462,7 +462,7 @@ class CallTask(Task):
     def _new_future(self) -> Future[Any]:
         return Future()
 
-    def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _encode(self, args: Args, kwargs: Kwargs) -> None:
         fn: Any = self.fn  # a method has attributes that a Callable has not
         if type(fn) is MethodType:
             # A method is sent by its name in the class, its instance as an argument.
@@ -477,9 +477,7 @@ class CallTask(Task):
         else:
             self._encode_all(fn, args, kwargs)
 
-    def _encode_all(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def _encode_all(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> None:
         with collect_futures() as futures, noting_shared() as shares, noting() as noted:
             self.key = pickling.encode_function(fn)
             sent = args
@@ -742,11 +740,7 @@ def _not_unpickled(what: str, cause: BaseException) -> SerializationError:
 
 
 def refusal(
-    fn: Callable[..., Any],
-    name: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    error: BaseException,
+    fn: Callable[..., Any], name: str, args: Args, kwargs: Kwargs, error: BaseException
 ) -> SerializationError:
     """Return the error of a call that cannot be pickled; it names what cannot be."""
     from parallelize.serialize import diagnose

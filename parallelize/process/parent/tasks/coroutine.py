@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame
     from parallelize.runtime.agenda import Deadline
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
 
     Take = Callable[[int, float, list[Task]], Task | None]
 
@@ -106,8 +106,8 @@ class CoroutineTask(CallTask):
         self,
         pool: CoroutineOwner,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
     ) -> None:
         super().__init__(pool, fn, args, kwargs, options)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
     from parallelize.streams.channel import Channel
 
     class StreamScheduler(TaskScheduler, Protocol):
@@ -92,8 +92,8 @@ class StreamTask(CallTask):
         self,
         pool: StreamOwner,
         fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         options: CallOptions,
         channel: Channel,
     ) -> None:
@@ -110,7 +110,7 @@ class StreamTask(CallTask):
         channel.moved = self.moved
         self.future.add_done_callback(lambda _: self._over())
 
-    def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _encode(self, args: Args, kwargs: Kwargs) -> None:
         fn: Any = self.fn
         if type(fn) is MethodType:
             fn, args = fn.__func__, (fn.__self__, *args)

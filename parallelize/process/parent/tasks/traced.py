@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from parallelize.process.parent.tasks.rows import RowsOwner
     from parallelize.process.parent.tasks.worker_handle import WorkerHandle
     from parallelize.process.wire.frames import Frame, Part
-    from parallelize.runtime.options import CallOptions
+    from parallelize.runtime.options import Args, CallOptions, Kwargs
     from parallelize.tracing.recording import EventKind
 
 
@@ -75,7 +75,7 @@ class _Noted(CallTask):
     record: TaskRecord
     _on: WorkerHandle | None = None  # the worker to which it was last sent
 
-    def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _encode(self, args: Args, kwargs: Kwargs) -> None:
         record = self.record = _new_record(self.fn, self.options)
         record.on_loop = self.on_loop
         _carry(self, record)
