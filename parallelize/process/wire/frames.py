@@ -29,8 +29,12 @@ _HEAD_OF_ONE = struct.Struct("<HHIIQQ")  # with the length of the only part
 _HEADS = [struct.Struct(f"<HHIIQ{count}Q") for count in range(9)]
 _LENGTHS = [struct.Struct(f"<{count}Q") for count in range(9)]
 
-#: Bytes read from a socket at once.
+#: Bytes that are joined to be sent at once.
 READ_SIZE = 1 << 18
+
+#: Bytes read from a socket at once. The C library maps memory of 128 KiB and more anew
+#: each time, which takes longer than to read a short frame.
+RECEIVE_SIZE = 120 << 10
 
 #: Longer frames are received piecewise, directly into their own buffer.
 LEAST_DIRECT = 1 << 14
@@ -139,7 +143,7 @@ class FrameReader:
             count = self._large.receive(sock)
             self.received += count
             return self._finish_large() if count else None
-        data = sock.recv(READ_SIZE)
+        data = sock.recv(RECEIVE_SIZE)
         return self.feed(data) if data else None
 
     def feed(self, data: bytes) -> list[Frame]:

@@ -17,6 +17,7 @@ from parallelize.process.wire.frames import (
     MOST_JOINED,
     MOST_PARTS,
     READ_SIZE,
+    RECEIVE_SIZE,
     DoesNotFitError,
     FdReader,
     Frame,
@@ -36,7 +37,7 @@ PATTERN = bytes(range(251)) * (READ_SIZE // 251 + 40)
 #: Around each size at which a frame is treated in another way.
 LENGTHS = st.one_of(
     st.integers(0, 40),
-    st.sampled_from([LEAST_DIRECT, READ_SIZE]).flatmap(
+    st.sampled_from([LEAST_DIRECT, RECEIVE_SIZE, READ_SIZE]).flatmap(
         lambda size: st.integers(size - 60, size + 60)
     ),
 )
@@ -175,6 +176,11 @@ def test_a_frame_is_given_with_its_last_byte():
         found += reader.feed(bytes([byte]))
         assert len(found) == sum(end <= at for end in ends)
     assert list(map(told, found)) == list(map(told, SHORT))
+
+
+def test_memory_of_a_read_is_not_mapped_anew():
+    """The C library does so from 128 KiB on, with the header of the bytes."""
+    assert RECEIVE_SIZE + sys.getsizeof(b"") + 64 < 128 << 10
 
 
 @steady
