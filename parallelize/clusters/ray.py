@@ -158,9 +158,8 @@ class RayExecutor(EngineExecutor):
         ready = self._with_options(remote.name, call.engine_retries)
         head, value = ready.remote(sent, *lean)
         if self._is_client:  # `future` waits for the server
-            self._heads.add(
-                head, partial(self._follow, call, head, value, call.attempt)
-            )
+            follow = partial(self._follow, call, head, value, call.attempt)
+            self._heads.add(head, value, follow)
         else:
             self._follow(call, head, value, call.attempt)
         return value
@@ -249,6 +248,7 @@ class RayExecutor(EngineExecutor):
 
     def _leave(self) -> None:
         self._watch.close()
+        self._heads.close()
         if self._loss() is not None:
             return
         if self._owns_connection:

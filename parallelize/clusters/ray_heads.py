@@ -6,7 +6,8 @@
                                 └ not there yet ─▶ follow(): its own request
 ```
 
-Each request to Ray's server costs about as much as a call that does nothing.
+Each request to Ray's server costs about as much as a call that does nothing, and so
+does the release of a reference, which can wait until there is nothing else to do.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ TOGETHER, PATIENCE = 0.01, 0.05
 #: The number of calls that are asked about at once, and of those that are enough.
 ROUND, ENOUGH = 128, 32
 
+#: Seconds without a call after which references are released; the most that are kept
+#: for that, and the bytes that the answer of one may have.
+QUIET, KEPT, SMALL = 0.1, 512, 1 << 15
+
 
 class Heads:
     """Lets calls be followed, one by one or together."""
@@ -48,18 +53,26 @@ class Heads:
         """
         self._ray, self._later = ray, later
         # Single operations only, each of which is atomic.
-        self._added: deque[tuple[Any, Follow]] = deque()
+        self._added: deque[tuple[Any, tuple[Any, Follow]]] = deque()
         self._is_asked = False
         self._last = 0.0
-        self._waiting: dict[Any, Follow] = {}  # for the thread of `later` only
+        # For the thread of `later` only.
+        self._waiting: dict[Any, tuple[Any, Follow]] = {}
+        self._used: deque[Any] = deque(maxlen=KEPT)
 
-    def add(self, head: Any, follow: Follow) -> None:
-        """Call ``follow(head)``, or ``follow()`` if it has to fetch the head."""
+    def add(self, head: Any, value: Any, follow: Follow) -> None:
+        """Call ``follow(head)``, or ``follow()`` if it has to fetch the head.
+
+        Args:
+            head: The reference to the head.
+            value: The reference to the result.
+            follow: What to call.
+        """
         last, self._last = self._last, monotonic()
         if self._last - last > BRIEF:
             self._later(follow)
             return
-        self._added.append((head, follow))
+        self._added.append((head, (value, follow)))
         if not self._is_asked:
             self._is_asked = True
             timer.after(TOGETHER, lambda: self._later(self._follow))
@@ -70,12 +83,30 @@ class Heads:
         waiting.update(self._added.popleft() for _ in range(len(self._added)))
         heads = self._arrived(list(waiting)[:ROUND])
         for ref, head in heads.items():
-            waiting.pop(ref)(head)
+            value, follow = waiting.pop(ref)
+            follow(head)
+            if head is not None and len(head) < SMALL:
+                self._release_later(ref, value)
         if heads and waiting:
             self._later(self._follow)  # after what others have to do in this thread
             return
         while waiting:
-            waiting.popitem()[1]()
+            waiting.popitem()[1][1]()
+
+    def close(self) -> None:
+        """Release the references that are kept."""
+        self._used.clear()
+
+    def _release_later(self, *refs: Any) -> None:
+        if not self._used:
+            timer.after(QUIET, lambda: self._later(self._release))
+        self._used.append(refs)
+
+    def _release(self) -> None:
+        if monotonic() - self._last > QUIET:
+            self.close()
+        elif self._used:
+            timer.after(QUIET, lambda: self._later(self._release))
 
     def _arrived(self, refs: list[Any]) -> dict[Any, bytes | None]:
         """Return those that have arrived, nothing if that takes too long."""

@@ -1,6 +1,7 @@
 """Calls that are made one right after the other, of all ends."""
 
 import os
+import time
 
 from parallelize import gather, processed, wait
 
@@ -26,3 +27,12 @@ print(*gather(*lengths).result(60))
 some = [processed(os.getpid)() for _ in range(30)]
 stopped = [future for future in some if future.cancel()]
 print(not wait(some, 60).not_done and all(each.cancelled() for each in stopped))
+
+from ray.util.client import ray
+
+held = ray.get_context().client_worker.reference_count
+del futures, lengths, some, stopped
+limit = time.monotonic() + 20
+while len(held) > 20 and time.monotonic() < limit:
+    time.sleep(0.02)
+print(len(held) <= 20)
