@@ -14,6 +14,9 @@ from factories import CONCURRENT, KINDS, Factory, Latch
 from support import turns
 from watching import CleanUp, Reporter, Watcher
 
+# What helpers assert holds under -O, too.
+pytest.register_assert_rewrite("fenced", "support.futures")
+
 # A failure that nobody looked at is logged when it is collected, maybe while hypothesis
 # or pytest parse some source. Until 3.11.8 Python's parser does not bear that the
 # traceback module parses source within (gh-106905), for the carets under a line.
@@ -117,7 +120,7 @@ def make_latch(request, tmp_path):
 # ---------------------------------------------------------------- what is left
 
 #: Threads of which there is one in a process, made by the first who needs it.
-LASTING_THREADS = ("parallelize-deadlines", "tqdm_monitor")
+LASTING_THREADS = ("parallelize-deadlines",)
 
 #: Processes of which there is one, likewise.
 LASTING_PROCESSES = (b"resource_tracker", b"multiprocessing.forkserver")
@@ -148,6 +151,7 @@ def threads():
         thread
         for thread in threading.enumerate()
         if not thread.name.startswith(LASTING_THREADS)
+        and type(thread).__module__ != "tqdm._monitor"
     }
 
 

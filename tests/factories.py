@@ -105,11 +105,13 @@ class Held:
     def __init__(self, pool):
         self._begun, self._go = threading.Event(), threading.Event()
         self.future = pool.submit(self._run)
-        assert self._begun.wait(20)
+        begun = self._begun.wait(20)
+        assert begun
 
     def _run(self):
         self._begun.set()
-        assert self._go.wait(20)
+        released = self._go.wait(20)
+        assert released
         return threading.current_thread()
 
     def release(self):

@@ -138,7 +138,8 @@ class Run:
         """Run the threads until none can go on; raise the first error of one."""
         if not self._hand_over(None):
             self._over.release()
-        assert self._over.acquire(timeout=MOST_SECONDS), "a thread left the scheduler"
+        over = self._over.acquire(timeout=MOST_SECONDS)
+        assert over, "a thread left the scheduler"
         self._current = None
         if self._error is not None:
             raise self._error

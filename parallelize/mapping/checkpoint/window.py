@@ -97,9 +97,9 @@ class FoundSize:
         """Record that this many rows were all found; None: that some were not."""
         self._found = 0 if all_of is None else min(2 * all_of, self._most)
 
-    def measured(self, count: int, seconds: float) -> None:
+    def measured(self, rows: int, seconds: float) -> None:
         """Record how long calls took."""
-        self._of_calls.measured(count, seconds)
+        self._of_calls.measured(rows, seconds)
 
 
 class CheckpointedWindow(Window):
