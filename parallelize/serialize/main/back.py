@@ -46,7 +46,7 @@ def _backward_pickler() -> Any:
                 return replica.find, (name,)
             if reducers.is_type_parameter(obj):
                 return _parameter(obj) or reducers.rebuild(obj)
-            return super().reducer_override(obj)
+            return reducers.member(obj) or super().reducer_override(obj)
 
     _pickler = Backward
     return Backward

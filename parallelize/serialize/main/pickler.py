@@ -262,7 +262,7 @@ def _held(
     held: dict[int, object] = {
         id(each): None if id(each) in own else each
         for each in objects
-        if type(each) not in _NEVER_SHARED and not _travels_as_name(each, pickler.named)
+        if type(each) not in _NEVER_SHARED and not _travels_as_name(each, pickler)
     }
     for name, value in values.items():
         if given[name] is not value:  # pickled as a reference to a module's object
@@ -270,12 +270,11 @@ def _held(
     return held
 
 
-def _travels_as_name(obj: Any, named: Mapping[int, str]) -> bool:
+def _travels_as_name(obj: Any, pickler: Any) -> bool:
+    is_named = id(obj) in pickler.named
     if isinstance(obj, (types.FunctionType, type)):
-        return id(obj) in named or obj.__module__ not in NAMES
-    return id(obj) in named and (
-        replica.is_decorated(obj) or main_reducers.reduces_itself(type(obj))
-    )
+        return is_named or obj.__module__ not in NAMES
+    return id(obj) in pickler.looked_up or (is_named and replica.is_decorated(obj))
 
 
 class Forward(_Pickler):
@@ -286,6 +285,7 @@ class Forward(_Pickler):
         referred: Those of them to which the pickle itself refers.
         looks_around: Whether there was code that may access any name.
         named: The script's names of functions, classes and sentinels, by id.
+        looked_up: The ids of objects that were pickled by name.
         defined: The names that are pickled by value.
         cells: The ids of cells in closures of the script's functions.
         sent: The types whose descriptors are sent; set by the other base class.
@@ -300,6 +300,7 @@ class Forward(_Pickler):
         self.space: dict[str, Any] = space
         self.defined: frozenset[str] = defined
         self.named: dict[int, str] = _named(space)
+        self.looked_up: set[int] = set()
         self.wanted: dict[str, None] = {}
         self.referred: dict[str, None] = {}
         self.looks_around: bool = False
@@ -322,6 +323,7 @@ class Forward(_Pickler):
         if not top or top in self.defined:
             return None
         self.wanted[top] = self.referred[top] = None
+        self.looked_up.add(id(obj))
         return find, (name,)
 
     def _name_of(self, obj: Any) -> str:

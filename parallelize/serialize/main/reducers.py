@@ -44,14 +44,23 @@ def as_name(obj: Any) -> Any:
         its class has none.
     """
     kind = type(obj)
-    if not reduces_itself(kind):
+    if replica.has_default_reduce(kind):
         return NotImplemented
-    return obj.__reduce_ex__(5)
+    return member(obj) or obj.__reduce_ex__(5)
 
 
-def reduces_itself(kind: type) -> bool:
-    """Whether the class customises the pickling of its instances."""
-    return not replica.has_default_reduce(kind)
+def member(obj: Any) -> Reduced | None:
+    """Reduce a member of an enumeration that pickles by its value to its name.
+
+    The value may be a function, whose copy is not the value of any member.
+    """
+    enum: Any = sys.modules.get("enum")
+    if enum is None or not isinstance(obj, enum.Enum):
+        return None
+    kind, name = type(obj), obj._name_
+    by_value = kind.__reduce_ex__ is enum.Enum.__reduce_ex__
+    is_named = by_value and kind.__members__.get(name) is obj
+    return (getattr, (kind, name)) if is_named else None
 
 
 def decorated(obj: Any) -> Reduced:

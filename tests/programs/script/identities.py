@@ -84,3 +84,43 @@ alias = d1
 check(lambda: alias is d1)
 lam = lambda: lam
 check(lambda: lam() is lam)
+
+
+# Objects that pickle themselves in a way of their own.
+
+
+class Slotted:
+    __slots__ = ("x",)
+
+    def __getstate__(self):
+        return 0
+
+    def __setstate__(self, state):
+        pass
+
+
+class Reduced:
+    def __reduce__(self):
+        return Reduced, ()
+
+
+SLOTTED, REDUCED = Slotted(), Reduced()
+PLACES = [SLOTTED, {"a": REDUCED}]
+
+
+def own(a=SLOTTED, *, b=REDUCED):
+    return a is SLOTTED, b is REDUCED, PLACES[0] is SLOTTED, PLACES[1]["a"] is REDUCED
+
+
+check(own)
+
+
+class Operation(enum.Enum):
+    ADD = enum.member(lambda a, b: a + b)
+
+    def __call__(self, *args):
+        return self.value(*args)
+
+
+check(lambda operation: (operation is Operation.ADD, operation(1, 2)), Operation.ADD)
+print(ex.submit(lambda: Operation.ADD).result() is Operation.ADD)
