@@ -23,6 +23,7 @@ SCENARIOS = [
     "handmade_below",
     "run_path",
     "path_entry_gone",
+    "path_entry_relative",
     "path_entry_new",
     "zipped",
     "custom_loader",

@@ -227,6 +227,17 @@ def path_entry_gone():
     used(sys.modules["app_helper"])
 
 
+def path_entry_relative():
+    """The finders know where it was when they were first asked."""
+    write("apps/app_beside.py")
+    os.chdir(FOLDER)
+    sys.path.insert(0, "apps")
+    import app_beside
+
+    os.chdir("/")
+    used(app_beside)
+
+
 def path_entry_new():
     write("late/late_module.py")
     write("late/late_beside.py", "VALUE = 5")

@@ -224,7 +224,7 @@ class Survey:
         parent = name.rpartition(".")[0]
         if not parent:
             paths = (*_paths, self._path)
-            return all(self._is_found_on(path, name, spec) for path in paths)
+            return all(self._is_found_on(_absolute(p), name, spec) for p in paths)
         if not self._is_by_name(parent) and parent not in self.origins:
             return False
         folders = self._folders_of(parent)
@@ -378,6 +378,14 @@ def end_of_head(parcel: bytes | memoryview) -> int:
 
 
 # Properties of one module.
+
+
+def _absolute(path: Iterable[str]) -> list[str]:
+    """Return path entries as a worker has them, which starts in this directory.
+
+    The finders here know the directory in which they were first asked.
+    """
+    return [each if each[:1] == "/" else os.path.abspath(each) for each in path]
 
 
 def module_of(name: object) -> ModuleType | None:
