@@ -212,6 +212,29 @@ class _Start:
         self._waits.release()
 
 
+def start_unsignalled(thread: Thread) -> None:
+    """Start a thread that takes no signal of its process, but for its own faults.
+
+    The main thread may wait for a signal that it has blocked (`signal.sigwait`), which
+    would end the process in a thread that has not.
+    """
+    if not hasattr(_signal, "pthread_sigmask"):
+        thread.start()
+        return
+    signals = _signal.valid_signals() - _FAULTS
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, signals)
+    try:
+        thread.start()
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+
+
+_FAULTS = frozenset(
+    getattr(_signal, name, 0)
+    for name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
+)
+
+
 def is_patched() -> bool:
     """Whether threads of this process have been replaced by greenlets."""
     return importlib.import_module("_thread").start_new_thread is not _start_new_thread
@@ -324,5 +347,6 @@ __all__ = (
     "socket_at",
     "socket_pair",
     "start",
+    "start_unsignalled",
     "thread",
 )

@@ -30,3 +30,11 @@ def test_workers_have_the_customary_numbers(method, loaded):
     assert set(eval(numbers)) <= {(1,), (2,), (3,)}, done
     assert lines == ["{True}", "{True}", "WorkerDied", "3 True", "(1,)", "False"], done
     assert not done.err
+
+
+@pytest.mark.parametrize("own", ["forkserver", "spawn"])
+def test_processes_that_a_task_starts_have_the_script(own):
+    """Pools of the standard library hung there: its children had an empty `__main__`."""
+    done = run(program("children_of_workers"), own)
+    assert done.lines == ["begins", "20", "20", "20 True", "ends"], done.err
+    assert not done.err

@@ -197,6 +197,13 @@ def test_program_that_reaps_every_child(method: str) -> None:
     assert (done.code, done.err) == (0, "")
 
 
+def test_task_waits_for_a_signal_and_forks(method: str) -> None:
+    """A worker has a thread of its own, which no task has to know of."""
+    done = run(program("signals/task_waits_for_a_signal"), method)
+    assert done.lines == ["True 5"]
+    assert (done.code, done.err) == (0, "")
+
+
 MISDEEDS = {
     "handlers": "[signal.signal(n, signal.SIG_IGN) for n in (1, 2, 3, 13, 14, 15, 17)]",
     "chdir": "os.chdir('/')",

@@ -384,6 +384,7 @@ class Starter:
         settings = {
             "path": sys.path,
             "argv": getattr(sys, "argv", []),  # missing in some embedded Pythons
+            "script": world.file(),
             "bootstrap": bootstrap.replaced(),
             "copy": is_copy,
             "folder": (os.getpid(), _folder()),

@@ -12,6 +12,9 @@ The resource tracker removes named resources that are left behind when all proce
 that use it have ended. A worker with a tracker of its own would remove, at its end,
 resources that belong to the parent process. But no tracker is started, and nothing of
 multiprocessing imported, before a task or the parent process needs it.
+
+The processes that a task starts, by a pool of multiprocessing for instance, have a copy
+of the worker's `__main__`.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ KEY, TRACKER = 1, 2
 _PATIENCE = 20.0
 
 _PROCESS, _TRACKER = "multiprocessing.process", "multiprocessing.resource_tracker"
+_SPAWN = "multiprocessing.spawn"
 
 
 class Kinship:
@@ -71,6 +75,8 @@ class Kinship:
         self._is_copy = is_copy
         when_loaded(_PROCESS, self._name_process)
         when_loaded(_TRACKER, self._share_tracker)
+        if not is_copy:
+            when_loaded(_SPAWN, share_main)
         if names[2] is not None:  # the parent uses it, and logs show the process name
             importlib.import_module(_PROCESS)
 
@@ -118,6 +124,53 @@ class Kinship:
             if hasattr(tracker, name):
                 setattr(tracker, name, sharing(getattr(tracker, name)))
         module.ensure_running = tracker.ensure_running
+
+
+def share_main(spawn: Any) -> None:
+    """Have the children that multiprocessing starts here get this `__main__`.
+
+    They would run the program's script, which here is not known to have a guard.
+    """
+    prepare = spawn.get_preparation_data
+
+    def with_main(name: str) -> dict[str, Any]:
+        data: dict[str, Any] = prepare(name)
+        data.pop("init_main_from_path", None)
+        return {**data, "parallelize": _Main()}
+
+    spawn.get_preparation_data = with_main
+
+
+class _Main:
+    """Pickles as what gives a process a copy of this `__main__`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from parallelize.serialize.main import encoding, picture
+        from parallelize.serialize.reducers import replica
+
+        replica.need((), everything=True)
+        parcel = encoding.with_everything(b"")
+        names = {"path": sys.path, "file": picture.world.file(), "parcel": parcel}
+        return exec, (_BEGIN, names)
+
+
+#: The path is set before anything is imported: a child sets its own later.
+_BEGIN = """
+import sys
+sys.path[:] = path
+from parallelize.process.worker.kinship import begin_child
+begin_child(file, parcel)
+"""
+
+
+def begin_child(file: str | None, parcel: bytes) -> None:
+    """In a process that a task has started: make `__main__` a copy of the worker's."""
+    from parallelize.serialize.reducers import replica
+
+    replica.begin_empty(file)
+    if parcel:
+        replica.body_of(parcel)
+    when_loaded(_SPAWN, share_main)
 
 
 def key() -> bytes:
@@ -179,4 +232,13 @@ class _Finder:
         return spec
 
 
-__all__ = ("KEY", "TRACKER", "Kinship", "Tracker", "key", "when_loaded")
+__all__ = (
+    "KEY",
+    "TRACKER",
+    "Kinship",
+    "Tracker",
+    "begin_child",
+    "key",
+    "share_main",
+    "when_loaded",
+)

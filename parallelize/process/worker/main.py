@@ -20,6 +20,7 @@ from __future__ import annotations
 import _pickle as pickle
 import _signal as signal
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -195,7 +196,8 @@ class WorkerProcess:
             self._exchange.at_most(settings["segments"], settings["kept"])
             reports.begin(settings["reports"], self._sender.report)
             # Before the initializer, which may wait for an answer of the pool.
-            native.Thread(lambda: self.end_if_it_fails(self._watch)).start()
+            watcher = native.Thread(lambda: self.end_if_it_fails(self._watch))
+            native.start_unsignalled(watcher)
             names, is_copy = settings["names"], settings["copy"]
             self._kinship.begin(names, self._control.fileno(), is_copy=is_copy)
             _settle_in(settings)
@@ -429,6 +431,10 @@ class WorkerProcess:
     def _watch_for_fork(self) -> None:
         """Make sure that a process forked by a task never writes to the pool."""
 
+        def before() -> None:
+            if sys.version_info >= (3, 12) and threading.active_count() == 1:
+                _excuse_watcher()
+
         def in_child() -> None:
             self._sock.close()
             self._control.close()
@@ -436,7 +442,16 @@ class WorkerProcess:
             if self._sink is not None:
                 self._sink.forked()
 
-        locks.at_fork(after_in_child=in_child)
+        locks.at_fork(before=before, after_in_child=in_child)
+
+
+@functools.cache
+def _excuse_watcher() -> None:
+    """Ignore that the process has threads: the task does not know of this one."""
+    import warnings
+
+    text = r"This process \(pid=\d+\) is multi-threaded, use of fork"
+    warnings.filterwarnings("ignore", text, DeprecationWarning)
 
 
 def _settle_in(settings: dict[str, Any]) -> None:
@@ -449,7 +464,7 @@ def _settle_in(settings: dict[str, Any]) -> None:
         replica.begin_as_copy()
         surroundings.begin_copy()
     else:
-        replica.begin_empty()
+        replica.begin_empty(settings["script"])
     folder.begin(*settings["folder"])
     if settings["state"] is not None:
         interpreter_state.apply(settings["state"])

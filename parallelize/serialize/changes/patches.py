@@ -120,7 +120,8 @@ def _split(dotted: str) -> tuple[str, str] | None:
 def _checked(module: str, path: str, how: str) -> PatchedPlace | None:
     if not path or module in NAMES or module not in sys.modules:
         return None
-    if module.partition(".")[0] in _NOT_SENT:
+    is_hook = (module, path) == ("threading", "excepthook")
+    if module.partition(".")[0] in _NOT_SENT and not is_hook:
         return None
     if module == "logging" and path.partition(".")[0] == "root":
         return None  # workers' records go to the program's handlers

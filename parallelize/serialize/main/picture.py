@@ -312,6 +312,11 @@ class World:
             return vars(sys.modules["__main__"])
         return self._space
 
+    def file(self) -> str | None:
+        """Return the file of the script, if it has one."""
+        file = self.space().get("__file__")
+        return file if isinstance(file, str) else None
+
     def enter(self, space: dict[str, Any]) -> None:
         """Use the globals of a function of the script as the script's namespace."""
         if space is self.space():

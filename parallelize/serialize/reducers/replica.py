@@ -158,9 +158,11 @@ class _Main(types.ModuleType):
         return sorted({*vars(self), *waiting})
 
 
-def begin_empty() -> None:
-    """In a worker: replace `__main__` by an empty module."""
-    sys.modules["__main__"] = sys.modules["__mp_main__"] = _Main("__main__")
+def begin_empty(file: str | None = None) -> None:
+    """In a worker: replace `__main__` by a module that has only its file."""
+    main = sys.modules["__main__"] = sys.modules["__mp_main__"] = _Main("__main__")
+    if file is not None:
+        main.__file__ = file
 
 
 def begin_as_copy() -> None:

@@ -1,4 +1,4 @@
-import abc, enum, functools, contextlib, dataclasses, typing, operator, collections, logging, re, itertools, types, datetime, random, pathlib, decimal, fractions, json, io, string, textwrap, time, uuid
+import abc, enum, inspect, functools, contextlib, dataclasses, typing, operator, collections, logging, re, itertools, types, datetime, random, pathlib, decimal, fractions, json, io, string, textwrap, time, uuid
 from collections import *
 from typing import Annotated, Generic, TypeVar, Optional
 import os.path as osp
@@ -501,3 +501,6 @@ try:
     ex.submit(rz).result()
 except ErrA as e:
     print("ErrA", e.extra, e)
+
+
+check(lambda: inspect.getsource(S))

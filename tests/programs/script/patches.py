@@ -1,4 +1,4 @@
-import builtins, datetime, json, pathlib, time
+import builtins, datetime, json, pathlib, threading, time
 
 pathlib.Path("patched.py").write_text(
     """
@@ -71,3 +71,16 @@ check(lambda: (patched.HANDLERS["mine"] is mine, patched.registry.run()))
 check(lambda: datetime.date.today().year)
 for each in (patched.level, patched.known, patched.registry.run):
     check(each)
+
+ends = []
+threading.excepthook = lambda args: ends.append(args.exc_type.__name__)
+
+
+def failing_thread():
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    return ends[-1]
+
+
+check(failing_thread)
