@@ -203,15 +203,19 @@ class Decorator:
         return stream  # type: ignore[no-any-return]
 
 
-def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory[None]]:
+def _documented(
+    resolve: Callable[[Any, Any], tuple[Placement, Any, Any]],
+) -> Callable[[Callable[..., Any]], Any]:
     """Make a decorator of the name and the docstring of a function.
 
-    Each has the same parameters and, for type checkers, the same overloads.
+    Args:
+        resolve: Takes the function, or what stands in its place, and the executor;
+            returns where calls run, the function if there is one, and the executor.
     """
 
-    def named(documented: Callable[..., Any]) -> DecoratorFactory[None]:
+    def named(documented: Callable[..., Any]) -> Any:
         def decorate(
-            fn: Callable[..., Any] | None = None,
+            fn: Any = None,  # or what stands in its place
             /,
             *,
             max_workers: int | None = None,
@@ -233,9 +237,10 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory[N
             name: str | None = None,
             buffersize: int | None = None,
         ) -> ParallelFunction[..., Any, Any] | Decorator:
+            where, fn, executor = resolve(fn, executor)
             made = Decorator(
                 *changed(
-                    Placement(kind),
+                    where,
                     DEFAULTS,
                     max_workers=max_workers,
                     executor=executor,
@@ -262,10 +267,14 @@ def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory[N
         decorate.__name__ = documented.__name__
         decorate.__qualname__ = documented.__qualname__
         decorate.__doc__ = documented.__doc__
-        typed: Any = decorate  # its overloads are declared by DecoratorFactory
-        return typed  # type: ignore[no-any-return]
+        return decorate
 
     return named
+
+
+def _in_executor(kind: str) -> Callable[[Callable[..., Any]], DecoratorFactory[None]]:
+    """Make a decorator for one kind of worker."""
+    return _documented(lambda fn, executor: (Placement(kind), fn, executor))
 
 
 @_in_executor("threads")
@@ -469,36 +478,25 @@ def interpreted(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """
 
 
-def _overloaded(fn: Callable[..., Any]) -> DecoratorFactory[AnyExecutor]:
-    """Return the function; the protocol declares its overloads."""
-    typed: Any = fn
-    return typed  # type: ignore[no-any-return]
+def _on_all_cpus(
+    given: Any, executor: AnyExecutor | None
+) -> tuple[Placement, Any, Any]:
+    """Tell an executor from a function; choose an executor if there is none."""
+    fn = given if _is_function(given) else None
+    if fn is None:
+        executor = _one_executor(given, executor)
+    chosen = _kind_for_cpus() if executor is None else adapt(executor)
+    where = Placement(chosen if isinstance(chosen, str) else "threads")
+    return where, fn, None if executor is None else chosen
 
 
-@_overloaded
-def parallelized(
-    fn_or_executor: Any = None,  # a function, an executor, or the name of a kind
-    /,
-    *,
-    executor: AnyExecutor | None = None,
-    max_workers: int | None = None,
-    timeout: float | None = None,
-    retries: int = 0,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-    retry_wait: float | RetryWait | None = None,
-    limit: int | Limit | None = None,
-    rate: float | RateLimit | None = None,
-    max_pending: int | None = None,
-    kill_on_cancel: bool = False,
-    initializer: Callable[..., object] | None = None,
-    initargs: tuple[Any, ...] = (),
-    max_tasks_per_child: int | None = None,
-    max_memory_per_child: int | None = None,
-    idle_timeout: float | None = UNCHANGED,
-    mp_context: BaseContext | str | None = None,
-    name: str | None = None,
-    buffersize: int | None = None,
-) -> ParallelFunction[..., Any, Any] | Decorator:
+def _parallelized(documented: Callable[..., Any]) -> DecoratorFactory[AnyExecutor]:
+    made: DecoratorFactory[AnyExecutor] = _documented(_on_all_cpus)(documented)
+    return made
+
+
+@_parallelized
+def parallelized(fn: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """Make the calls of a function run in the given executor, or on all CPUs.
 
     ``@parallelized(executor)`` names the executor. Without one, as ``@parallelized`` or
@@ -507,9 +505,10 @@ def parallelized(
     processes, as with `threaded` and `processed`.
 
     Args:
-        fn_or_executor: An executor of parallelize, any other PEP 3148 executor, or the
-            name of a kind: "threads", "processes", "interpreters", "serial". `use`
-            and ``PARALLELIZE_EXECUTOR`` do not redirect it. Or the function itself.
+        fn: The function. In its place may stand an executor of parallelize, any other
+            PEP 3148 executor, or the name of a kind: "threads", "processes",
+            "interpreters", "serial". `use` and ``PARALLELIZE_EXECUTOR`` do not
+            redirect it.
         executor: The executor, given by name.
         max_workers: Use a private pool of this many workers; only for the name of a
             kind.
@@ -568,35 +567,6 @@ def parallelized(
         >>> triple(14).result()
         42
     """
-    fn, given = fn_or_executor, executor
-    if not _is_function(fn):
-        fn, given = None, _one_executor(fn_or_executor, executor)
-    chosen = _kind_for_cpus() if given is None else adapt(given)
-    made = Decorator(
-        *changed(
-            Placement(chosen if isinstance(chosen, str) else "threads"),
-            DEFAULTS,
-            max_workers=max_workers,
-            executor=None if given is None else chosen,
-            timeout=timeout,
-            retries=retries,
-            retry_on=retry_on,
-            retry_wait=retry_wait,
-            limit=limit,
-            rate=rate,
-            max_pending=max_pending,
-            kill_on_cancel=kill_on_cancel,
-            initializer=initializer,
-            initargs=initargs,
-            max_tasks_per_child=max_tasks_per_child,
-            max_memory_per_child=max_memory_per_child,
-            idle_timeout=idle_timeout,
-            mp_context=mp_context,
-            name=name,
-            buffersize=buffersize,
-        )
-    )
-    return made if fn is None else made(fn)
 
 
 def _is_function(given: Any) -> bool:  # what a user gives

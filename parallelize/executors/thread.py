@@ -7,7 +7,7 @@ import weakref
 from contextvars import copy_context
 
 from parallelize.calls import dependencies, preload
-from parallelize.calls.call import admit
+from parallelize.calls.call import admitted
 from parallelize.calls.dependencies import HOLD_NO_FUTURES
 from parallelize.calls.targets import AsyncTarget
 from parallelize.executors.base import Executor
@@ -165,13 +165,7 @@ class ThreadPoolExecutor(Executor):
                 task._work = (fn, args, kwargs, copy_context())
             engine.enqueue(task)
             return task
-        call = self._prepare(fn, args, kwargs, options)
-        try:
-            admit(call)
-        except BaseException:  # Ctrl-C: no caller has the future, so drop the call
-            call.future.cancel()
-            raise
-        return call.future
+        return admitted(self._prepare(fn, args, kwargs, options))
 
     def _prepare(
         self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator, Iterator
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from parallelize.calls.dependencies import futures_in
 from parallelize.calls.targets import undecorated
@@ -15,11 +13,11 @@ from parallelize.mapping.reader import Reader
 from parallelize.mapping.window import Window
 from parallelize.runtime.native import STEPS_ARE_WHOLE
 from parallelize.runtime.options import check_callable, check_count, check_wait
+from parallelize.streams.tail import ChainedItems
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from os import PathLike
-    from types import TracebackType
     from typing import Literal, NoReturn, NotRequired, Self, TypeAlias, TypedDict
 
     from parallelize.calls.backend import MapBackend
@@ -77,7 +75,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class MapIterator(Iterator[T], AsyncIterator[T]):
+class MapIterator(ChainedItems[T]):
     """The results of a map, one by one: for ``for`` and for ``async for``.
 
     Results are computed a bounded window ahead of the reader. The map ends when its
@@ -98,11 +96,6 @@ class MapIterator(Iterator[T], AsyncIterator[T]):
     __slots__ = ()
 
     _reader: Reader[T]
-    _gives_results: ClassVar[bool] = True  # for a map that has this one as its input
-    _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is called
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> T:
         for item in self._reader.ready:
@@ -135,40 +128,6 @@ class MapIterator(Iterator[T], AsyncIterator[T]):
     def _belongs_to_a_thread(self) -> bool:
         """Whether its input is known to be readable in the current thread only."""
         return self._reader.belongs_to_a_thread()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    def __del__(self) -> None:
-        reader = getattr(self, "_reader", None)
-        if reader is None:  # __new__ has failed
-            return
-        try:
-            reader.dropped()
-        except Exception:
-            # At interpreter shutdown modules are cleared, and errors of a map do not
-            # matter any more. Without the GIL many objects live until then.
-            if not self._is_ending():
-                raise
 
 
 class _Chained(chain[T], MapIterator[T]):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -13,11 +11,11 @@ from parallelize.runtime.options import name_of
 from parallelize.streams.channel import Channel, Ending
 from parallelize.streams.inline import Inline
 from parallelize.streams.reader import Call, Reader
+from parallelize.streams.tail import ChainedItems
 from parallelize.tracing import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
     from typing import NoReturn, Protocol, Self
 
     from parallelize.calls.open_maps import OpenMaps
@@ -64,7 +62,7 @@ __all__ = ("Stream", "open_stream")
 BUFFERSIZE = 32
 
 
-class Stream(Iterator[T], AsyncIterator[T]):
+class Stream(ChainedItems[T]):
     """The items of a generator that runs in a worker: for ``for`` and ``async for``.
 
     Returned by a call of a decorated generator function. The generator runs ahead of
@@ -89,11 +87,6 @@ class Stream(Iterator[T], AsyncIterator[T]):
 
     _reader: Reader
     _name: str
-    _gives_results: ClassVar[bool] = True  # for a map that has this one as its input
-    _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is called
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> T:
         return await self._reader.next_async()  # type: ignore[no-any-return]
@@ -138,43 +131,9 @@ class Stream(Iterator[T], AsyncIterator[T]):
         """Close the stream, as `close` does; for `contextlib.aclosing`."""
         self.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         state = self._reader.channel.life.name.lower()
         return f"<Stream of {self._name} at {id(self):#x} state={state}>"
-
-    def __del__(self) -> None:
-        reader = getattr(self, "_reader", None)
-        if reader is None:  # __new__ has failed
-            return
-        try:
-            reader.dropped()
-        except Exception:
-            # At interpreter shutdown modules are cleared. Without the GIL many objects
-            # live until then.
-            if not self._is_ending():
-                raise
 
 
 class _Chained(chain[T], Stream[T]):

@@ -21,15 +21,21 @@ block: the chain would skip the block.
 
 from __future__ import annotations
 
+import sys
+from abc import abstractmethod
 from collections import deque
+from collections.abc import AsyncIterator, Iterator
 from itertools import repeat
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Any
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
 
 _END: Any = object()
+
+T = TypeVar("T")
 
 
 class Tail:
@@ -69,3 +75,57 @@ class Tail:
         """Break the reference cycle of the tail and what it asks."""
         self._behind.clear()
         del self._tail
+
+
+class ChainedItems(Iterator[T], AsyncIterator[T]):
+    """What a map and a stream have in common: how they are closed and dropped."""
+
+    __slots__ = ()
+
+    _gives_results: ClassVar[bool] = True  # for a map that has this one as its input
+    _is_ending = staticmethod(sys.is_finalizing)  # `sys` may be gone when it is called
+
+    @abstractmethod
+    def close(self) -> None:
+        """End early, from any thread."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """End early, for `contextlib.aclosing`."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        reader = getattr(self, "_reader", None)
+        if reader is None:  # __new__ has failed
+            return
+        try:
+            reader.dropped()
+        except Exception:
+            # At interpreter shutdown modules are cleared, and errors do not matter any
+            # more. Without the GIL many objects live until then.
+            if not self._is_ending():
+                raise
