@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize.api.use import Placement, executor_for
 from parallelize.process.memory.shared import Shared, share
 from parallelize.registry.kinds import adapt
+from parallelize.runtime import locks
 from parallelize.runtime.options import DEFAULTS
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class ParallelizeBackend(_Base):
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Stop running batches: one of the calls has failed, or timed out."""
-        for future in list(self._running):
+        for future in locks.members(self._running):
             if not future.cancel():
                 future.kill()
         if ensure_ready:

@@ -15,7 +15,10 @@ import pytest
 import tasks
 from factories import ready
 from parallelize import TaskGroup, gather, shutdown, threaded
+from support.free_threading import freed_at_once
 from support.waiting import wait_until
+
+pytestmark = freed_at_once
 
 KINDS = ["thread", "serial", "process-default"]
 

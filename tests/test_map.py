@@ -25,6 +25,7 @@ from parallelize.mapping.chunk_size import MeasuredSize
 from parallelize.mapping.order import Chunk, Part
 from parallelize.mapping.reader import Reader
 from parallelize.runtime.options import DEFAULTS, CallOptions, Limit
+from support.free_threading import freed_at_once
 from support.waiting import wait_until
 
 LOCAL = ["serial", "thread"]
@@ -384,6 +385,7 @@ def test_an_endless_input_in_constant_memory(threads):
             tracemalloc.stop()
 
 
+@freed_at_once
 def test_results_that_were_given_are_let_go(threads):
     class Result:
         pass

@@ -42,6 +42,15 @@ def observed():
     events = []
     with observe(events.append):
         yield events
+        # The end of a call is noted just after its result is there.
+        until = time.monotonic() + 10
+        while not _are_ended(events) and time.monotonic() < until:
+            time.sleep(0.001)
+
+
+def _are_ended(events):
+    noted = kinds(events)
+    return noted.count("ended") == noted.count("submitted")
 
 
 def kinds(events):

@@ -18,6 +18,7 @@ from parallelize.executors.thread import ThreadPoolExecutor
 from parallelize.futures.future import Future
 from parallelize.runtime import timer
 from parallelize.runtime.options import CallOptions, Limit
+from support.free_threading import freed_at_once
 from support.waiting import wait_until
 
 
@@ -177,6 +178,7 @@ def test_a_task_holds_nothing_after_its_end(make_pool):
     wait_until(lambda: gone() is None)
 
 
+@freed_at_once
 def test_a_resting_thread_holds_no_result(make_pool):
     pool = make_pool(1)
     future = pool.submit(tasks.Counter, 1)
@@ -403,6 +405,7 @@ def test_an_error_of_a_row_is_that_rows_own(make_pool, in_context, kind, columns
     assert sorted(ran) == list(range(100))  # none twice
 
 
+@freed_at_once
 def test_errors_of_rows_keep_nothing_alive(make_pool, in_context):
     pool = make_pool(1)
 

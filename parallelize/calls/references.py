@@ -168,7 +168,7 @@ def name_or_value(place: Place, name: str, value: object, key: object) -> Functi
         value: What `value_of` returns if the carrier was pickled by value.
         key: The object by whose identity the attribute recognises its carrier.
     """
-    carrier = FunctionType(_carry.__code__, {"__name__": place.module}, name)
+    carrier = FunctionType(_CODE, {"__name__": place.module}, name)
     carrier.__module__ = place.module
     steps = ["__wrapped__"] * place.steps
     carrier.__qualname__ = ".".join((place.qualname, *steps, name))
@@ -179,6 +179,11 @@ def name_or_value(place: Place, name: str, value: object, key: object) -> Functi
 
 def _carry() -> None:
     """Provide the code object of carriers."""
+
+
+# Marked as that of a nested function: without the GIL any other function is released
+# only when garbage is collected, and a carrier has to be gone when pickling has ended.
+_CODE = _carry.__code__.replace(co_flags=_carry.__code__.co_flags | 0x10)  # CO_NESTED
 
 
 _VALUE = "_parallelize_value"

@@ -436,12 +436,12 @@ class Future(Completable[T], Generic[T]):
         with self._guard:
             if self._state in _CANCELLED:
                 return True
-            if self._state == PENDING:
+            if was_pending := self._state == PENDING:
                 self._settle(CANCELLED, "add_cancelled")
             else:
                 self._is_last = self._asked = True
             call = self._call
-        if self._state is CANCELLED:
+        if was_pending:
             self._invoke_callbacks()
             return True
         if call is not None:

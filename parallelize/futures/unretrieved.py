@@ -109,7 +109,11 @@ def _report_noted() -> None:
     global _asked_in
     try:
         while _noted:
-            _report_one(*_noted.popleft())
+            try:
+                noted = _noted.popleft()
+            except IndexError:  # another thread reports, too
+                break
+            _report_one(*noted)
     finally:
         _asked_in = 0
         if _noted:  # since the last look, by finalisers that saw this thread requested

@@ -217,7 +217,7 @@ def _close_at_exit(progress: Progress) -> None:
 
 
 def _close_all() -> None:
-    for progress in list(_open_bars):
+    for progress in locks.members(_open_bars):
         progress.close_with_all()
 
 

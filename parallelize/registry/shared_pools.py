@@ -179,7 +179,7 @@ def shutdown(wait: bool = True, *, cancel_futures: bool = False) -> None:
     """
     global generation
     with _lock:
-        pools = [*_pools.values(), *(own.take() for own in list(_own))]
+        pools = [*_pools.values(), *(own.take() for own in locks.members(_own))]
         _pools.clear()
         generation += 1
     closing = [pool for pool in pools if pool is not None]
@@ -193,7 +193,7 @@ def shutdown(wait: bool = True, *, cancel_futures: bool = False) -> None:
 def existing() -> list[tuple[str, Executor]]:
     """Return the global pools and the private pools of functions, with their kinds."""
     with _lock:
-        private = [own._executor for own in list(_own)]
+        private = [own._executor for own in locks.members(_own)]
         owned = [(each.kind, each) for each in private if each is not None]
         return [*_pools.items(), *owned]
 
@@ -258,5 +258,5 @@ def _forget_in_child() -> None:
     _pauses.hold_lock.clear()
     # Kept, not garbage collected: their finalizers would acquire locks of theirs.
     _of_parents.extend(_pools.values())
-    _of_parents.extend(own.take() for own in list(_own))
+    _of_parents.extend(own.take() for own in locks.members(_own))
     _pools.clear()

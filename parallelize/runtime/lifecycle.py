@@ -194,7 +194,7 @@ def owners() -> list[Owner]:
     if not _lock.acquire(timeout=1):
         return []
     try:
-        return list(_owners)
+        return locks.members(_owners)
     finally:
         _lock.release()
 
@@ -229,7 +229,7 @@ def stop_taking(*, drop: bool) -> None:
     with _lock:
         if _stage is not _Stage.ABANDONING:
             _stage = _Stage.ENDING
-        owners = list(_owners)
+        owners = locks.members(_owners)
     for owner in owners:
         stop = getattr(owner, "stop_taking", None)  # some have no calls
         if stop is not None:
@@ -239,7 +239,7 @@ def stop_taking(*, drop: bool) -> None:
 def abandon_all() -> None:
     """End what runs, as after an error."""
     with _lock:
-        owners = list(_owners)
+        owners = locks.members(_owners)
     _abandon(owners)
 
 
@@ -267,14 +267,14 @@ def _end() -> None:
             finish_what_is_left()
         with _lock:
             _stage = _Stage.ENDING
-            owners = list(_owners)
+            owners = locks.members(_owners)
         if not by_error:
             # Owners that pass calls on to another executor finish first.
             owners.sort(key=lambda owner: not getattr(owner, "has_a_pool", False))
             _each(owners, "finish")
             return
     except KeyboardInterrupt:
-        owners = owners or list(_owners)
+        owners = owners or locks.members(_owners)
         _abandon(owners)
         raise
     _abandon(owners)
@@ -308,7 +308,7 @@ def _after_fork_in_child() -> None:
     _pid = os.getpid()
     _left.clear()  # it is the parent's
     _doing.clear()
-    for forgetful in list(_forgetful):
+    for forgetful in locks.members(_forgetful):
         forgetful._reset()
-    owners, _owners = list(_owners), weakref.WeakSet()
+    owners, _owners = locks.members(_owners), weakref.WeakSet()
     _each(owners, "forget")

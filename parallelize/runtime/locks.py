@@ -30,10 +30,12 @@ from parallelize.runtime.raised import is_a, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import weakref
     from collections.abc import Callable
     from typing import Any, TypeVar
 
     R = TypeVar("R")
+    T = TypeVar("T")
 
 #: The environment variable that enforces the order.
 DEBUG_VARIABLE = "PARALLELIZE_DEBUG_LOCKS"
@@ -199,6 +201,15 @@ def if_free(lock: threading.RLock, action: Callable[[], object]) -> bool:
         release_to(lock, before)
         raise
     return True
+
+
+def members(weak: weakref.WeakSet[T]) -> list[T]:
+    """Return the members of a weak set, while other threads drop theirs.
+
+    Without the GIL, to iterate over it may raise RuntimeError.
+    """
+    references = weak.data.copy()  # type: ignore[attr-defined]  # one step
+    return [each for ref in references if (each := ref()) is not None]
 
 
 def at_fork(**hooks: Callable[[], object]) -> None:

@@ -22,11 +22,12 @@ import os
 import sys
 import threading
 import types
+from collections import deque
 from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, Self
 
 
@@ -64,6 +65,52 @@ getsignal = _signal.getsignal
 signal = _signal.signal
 _get_ident = _original("_thread", "get_ident")
 _start_new_thread = _original("_thread", "start_new_thread")
+
+
+class Popped:
+    """Yields items that other threads take, too: each is yielded once.
+
+    A step of an iterator of C code is atomic only where there is a GIL. Without it two
+    threads may get the same item of a list's iterator, and one that has been exhausted
+    may go on. `deque.popleft` is atomic everywhere.
+    """
+
+    __slots__ = ("_items", "_popleft")
+
+    def __init__(self, items: deque[Any]) -> None:
+        self._items = items
+        self._popleft = items.popleft
+
+    def __iter__(self) -> Popped:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._popleft()
+        except IndexError:
+            raise StopIteration from None
+
+
+def each_once(items: Sequence[Any]) -> Iterator[Any]:
+    """Return an iterator over items that another thread may exhaust.
+
+    Args:
+        items: A list or a range: their iterators yield all remaining items in a single
+            C call, without running Python code in between.
+    """
+    return iter(items) if STEPS_ARE_WHOLE else Popped(deque(items))
+
+
+def drained(items: Iterator[Any]) -> int:
+    """Take what is left in an iterator of `each_once`, its last items, and count it."""
+    if not isinstance(items, Popped):
+        return len(list(items))
+    count = 0
+    with contextlib.suppress(IndexError):
+        while True:  # from the end, as the other thread may take some meanwhile
+            items._items.pop()
+            count += 1
+    return count
 
 
 class Socket(_socket.socket):

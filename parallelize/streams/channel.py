@@ -25,7 +25,7 @@ from itertools import repeat
 
 from parallelize.futures.future import Failure, Outcome, error_of
 from parallelize.runtime import lifecycle, locks
-from parallelize.runtime.native import STEPS_ARE_WHOLE
+from parallelize.runtime.native import STEPS_ARE_WHOLE, Popped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Block:
         elif STEPS_ARE_WHOLE:
             self.ready = map(deque.popleft, repeat(items, len(items)))
         else:
-            self.ready = _Popped(items)
+            self.ready = Popped(items)
         return self.ready
 
     def has_more(self) -> bool:
@@ -108,22 +108,6 @@ class Block:
         if isinstance(self._items, list) and self.ready is not None:
             return length_hint(self.ready) > 0
         return bool(self._items)
-
-
-class _Popped:
-    """Yields items, each once, where the steps of C code are not atomic."""
-
-    def __init__(self, items: deque[Any]) -> None:
-        self._items = items
-
-    def __iter__(self) -> _Popped:
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            return self._items.popleft()
-        except IndexError:
-            raise StopIteration from None
 
 
 class Channel:

@@ -26,7 +26,7 @@ from parallelize.errors import TaskTimeout
 from parallelize.runtime import blocking, lifecycle, locks
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.native import STEPS_ARE_WHOLE
-from parallelize.threads.roster import Roster
+from parallelize.threads.roster import Roster, in_queue
 from parallelize.threads.rows import RowsWatch
 from parallelize.threads.tasks import ThreadTask, fail
 from parallelize.threads.workers import ThreadWorker
@@ -225,7 +225,7 @@ class Engine(Roster):
         """Return how many threads and calls there are, and how calls have ended."""
         with self._lock:
             threads = [each for each in self.threads if isinstance(each, ThreadWorker)]
-            idle, live, queued = self._idle.copy(), self._live, self._queue.copy()
+            idle, live, queued = self._idle.copy(), self._live, in_queue(self._queue)
             ending = [each for each in self._ending if isinstance(each, ThreadWorker)]
             held = [task for task in self._held if isinstance(task, ThreadTask)]
             done = sum(each.done for each in {*threads, *ending})

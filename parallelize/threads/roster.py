@@ -30,7 +30,7 @@ import itertools
 import logging
 import math
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from parallelize.calls.tally import Tally
 from parallelize.inside.place import free_index
@@ -408,3 +408,15 @@ class Roster:
             return self._queue.popleft()
         except IndexError:
             return None
+
+
+def in_queue(queue: deque[ThreadTask]) -> list[ThreadTask]:
+    """Return what is in a roster's queue; the caller holds the lock."""
+    try:
+        return list(queue)
+    except RuntimeError:  # without the GIL: meanwhile a thread has taken a call
+        found: list[ThreadTask] = []
+        with suppress(IndexError):
+            while True:  # the right end stays, as all that adds holds the lock
+                found.append(queue[-1 - len(found)])
+        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from harness import run
 
+from support.free_threading import freed_at_once
 from support.programs import program
 
 
@@ -101,6 +102,7 @@ def test_failed_futures_keep_nothing_alive(method: str) -> None:
     assert (done.code, done.err) == (0, "")
 
 
+@freed_at_once
 def test_ended_calls_keep_nothing_alive(method: str) -> None:
     """Nor do results, callbacks, or futures without references."""
     done = run(program("callbacks/ended_calls_keep_nothing_alive"), method)

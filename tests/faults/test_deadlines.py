@@ -158,12 +158,12 @@ def test_kill_the_running_call_of_a_batch(counted) -> None:
 
 
 def test_callback_of_a_killed_call_may_wait_for_another_thread(counted) -> None:
-    """It runs in the thread that kills: no lock of the pool is held then."""
+    """Whichever thread calls it, no lock of the pool is held then."""
     done = counted(
         batch("os.kill(os.getpid(), signal.SIGSTOP)")
         + program("deadlines/callback_of_a_killed_call_may_wait_for_another_thread")
     )
-    assert done.lines == ["free", "True"]
+    assert sorted(done.lines) == ["True", "free"]
 
 
 def test_kill_from_many_threads_at_once(counted) -> None:

@@ -11,6 +11,7 @@ import warnings
 import pytest
 from harness import run
 
+from support.free_threading import limited_memory
 from support.programs import program
 
 MEASURING = '''
@@ -84,6 +85,7 @@ def test_memory_reaches_a_plateau() -> None:
     assert (done.code, done.err) == (0, "")
 
 
+@limited_memory
 def test_memory_of_large_results_comes_back() -> None:
     """Of released results, the memory of one or two is kept."""
     done = run(measuring(program("leaks/memory_of_large_results_comes_back")))
@@ -188,6 +190,7 @@ def test_no_more_processes(start: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["worker", "program"])
+@limited_memory
 def test_no_more_memory(method: str, where: str) -> None:
     """RLIMIT_AS fails the call concerned with MemoryError."""
     done = run(program("leaks/no_more_memory", WHERE=repr(where)), method)
@@ -197,6 +200,7 @@ def test_no_more_memory(method: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["task", "initializer"])
+@limited_memory
 def test_argument_that_the_worker_has_no_descriptors_or_memory_for(
     method: str, how: str
 ) -> None:

@@ -10,6 +10,7 @@ import textwrap
 import pytest
 from harness import Child, run, started
 
+from support.free_threading import freed_at_once
 from support.programs import program
 
 #: Lets tasks tell the program, or each other, that they run.
@@ -291,7 +292,10 @@ TOO_LATE = "RuntimeError: cannot schedule new futures after "
     [
         "atexit.register(tell, call)",
         "threading.Thread(target=lambda: (threading.main_thread().join(), tell(call))).start()",
-        "late = type('Late', (), {'__del__': lambda self: tell(call)})()",
+        pytest.param(
+            "late = type('Late', (), {'__del__': lambda self: tell(call)})()",
+            marks=freed_at_once,
+        ),
     ],
     ids=["atexit", "thread", "del"],
 )

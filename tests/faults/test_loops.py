@@ -9,6 +9,7 @@ import textwrap
 import pytest
 from harness import run, started
 
+from support.free_threading import again_if_unseen
 from support.programs import program
 
 COROUTINES = program("loops/coroutines")
@@ -64,6 +65,7 @@ def test_ctrl_c_while_a_coroutine_runs(kind: str) -> None:
         assert child.process.stdout is not None
         assert child.process.stdout.readline() == "running\n"
         child.process.send_signal(signal.SIGINT)
+        again_if_unseen(child.process)
         _, err = child.process.communicate(timeout=10)
         assert child.process.returncode in (130, -signal.SIGINT), err
         assert err.count("Traceback") == 1, err

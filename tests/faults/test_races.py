@@ -10,6 +10,7 @@ import pytest
 from harness import run
 
 from parallelize.process.wire import journal as pages
+from support.free_threading import freed_at_once
 from support.programs import program
 
 #: What every program here can do.
@@ -112,6 +113,7 @@ def test_program_without_descriptors_hands_on_shared_memory() -> None:
 # -- Memory that both have mapped ----------------------------------------------------------
 
 
+@freed_at_once
 def test_segment_of_a_call_whose_function_is_not_found() -> None:
     """It carries another message when the call has failed."""
     text = program("races/segment_of_a_call_whose_function_is_not_found")

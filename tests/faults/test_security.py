@@ -9,6 +9,7 @@ import textwrap
 import pytest
 from harness import run
 
+from support.free_threading import limited_memory
 from support.programs import program
 
 #: What the tests look at in /proc.
@@ -128,7 +129,13 @@ GARBAGE = {
 }
 
 
-@pytest.mark.parametrize("what", GARBAGE)
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=limited_memory if "this memory" in what else ())
+        for what in GARBAGE
+    ],
+)
 def test_compromised_worker_harms_itself_alone(what: str) -> None:
     """Ids, counts and lengths are checked: garbage costs that worker, not the pool."""
     done = run(

@@ -12,6 +12,7 @@ import textwrap
 import pytest
 from harness import Child, run, started
 
+from support.free_threading import again_if_unseen
 from support.programs import program
 
 TELLING = program("signals/telling")
@@ -31,6 +32,7 @@ def interrupted(
     assert line == f"{after}\n", (line, child.process.communicate(timeout=5))
     for _ in range(times):
         os.killpg(child.process.pid, signal.SIGINT)
+    again_if_unseen(child.process)
     try:
         return child.process.communicate(timeout=8)
     except subprocess.TimeoutExpired:

@@ -7,6 +7,7 @@ import textwrap
 import pytest
 from harness import run, started
 
+from support.free_threading import limited_memory
 from support.programs import program
 from support.waiting import wait_until
 
@@ -180,6 +181,7 @@ def test_initializer_of_a_fork_need_not_be_pickled() -> None:
     assert done.lines == ["lock"]
 
 
+@limited_memory
 def test_task_runs_out_of_memory(method: str) -> None:
     """MemoryError on that call, the worker lives on."""
     done = run(program("worker_start/task_runs_out_of_memory"), method)
@@ -207,6 +209,7 @@ def test_argument_too_large_for_the_worker(form: str, counted) -> None:
     assert done.lines[1:] == ["1 True"]
 
 
+@limited_memory
 def test_result_too_large_for_the_worker(counted) -> None:
     """There is no memory to pickle it: that call fails."""
     done = counted(

@@ -112,7 +112,6 @@ class Run:
         self._schedule = schedule
         self._preemptions_left = schedule.preemptions
         self._actors = []
-        self._current = None
         self._here = threading.local()
         self._steps = 0
         self._over = threading.Lock()
@@ -136,11 +135,10 @@ class Run:
 
     def go(self):
         """Run the threads until none can go on; raise the first error of one."""
-        if not self._hand_over(None):
+        if self._hand_over(None) is None:
             self._over.release()
         over = self._over.acquire(timeout=MOST_SECONDS)
         assert over, "a thread left the scheduler"
-        self._current = None
         if self._error is not None:
             raise self._error
 
@@ -184,9 +182,10 @@ class Run:
         return not timed_out
 
     def _pass_on(self, actor):
-        if not self._hand_over(actor):
+        chosen = self._hand_over(actor)  # from here on that one runs
+        if chosen is None:
             self._over.release()
-        if self._current is not actor:
+        if chosen is not actor:
             actor.turn.acquire()
         if self._abandoned:
             raise Abandoned
@@ -207,7 +206,7 @@ class Run:
             sys.settrace(None)
             actor.ended = True
             if not self._abandoned and (
-                self._error is not None or not self._hand_over(actor)
+                self._error is not None or self._hand_over(actor) is None
             ):
                 self._over.release()
 
@@ -221,21 +220,19 @@ class Run:
     # The schedule.
 
     def _hand_over(self, actor):
-        """Choose a thread that can go on, and let it; False if none can."""
+        """Choose a thread that can go on, and let it; None if none can."""
         self._steps += 1
         assert self._steps < MOST_STEPS or self._abandoned, "the threads never end"
         options = self._options(actor)
         if not options:
-            self._current = None
-            return False
+            return None
         chosen = options[self._schedule.choose(len(options)) if options[1:] else 0]
         chosen.timed_out = not chosen.ready
         if self._preemptions_left is not None and chosen is not actor and actor:
             self._preemptions_left -= not actor.ended and actor.ready
-        self._current = chosen
         if chosen is not actor:
             chosen.turn.release()
-        return True
+        return chosen
 
     def _options(self, actor):
         """Who can go on: who runs first, so that the first schedule is the calmest."""

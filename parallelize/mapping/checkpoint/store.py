@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from parallelize.errors import CheckpointError
 from parallelize.mapping.checkpoint.identity import FunctionIdentity
 from parallelize.runtime import lifecycle
+from parallelize.runtime.clock import monotonic
 
 if TYPE_CHECKING:
     import sqlite3
@@ -253,10 +254,36 @@ def connected(path: str) -> sqlite3.Connection:
         raise CheckpointError(msg) from error
     with explained(path):
         made = sqlite3.connect(
-            path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+            path, timeout=_PATIENCE / 50, isolation_level=None, check_same_thread=False
         )
-        made.execute("pragma locking_mode = exclusive")
+        try:
+            made.execute("pragma locking_mode = exclusive")
+            _await_turn(made)
+            made.execute(f"pragma busy_timeout = {1000 * _PATIENCE:.0f}")
+        except BaseException:
+            made.close()
+            raise
     return made
+
+
+def _await_turn(connection: sqlite3.Connection) -> None:
+    """Take the lock of a file, which a map of this program may be about to leave.
+
+    By short waits: where there is no GIL, what that map has of the file may be freed
+    only when this thread runs Python code, as it has made it.
+    """
+    import sqlite3
+
+    until = monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("select count(*) from sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            locked = error.sqlite_errorcode & 0xFF in (5, 6)
+            if not locked or monotonic() > until:
+                raise
+        else:
+            return
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:

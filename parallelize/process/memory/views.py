@@ -252,7 +252,7 @@ def _live_leases() -> weakref.WeakSet[_Lease]:
 
 def _before_fork() -> None:
     _forking.acquire()
-    for lease in list(_live or ()):
+    for lease in () if _live is None else locks.members(_live):
         with contextlib.suppress(Exception):  # the fork takes place anyway
             lease.keep_from_child()
 

@@ -49,10 +49,12 @@ class Inbox:
 
     def next(self) -> Frame | None:
         """Wait for a frame and take it; return None if the pool sends no more."""
-        while not self.tasks:
-            if not self.read():
-                return None
-        return self.tasks.popleft()
+        while True:
+            try:
+                return self.tasks.popleft()
+            except IndexError:  # the watcher may have taken back what there was
+                if not self.read():
+                    return None
 
     def read(self) -> bool:
         """Wait for tasks and add them; return False if the pool sends no more."""

@@ -1,7 +1,7 @@
 """Runs many calls of one function in a worker, row after row.
 
 The main thread takes rows from an iterator over a list; to give rows back, the watcher
-takes all that are left in it. Each does so in a single C call, which is atomic.
+takes all that are left in it. Each row is yielded to one of them, see `native.Popped`.
 
 The outcome of each row is in the shared page before the next row begins. Rows run in
 one of two ways:
@@ -26,6 +26,7 @@ from parallelize.process.wire import messages
 from parallelize.process.wire.carried import carried
 from parallelize.process.wire.journal import BEGUN, EIGHT_BYTES, NO_ROW, ROW, TASK
 from parallelize.runtime.clock import monotonic_ns
+from parallelize.runtime.native import drained, each_once
 from parallelize.serialize import pickling
 
 TYPE_CHECKING = False
@@ -91,7 +92,7 @@ class RowsRunner:
             self._fail_all(error)
             return
         # The watcher may give rows back from here on.
-        self._rows = iter(self._list())
+        self._rows = each_once(self._list())
         self._begun = monotonic_ns()
         if self._arity > 1:
             self._run(fn, self._rows, _run_tuples)
@@ -101,11 +102,7 @@ class RowsRunner:
         self._sender.close_block()
 
     def _list(self) -> Sequence[Any]:
-        """Return the rows: tuples, or their only element.
-
-        This must be a list or a range: their iterators yield all remaining items in a
-        single C call, without running Python code between two rows.
-        """
+        """Return the rows, as a list or a range: tuples, or their only element."""
         if self._arity <= 1:
             return self._flat
         columns = [iter(self._flat)] * self._arity
@@ -113,7 +110,7 @@ class RowsRunner:
 
     def give_up(self) -> int:
         """Drop the rows that have not begun; return their number (from the end)."""
-        return len(list(self._rows))
+        return drained(self._rows)
 
     def _run(
         self, fn: Callable[..., Any], rows: Iterator[tuple[Any, ...]], run_group: Group

@@ -179,6 +179,7 @@ def test_no_more_items_are_drawn_than_the_pool_accepts(monkeypatch):
     assert (len(made), sent) == (100, [100])
 
 
+@whole_steps
 def test_the_end_is_found_at_once():
     """Also where the pool has accepted hardly more items than there are."""
     side, source = Side(credit=101), iter_of(range(100))
