@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import BaseContext
-    from typing import Any, ClassVar, Concatenate, Self, TypeVarTuple, overload
+    from typing import Any, ClassVar, Concatenate, Self, overload
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
@@ -32,13 +32,8 @@ if TYPE_CHECKING:
     from parallelize.registry.kinds import AnyExecutor
     from parallelize.runtime.options import CallOptions, Limit
 
-    T = TypeVar("T")
     A = TypeVar("A")
-    B = TypeVar("B")
-    C = TypeVar("C")
-    D = TypeVar("D")
     Q = ParamSpec("Q")  # P without the bound first parameter
-    Ts = TypeVarTuple("Ts")
     W = DefaultTypeVar("W", default=Any)  # what the plain function returns
 else:
     W = TypeVar("W")

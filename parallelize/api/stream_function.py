@@ -17,7 +17,16 @@ from parallelize.api.options import UNCHANGED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Sequence
-    from typing import Concatenate, Literal, NoReturn, Self, TypedDict, Unpack, overload
+    from typing import (
+        Concatenate,
+        Literal,
+        NoReturn,
+        NotRequired,
+        Self,
+        TypedDict,
+        Unpack,
+        overload,
+    )
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
@@ -37,6 +46,24 @@ if TYPE_CHECKING:
         ordered: bool
         max_errors: int | None
         progress: bool | str
+
+    # ... with those on which the type of the items depends, as of other maps.
+
+    class StreamResults(StreamMapOptions):
+        with_input: NotRequired[Literal[False]]
+        return_exceptions: NotRequired[Literal[False]]
+
+    class StreamResultsOrErrors(StreamMapOptions):
+        with_input: NotRequired[Literal[False]]
+        return_exceptions: bool
+
+    class StreamPairs(StreamMapOptions):
+        with_input: Literal[True]
+        return_exceptions: NotRequired[Literal[False]]
+
+    class StreamPairsOrErrors(StreamMapOptions):
+        with_input: Literal[True]
+        return_exceptions: bool
 
     A = TypeVar("A")
     Q = ParamSpec("Q")  # P without the bound first parameter
@@ -111,35 +138,19 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
 
         @overload  # type: ignore[override]
         def map(
-            self,
-            *iterables: Input[Any],
-            with_input: Literal[False] = False,
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[StreamMapOptions],
+            self, *iterables: Input[Any], **options: Unpack[StreamResults]
         ) -> MapIterator[T]: ...
         @overload
         def map(
-            self,
-            *iterables: Input[Any],
-            with_input: Literal[False] = False,
-            return_exceptions: bool,
-            **options: Unpack[StreamMapOptions],
+            self, *iterables: Input[Any], **options: Unpack[StreamResultsOrErrors]
         ) -> MapIterator[T | BaseException]: ...
         @overload
         def map(
-            self,
-            *iterables: Input[Any],
-            with_input: Literal[True],
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[StreamMapOptions],
+            self, *iterables: Input[Any], **options: Unpack[StreamPairs]
         ) -> MapIterator[tuple[Any, T]]: ...
         @overload
         def map(
-            self,
-            *iterables: Input[Any],
-            with_input: Literal[True],
-            return_exceptions: bool,
-            **options: Unpack[StreamMapOptions],
+            self, *iterables: Input[Any], **options: Unpack[StreamPairsOrErrors]
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
 
     def map(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -205,43 +216,25 @@ class StreamFunction(ParallelFunction[P, Never, W], Generic[P, T, W]):
 
         @overload  # type: ignore[override]
         def starmap(
-            self,
-            rows: Input[tuple[Any, ...]],
-            /,
-            *,
-            with_input: Literal[False] = False,
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[StreamMapOptions],
+            self, rows: Input[tuple[Any, ...]], /, **options: Unpack[StreamResults]
         ) -> MapIterator[T]: ...
         @overload
         def starmap(
             self,
             rows: Input[tuple[Any, ...]],
             /,
-            *,
-            with_input: Literal[False] = False,
-            return_exceptions: bool,
-            **options: Unpack[StreamMapOptions],
+            **options: Unpack[StreamResultsOrErrors],
         ) -> MapIterator[T | BaseException]: ...
         @overload
         def starmap(
-            self,
-            rows: Input[tuple[Any, ...]],
-            /,
-            *,
-            with_input: Literal[True],
-            return_exceptions: Literal[False] = False,
-            **options: Unpack[StreamMapOptions],
+            self, rows: Input[tuple[Any, ...]], /, **options: Unpack[StreamPairs]
         ) -> MapIterator[tuple[Any, T]]: ...
         @overload
         def starmap(
             self,
             rows: Input[tuple[Any, ...]],
             /,
-            *,
-            with_input: Literal[True],
-            return_exceptions: bool,
-            **options: Unpack[StreamMapOptions],
+            **options: Unpack[StreamPairsOrErrors],
         ) -> MapIterator[tuple[Any, T | BaseException]]: ...
 
     def starmap(

@@ -66,7 +66,7 @@ def row_text(index: int, args: tuple[Any, ...] | None) -> str:
     text = f"{_BEGINNING}{index} of the map"
     if args is None:
         return text
-    text += f", called with ({_joined(args, ', ', LONGEST, _shown)}"
+    text += f", called with ({_joined(args, LONGEST, _shown)}"
     return _cut(text + ")", LONGEST)
 
 
@@ -97,10 +97,10 @@ def _shown(value: object, room: int) -> str:
 def _contents(value: Any, brackets: str, room: int) -> str:
     begin, end = brackets[0], brackets[1]
     if type(value) is dict:
-        return begin + _joined(value.items(), ", ", room - 2, _pair) + end
+        return begin + _joined(value.items(), room - 2, _pair) + end
     if type(value) is tuple and len(value) == 1:
         end = "," + end
-    return begin + _joined(value, ", ", room - 2, _shown) + end
+    return begin + _joined(value, room - 2, _shown) + end
 
 
 def _pair(pair: Any, room: int) -> str:
@@ -108,14 +108,12 @@ def _pair(pair: Any, room: int) -> str:
     return f"{key}: {_shown(pair[1], room - len(key) - 2)}"
 
 
-def _joined(
-    values: Iterable[Any], comma: str, room: int, shown: Callable[[Any, int], str]
-) -> str:
+def _joined(values: Iterable[Any], room: int, shown: Callable[[Any, int], str]) -> str:
     parts: list[str] = []
     for value in islice(values, LONGEST):
         if room <= 0:
             parts.append(_CUT)
             break
         parts.append(shown(value, room))
-        room -= len(parts[-1]) + len(comma)
-    return comma.join(parts)
+        room -= len(parts[-1]) + len(", ")
+    return ", ".join(parts)

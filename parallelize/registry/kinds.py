@@ -56,36 +56,29 @@ _OURS = frozenset((*KINDS, *_ENGINES))
 # ------------------------------------------------------- what the user may name
 
 
-def adapt(executor: object, argument: str = "executor") -> Executor | str:
+def adapt(executor: object) -> Executor | str:
     """Return an executor of this library, or the canonical name of a kind.
 
     Args:
         executor: Any PEP 3148 executor, or the name of a kind.
-        argument: The name of the argument in errors.
 
     Raises:
         TypeError: It is neither an executor nor a string.
         ValueError: It is a string, but names no kind.
     """
     if isinstance(executor, str):
-        return kind_named(executor, argument)
+        # The name of an engine, with or without an address, is canonical.
+        kind = executor if is_engine(executor) else KINDS.get(executor)
+        if kind is None:
+            raise ValueError(_no_executor(executor))
+        return kind
     if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
-        names = valid_names()
-        msg = f"{argument} must be an executor or one of {names}, not {executor!r}"
-        raise TypeError(msg)
+        raise TypeError(_no_executor(executor))
     return _ours(executor)
 
 
-def kind_named(word: str, argument: str) -> str:
-    """Return the canonical name of a kind; an error names the argument.
-
-    The name of an engine, with or without an address, is canonical.
-    """
-    kind = word if is_engine(word) else KINDS.get(word)
-    if kind is None:
-        msg = f"{argument} must be an executor or one of {valid_names()}, not {word!r}"
-        raise ValueError(msg)
-    return kind
+def _no_executor(given: object) -> str:
+    return f"executor must be an executor or one of {valid_names()}, not {given!r}"
 
 
 def is_engine(word: str) -> bool:

@@ -412,13 +412,13 @@ def check_grace(grace: object) -> float:
     return seconds
 
 
-def check_wait(timeout: object, argument: str = "timeout") -> float | None:
+def check_wait(timeout: object) -> float | None:
     """Return a timeout like `check_timeout`, but allow zero and negative numbers."""
     if timeout is None:
         return None
     seconds = _as_float(timeout)
     if seconds is None or math.isnan(seconds):
-        raise _wrong_type(argument, "a number of seconds or None", timeout)
+        raise _wrong_type("timeout", "a number of seconds or None", timeout)
     return _or_without_end(seconds)
 
 
