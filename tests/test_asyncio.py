@@ -11,7 +11,16 @@ import pytest
 
 import tasks
 from factories import emptied, make
-from parallelize import Future, TaskKilled, parallelized, processed, threaded, using
+from parallelize import (
+    Future,
+    TaskKilled,
+    ThreadPoolExecutor,
+    parallelized,
+    processed,
+    threaded,
+    using,
+)
+from parallelize.threads import awake
 
 # ------------------------------------------------------------------ whichever loop
 
@@ -119,6 +128,23 @@ def test_an_ended_future_is_awaited_without_a_pause():
         return await future, list(others)
 
     assert asyncio.run(main()) == (5, [])
+
+
+def test_a_loop_that_waits_awake_for_each_call_has_its_turns(monkeypatch):
+    monkeypatch.setattr(awake, "LOOP_LIMIT", 20)
+    executor = ThreadPoolExecutor(1)
+
+    async def main():
+        other = asyncio.ensure_future(asyncio.sleep(0.001))
+        await asyncio.sleep(0)
+        for _ in range(20_000):
+            assert await executor.submit(abs, -1) == 1
+            if other.done():
+                return True
+        return False
+
+    assert asyncio.run(main())
+    executor.shutdown()
 
 
 def test_awaiting_a_cancelled_future():

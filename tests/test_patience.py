@@ -2,8 +2,8 @@
 
 import pytest
 
-from parallelize.process.wire import spin
-from parallelize.process.wire.spin import SPIN_LIMIT, AdaptiveSpin
+from parallelize.runtime import spin
+from parallelize.runtime.spin import SPIN_LIMIT, AdaptiveSpin
 
 
 class Clock:
@@ -61,3 +61,18 @@ def test_it_stays_awake_no_longer_than_that(clock):
     before = clock.now
     assert AdaptiveSpin().spin(lambda: None) is None
     assert SPIN_LIMIT < clock.now - before < 1.1 * SPIN_LIMIT
+
+
+def test_one_thread_at_a_time_has_it(clock):
+    patient = AdaptiveSpin()
+    assert patient.is_free()
+    assert patient.spin(lambda: not patient.is_free())
+    assert patient.is_free()
+
+
+def test_what_is_done_between_two_looks_and_for_how_long_can_be_chosen(clock):
+    looks = []
+    patient = AdaptiveSpin(lambda: looks.append(clock.now), SPIN_LIMIT / 10)
+    assert patient.spin(lambda: None) is None
+    assert looks
+    assert looks[-1] < SPIN_LIMIT / 5

@@ -27,7 +27,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from parallelize.errors import MissingExtraError
-from parallelize.runtime import command
+from parallelize.process.wire import command
 
 if TYPE_CHECKING:
     from distributed.security import Security

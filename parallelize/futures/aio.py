@@ -7,6 +7,9 @@
       └─ waiter, a future of the loop ◀─ call_soon_threadsafe
 ```
 
+If the call is short and runs in a thread, and the loop has nothing else to do, it first
+stands still for a moment: waking it from another thread takes longer.
+
 The outcome may still have to be unpickled. If that takes long, another thread does it,
 so that the loop is not blocked.
 """
@@ -22,6 +25,7 @@ from parallelize.runtime.loop_thread import until
 
 if TYPE_CHECKING:
     from parallelize.futures.future import Future, Outcome
+    from parallelize.runtime.spin import AdaptiveSpin
 
 __all__ = ("is_heavy", "running_loop", "value_of")
 
@@ -74,8 +78,24 @@ async def value_of(future: Future[T]) -> T:
 async def _end_of(future: Future[Any]) -> None:
     if here.pending:  # the loop runs in a callback
         call_pending((future,))
+    spin = _spin_for(future)
     try:
-        await noted(until(future.add_done_callback), lambda: (future,))
+        if spin is not None and spin.spin(future.done):
+            await asyncio.sleep(0)  # for what else the loop has to do
+        else:
+            await noted(until(future.add_done_callback), lambda: (future,))
     except asyncio.CancelledError:
         future._cancel_awaited()
         raise
+    finally:
+        if spin is not None:
+            spin.done()
+
+
+def _spin_for(future: Future[Any]) -> AdaptiveSpin | None:
+    """Return what lets this loop wait awake for the call; None if it must not."""
+    spin = future._spin_in_loop()
+    # Loops of other packages do not say whether anything else is ready to run in them.
+    if spin is None or getattr(asyncio.get_running_loop(), "_ready", True):
+        return None
+    return spin if spin.is_free() else None

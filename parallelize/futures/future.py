@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import ClassVar, NoReturn, Protocol
 
     from parallelize.runtime.options import CallOptions, Limit
+    from parallelize.runtime.spin import AdaptiveSpin
 
     class Killable(Protocol):
         """The call behind a future, which may be stopped."""
@@ -356,6 +357,10 @@ class Completable(concurrent.futures.Future[T], Generic[T]):
     def _waited_for(self) -> Iterable[Future[Any]]:
         """Return the futures that the running call is known to wait for."""
         return [each for futures in self._awaits for each in futures]
+
+    def _spin_in_loop(self) -> AdaptiveSpin | None:
+        """Return what decides whether event loops wait awake for it, if they may."""
+        return None
 
     def _note_failure(self, failure: BaseException | Outcome) -> None:
         """Note that the call fails; the caller holds the guard."""

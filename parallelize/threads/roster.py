@@ -37,6 +37,7 @@ from parallelize.inside.place import free_index
 from parallelize.runtime import locks
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.typed import NamedTuple
+from parallelize.threads.awake import Awake, can_stay_awake
 from parallelize.threads.workers import ThreadWorker, worker_class
 
 TYPE_CHECKING = False
@@ -84,6 +85,8 @@ class Roster:
         threads: The threads that are not known to have ended.
         thread_ends: Called by each thread as its last action.
         tally: How calls have ended, but those that the threads themselves count.
+        awake: Decides which threads wait awake.
+        may_stay_awake: Whether any thread may.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Roster:
         self._names = itertools.count()
         self._short_of_threads = False
         self.thread_ends: Callable[[], object] = _nothing
+        self.may_stay_awake: bool = False  # until there is a thread
         self.may_grow: Callable[[], bool] = _yes  # asked if other threads are active
         self._reset()
 
@@ -119,6 +123,7 @@ class Roster:
         self._ending: set[threading.Thread] = set()  # idle for too long
         self._indices: set[int] = set()  # of the threads that have not ended
         self.tally: Tally = Tally()
+        self.awake: Awake = Awake()
 
     # Filling a free place.
 
@@ -186,6 +191,7 @@ class Roster:
         name, index = f"{self._prefix}_{next(self._names)}", free_index(self._indices)
         worker = worker_class()(self, name, first, index)
         live = self._live
+        self.may_stay_awake = can_stay_awake()
         try:
             self.threads.add(worker)
             self._indices.add(index)

@@ -24,8 +24,10 @@ from parallelize.futures.future import (
 )
 from parallelize.futures.peek import name_failure
 from parallelize.runtime import locks
+from parallelize.runtime.blocking import here
 from parallelize.runtime.options import DEFAULTS, name_of
 from parallelize.runtime.raised import is_a
+from parallelize.runtime.spin import SPIN_LIMIT, AdaptiveSpin
 from parallelize.runtime.typed import Any
 from parallelize.tracing import recording
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from parallelize.calls.tally import Tally
     from parallelize.runtime.agenda import Deadline
     from parallelize.runtime.options import Args, CallOptions, Kwargs, Limit
+    from parallelize.threads.awake import Awake
 
     class PoolThread(Protocol):
         """A thread of a pool, with the calls that it runs and waits for."""
@@ -54,6 +57,9 @@ if TYPE_CHECKING:
 
     class TaskPool(Protocol):
         """The pool of a task. Its methods may be called by any thread."""
+
+        awake: Awake
+        may_stay_awake: bool
 
         @property
         def tally(self) -> Tally:
@@ -156,6 +162,22 @@ class ThreadTask(Future[Any]):
         if self._callbacks is not None:
             self._invoke_callbacks()
         return True
+
+    def _sleep(self, timeout: float | None) -> None:
+        pool, is_short = self.engine, timeout is not None and timeout < SPIN_LIMIT
+        spin = pool.awake.callers
+        # A worker that waits gives its place to others, which run what it waits for.
+        if is_short or here.worker or not pool.may_stay_awake or not spin.is_free():
+            super()._sleep(timeout)
+            return
+        try:
+            if not spin.spin(self.done):
+                super()._sleep(timeout)
+        finally:
+            spin.done()
+
+    def _spin_in_loop(self) -> AdaptiveSpin | None:
+        return self.engine.awake.loops if self.engine.may_stay_awake else None
 
     def is_asked(self) -> bool:
         """Whether the running call was asked to stop, or has timed out."""

@@ -85,7 +85,22 @@ class ThreadWorker(threading.Thread):
             self.engine.has_ended(self)
 
     def was_woken(self, seconds: float) -> bool:
-        """Block until it is woken, then return True; False after this many seconds."""
+        """Wait until it is woken, then return True; False after this many seconds."""
+        spin = self.engine.awake.idle
+        if not self.engine.may_stay_awake or not spin.is_free():
+            return self._sleeps(seconds)
+        try:
+            return spin.spin(self._sees_waking) or self._sleeps(seconds)
+        finally:
+            spin.done()
+
+    def _sees_waking(self) -> bool:
+        if self.wake.acquire(blocking=False) and self._turns != self.turn:
+            self._turns = self.turn
+            return True
+        return False
+
+    def _sleeps(self, seconds: float) -> bool:
         timeout = -1 if seconds > threading.TIMEOUT_MAX else seconds
         while self.wake.acquire(timeout=timeout):
             if self._turns != self.turn:

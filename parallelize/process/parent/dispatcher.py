@@ -17,10 +17,10 @@ from parallelize.process.parent.receiver import Receiver
 from parallelize.process.parent.recovery import Recovery, unregister
 from parallelize.process.parent.tasks.call import CallTask
 from parallelize.process.parent.tasks.worker_handle import WorkerStage
-from parallelize.process.wire.spin import SPIN_LIMIT, AdaptiveSpin
 from parallelize.runtime import native
 from parallelize.runtime.clock import bounded, monotonic
 from parallelize.runtime.services import Service
+from parallelize.runtime.spin import SPIN_LIMIT, AdaptiveSpin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

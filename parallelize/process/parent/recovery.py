@@ -15,8 +15,9 @@ from functools import partial
 
 from parallelize.process.parent.tasks.worker_handle import WorkerStage, exit_code
 from parallelize.process.start.launcher import EXITED, HALTED, KILL, REFUSED, STARTED
+from parallelize.process.wire import command
 from parallelize.process.wire.journal import TASK
-from parallelize.runtime import command, raised
+from parallelize.runtime import raised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

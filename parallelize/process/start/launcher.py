@@ -18,7 +18,8 @@ from parallelize.process.start.server import (
     START,
     STARTED,
 )
-from parallelize.runtime import command, native
+from parallelize.process.wire import command
+from parallelize.runtime import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

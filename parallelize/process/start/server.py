@@ -357,7 +357,7 @@ def _be_worker(fds: list[int]) -> None:
 
 def _exec_worker(fds: list[int]) -> None:
     """Replace this process by a fresh interpreter that runs the worker."""
-    from parallelize.runtime import command
+    from parallelize.process.wire import command
 
     native.signal(signal.SIGINT, signal.SIG_IGN)  # until the worker sets its handler
     for fd in fds:

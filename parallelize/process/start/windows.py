@@ -22,8 +22,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from parallelize.process.start import launcher
 from parallelize.process.start.server import EXITED, HALTED, MESSAGE, STARTED
+from parallelize.process.wire import command
 from parallelize.process.wire.journal import Journal
-from parallelize.runtime import command, native
+from parallelize.runtime import native
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,9 +12,10 @@ from collections import deque
 
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import FrameReader, ProtocolError
-from parallelize.process.wire.spin import AdaptiveSpin, Readiness
+from parallelize.process.wire.spin import Readiness
 from parallelize.process.worker import folder
 from parallelize.runtime import locks, native
+from parallelize.runtime.spin import AdaptiveSpin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -68,6 +68,7 @@ class Pool:
             mock.patch.object(tasks_module, "_new_lock", run.quiet_lock),
             mock.patch.object(engine_module, "locks", conditions),
             mock.patch.object(roster_module, "worker_class", lambda: self._worker),
+            mock.patch.object(roster_module, "can_stay_awake", lambda: False),
             mock.patch.object(workers_module, "monotonic", lambda: 0.0),
             mock.patch.object(roster_module, "monotonic", lambda: 0.0),
         ):

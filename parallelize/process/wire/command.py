@@ -49,7 +49,7 @@ def python(code: str) -> list[str]:
             "multiprocessing.set_executable(), or use mp_context='fork'"
         )
         raise RuntimeError(msg)
-    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    here = os.path.dirname(os.path.abspath(sys.modules["parallelize"].__path__[0]))
     head = f"import os, sys; os.environ.pop({MARK!r}, 0); sys.path.append({here!r}); "
     return [program, *_flags(), "-P", "-c", head + code]
 
