@@ -25,7 +25,7 @@ from parallelize.serialize.reducers.origins import NAMES_SOMETHING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, NoReturn
+    from typing import Any
 
     from parallelize.runtime.options import Args, Kwargs
     from parallelize.serialize.main.picture import Needs
@@ -125,12 +125,14 @@ class BuiltinPickler(pickle.Pickler):
     of no other value's: neither pickling nor unpickling them runs user code.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: int) -> None:
         self._file = io.BytesIO()
-        super().__init__(self._file, 5)
+        super().__init__(self._file, protocol)
 
-    def reducer_override(self, value: object) -> NoReturn:
-        """Refuse what pickle has no opcode for."""
+    def reducer_override(self, value: object) -> Any:
+        """Refuse what has no opcode, but for sets: old protocols have none for them."""
+        if value is set or value is frozenset:
+            return NotImplemented
         raise _NotBuiltinError
 
     def pickled(self, value: object) -> bytes | None:
@@ -148,8 +150,10 @@ class BuiltinPickler(pickle.Pickler):
 class BuiltinUnpickler(pickle.Unpickler):
     """Unpickles such values, and refuses anything else."""
 
-    def find_class(self, module: str, name: str, /) -> NoReturn:
-        """Refuse what is found by a name."""
+    def find_class(self, module: str, name: str, /) -> Any:
+        """Refuse what is found by a name, but for sets."""
+        if module == "builtins" and name in ("set", "frozenset"):
+            return set if name == "set" else frozenset
         msg = f"{module}.{name}"
         raise _NotBuiltinError(msg)
 

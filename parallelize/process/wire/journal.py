@@ -17,11 +17,14 @@ before it is lost.
  128    outbox    the next bytes of the stream to the pool
  …      kinds     the journal: results of the rows that are in no frame yet,
  …      values    one byte for the type and eight for the value
- …      texts     pickles of results that are no numbers, one after the other; or
-                 parcels, which their reader opens, as `pickling` makes them
+ …      texts     pickles of results that are no numbers, one after the other, each
+                 without the opcode that ends it; or parcels, which their reader
+                 opens, as `pickling` makes them
 ```
 
-The value of such a result says where its pickle begins and ends in ``texts``.
+The value of such a result says where its pickle ends in ``texts``. So what stands there
+is, between two opcodes more, the pickle of a list: nothing has to be put together for
+a frame, and its reader unpickles all results in one step.
 
 The order of writes makes each step visible only when it is complete: first the
 data, then the counter. When the outbox has been sent, ``end`` becomes 0 before
@@ -52,6 +55,7 @@ import mmap
 import os
 import struct
 import sys
+from itertools import pairwise
 
 from parallelize.process.wire.memfd import UNTRACKED, mapped, nameless_memory
 from parallelize.serialize import PLAIN, pickling
@@ -72,8 +76,8 @@ _KINDS_AT = _OUTBOX_AT + OUTBOX_SIZE
 _VALUES_AT = _KINDS_AT + JOURNAL_SIZE
 _TEXTS_AT = _VALUES_AT + 8 * JOURNAL_SIZE
 TEXTS_SIZE = 56 << 10  # a block of them usually fits into the outbox
-_SHIFT = 20  # bits of a place in the texts that are its end; its start is above
-_END = (1 << _SHIFT) - 1
+_STOP = b"."  # ends a pickle
+_LIST, _APPENDS = b"](", b"e"  # stand around items
 SIZE = _TEXTS_AT + TEXTS_SIZE
 
 #: Longer pickles are sent alone, and so are containers of more items: measuring them
@@ -95,16 +99,22 @@ _READ: dict[int, Callable[[bytes], Any]] = {
 _RAW = {_INT: b"q", _FLOAT: b"d"}
 #: Those codes: one of them is followed by eight bytes for each value.
 RAW = frozenset(_RAW.values())
-#: What stands before results that are all pickles, or parcels; see `texts_of`.
-TEXTS, PARCELS = b"t", b"p"
-_LETTERS = {_TEXT: TEXTS, _PARCEL: PARCELS}
+#: What stands before results that are all parcels; see `parcels_of`.
+PARCELS = b"p"
 
 #: The types of results that groups hold as eight bytes.
 EIGHT_BYTES = frozenset((int, float, bool))
 
+#: The types of results that are pickled if they are short.
+SIZED: frozenset[type] = frozenset((str, bytes))
+
+#: The protocol of the pickles in the journal: the last one in which what a pickle
+#: refers to does not depend on the pickles that stand before it in a list.
+PROTOCOL = 3
+
 _CONTAINERS: frozenset[type] = frozenset((tuple, list, dict, set, frozenset))
 #: The types of results that are usually pickled into the journal.
-_TEXTUAL: frozenset[type] = _CONTAINERS | {str, bytes, type(None)}
+_TEXTUAL: frozenset[type] = _CONTAINERS | SIZED
 
 
 class Parcel(bytes):
@@ -112,7 +122,13 @@ class Parcel(bytes):
 
 
 class Journal:
-    """The page of one worker; `words` are its counters."""
+    """The page of one worker.
+
+    Attributes:
+        words: Its counters.
+        texts: Where pickles are, and
+        texts_end: where the next one is written; only in the worker's main thread.
+    """
 
     def __init__(self, file: int | str) -> None:
         """Map the page that `make_page_file` has made."""
@@ -121,7 +137,8 @@ class Journal:
         self._outbox = self._view[_OUTBOX_AT:_KINDS_AT]
         self._kinds = self._view[_KINDS_AT:_VALUES_AT]
         self._values = self._view[_VALUES_AT:_TEXTS_AT]
-        self._texts = self._view[_TEXTS_AT:SIZE]
+        self.texts: memoryview = self._view[_TEXTS_AT:SIZE]
+        self.texts_end: int = 0
         self._ints = self._values.cast("q")
         self._floats = self._values.cast("d")
 
@@ -134,7 +151,7 @@ class Journal:
             self._ints,
             self._floats,
             self._values,
-            self._texts,
+            self.texts,
             self._view,
         ):
             view.release()
@@ -150,10 +167,10 @@ class Journal:
             int: (_INT, self._ints),
             float: (_FLOAT, self._floats),
             bool: (_BOOL, self._ints),
+            type(None): (_NONE, self._ints),
             **dict.fromkeys(_TEXTUAL, (_TEXT, self._ints)),
         }
-        self._pickler = pickling.BuiltinPickler()
-        self._texts_end = 0  # only the main thread of the worker uses these
+        self._pickler = pickling.BuiltinPickler(PROTOCOL)
         self._takes_containers = True
 
     def detach(self) -> None:
@@ -163,7 +180,7 @@ class Journal:
         """
         self._ints.release()
         self._floats.release()
-        self._texts.release()
+        self.texts.release()
 
     def begin_rows(self) -> None:
         """Expect nothing of the results of the rows that follow."""
@@ -172,7 +189,7 @@ class Journal:
     def clear(self) -> None:
         """Forget the results, which are in a frame now."""
         self.words[COUNT] = 0
-        self._texts_end = 0
+        self.texts_end = 0
 
     def open_group(self, kind: type, slot: int, size: int) -> memoryview[Any] | None:
         """Prepare slots for a group of rows whose results are of one type.
@@ -199,8 +216,10 @@ class Journal:
         """Count the rows of the group that have ended, those before ``slot``."""
         # In this order: between the two writes, the slots from here to the limit, if
         # there are any, hold the mark.
-        self.words[COUNT] = slot
+        count, self.words[COUNT] = self.words[COUNT], slot
         self.words[LIMIT] = 0
+        if slot > count and self._kinds[slot - 1] == _TEXT:
+            self.texts_end = self._ints[slot - 1]
 
     def note(self, slot: int, value: object) -> bool:
         """Store a row's result in the journal; return False if its type cannot be.
@@ -226,44 +245,37 @@ class Journal:
         return True
 
     def _note_text(self, slot: int, value: object) -> bool:
-        place = self.put(value)
-        if place:
-            self._kinds[slot] = _TEXT
-            self._ints[slot] = place
-        return place > 0
+        return self._keep(slot, _TEXT, self.pickled(value), len(_STOP))
 
-    def put(self, value: object) -> int:
-        """Pickle a result into the texts; return where it is, for its slot.
+    def pickled(self, value: object) -> bytes:
+        """Return the pickle of a result for the texts.
 
         Returns:
-            0 if there is no room for it, or its type is not one of these.
+            Nothing if it is too long, or its type is not one of these.
         """
         kind = type(value)
-        if kind in PLAIN:
-            if (kind is str or kind is bytes) and len(value) > MOST_TEXT:  # type: ignore[arg-type]
-                return 0
-            pickled = pickle.dumps(value, 5)
-        else:
-            pickled = self._container(value)
-        start = self._texts_end
-        end = start + len(pickled)
-        if not pickled or end > TEXTS_SIZE:
-            return 0
-        self._texts[start:end] = pickled
-        self._texts_end = end
-        return start << _SHIFT | end
+        if kind not in PLAIN:
+            return self._container(value)
+        if kind in SIZED and len(value) > MOST_TEXT:  # type: ignore[arg-type]
+            return b""
+        return pickle.dumps(value, PROTOCOL)
+
+    def _keep(self, slot: int, kind: int, data: Part, omitted: int) -> bool:
+        """Put data behind the texts, and in the slot where it ends."""
+        start = self.texts_end
+        end = start + len(data)
+        if not data or end > TEXTS_SIZE:
+            return False
+        self.texts[start:end] = data
+        self._kinds[slot] = kind
+        self._ints[slot] = end - omitted
+        # At last: what is interrupted before is overwritten by the next.
+        self.texts_end = end - omitted
+        return True
 
     def note_parcel(self, slot: int, parcel: Part) -> bool:
         """Store a row's result as a parcel, in a journal of parcels; see `note`."""
-        start = self._texts_end
-        end = start + len(parcel)
-        if end > TEXTS_SIZE:
-            return False
-        self._texts[start:end] = parcel
-        self._texts_end = end
-        self._kinds[slot] = _PARCEL
-        self._ints[slot] = start << _SHIFT | end
-        return True
+        return self._keep(slot, _PARCEL, parcel, 0)
 
     def _container(self, value: Any) -> bytes:
         """Pickle a container of builtin types; return nothing for other values."""
@@ -283,11 +295,15 @@ class Journal:
         letter = _RAW.get(kinds[0])
         if letter is not None and kinds.count(kinds[:1]) == count:
             return b"".join((letter, self._values[: 8 * count]))
-        letter = _LETTERS.get(kinds[0])
-        if letter is not None and kinds.count(kinds[:1]) == count:
-            texts = self._texts[: self._ints[count - 1] & _END]
+        if kinds.count(_NONE) == count:
+            return pickle.dumps([None] * count, 5)
+        if kinds.count(_TEXT) == count:
+            texts = self.texts[: self._ints[count - 1]]
+            return b"".join((_LIST, texts, _APPENDS, _STOP))
+        if kinds.count(_PARCEL) == count:
             number = count.to_bytes(8, sys.byteorder)
-            return b"".join((letter, number, self._values[: 8 * count], texts))
+            texts = self.texts[: self._ints[count - 1]]
+            return b"".join((PARCELS, number, self._values[: 8 * count], texts))
         return pickle.dumps(self._results(count), 5)
 
     def append(self, data: Part) -> bool:
@@ -350,31 +366,34 @@ class Journal:
     def _results(self, count: int) -> list[Any]:
         values = bytes(self._values[: 8 * count])
         results: list[Any] = []
-        reads = {**_READ, _TEXT: self._read_text, _PARCEL: self._read_parcel}
+        start = 0  # of the next one in the texts
         for slot, kind in enumerate(bytes(self._kinds[:count])):
-            read = reads.get(kind)
-            if read is None:  # the task has overwritten the page
-                break
+            raw = values[8 * slot : 8 * slot + 8]
             try:
-                results.append(read(values[8 * slot : 8 * slot + 8]))
-            except Exception:  # noqa: BLE001 - likewise
+                if kind in _IN_TEXTS:
+                    end = int.from_bytes(raw, sys.byteorder)
+                    results.append(_IN_TEXTS[kind](bytes(self.texts[start:end])))
+                    start = end
+                else:
+                    results.append(_READ[kind](raw))
+            except Exception:  # noqa: BLE001 - the task has overwritten the page
                 break
         return results
 
-    def _read_text(self, raw: bytes) -> Any:
-        return pickling.BuiltinUnpickler(io.BytesIO(self._read_parcel(raw))).load()
 
-    def _read_parcel(self, raw: bytes) -> Parcel:
-        place = int.from_bytes(raw, sys.byteorder)
-        return Parcel(self._texts[place >> _SHIFT : place & _END])
+def _unpickled(text: bytes) -> Any:
+    return pickling.BuiltinUnpickler(io.BytesIO(text + _STOP)).load()
 
 
-def texts_of(packed: memoryview) -> list[bytes]:
-    """Return the pickles that `Journal.packed` has put behind a letter."""
+_IN_TEXTS: dict[int, Callable[[bytes], Any]] = {_TEXT: _unpickled, _PARCEL: Parcel}
+
+
+def parcels_of(packed: memoryview) -> list[Parcel]:
+    """Return the parcels that `Journal.packed` has put behind a letter."""
     count = int.from_bytes(packed[:8], sys.byteorder)
-    places = packed[8 : 8 + 8 * count].cast("Q").tolist()
+    ends = packed[8 : 8 + 8 * count].cast("Q").tolist()
     texts = bytes(packed[8 + 8 * count :])
-    return [texts[place >> _SHIFT : place & _END] for place in places]
+    return [Parcel(texts[start:end]) for start, end in pairwise((0, *ends))]
 
 
 def make_page_file() -> int | str:

@@ -24,7 +24,16 @@ from itertools import islice
 
 from parallelize.process.wire import messages
 from parallelize.process.wire.carried import carried
-from parallelize.process.wire.journal import BEGUN, EIGHT_BYTES, NO_ROW, ROW, TASK
+from parallelize.process.wire.journal import (
+    BEGUN,
+    EIGHT_BYTES,
+    MOST_TEXT,
+    NO_ROW,
+    PROTOCOL,
+    ROW,
+    SIZED,
+    TASK,
+)
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.runtime.native import drained, each_once
 from parallelize.serialize import pickling
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from parallelize.process.wire.frames import Frame
+    from parallelize.process.wire.journal import Journal
     from parallelize.process.worker.sender import Sender
 
     Group = Callable[
@@ -57,6 +67,7 @@ MOST_SHORT = 3
 SHORT = 8
 
 _NOTHING: Any = object()
+_NONE = type(None)
 
 
 class RowsRunner:
@@ -75,7 +86,7 @@ class RowsRunner:
         self._words = words
         self._sender = sender
         self._rows: Iterator[Any] = iter(())
-        self._put = sender.begin_rows()  # keeps results that are no numbers
+        self._journal = sender.begin_rows()
         self._row = 0  # the number of the next row
         self._begun = 0  # the last reading of the clock
 
@@ -122,7 +133,7 @@ class RowsRunner:
     def _run_in_groups(self, fn: Callable[..., Any], run_group: Group) -> None:
         """Run rows in groups until there are no more, or single rows are better."""
         sender, words, id = self._sender, self._words, self.id
-        call, put = fn if self._arity <= 1 else partial(_star, fn), self._put
+        call, journal = fn if self._arity <= 1 else partial(_star, fn), self._journal
         kind: type = int
         stride, short = 1, 0
         while short < MOST_SHORT:
@@ -134,10 +145,14 @@ class RowsRunner:
                 return
             values, slot, size = group
             rows = islice(self._rows, size)
-            if kind in EIGHT_BYTES:
+            if kind is _NONE:
+                end, result, error = _run_for_none(call, rows, values, slot)
+            elif kind in EIGHT_BYTES:
                 end, result, error = run_group(fn, rows, kind, values, slot)
+            elif kind in SIZED:
+                end, result, error = _run_texts(call, rows, kind, journal, values, slot)
             else:
-                end, result, error = _run_pickled(call, rows, put, values, slot)
+                end, result, error = _run_pickled(call, rows, journal, values, slot)
             if error is not None or result is not _NOTHING:
                 # This row has run, and its outcome is nowhere yet. While the group is
                 # open its slots tell that, from then on the word does.
@@ -248,24 +263,77 @@ def _run_tuples(
     return slot, _NOTHING, None
 
 
-def _run_pickled(
-    call: Callable[[Any], Any],
-    rows: Iterator[Any],
-    put: Callable[[object], int],
-    values: memoryview[Any],
-    slot: int,
+# One more for functions that return nothing, and two for pickles: the checks of texts
+# are written out, as a call for each would cost more than they do.
+
+
+def _run_for_none(
+    call: Callable[[Any], Any], rows: Iterator[Any], values: memoryview[Any], slot: int
 ) -> tuple[int, Any, BaseException | None]:
     for row in rows:
         try:
             result = call(row)
         except BaseException as error:  # noqa: BLE001 - it belongs to the row
             return slot, _NOTHING, error
+        if result is not None:
+            return slot, result, None
         try:
-            place = put(result)
-            if not place:
-                return slot, result, None
-            values[slot] = place
+            values[slot] = 0
         except ValueError:  # in a process that the row has forked
+            return slot, result, None
+        slot += 1
+    return slot, _NOTHING, None
+
+
+def _run_texts(
+    call: Callable[[Any], Any],
+    rows: Iterator[Any],
+    kind: type,
+    journal: Journal,
+    values: memoryview[Any],
+    slot: int,
+) -> tuple[int, Any, BaseException | None]:
+    dumps, texts, start = pickle.dumps, journal.texts, journal.texts_end
+    for row in rows:
+        try:
+            result = call(row)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            return slot, _NOTHING, error
+        # The kind is str or bytes.
+        if type(result) is not kind or len(result) > MOST_TEXT:  # type: ignore[arg-type]
+            return slot, result, None
+        pickled = dumps(result, PROTOCOL)
+        end = start + len(pickled)
+        try:
+            texts[start:end] = pickled
+            start = values[slot] = end - 1  # without the opcode that ends it
+        except ValueError:  # no more room, or in a process that the row has forked
+            return slot, result, None
+        slot += 1
+    return slot, _NOTHING, None
+
+
+def _run_pickled(
+    call: Callable[[Any], Any],
+    rows: Iterator[Any],
+    journal: Journal,
+    values: memoryview[Any],
+    slot: int,
+) -> tuple[int, Any, BaseException | None]:
+    pickled_of, texts, start = journal.pickled, journal.texts, journal.texts_end
+    for row in rows:
+        try:
+            result = call(row)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the row
+            return slot, _NOTHING, error
+        pickled = pickled_of(result)
+        if not pickled:
+            return slot, result, None
+        end = start + len(pickled)
+        try:
+            texts[start:end] = pickled
+            start = values[slot] = end - 1
+        except ValueError:
             return slot, result, None
         slot += 1
     return slot, _NOTHING, None

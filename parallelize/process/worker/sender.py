@@ -28,7 +28,7 @@ from parallelize.serialize.reducers.reductions import EARLY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from parallelize.process.wire.frames import Part
@@ -159,10 +159,10 @@ class Sender:
 
     # Rows; only the main thread runs them.
 
-    def begin_rows(self) -> Callable[[object], int]:
-        """Prepare for the rows of a task; return what keeps a result, `Journal.put`."""
+    def begin_rows(self) -> Journal:
+        """Prepare for the rows of a task; return the journal of their results."""
         self._page.begin_rows()
-        return self._page.put
+        return self._page
 
     def open_group(
         self, kind: type, id: int, row: int, size: int, begun: int

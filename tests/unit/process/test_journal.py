@@ -356,24 +356,46 @@ def test_texts_are_refused_when_there_is_no_more_room(page):
     slot = 0
     while page.note(slot, "x" * 100):
         slot += 1
-    assert slot == journal.TEXTS_SIZE // len(pickle.dumps("x" * 100, 5))
+    size = len(pickle.dumps("x" * 100, journal.PROTOCOL))
+    assert slot == (journal.TEXTS_SIZE - 1) // (size - 1)
     page.words[COUNT] = slot
     assert page.journal() == (0, ["x" * 100] * slot)
     page.clear()
     assert page.note(0, "x" * 100)
 
 
-def test_a_text_that_got_no_slot_is_passed_over(page):
+def test_a_text_that_got_no_slot_is_overwritten(page):
     """A signal handler may raise between the two."""
     page.choose_mark()
     assert page.note(0, "first")
-    assert page.put("interrupted")
+    text = page.pickled("interrupted")
+    page.texts[page.texts_end : page.texts_end + len(text)] = text
     assert page.note(1, "second")
     page.words[COUNT] = 2
     assert page.journal() == (0, ["first", "second"])
-    packed = memoryview(page.packed(2))
-    texts = journal.texts_of(packed[1:])
-    assert list(map(pickle.loads, texts)) == ["first", "second"]
+    assert pickle.loads(page.packed(2)) == ["first", "second"]
+
+
+def test_texts_that_refer_to_their_parts_stand_side_by_side(page):
+    """What a pickle refers to is found by a number, which others have, too."""
+    page.choose_mark()
+    rows = [
+        ("a", "a"),
+        {"b": [part := ("c",), part]},
+        {"d", ("d",)},
+        [None, "e"],
+        "",
+        b"",
+    ]
+    slots = page.open_group(tuple, 0, len(rows))
+    for slot, row in enumerate(rows):
+        text = page.pickled(row)
+        end = page.texts_end + len(text)
+        page.texts[page.texts_end : end] = text
+        slots[slot] = page.texts_end = end - 1
+    assert page.journal() == (0, rows)
+    page.close_group(len(rows))
+    assert pickle.loads(page.packed(len(rows))) == rows
 
 
 def test_containers_are_tried_anew_for_the_next_rows(page):
@@ -423,7 +445,7 @@ def test_a_detached_journal_refuses_results(page, kind):
     slots = page.open_group(kind, 0, 3)
     page.detach()
     with pytest.raises(ValueError):
-        slots[0] = page.put("1") if kind is str else kind(1)
+        slots[0] = 1 if kind is str else kind(1)
     assert page.ended() == 0
 
 

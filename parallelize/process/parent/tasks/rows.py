@@ -22,7 +22,7 @@ from parallelize.process.parent.tasks.call import (
 from parallelize.process.parent.tasks.queue import ROWS
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import ProtocolError, pack
-from parallelize.process.wire.journal import PARCELS, RAW, TEXTS, Parcel, texts_of
+from parallelize.process.wire.journal import PARCELS, RAW, Parcel, parcels_of
 from parallelize.runtime import timer
 from parallelize.runtime.clock import monotonic
 from parallelize.runtime.locks import is_interrupt
@@ -299,10 +299,8 @@ def _results(frame: Frame) -> Sequence[Any]:
     packed = memoryview(frame.parts[0])
     letter = bytes(packed[:1])
     try:
-        if letter == TEXTS:
-            return list(map(pickle.loads, texts_of(packed[1:])))
         if letter == PARCELS:
-            return list(map(Parcel, texts_of(packed[1:])))
+            return parcels_of(packed[1:])
         results = _raw(letter, packed[1:]) if letter in RAW else pickle.loads(packed)
     except Exception as error:
         msg = "a block that is no pickle"
