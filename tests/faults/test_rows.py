@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 from harness import Run
 
-from parallelize.process.parent.tasks.rows import _results
+from parallelize import ProcessPoolExecutor
+from parallelize.process.parent.tasks.rows import RowsTask, _results
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import Frame, FrameReader
 from parallelize.process.wire.journal import Journal, close_page_file, make_page_file
@@ -199,3 +200,20 @@ def test_the_running_row_is_seen_from_outside() -> None:
         assert results == [value / 2 for value in range(first, first + len(results))]
         assert not results or first + len(results) == row
     page.close()
+
+
+def test_rows_whose_results_the_pool_cannot_keep_fail_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By memory that is missing, say: their worker goes on, and the pool shuts down."""
+    with ProcessPoolExecutor(1) as pool:
+        assert list(pool.map(abs, range(3))) == [0, 1, 2]
+        with monkeypatch.context() as patch:
+            patch.setattr(RowsTask, "recover", _lack_memory)
+            with pytest.raises(MemoryError):
+                list(pool.map(abs, range(3)))
+        assert list(pool.map(abs, range(3))) == [0, 1, 2]
+
+
+def _lack_memory(*_: object) -> None:
+    raise MemoryError

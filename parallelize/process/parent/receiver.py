@@ -169,6 +169,9 @@ class Receiver:
                 with contextlib.suppress(Exception):
                     _log.exception("the end of %s failed", task.name())
                 task.abort(error)
+                if task.is_rows:  # its worker waits for no further frame of it
+                    self._rows_ended(worker, task)
+                    rows_ended = True
         return rows_ended
 
     def _rows_ended(self, worker: WorkerHandle, task: Task) -> None:
