@@ -93,15 +93,21 @@ class EngineFuture(Future[T]):
         if ref is None or self.done():
             return super().cancel()
         runs = True if self.running() else self.executor._running([ref])[0]
-        if runs is not False:
+        if runs is None:
             self._end_retries()
-            if runs is None:
-                self.executor._cancel_soon(self)
+            self.executor._cancel_soon(self)
+            return False
+        if runs:
+            self._ask_to_stop()
             return False
         if not super().cancel():
             return False
         self.executor._drop([ref])
         return True
+
+    def _ask_to_stop(self) -> None:
+        self._is_last = self._asked = True
+        self.executor._ask_to_stop(self.ref)
 
     def kill(self, *, grace: float = 0.0) -> bool:
         call, seconds = self._call, check_grace(grace)
@@ -441,7 +447,7 @@ class EngineCall(Call):
         self.upstream = []  # otherwise a chain would hold the results of all its calls
 
     def _fail(self, error: BaseException | None) -> None:
-        if error is None:
+        if error is None or (self.future._asked and is_a(error, CancelledError)):
             self.future._force_cancel()
         else:
             note_attempts(error, self._failed + 1, self._since)

@@ -19,6 +19,7 @@ from parallelize.clusters.dask_refs import (
     Recipe,
     Scattered,
 )
+from parallelize.clusters.dask_stops import ask
 from parallelize.clusters.executor import EngineExecutor
 from parallelize.errors import MissingExtraError
 from parallelize.futures.future import Future
@@ -71,8 +72,8 @@ class DaskExecutor(EngineExecutor):
     is cancelled when the answer arrives.
 
     A ``timeout`` is measured from the start of the function, and fails the future; the
-    function itself runs on, as in a thread: Dask cannot stop it, and so neither
-    can `Future.kill`.
+    function itself runs on, as in a thread, and `stopping` is true in it: Dask cannot
+    stop it, and so neither can `Future.kill`.
 
     Args:
         client_or_address: A ``distributed.Client`` or a cluster of Dask, which is
@@ -247,7 +248,7 @@ class DaskExecutor(EngineExecutor):
             return
         if ref.key in running:
             future._claim()
-            future._end_retries()
+            future._ask_to_stop()
         elif states.get(ref.key) in _NOT_ENDED and Future.cancel(future):
             ref.drop()
 
@@ -256,6 +257,24 @@ class DaskExecutor(EngineExecutor):
             if ref is not None:
                 ref.dropped = True
                 self._link.soon(ref.drop)
+
+    def _ask_to_stop(self, ref: CallRef) -> None:
+        self._link.soon(self._ask, ref)
+
+    async def _ask(self, ref: CallRef) -> None:
+        if ref.key is not None:
+            with contextlib.suppress(Exception):  # it has ended, or the cluster is lost
+                await ask(self._client, ref.key)
+
+    def _kill(self, ref: CallRef) -> bool:
+        # Dask cannot, but the call may look.
+        ref.dropped = True
+        self._link.soon(self._ask_and_drop, ref)
+        return True
+
+    async def _ask_and_drop(self, ref: CallRef) -> None:
+        await self._ask(ref)
+        ref.drop()
 
     def _translated(self, error: BaseException, name: str) -> BaseException | None:
         return translated(error, name, self._client)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from parallelize.clusters import payloads
 from parallelize.clusters.call import Remote
 from parallelize.clusters.dask_errors import LOSSES, DataLost, reason_of
+from parallelize.clusters.dask_stops import run_noted
 from parallelize.clusters.payloads import LargePayload, Payload
 from parallelize.runtime import locks
 
@@ -255,6 +256,7 @@ class CallRef:
         # Dask groups keys by the part before the dash, and its dashboard shows that.
         name = recipe.remote.name.replace("-", "_").replace("<", "").replace(">", "")
         self._theirs = client.submit(
+            run_noted,
             recipe.run,
             recipe.remote,
             *objects,

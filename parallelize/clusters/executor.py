@@ -137,6 +137,9 @@ class EngineExecutor(Executor):
         """Stop a call that may be running; return whether the engine can."""
         return False
 
+    def _ask_to_stop(self, ref: Any) -> None:
+        """Let `stopping` be true in a running call, if the engine can."""
+
     @abstractmethod
     def _translated(self, error: BaseException, name: str) -> BaseException | None:
         """Return the engine's error as one of this library; None: a cancellation."""

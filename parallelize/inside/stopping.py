@@ -6,6 +6,7 @@
    ├─ thread:     its future, or its rows, know of it
    ├─ loop:       likewise; else the task of asyncio knows
    ├─ interpreter: it asks the thread that waits for its answer
+   ├─ Dask:       a function that is run on the worker notes it
    └─ process:    STOP over the control socket ──▶ the worker's watcher notes it
 ```
 
@@ -34,9 +35,10 @@ def stopping() -> bool:
     and at once if it has never asked; the error is `TaskTimeout` in any case.
 
     It works in threads, worker processes, interpreters and on event loops; in an
-    interpreter, for the thread of the call, which asks at most every millisecond. A
-    serial call, and one in a worker of another library (as of Dask and Ray), is not
-    notified: there this is true at most when that process itself ends.
+    interpreter, for the thread of the call, which asks at most every millisecond; on
+    Dask after `Future.cancel`, a ``timeout`` and the end of a map. A serial call, and
+    one in a worker of Ray or another library, is not notified: there this is true at
+    most when that process itself ends.
 
     Returns:
         Whether to stop. Outside of calls, whether the program ends.

@@ -20,11 +20,13 @@ from parallelize import (
     TaskTimeout,
     WorkerDied,
     as_completed,
+    check_stop,
     gather,
     parallel_map,
     parallelized,
     processed,
     share,
+    stopping,
     thread_map,
     trace,
     using,
@@ -333,6 +335,10 @@ class EngineTests:
         assert isinstance(future.exception(), concurrent.futures.BrokenExecutor)
         assert future.exception().__cause__ is not None
         assert executor.submit(tasks.double, 1).result() == 2
+
+    def test_a_call_that_was_not_asked_to_stop(self, executor):
+        assert executor.submit(stopping).result(60) is False
+        assert executor.submit(check_stop).result(60) is None
 
     # Options of a call.
 

@@ -24,9 +24,11 @@ from parallelize import (
     ClusterLost,
     DaskExecutor,
     WorkerDied,
+    check_stop,
     gather,
     parallelized,
     share,
+    stopping,
     using,
     wait,
 )
@@ -106,6 +108,41 @@ def test_cancel_on_dask(make, latch):
     assert [f.result(60) for f in waiting[:-1]] == [0, 2, 4, 6]
     with pytest.raises(parallelize.CancelledError):
         behind.result(60)
+
+
+def until_asked(path):
+    tasks.append_line(path, "begun")
+    while not stopping():
+        time.sleep(0.01)
+    tasks.append_line(path, "asked")
+    check_stop()
+
+
+def wait_for_lines(path, *lines):
+    limit = time.monotonic() + 30
+    while not path.exists() or path.read_text().split() != list(lines):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def test_a_running_call_on_dask_is_asked_to_stop(executor, tmp_path):
+    path = tmp_path / "cancelled"
+    future = executor.submit(until_asked, path)
+    wait_for_lines(path, "begun")
+    assert not future.cancel()
+    with pytest.raises(parallelize.CancelledError):
+        future.result(30)
+    assert future.cancelled()
+    path = tmp_path / "late"
+    with pytest.raises(parallelize.TaskTimeout):
+        parallelized(executor, timeout=0.5)(until_asked)(path).result(30)
+    wait_for_lines(path, "begun", "asked")
+    path = tmp_path / "closed"
+    with executor.map(until_asked, [path, path], chunksize=1, buffersize=1) as results:
+        reader = threading.Thread(target=list, args=(results,), daemon=True)
+        reader.start()
+        wait_for_lines(path, "begun")
+    wait_for_lines(path, "begun", "asked")
 
 
 def test_shutdown_cancels_what_has_not_begun_on_dask(make, latch):
