@@ -138,7 +138,7 @@ def test_a_running_call_on_dask_is_asked_to_stop(executor, tmp_path):
         parallelized(executor, timeout=0.5)(until_asked)(path).result(30)
     wait_for_lines(path, "begun", "asked")
     path = tmp_path / "closed"
-    with executor.map(until_asked, [path, path], chunksize=1, buffersize=1) as results:
+    with executor.map(until_asked, [path]) as results:
         reader = threading.Thread(target=list, args=(results,), daemon=True)
         reader.start()
         wait_for_lines(path, "begun")
