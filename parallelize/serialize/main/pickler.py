@@ -669,14 +669,13 @@ def _with_all(
     elif annotate is not None:  # created by a library
         more["__annotations__"] = _annotations(cls)
     members = main_reducers.members_of(cls)
-    return (
-        make,
-        args,
-        (fill, state, more, members),
-        items,
-        pairs,
-        main_reducers.complete,
-    )
+    state, instances = main_reducers.without_instances(cls, state)
+    whole: Any = fill, state, more, members
+    complete: Any = main_reducers.complete
+    if instances:
+        whole = main_reducers.Completion(cls, whole), instances
+        complete = main_reducers.add_instances
+    return make, args, whole, items, pairs, complete
 
 
 def _in_order(cls: Any, state: Any) -> Any:
@@ -878,7 +877,8 @@ def _class_space(
     """Return the class namespace that annotations may use, as it is pickled.
 
     From Python 3.15 on the descriptors that every class has belong to `object`, but are
-    not its attributes, so a pickle cannot find them by name.
+    not its attributes, so a pickle cannot find them by name. Objects of the script's
+    classes are left out: those of this class cannot be made before it is complete.
     """
     inside = contents(cell)
     for space in inside:
@@ -887,5 +887,6 @@ def _class_space(
                 name: value
                 for name, value in space.items()
                 if name not in ("__dict__", "__weakref__")
+                and not main_reducers.holds_instance(value)
             }
     return tuple(spaces[id(space)] for space in inside)

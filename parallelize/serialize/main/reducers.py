@@ -703,10 +703,14 @@ _ADVICE = {
 }
 
 
+def _is_enumeration(cls: type) -> bool:
+    enum: Any = sys.modules.get("enum")
+    return enum is not None and isinstance(cls, enum.EnumMeta)
+
+
 def members_of(cls: Any) -> dict[str, dict[str, Any]]:
     """Return extra attributes of an enumeration's members, by member name."""
-    enum: Any = sys.modules.get("enum")
-    if enum is None or not isinstance(cls, enum.EnumMeta):
+    if not _is_enumeration(cls):
         return {}
     members = {name: _own_attributes(each) for name, each in cls.__members__.items()}
     return {name: attributes for name, attributes in members.items() if attributes}
@@ -759,6 +763,53 @@ def complete(cls: Any, state: tuple[Any, ...]) -> None:
         setattr(cls, name, value)
     for name, attributes in members.items():
         vars(cls.__members__[name]).update(attributes)
+
+
+def without_instances(cls: type, state: Any) -> tuple[Any, dict[str, Any]]:
+    """Split attributes that hold objects of the script's classes off a class's state.
+
+    These may be of the class itself, and can only be unpickled when it has its methods,
+    such as `__setstate__`. In the state there is None for each, so that the order of
+    attributes stays.
+    """
+    if not isinstance(state, tuple) or _is_enumeration(cls):
+        return state, {}
+    contents, *rest = state
+    held = {name: value for name, value in contents.items() if holds_instance(value)}
+    return ({**contents, **dict.fromkeys(held)}, *rest), held
+
+
+def holds_instance(value: Any) -> bool:
+    """Whether a value is an object of a class of the script, or a container of such."""
+    if type(value) in (list, tuple, set, frozenset):
+        return any(map(_is_instance, value))
+    if type(value) is dict:
+        return any(map(_is_instance, value.values()))
+    return _is_instance(value)
+
+
+def _is_instance(value: object) -> bool:
+    kind = type(value)
+    is_descriptor = hasattr(kind, "__get__") or hasattr(kind, "__set__")
+    return (
+        kind.__module__ in NAMES and not is_descriptor and not isinstance(value, type)
+    )
+
+
+class Completion:
+    """Pickles as a call of `complete`, made before what follows is unpickled."""
+
+    def __init__(self, *args: object) -> None:
+        self._args = args
+
+    def __reduce__(self) -> Reduced:
+        return complete, self._args
+
+
+def add_instances(cls: type, state: tuple[object, dict[str, Any]]) -> None:
+    """Set the attributes that `without_instances` has split off."""
+    for name, value in state[1].items():
+        setattr(cls, name, value)
 
 
 def ctypes_class(cls: Any) -> Reduced | None:

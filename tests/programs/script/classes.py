@@ -153,3 +153,46 @@ def parts():
 check(parts)
 check(lambda door: parts(), Door())
 check(lambda: (parts(), Part.made["Door"] is Door))
+
+
+# A class that has an object of itself, which its own methods restore.
+
+
+class Vector:
+    __slots__ = ("x",)
+    ORIGIN: "Vector"
+
+    def __init__(self, x=0):
+        object.__setattr__(self, "x", x)
+
+    def __setattr__(self, *_):
+        raise AttributeError("frozen")
+
+    def __getstate__(self):
+        return self.x
+
+    def __setstate__(self, x):
+        object.__setattr__(self, "x", x)
+
+
+class Frame:
+    corners = [Vector(3)]
+
+    def __reduce__(self):
+        return Frame.default, ()
+
+    @classmethod
+    def default(cls):
+        return cls()
+
+
+Vector.ORIGIN, Vector.frame, Frame.LAST = Vector(), Frame(), Frame()
+
+
+def own_objects():
+    names = [name for name in vars(Vector) if name[:1] != "_"]
+    return Vector.ORIGIN.x, Frame.corners[0].x, type(Vector.frame) is Frame, names
+
+
+check(own_objects)
+check(lambda vector: (vector.x, type(vector) is Vector), Vector(4))
