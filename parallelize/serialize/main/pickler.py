@@ -217,7 +217,9 @@ def _defined_by(kind: Any, values: dict[str, Any], space: dict[str, Any]) -> Pic
     with io.BytesIO() as file:
         pickler = kind(file, 5)
         pickler.begin(space, frozenset(values))
-        given = {n: main_imported.or_contents(value) for n, value in values.items()}
+        # Classes first: an object that contains its class again is made twice.
+        ordered = sorted(values.items(), key=lambda item: not isinstance(item[1], type))
+        given = {name: main_imported.or_contents(value) for name, value in ordered}
         pickler.dump(given)
         data = origins.headed(file.getvalue())
     referred = frozenset(pickler.referred)

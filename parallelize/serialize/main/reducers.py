@@ -769,23 +769,37 @@ def without_instances(cls: type, state: Any) -> tuple[Any, dict[str, Any]]:
     """Split attributes that hold objects of the script's classes off a class's state.
 
     These may be of the class itself, and can only be unpickled when it has its methods,
-    such as `__setstate__`. In the state there is None for each, so that the order of
-    attributes stays.
+    such as `__setstate__`. In the state there is None for each, or an empty container,
+    for a `__new__` that notes what it makes.
     """
     if not isinstance(state, tuple) or _is_enumeration(cls):
         return state, {}
     contents, *rest = state
     held = {name: value for name, value in contents.items() if holds_instance(value)}
-    return ({**contents, **dict.fromkeys(held)}, *rest), held
+    empty = {n: type(v)() if type(v) in _HOLDERS else None for n, v in held.items()}
+    return ({**contents, **empty}, *rest), held
+
+
+_HOLDERS = frozenset(
+    (
+        list,
+        tuple,
+        set,
+        frozenset,
+        dict,
+        weakref.WeakKeyDictionary,
+        weakref.WeakSet,
+        weakref.WeakValueDictionary,
+    )
+)
 
 
 def holds_instance(value: Any) -> bool:
     """Whether a value is an object of a class of the script, or a container of such."""
-    if type(value) in (list, tuple, set, frozenset):
-        return any(map(_is_instance, value))
-    if type(value) is dict:
-        return any(map(_is_instance, value.values()))
-    return _is_instance(value)
+    if type(value) not in _HOLDERS:
+        return _is_instance(value)
+    has_values = type(value) in (dict, weakref.WeakValueDictionary)
+    return any(map(_is_instance, list(value.values() if has_values else value)))
 
 
 def _is_instance(value: object) -> bool:

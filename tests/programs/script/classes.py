@@ -186,6 +186,37 @@ class Frame:
         return cls()
 
 
+class Interned(float):
+    known = {}
+
+    def __new__(cls, name):
+        made = cls.known[name] = super().__new__(cls, 1)
+        made.name = name
+        return made
+
+    def __getnewargs__(self):
+        return (self.name,)
+
+
+class Weakly:
+    known = weakref.WeakValueDictionary()
+
+    def __new__(cls, name):
+        made = cls.known.get(name)
+        if made is None:
+            made = cls.known[name] = super().__new__(cls)
+            made.name = name
+        return made
+
+    def __reduce__(self):
+        return Weakly, (self.name,)
+
+
+METRE, FOOT = Interned("metre"), Weakly("foot")
+check(lambda: (Interned.known["metre"] is METRE, METRE.name, list(Interned.known)))
+check(lambda unit: (unit is FOOT, list(Weakly.known)), FOOT)
+
+
 Vector.ORIGIN, Vector.frame, Frame.LAST = Vector(), Frame(), Frame()
 
 
