@@ -7,10 +7,16 @@ when a function begins, when one written in C has returned, and when a loop goes
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from harness import run
 
+from parallelize import ProcessPoolExecutor
+from parallelize.process.parent import dispatcher
+from support.interrupts import at_each_step
 from support.programs import program
+from support.waiting import wait_until
 
 INTERRUPTED = program("shared/steps") + program("interrupts/interrupted")
 
@@ -84,3 +90,22 @@ def test_ctrl_c_at_each_step_of_the_start_of_a_thread(
     done = run(INTERRUPTED + opening, method, timeout=58)
     assert done.lines == ["True"], done.out
     assert (done.code, done.err) == (0, "")
+
+
+def test_ctrl_c_at_each_step_of_waking_the_dispatcher() -> None:
+    """The next message reaches it."""
+    with ProcessPoolExecutor(1) as ex:
+        assert ex.submit(int, "2").result() == 2
+        scheduler = ex._pool.scheduler
+        waker: Any = scheduler.waker
+
+        def wake() -> None:
+            with scheduler.lock:
+                scheduler.wake()
+
+        step = 0
+        while at_each_step(wake, dispatcher)(step):
+            wake()
+            wait_until(lambda: not waker._is_woken)
+            step += 1
+    assert step > 5

@@ -81,8 +81,8 @@ class Dispatcher:
     def wake(self) -> None:
         """Make the thread check the pool; the caller holds the pool's lock."""
         if not self._is_woken:
-            self._is_woken = True
             self.wake_unlocked()
+            self._is_woken = True  # last: Ctrl-C must not leave it without a message
 
     def wake_unlocked(self) -> None:
         """Make the thread check the pool. Needs no lock; callable from finalizers."""
