@@ -285,9 +285,10 @@ class DaskExecutor(EngineExecutor):
     def _loss(self) -> str | None:
         return "the client is closed" if self._client.status == "closed" else None
 
-    def _hurry(self) -> None:
+    def _abandon(self) -> None:
         if self._cluster is not None:
             self._cluster.hurry = True
+        super()._abandon()
 
     def _leave(self) -> None:
         if self._topic is not None and self._client.status == "running":

@@ -290,11 +290,7 @@ class EngineExecutor(Executor):
         for future in inside:
             future._force_cancel()
         self._drop(refs)
-        self._hurry()
         self._close()
-
-    def _hurry(self) -> None:
-        """Prepare to end a cluster of the executor's own without waiting for calls."""
 
     def _close(self) -> None:
         if self._pid != os.getpid():
