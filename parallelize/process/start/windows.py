@@ -5,7 +5,8 @@ data it reads from its standard input, and only it can read that. A thread for e
 worker waits for the process to end. This module is also the worker's entry point: see
 `main`.
 
-It was written from the documentation and has not been run on Windows.
+It was written from the documentation and has not been run on Windows; the tests run it
+on Linux, see tests/support/systems.
 """
 
 from __future__ import annotations
@@ -61,7 +62,12 @@ class Launcher(launcher.Launcher):
                 pickle.dump({}, pipe)  # multiprocessing has nothing to prepare
             pickle.dump(beginning, pipe)
         self._tell(STARTED, id, child.pid)
-        threading.Thread(target=self._watch, args=(id, child), daemon=True).start()
+        watch = threading.Thread(target=self._watch, args=(id, child), daemon=True)
+        try:
+            watch.start()
+        except RuntimeError:  # there can be no thread more: no worker either
+            child.kill()
+            self._watch(id, child)
 
     def kill(self, id: int, number: int = signal.SIGTERM) -> None:
         """End a worker; Windows has no other signals."""
