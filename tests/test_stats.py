@@ -206,6 +206,17 @@ def test_numbers_of_threads_that_have_ended_remain():
         assert executor.stats() == Stats(done=99)
 
 
+def test_they_can_be_had_while_threads_take_calls():
+    """Without the GIL the queue may change while it is looked at."""
+    with ThreadPoolExecutor(2) as executor:
+        for _ in range(20):
+            futures = [executor.submit(half, 2) for _ in range(500)]
+            while not futures[-1].done():
+                stats = executor.stats()
+                assert 0 <= stats.queued <= 500
+        until(lambda: executor.stats().done == 20 * 500)
+
+
 def test_warming_counts_no_call():
     with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(2) as processes:
         threads.warm()

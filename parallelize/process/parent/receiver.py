@@ -304,7 +304,7 @@ class Receiver:
         scheduler = self._scheduler
         while worker.answers:
             rows_id, rows, ids = worker.answers.popleft()
-            for task in worker.tasks.values():
+            for task in list(worker.tasks.values()):  # other threads add some
                 task.was_flushed()
             self.receive(worker)  # read what it sent before this answer
             with scheduler.lock:
