@@ -794,12 +794,15 @@ _HOLDERS = frozenset(
 )
 
 
-def holds_instance(value: Any) -> bool:
+def holds_instance(value: Any, depth: int = 3) -> bool:
     """Whether a value is an object of a class of the script, or a container of such."""
+    if type(value) is types.MethodType:
+        return _is_instance(value.__self__)
     if type(value) not in _HOLDERS:
         return _is_instance(value)
     has_values = type(value) in (dict, weakref.WeakValueDictionary)
-    return any(map(_is_instance, list(value.values() if has_values else value)))
+    inside = list(value.values() if has_values else value) if depth else []
+    return any(holds_instance(each, depth - 1) for each in inside)
 
 
 def _is_instance(value: object) -> bool:

@@ -261,7 +261,27 @@ def _build_if_possible(name: str) -> None:
 
 
 def build(name: str) -> None:
-    """Unpickle the unit of a name, which defines all names of the unit."""
+    """Unpickle the unit of a name, which defines all names of the unit.
+
+    That may run code of the script, such as `__setstate__`, which misses names that its
+    functions mention: then it is repeated when these have been built.
+    """
+    for _ in range(_MOST_REPEATS):
+        try:
+            _unpickle(name)
+        except NameError:
+            if _depth or not _due:
+                raise
+            settle()
+        if name not in _waiting:
+            return
+    _unpickle(name)
+
+
+_MOST_REPEATS = 3
+
+
+def _unpickle(name: str) -> None:
     global _depth
     unit = _waiting[name]
     _, names, data = unit

@@ -212,6 +212,24 @@ class Weakly:
         return Weakly, (self.name,)
 
 
+class Event:
+    listeners = {"all": []}
+
+    def __init__(self):
+        self.listeners["all"].append(self.fire)
+
+    def __getstate__(self):
+        return 0
+
+    def __setstate__(self, state):
+        pass
+
+    def fire(self):
+        return self
+
+
+EVENT = Event()
+check(lambda: Event.listeners["all"][0]() is EVENT)
 METRE, FOOT = Interned("metre"), Weakly("foot")
 check(lambda: (Interned.known["metre"] is METRE, METRE.name, list(Interned.known)))
 check(lambda unit: (unit is FOOT, list(Weakly.known)), FOOT)
@@ -227,3 +245,32 @@ def own_objects():
 
 check(own_objects)
 check(lambda vector: (vector.x, type(vector) is Vector), Vector(4))
+
+
+# Objects whose restoring needs names of the script.
+
+
+class Locked:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __getstate__(self):
+        return {}
+
+    def __setstate__(self, state):
+        self.lock, self.level = threading.Lock(), level(SETTING)
+
+
+def level(number):
+    return number + SETTING
+
+
+SETTING = 5
+LOCKED = Locked()
+
+
+def restored():
+    return LOCKED.lock.locked(), getattr(LOCKED, "level", 10)
+
+
+check(restored)
