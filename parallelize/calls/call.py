@@ -110,16 +110,6 @@ def admit(call: Call) -> None:
         _admit_ready(call)
 
 
-def admitted(call: Call) -> Future[Any]:
-    """Admit a call, and return its future."""
-    try:
-        admit(call)
-    except BaseException:  # Ctrl-C: no caller has the future, so drop the call
-        call.future.cancel()
-        raise
-    return call.future
-
-
 def _admit_ready(call: Call) -> None:
     failure = None
     if call.waits_for:

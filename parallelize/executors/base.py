@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from functools import partial
 from types import BuiltinFunctionType, FunctionType
 
-from parallelize.calls.call import Call, Rows, SubmittedRows, admitted, run_rows
+from parallelize.calls.call import Call, Rows, SubmittedRows, admit, run_rows
 from parallelize.calls.open_maps import WithMaps
 from parallelize.calls.targets import undecorated
 from parallelize.errors import QueueFull, TaskTimeout
@@ -331,7 +331,12 @@ class Executor(WithOwnSubmit, WithMaps, concurrent.futures.Executor, ABC):
         recorder = recording.active
         if recorder is not None:
             recorder.elsewhere(self.kind, fn, call.future, options)
-        return admitted(call)
+        try:
+            admit(call)
+        except BaseException:  # Ctrl-C: no caller has the future, so drop the call
+            call.future.cancel()
+            raise
+        return call.future
 
     #: Starts the calls of decorated functions and maps, see `entrance`.
     _entry = _submit

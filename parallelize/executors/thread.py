@@ -7,7 +7,7 @@ import weakref
 from contextvars import copy_context
 
 from parallelize.calls import dependencies, preload
-from parallelize.calls.call import admitted
+from parallelize.calls.call import admit
 from parallelize.calls.dependencies import HOLD_NO_FUTURES
 from parallelize.calls.targets import AsyncTarget
 from parallelize.executors.base import Executor
@@ -165,7 +165,14 @@ class ThreadPoolExecutor(Executor):
                 task._work = (fn, args, kwargs, copy_context())
             engine.enqueue(task)
             return task
-        return admitted(self._prepare(fn, args, kwargs, options))
+        call = self._prepare(fn, args, kwargs, options)
+        # In place, as Ctrl-C at the entry of a function would leave the call held.
+        try:
+            admit(call)
+        except BaseException:  # no caller has the future, so drop the call
+            call.future.cancel()
+            raise
+        return call.future
 
     def _prepare(
         self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
