@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 
 
 def double(x):
@@ -98,6 +99,12 @@ def hold_if(folder):
 def touch(path):
     with open(path, "x"):
         pass
+
+
+def linger(path):
+    path.touch()
+    time.sleep(0.003)
+    return os.getpid()
 
 
 def append_line(path, line):

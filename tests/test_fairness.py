@@ -1,8 +1,34 @@
 """A map of very many rows and single calls share a pool: neither waits for the other."""
 
+import os
 from itertools import count
 
+import pytest
+
 import tasks
+from parallelize import ProcessPoolExecutor
+
+
+@pytest.fixture
+def lingering(tmp_path):
+    """Two workers, and rows of 3 ms each, which is known of them."""
+    rows = [tmp_path / str(number) for number in range(200)]
+    with ProcessPoolExecutor(2) as pool:
+        pool.warm()
+        list(pool.map(tasks.linger, rows[:4]))
+        yield pool, rows
+
+
+def test_a_call_does_not_wait_for_the_chunks_that_workers_have(lingering, tmp_path):
+    pool, rows = lingering
+    results = pool.map(tasks.linger, rows, chunksize=100)
+    next(results)
+    assert len(pool.submit(os.listdir, tmp_path).result()) < 150
+
+
+def test_a_chunk_is_shared_out_to_workers_that_have_nothing(lingering):
+    pool, rows = lingering
+    assert len(set(pool.map(tasks.linger, rows, chunksize=200))) == 2
 
 
 def test_a_single_call_does_not_wait_for_a_map(make_concurrent):

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import parallelize
+import tasks
 from parallelize import (
     ThreadPoolExecutor,
     interpreted,
@@ -35,6 +36,11 @@ def test_a_worker_is_replaced_after_that_number_of_calls():
     f = processed(max_workers=1, max_tasks_per_child=2)(pid)
     pids = [f().result(60) for _ in range(4)]
     assert pids[0] == pids[1] != pids[2] == pids[3]
+
+
+def test_a_chunk_is_split_where_its_worker_is_replaced():
+    f = processed(max_workers=1, max_tasks_per_child=5)(tasks.double)
+    assert list(f.map(range(20), chunksize=8)) == list(range(0, 40, 2))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")

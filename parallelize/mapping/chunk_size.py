@@ -40,6 +40,8 @@ class MeasuredSize:
     """
 
     TARGET = 0.008
+    #: For processes, which give back rows that another worker, or a call, waits for.
+    TARGET_IN_PROCESSES = 0.040
     GROWTH = 4
     #: For threads, which redistribute slow rows anyway.
     GROWTH_IN_THREADS = 16
@@ -48,7 +50,12 @@ class MeasuredSize:
     LEAST_SECONDS = 0.0005
 
     def __init__(
-        self, workers: int, most: int, alone_above: float, growth: int = GROWTH
+        self,
+        workers: int,
+        most: int,
+        alone_above: float,
+        growth: int = GROWTH,
+        target: float = TARGET,
     ) -> None:
         """Start with chunks of one row.
 
@@ -57,7 +64,9 @@ class MeasuredSize:
             most: The size of the largest chunk.
             alone_above: Rows that run longer than this many seconds are sent alone.
             growth: The largest ratio of a chunk's size to that of a measured one.
+            target: The seconds that a chunk is to run for.
         """
+        self._target = target
         self._growth = growth
         self._workers = workers
         self._most = max(1, min(most, self.MOST))
@@ -94,7 +103,7 @@ class MeasuredSize:
             return self._most
         if self._seconds > self._alone_above:
             return 1
-        return int(min(self._most, self.TARGET / self._seconds))
+        return int(min(self._most, self._target / self._seconds))
 
 
 class RemoteChunkSize(MeasuredSize):
@@ -105,4 +114,4 @@ class RemoteChunkSize(MeasuredSize):
 
     def __init__(self, workers: int, most: int) -> None:
         """Start with chunks of one row; see `MeasuredSize`."""
-        super().__init__(workers, most, self.TARGET / 2)
+        super().__init__(workers, most, self.TARGET / 2, target=self.TARGET)

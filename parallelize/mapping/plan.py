@@ -151,7 +151,9 @@ def _sizes(
     if chunksize is not None:
         return FixedSize(min(chunksize, buffersize or chunksize))
     most = MeasuredSize.MOST if buffersize is None else buffersize // (2 * workers)
-    alone_above = math.inf if kind == "processes" else ALONE_ABOVE
+    if kind == "processes":
+        target = MeasuredSize.TARGET_IN_PROCESSES
+        return MeasuredSize(workers, most, math.inf, target=target)
     in_threads = kind == "threads"
     growth = MeasuredSize.GROWTH_IN_THREADS if in_threads else MeasuredSize.GROWTH
-    return MeasuredSize(workers, most, alone_above, growth)
+    return MeasuredSize(workers, most, ALONE_ABOVE, growth)

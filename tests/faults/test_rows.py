@@ -106,7 +106,7 @@ class Running:
         self.sender = Sender(theirs, self.page, lambda buffers: None)  # type: ignore[arg-type,return-value]
         parts = [pickling.encode_function(abs), pickle.dumps(values)]
         frame = Frame(messages.ROWS, arity, timed, 1, parts)
-        self.rows = RowsRunner(frame, self.page.words, self.sender)
+        self.rows = RowsRunner(frame, self.page.words, self.sender, bool)
         self.results: dict[int, object] = {}
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
@@ -186,7 +186,7 @@ def test_the_running_row_is_seen_from_outside() -> None:
     ours, theirs = socket.socketpair()
     sender = Sender(theirs, page, lambda buffers: None)  # type: ignore[arg-type,return-value]
     frame = Frame(messages.ROWS, 1, 0, 1, [pickling.encode_function(abs), b"N."])
-    rows = RowsRunner(frame, page.words, sender)
+    rows = RowsRunner(frame, page.words, sender, bool)
     rows._flat = list(range(100))
     pickling._decoded.put(bytes(frame.parts[0]), call, 0)
     try:

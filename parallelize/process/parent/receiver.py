@@ -10,6 +10,7 @@ import logging
 
 from parallelize.process.parent import logs
 from parallelize.process.parent.tasks.coroutine import CoroutineTask
+from parallelize.process.parent.tasks.queue import FILL
 from parallelize.process.parent.tasks.worker_handle import WorkerStage
 from parallelize.process.parent.workers import LEAVE_GRACE
 from parallelize.process.wire import messages
@@ -140,9 +141,12 @@ class Receiver:
         return ends
 
     def _rebalance(self, worker: WorkerHandle) -> None:
-        """If a worker has nothing to do, reclaim tasks from another one."""
-        if not worker.tasks and not len(self._scheduler.queue):
-            self._scheduler.workers.reclaim_from_busiest()
+        """If this worker or another has nothing to do, reclaim tasks for it."""
+        workers = self._scheduler.workers
+        if len(self._scheduler.queue):
+            return
+        if not worker.tasks or (workers.idle and worker.load > FILL):
+            workers.reclaim_from_busiest()
 
     def _complete(self, worker: WorkerHandle, ends: list[tuple[Task, Frame]]) -> None:
         """Complete the tasks that have ended, without the lock."""
@@ -154,15 +158,16 @@ class Receiver:
         scheduler.deferred.run()
 
     def finish(self, worker: WorkerHandle, ends: list[tuple[Task, Frame]]) -> bool:
-        """Complete futures; return True if a task of rows has ended."""
+        """Complete futures; return True if rows have ended."""
         rows_ended = False
         for task, frame in ends:
             try:
                 if not task.is_rows:
                     task.finish(frame)
-                elif task.advance(frame):
+                    continue
+                rows_ended = True
+                if task.advance(frame):
                     self._rows_ended(worker, task)
-                    rows_ended = True
             except ProtocolError as error:
                 _kill_for(worker, error)
             except Exception as error:  # noqa: BLE001 - it must not affect the others

@@ -16,7 +16,7 @@ from parallelize.process.parent.deadlines import Deadlines
 from parallelize.process.parent.deferred import Deferred
 from parallelize.process.parent.tasks.call import CallTask, Task
 from parallelize.process.parent.tasks.coroutine import Coroutines
-from parallelize.process.parent.tasks.queue import COROUTINES, TaskQueue
+from parallelize.process.parent.tasks.queue import CALLS, COROUTINES, TaskQueue
 from parallelize.process.parent.tasks.segment_ledger import SegmentLedger
 from parallelize.process.parent.tasks.stream import Streams
 from parallelize.process.parent.tasks.worker_handle import WorkerHandle, WorkerStage
@@ -117,6 +117,8 @@ class Scheduler:
             self.assign_idle()
         elif self.queue.coroutines:
             self.coroutines.spread()
+        elif task.lane == CALLS and self.queue.has_one_call():
+            self.workers.make_room()
 
     def hold(self, task: Task) -> None:
         """Keep the pool open for a task that waits for values or a limit."""
@@ -171,23 +173,20 @@ class Scheduler:
         for task in tasks:
             self.deferred.append(partial(task.abort, TaskKilled(task.name())))
 
-    def split_off(self, task: Task, count: int) -> int:
-        """Make the last rows of a task a task of their own, in front of the queue.
-
-        Returns:
-            The number of these rows.
-        """
-        tail = task.split(count)
+    def queue_parts(self, tail: Task | None, parts: int = 1) -> None:
+        """Put rows that were split off in front of the queue, in this many parts."""
         if tail is None:
-            return 0
-        self.last_id += 1
-        tail.id = self.last_id
-        if tail.options.limit is None or self.is_stopping:
-            self.requeue([tail])
-        else:  # it may run at the same time as the rest, so the limit applies to it
-            self.hold(tail)
-            self.deferred.append(partial(tail.options.limit._admit, tail))
-        return tail.size
+            return
+        tasks, limit = _divided(tail, parts), tail.options.limit
+        for each in tasks:
+            self.last_id += 1
+            each.id = self.last_id
+        if limit is None or self.is_stopping:
+            self.requeue(tasks)
+            return
+        for each in tasks:  # they may run at the same time, so the limit applies
+            self.hold(each)
+            self.deferred.append(partial(limit._admit, each))
 
     def take_waiting(self) -> list[Task]:
         """Remove and return all tasks that no worker has."""
@@ -271,6 +270,7 @@ class Scheduler:
         """Take tasks from the queue, recording each in ``taken``, and send them."""
         buffers: list[Part] = []
         bounded, tasks = self.workers.are_bounded, worker.tasks
+        self.queue.sharers = len(self.workers)
         take: Take = self.queue.take
         if worker.coroutines or self.queue.coroutines:
             take = self.coroutines.taker(worker)
@@ -279,7 +279,9 @@ class Scheduler:
             if task is None:
                 break
             if bounded:
-                self.split_off(task, task.size - self.workers.room(worker))
+                self.queue_parts(task.split(task.size - self.workers.room(worker)))
+            elif task.is_rows:
+                self.queue_parts(task.split(self.queue.surplus(task)))
             elif isinstance(task, CallTask) and task.is_batched:
                 task = self._batched(task, worker, taken)
             if task.begin():
@@ -361,14 +363,13 @@ class Scheduler:
         returned = [worker.tasks[id] for id in reversed(ids) if id in worker.tasks]
         for task in returned:
             worker.take_back(task)
-        split = worker.tasks.get(rows_id)
-        if split is not None:
-            worker.begun -= self.split_off(split, rows)
+        if (split := worker.tasks.get(rows_id)) is not None:
+            parts = 1 if returned else 1 + len(self.workers.idle)  # with this worker
+            self.queue_parts(worker.split_off(split, rows), parts)
         self.requeue(returned)
         self.assign_idle()
         if worker.tasks:
-            # A busy worker gets nothing more: it has just given back what it could
-            # not start. Tasks that were in transit are reclaimed a little later.
+            # It gets nothing more. Tasks in transit are reclaimed a little later.
             worker.note_activity()
         else:
             self.assign(worker)
@@ -406,6 +407,18 @@ class Scheduler:
         self.workers.starter.forget()
         self.ledger.segments.forget()
         return tasks
+
+
+def _divided(task: Task, parts: int) -> list[Task]:
+    """Divide the rows of a task evenly; return the tasks, of which it is the first."""
+    tasks, rest = [task], task
+    for left in range(parts - 1, 0, -1):
+        tail = rest.split(rest.size * left // (left + 1))
+        if tail is None:
+            break
+        tasks.append(tail)
+        rest = tail
+    return tasks
 
 
 def start_error(reason: str, task: str = "the call") -> WorkerStartError:

@@ -23,6 +23,7 @@ from parallelize.process.memory.segments import MOST_KEPT, MOST_SEGMENTS
 from parallelize.process.memory.shared import noting_shared
 from parallelize.process.parent import logs
 from parallelize.process.parent.deadlines import TICK
+from parallelize.process.parent.tasks.queue import FILL
 from parallelize.process.parent.tasks.worker_handle import WorkerHandle, WorkerStage
 from parallelize.process.start import launcher as launch
 from parallelize.process.wire import (
@@ -266,6 +267,11 @@ class Workers(dict[int, WorkerHandle]):
         busy = [worker for worker in self.values() if worker.reclaim_due() is not None]
         if busy:
             max(busy, key=lambda each: each.load).reclaim()
+
+    def make_room(self) -> None:
+        """Reclaim tasks for a call, unless a worker will soon have time for it."""
+        if all(worker.load > FILL for worker in self.values()):
+            self.reclaim_from_busiest()
 
     def flush_control_later(self, worker: WorkerHandle) -> None:
         """Schedule a retry if a worker's control socket was full."""

@@ -1,8 +1,8 @@
 """The page that a worker shares with its pool: what is running and what is unsent.
 
-The worker writes, the pool reads, usually only after the worker has died. So when a
-worker dies at any point, exactly the running call fails, and no result of the calls
-before it is lost.
+The worker writes, but for one word, and the pool reads, usually only after the worker
+has died. So when a worker dies at any point, exactly the running call fails, and no
+result of the calls before it is lost.
 
 ```
  0      task      id of the task that is running, or ran last
@@ -14,6 +14,7 @@ before it is lost.
  48     count     rows in the journal, without those of the open group
  56     limit     where the slots of the open group end; 0 if none is open
  64     mark      content of the open group's slots whose rows have not finished
+ 72     asked     written by the pool: how often it has requested tasks back
  128    outbox    the next bytes of the stream to the pool
  …      kinds     the journal: results of the rows that are in no frame yet,
  …      values    one byte for the type and eight for the value
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 
     from parallelize.process.wire.frames import Part
 
-TASK, ROW, BEGUN, BASE, END, FIRST, COUNT, LIMIT, MARK = range(9)
+TASK, ROW, BEGUN, BASE, END, FIRST, COUNT, LIMIT, MARK, ASKED = range(10)
 NO_ROW = (1 << 64) - 1  # the task has arrived, none of its rows has begun
 _OUTBOX_AT = 128
 OUTBOX_SIZE = 96 << 10

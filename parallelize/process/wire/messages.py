@@ -69,9 +69,10 @@ that belong to the arguments; in ROWS, the number of arguments of each row (0: e
 is pickled on its own); in DONE, 1 if the result is of a type that is safe to unpickle;
 in ASYNC_BEGUN, the time; in BLOCK, the number of its first row; in ROW_DONE and
 ROW_FAILED, the number of the row. ``micros`` is the duration of the run; in CALL and
-ROWS it holds the flags `TIMED`, `TRACED` and `CARRIED`; in COROUTINE it says whether
-the pool wants to be notified at once when the coroutine begins. With `CARRIED` the last
-part is a pickle with the surroundings in which the task is to run.
+ROWS it holds the flags `TIMED`, `TRACED`, `CARRIED` and `PROMPT`; in COROUTINE it says
+whether the pool wants to be notified at once when the coroutine begins. With `CARRIED`
+the last part is a pickle with the surroundings in which the task is to run. In RECLAIM
+``id`` is the number of the request.
 """
 
 from __future__ import annotations
@@ -149,8 +150,12 @@ ASK = 56
 SHOW_SIGNAL: int | None = getattr(signal, "SIGURG", None)
 
 # What the pool wants to know about a task, as flags in `micros` of its frame: how long
-# each row runs, and when the task began.
-TIMED, TRACED, CARRIED = 1, 2, 4
+# each row runs, when the task began, and results soon although more rows follow.
+TIMED, TRACED, CARRIED, PROMPT = 1, 2, 4, 8
+
+#: Seconds for which a worker holds back results of rows while it runs more of them, so
+#: that they go together: each message takes CPU time from the workers.
+HELD = 0.020
 
 _NUMBER_SIZE = 8  # bytes of each number in RECLAIMED
 

@@ -40,7 +40,7 @@ from parallelize.process.wire.frames import (
     NoDescriptorError,
     PoolGoneError,
 )
-from parallelize.process.wire.journal import BEGUN, NO_ROW, ROW, TASK, Journal
+from parallelize.process.wire.journal import ASKED, BEGUN, NO_ROW, ROW, TASK, Journal
 from parallelize.process.worker import folder, last_words, reports
 from parallelize.process.worker.blas_threads import cap_threads
 from parallelize.process.worker.inbox import Inbox
@@ -135,6 +135,8 @@ class WorkerProcess:
         place.asked = self._is_asked
         self._inbox = Inbox(sock)
         self._run: RowsRunner | None = None  # the rows that are running
+        self._holds_calls = False  # whether results of calls may not be sent yet
+        self._answered = 0  # the last request to give back tasks that was answered
         self._sink: StreamSender | None = None  # of the generator that is running
         self._credit = Credit()
         self._exchange = Exchange(control)
@@ -278,7 +280,7 @@ class WorkerProcess:
         now = monotonic_ns()
         took = messages.micros(now - begun)
         self._sender.send(kind, frame.id, parts, simple, took)
-        self._sender.flush_if_due(now)
+        self._holds_calls = not self._sender.flush_if_due(now)
         if frame.kind & messages.BIG:
             self._exchange.send_released_if_urgent()
 
@@ -370,10 +372,13 @@ class WorkerProcess:
     # Many calls of one function.
 
     def _rows(self, frame: Frame) -> None:
-        run = RowsRunner(frame, self._words, self._sender)
+        run = RowsRunner(frame, self._words, self._sender, self._give_back)
+        if self._holds_calls and not run.is_prompt:  # rows might take a while
+            self._sender.flush()
         self._run = run
         run.run()
         self._run = None
+        self._holds_calls = run.is_prompt
 
     # The watcher thread.
 
@@ -393,7 +398,9 @@ class WorkerProcess:
 
     def _on_frame(self, frame: Frame, reader: FdReader) -> None:
         if frame.kind == messages.RECLAIM:
-            self._on_reclaim()
+            if frame.id > self._answered:
+                self._answered = frame.id
+                self._give_back_from(self._sender.flush_copy)
         elif frame.kind in (messages.CREDIT, messages.CLOSE):
             self._credit.on_frame(frame)
         elif frame.kind == messages.ANSWER:
@@ -405,7 +412,18 @@ class WorkerProcess:
         else:
             self._exchange.on_frame(frame, reader)
 
-    def _on_reclaim(self) -> None:
+    def _give_back(self) -> None:
+        """Do in the main thread, between two rows, what the pool has requested.
+
+        The watcher would have to wait for the interpreter's lock, again and again.
+        Should both do it, each sends what it has found.
+        """
+        asked = self._words[ASKED]
+        if asked > self._answered:
+            self._answered = asked
+            self._give_back_from(self._sender.flush)
+
+    def _give_back_from(self, flush: Callable[[], object]) -> None:
         """Send the results so far, and give back all tasks that have not begun."""
         returned = self._inbox.take_back()
         run = self._run
@@ -413,7 +431,7 @@ class WorkerProcess:
         sink = self._sink
         if sink is not None:
             sink.flush_for_pool()
-        self._sender.flush_copy()
+        flush()
         answer = messages.encode_reclaimed(*rows, returned)
         self._exchange.send(messages.RECLAIMED, 0, [answer])
 

@@ -25,6 +25,7 @@ from itertools import islice
 from parallelize.process.wire import messages
 from parallelize.process.wire.carried import carried
 from parallelize.process.wire.journal import (
+    ASKED,
     BEGUN,
     EIGHT_BYTES,
     MOST_TEXT,
@@ -34,6 +35,7 @@ from parallelize.process.wire.journal import (
     SIZED,
     TASK,
 )
+from parallelize.process.worker.sender import SEND_AFTER
 from parallelize.runtime.clock import monotonic_ns
 from parallelize.runtime.native import drained, each_once
 from parallelize.serialize import pickling
@@ -55,9 +57,10 @@ if TYPE_CHECKING:
 #: Nanoseconds that rows may take between two readings of the clock.
 CLOCK_EVERY = 100_000
 
-#: Nanoseconds for which results of rows are held back in addition to `SEND_AFTER`: each
-#: message takes CPU time from the workers.
-WAIT_FOR_MORE = 4_000_000
+#: Nanoseconds for which results are held back in addition to `SEND_AFTER`: those of
+#: rows, and those of single calls that were sent together.
+WAIT_OF_ROWS = int(messages.HELD * 1e9) - SEND_AFTER
+WAIT_OF_CALLS = 4_000_000
 
 #: Maximum number of rows between two readings of the clock.
 MOST_UNSEEN = 2048
@@ -73,7 +76,13 @@ _NONE = type(None)
 class RowsRunner:
     """Calls one function with many rows of arguments."""
 
-    def __init__(self, frame: Frame, words: memoryview, sender: Sender) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        words: memoryview,
+        sender: Sender,
+        give_back: Callable[[], object],
+    ) -> None:
         self.id: int = frame.id
         self._encoded = bytes(frame.parts[0])
         # Plain types only: this cannot fail.
@@ -83,10 +92,15 @@ class RowsRunner:
         self._carried = carried(frame) if has_carried else None
         self._timed = bool(frame.micros & messages.TIMED)
         self._traced = bool(frame.micros & messages.TRACED)
+        self.is_prompt: bool = bool(frame.micros & messages.PROMPT)
+        self._wait = WAIT_OF_CALLS if self.is_prompt else WAIT_OF_ROWS
+        self._give_back = give_back
+        self._asked = 0  # requests to give rows back, as far as they were looked at
         self._words = words
         self._sender = sender
         self._rows: Iterator[Any] = iter(())
         self._journal = sender.begin_rows()
+        self._count = 0  # the number of rows that have come
         self._row = 0  # the number of the next row
         self._begun = 0  # the last reading of the clock
 
@@ -103,7 +117,9 @@ class RowsRunner:
             self._fail_all(error)
             return
         # The watcher may give rows back from here on.
-        self._rows = each_once(self._list())
+        rows = self._list()
+        self._count = len(rows)
+        self._rows = each_once(rows)
         self._begun = monotonic_ns()
         if self._arity > 1:
             self._run(fn, self._rows, _run_tuples)
@@ -135,8 +151,8 @@ class RowsRunner:
         sender, words, id = self._sender, self._words, self.id
         call, journal = fn if self._arity <= 1 else partial(_star, fn), self._journal
         kind: type = int
-        stride, short = 1, 0
-        while short < MOST_SHORT:
+        stride, short = 0, 0
+        while short < MOST_SHORT and self._row < self._count:
             row = self._row
             stride = self._look_at_clock(stride)
             words[ROW] = row
@@ -180,7 +196,7 @@ class RowsRunner:
         a deadline, before each row.
         """
         words, sender, id = self._words, self._sender, self.id
-        check, stride, begun = 0, 1, self._begun
+        check, stride, begun = 0, 0, self._begun
         for row, args in enumerate(rows, self._row):
             if row >= check:
                 stride = self._look_at_clock(stride)
@@ -197,7 +213,10 @@ class RowsRunner:
         """Record that a row begins now; return after how many rows to do so again."""
         now = monotonic_ns()
         took = now - self._begun
-        if now >= self._sender.due + WAIT_FOR_MORE:
+        if self._words[ASKED] != self._asked:
+            self._asked = self._words[ASKED]
+            self._give_back()
+        if now >= self._sender.due + self._wait:
             self._sender.flush()
             now = monotonic_ns()
         self._words[BEGUN] = self._begun = now
@@ -205,7 +224,8 @@ class RowsRunner:
             return 1
         if took > CLOCK_EVERY:
             return max(stride // 4, 1)
-        return min(stride * (4 if took < CLOCK_EVERY // 4 else 2), MOST_UNSEEN)
+        # The first row is alone: nothing is known of the others.
+        return min(stride * (4 if took < CLOCK_EVERY // 4 else 2) or 1, MOST_UNSEEN)
 
     def _fail_all(self, error: BaseException) -> None:
         failure = [messages.encode_failure(error)]

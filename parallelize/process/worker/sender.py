@@ -284,10 +284,12 @@ class Sender:
         with self._lock:
             self._flush()
 
-    def flush_if_due(self, now: int) -> None:
+    def flush_if_due(self, now: int) -> bool:
         """Send everything unless something was sent less than `SEND_AFTER` ago."""
-        if now >= self.due:
-            self.flush()
+        if now < self.due:
+            return False
+        self.flush()
+        return True
 
     def flush(self) -> None:
         """Send everything; only for the main thread."""

@@ -278,7 +278,7 @@ class Death:
         parts = [b"", pickle.dumps(flat, 5)]
         frame = Frame(messages.ROWS, arity, flags, number + 1, parts)
         with mock.patch.object(rows.pickling, "decode_function", lambda _: fn):
-            RowsRunner(frame, self.page.words, self.sender).run()
+            RowsRunner(frame, self.page.words, self.sender, bool).run()
 
 
 @several

@@ -20,6 +20,7 @@ from parallelize.process.parent.tasks.queue import (
     FILL_BY_TWO,
     MOST_AHEAD,
     ROWS,
+    ROWS_AHEAD,
     TaskQueue,
 )
 from support.properties import machine
@@ -88,7 +89,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(
         ahead=st.one_of(st.integers(0, 3), st.integers(MOST_AHEAD - 1, MOST_AHEAD)),
-        load=st.floats(0, FILL_BY_TWO),
+        load=st.floats(0, ROWS_AHEAD),
     )
     def take(self, ahead, load):
         noted = []
@@ -102,7 +103,9 @@ class Queue(RuleBasedStateMachine):
         self.lanes[task.lane].remove(task)
         self.next = ROWS if task.lane == CALLS else CALLS
         self.taken.append(task)
-        if ahead:
+        if ahead and task.is_rows:
+            assert load <= ROWS_AHEAD
+        elif ahead:
             self._is_short_enough(task, ahead, load)
 
     def _expected(self):
@@ -115,8 +118,7 @@ class Queue(RuleBasedStateMachine):
         assert task.key in self.known
         assert not task.is_stream
         assert math.isclose(task.cost, self.known[task.key] * task.size)
-        alone_behind_one = ahead == 1 and task.size == 1
-        assert load + task.cost <= (FILL_BY_TWO if alone_behind_one else FILL)
+        assert load + task.cost <= (FILL_BY_TWO if ahead == 1 else FILL)
 
     @precondition(lambda self: self.lanes[CALLS] and not self.lanes[CALLS][0].is_stream)
     @rule(load=st.floats(0, FILL))

@@ -19,7 +19,7 @@ from parallelize.runtime.raised import is_a
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, ClassVar
 
     from parallelize.futures.future import Future
     from parallelize.serialize.main.picture import Needs
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class CallBatch(RowsTask):
     """Calls as rows: row 0 is the first call."""
 
+    is_prompt: ClassVar[bool] = True
     key: bytes
     size: int
     done: int

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 #: needs to answer, which may be a whole switch interval of its interpreter.
 FILL = 0.015
 
+#: Seconds of work with which a worker is given more rows. Results of rows come every
+#: `messages.HELD` seconds, and it is to have the next rows before it has run out of
+#: them. If a call comes meanwhile, rows are reclaimed.
+ROWS_AHEAD = 0.040
+
 #: Seconds of work ahead that are allowed for a second call if two calls exceed `FILL`.
 #: Fetching the next call costs a worker half a millisecond on a slow machine; an
 #: unrelated single call waits this long at most.
@@ -48,9 +53,11 @@ class TaskQueue:
 
     Attributes:
         coroutines: The lane of coroutines.
+        sharers: The number of workers.
     """
 
     def __init__(self) -> None:
+        self.sharers: int = 1
         self._calls: deque[Task] = deque()
         self._rows: deque[Task] = deque()
         self.coroutines: deque[Task] = deque()
@@ -70,6 +77,16 @@ class TaskQueue:
     def others(self) -> int:
         """The number of queued tasks other than coroutines."""
         return len(self._calls) + len(self._rows)
+
+    def has_one_call(self) -> bool:
+        """Whether one single call is queued."""
+        return len(self._calls) == 1
+
+    def surplus(self, task: Task) -> int:
+        """Return how many rows a task has too many, as calls take turns with them."""
+        if not self._calls or not task.cost:
+            return 0
+        return task.size - max(1, int(FILL * task.size / task.cost))
 
     def add(self, task: Task) -> None:
         """Put a task at the end of its lane."""
@@ -104,9 +121,7 @@ class TaskQueue:
         seconds = math.inf if task.is_stream else self._seconds.get(hash(task.key))
         task.cost = 0.0 if seconds is None else seconds * task.size
         if ahead and (
-            seconds is None
-            or ahead >= MOST_AHEAD
-            or load + task.cost > _most_load(ahead, task)
+            seconds is None or ahead >= MOST_AHEAD or not self._fits(ahead, load, task)
         ):
             return None
         self._rows_next = lane is self._calls
@@ -149,13 +164,14 @@ class TaskQueue:
             each if known is None else known + _NEWEST * (each - known)
         )
 
+    def _fits(self, ahead: int, load: float, task: Task) -> bool:
+        """Return whether a worker with this much work may have the task, too."""
+        if task.is_rows:  # the others are to have as many
+            return load <= ROWS_AHEAD and ahead * (self.sharers - 1) < len(self._rows)
+        by_two = ahead == 1 and 2 * task.cost > FILL
+        return load + task.cost <= (FILL_BY_TWO if by_two else FILL)
+
     def _lane(self) -> deque[Task]:
         if self._rows_next:
             return self._rows or self._calls
         return self._calls or self._rows
-
-
-def _most_load(ahead: int, task: Task) -> float:
-    """Return the seconds of work that a worker may have, including this next task."""
-    by_two = ahead == 1 and task.size == 1 and 2 * task.cost > FILL
-    return FILL_BY_TWO if by_two else FILL

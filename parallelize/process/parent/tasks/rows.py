@@ -71,6 +71,7 @@ class RowsTask(Task):
     is_rows: ClassVar[bool] = True
     lane: ClassVar[int] = ROWS
     timed: int = 0
+    is_prompt: ClassVar[bool] = False
     pool: RowsOwner  # type: ignore[mutable-override]  # set once, when it is made
 
     def __init__(
@@ -117,6 +118,8 @@ class RowsTask(Task):
         timed = messages.TIMED if self.options.timeout is not None else 0
         if self.carried:
             timed |= messages.CARRIED
+        if self.is_prompt:
+            timed |= messages.PROMPT
         return pack(messages.ROWS, self.id, parts, self._arity, self.timed | timed)
 
     def _rebase(self) -> None:
@@ -253,7 +256,10 @@ class RowsTask(Task):
         if count <= 0:
             return None
         tail = self._part(self.size - count, self.size)
+        tail.cost = self.cost * count / self.size
+        self.cost -= tail.cost
         self.size -= count
+        self._rows = self._rows[: self.size * (self._arity or 1)]
         return tail
 
     def _part(self, start: int, stop: int) -> RowsTask:

@@ -17,6 +17,7 @@ from parallelize.process.parent.tasks.worker_channel import WorkerChannel
 from parallelize.process.start.launcher import KILL, RESUME
 from parallelize.process.wire import messages
 from parallelize.process.wire.frames import pack
+from parallelize.process.wire.journal import ASKED
 from parallelize.runtime.clock import monotonic
 from parallelize.serialize.main.picture import Knowledge
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 #: Seconds of silence after which tasks that a worker has not begun are reclaimed, ...
 SILENCE = 0.010
-#: ... or this many times the duration of a call of its running task, if that is longer.
+#: ... or this many times the duration of a call of its running task, if that is longer;
+#: if it runs rows, `messages.HELD` in addition.
 SILENT_CALLS = 2
 
 _questions = itertools.count(1)
@@ -88,7 +90,6 @@ class WorkerHandle:
         index: Its number among the live workers of the pool.
         tasks: The tasks that it was given and has not answered, in order.
         coroutines: How many of these are coroutines: all, or none.
-        load: The seconds that these are expected to take.
         begun: The number of calls that it was given in its life.
         reason: Why it could not start, if it reported that.
         fault: The traceback of the error that ended it, if it was one of its own.
@@ -116,7 +117,7 @@ class WorkerHandle:
         self.stage: WorkerStage = WorkerStage.STARTING
         self.tasks: dict[int, Task] = {}
         self.coroutines: int = 0
-        self.load: float = 0.0
+        self._cost = 0.0  # of its tasks, with the rows of the first that have ended
         self.begun: int = 0
         self.reason: BaseException | None = None
         self.fault: str | None = None
@@ -129,6 +130,7 @@ class WorkerHandle:
         self._launcher: Launcher | None = launcher
         self._kill_request: KillRequest | None = None
         self._reclaim_sent = False
+        self._reclaims = 0  # how often its tasks were reclaimed
         self._last_activity = 0.0
         self._weighed_at = 0.0
         self._heavy = False
@@ -149,7 +151,7 @@ class WorkerHandle:
             self._last_activity = monotonic()
             self._reclaim_sent = False
         self.tasks[task.id] = task
-        self.load += task.cost
+        self._cost += task.cost
         self.begun += task.size
         if task.lane == COROUTINES:
             self.coroutines += 1
@@ -177,7 +179,23 @@ class WorkerHandle:
             self.coroutines -= 1
             task.came_back()
         task.worker = None
-        self.load = self.load - task.cost if self.tasks else 0.0
+        self._cost = self._cost - task.cost if self.tasks else 0.0
+
+    @property
+    def load(self) -> float:
+        """The seconds that its tasks are expected to take from now on."""
+        for first in self.tasks.values():
+            return self._cost - first.cost * (1 - first.left / max(first.size, 1))
+        return 0.0
+
+    def split_off(self, task: Task, count: int) -> Task | None:
+        """Record that it has given back the last rows of a task; return them."""
+        cost = task.cost
+        tail = task.split(count)
+        self._cost -= cost - task.cost
+        if tail is not None:
+            self.begun -= tail.size
+        return tail
 
     def take_back(self, task: Task) -> None:
         """Record that it has given back a task that it had not begun."""
@@ -211,14 +229,16 @@ class WorkerHandle:
             or not self._divisible()
         ):
             return None
-        silence = max(SILENCE, SILENT_CALLS * self._seconds_of_a_call())
-        return self._last_activity + silence
+        return self._last_activity + self._silence()
 
-    def _seconds_of_a_call(self) -> float:
-        """Return the expected duration of a call of its first task."""
+    def _silence(self) -> float:
+        """Return how long it is silent in the ordinary course of its first task."""
         for task in self.tasks.values():
-            return 0.0 if task.is_stream else task.cost / max(task.size, 1)
-        return 0.0
+            if task.is_stream:
+                break
+            silence = max(SILENCE, SILENT_CALLS * task.cost / max(task.size, 1))
+            return silence + messages.HELD if task.is_rows else silence
+        return SILENCE
 
     def _divisible(self) -> bool:
         if self.coroutines:
@@ -230,7 +250,9 @@ class WorkerHandle:
         if self._reclaim_sent:
             return
         self._reclaim_sent = True
-        self.channel.notify(messages.RECLAIM, 0)
+        self._reclaims += 1
+        self.channel.page.words[ASKED] = self._reclaims
+        self.channel.notify(messages.RECLAIM, self._reclaims)
 
     # Its stacks.
 
