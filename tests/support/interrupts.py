@@ -38,6 +38,7 @@ def at_each_step(action, *modules):
             return trace
 
         before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # 3.12 asks at `settrace` if any wants them
         sys.settrace(trace)
         try:
             action()
@@ -63,6 +64,7 @@ def watch_steps(action, look, *modules):
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # as above
     sys.settrace(trace)
     try:
         action()

@@ -25,6 +25,7 @@ def interrupted(call, step):
         frame.f_trace_opcodes = True
         return at_step
 
+    sys._getframe().f_trace_opcodes = True  # 3.12 asks at `settrace` if any wants them
     sys.settrace(at_call)
     try:
         call()
