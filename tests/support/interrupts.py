@@ -38,7 +38,8 @@ def at_each_step(action, *modules):
             return trace
 
         before = sys.gettrace()
-        sys._getframe().f_trace_opcodes = True  # 3.12 asks at `settrace` if any wants them
+        # Python 3.12 asks at `settrace` whether any frame wants them.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(trace)
         try:
             action()

@@ -25,7 +25,8 @@ def interrupted(call, step):
         frame.f_trace_opcodes = True
         return at_step
 
-    sys._getframe().f_trace_opcodes = True  # 3.12 asks at `settrace` if any wants them
+    # Python 3.12 asks at `settrace` whether any frame wants them.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(at_call)
     try:
         call()
