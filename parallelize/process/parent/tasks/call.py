@@ -479,7 +479,7 @@ class CallTask(Task):
 
     def _encode_all(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> None:
         with collect_futures() as futures, noting_shared() as shares, noting() as noted:
-            self.key = pickling.encode_function(fn)
+            self.key: bytes = pickling.encode_function(fn)
             sent = args
             if futures:  # the key is used for many calls: it cannot have placeholders
                 from parallelize.process.wire import held
@@ -492,12 +492,14 @@ class CallTask(Task):
             from parallelize.process.wire import held
 
             own = args[1:] if type(self.fn) is MethodType else args
-            self.waits_for = held.waited_for(futures, own, kwargs)
+            self.waits_for: Sequence[Future[Any]] = held.waited_for(
+                futures, own, kwargs
+            )
         if shares:
-            self.shares = shares
+            self.shares: Sequence[Shared[Any]] = shares
         last = self._parts[-1]
         if type(last) is Placed:
-            self.placed = last
+            self.placed: Placed | None = last
             segment = last.segment
             self.future.add_done_callback(
                 lambda _: self.pool.scheduler.ledger.segments.let_go(segment)

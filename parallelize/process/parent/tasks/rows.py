@@ -257,7 +257,7 @@ class RowsTask(Task):
             return None
         tail = self._part(self.size - count, self.size)
         tail.cost = self.cost * count / self.size
-        self.cost -= tail.cost
+        self.cost: float = self.cost - tail.cost
         self.size -= count
         self._rows = self._rows[: self.size * (self._arity or 1)]
         return tail
