@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: The Pythons whose tests must pass before a change is merged: see tox.ini.
-TESTED = "3.11, 3.13, 3.14, 3.15"
+TESTED = "3.11, 3.12, 3.13, 3.14, 3.15"
 WIDE = 6.4  # pixels of a letter, on average
 
 
