@@ -56,6 +56,9 @@ EXPECTED = {
     "later": ["3", "True"],
     "settings": ["3", "0." + "142857" * 8 + "14"],
 }
+if sys.version_info[:2] == (3, 12):
+    # Only there C calls have a limit that cannot be raised: pickle goes 750 deep.
+    del EXPECTED["deep"]
 
 
 @pytest.mark.parametrize(("name", "method"), list(itertools.product(EXPECTED, METHODS)))
