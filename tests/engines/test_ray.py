@@ -357,10 +357,14 @@ def test_ray_is_shut_down_under_its_calls(run_script):
     assert done.stdout.splitlines() == ["True", "True", "False"], done.stderr
 
 
-# On a Ray that the executors of other tests do not use.
+@pytest.fixture(scope="module")
+def fresh(ray_is_there):
+    """A Ray that the executors of the tests before do not use."""
+    ray.shutdown()
+    start()
 
 
-def test_first_calls_of_several_threads_make_one_actor(make):
+def test_first_calls_of_several_threads_make_one_actor(fresh, make):
     executors = [make(), make()]
     start = threading.Barrier(6)
 
@@ -379,7 +383,7 @@ def test_first_calls_of_several_threads_make_one_actor(make):
     wait_until(lambda: not reporting_actors())
 
 
-def test_the_actor_leaves_with_an_executor_that_is_collected(initialised):
+def test_the_actor_leaves_with_an_executor_that_is_collected(fresh, initialised):
     executor = RayExecutor()
     assert parallelized(executor, timeout=100)(tasks.double)(1).result(60) == 2
     assert len(reporting_actors()) == 1
