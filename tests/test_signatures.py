@@ -1,7 +1,7 @@
 """The public signatures are those of tests/public_signatures.txt.
 
 A change of the interface is seen in the diff of that file.
-``python tests/test_signatures.py`` writes it anew.
+``python tests/test_signatures.py`` writes it again.
 """
 
 import inspect
