@@ -32,8 +32,8 @@ _LENGTHS = [struct.Struct(f"<{count}Q") for count in range(9)]
 #: Bytes that are joined to be sent at once.
 READ_SIZE = 1 << 18
 
-#: Bytes read from a socket at once. The C library maps memory of 128 KiB and more anew
-#: each time, which takes longer than to read a short frame.
+#: Bytes read from a socket at once. The C library maps new memory for 128 KiB and more
+#: at each read, which takes longer than to read a short frame.
 RECEIVE_SIZE = 120 << 10
 
 #: Longer frames are received piecewise, directly into their own buffer.
